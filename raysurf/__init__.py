@@ -1,0 +1,69 @@
+"""raysurf: sweeps over neural-network loss surfaces on a Ray cluster.
+
+Public names are imported when they are first used, so that ``import raysurf`` costs nothing and
+``raysurf.results`` needs neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raysurf import results as results
+    from raysurf.cluster.launch import run as run
+    from raysurf.data.spec import DataSpec as DataSpec
+    from raysurf.errors import RaysurfError as RaysurfError
+    from raysurf.jobs.curve import Curve as Curve
+    from raysurf.jobs.job import Line as Line
+    from raysurf.jobs.predict import Predict as Predict
+    from raysurf.jobs.profile import Profile as Profile
+    from raysurf.jobs.sgd import SGD as SGD
+    from raysurf.jobs.swa import SWA as SWA
+    from raysurf.jobs.weights import Weights as Weights
+    from raysurf.models.spec import ModelSpec as ModelSpec
+    from raysurf.sweep.document import load as load
+    from raysurf.sweep.holes import Choice as Choice
+    from raysurf.sweep.holes import Each as Each
+    from raysurf.sweep.holes import Float as Float
+    from raysurf.sweep.holes import Int as Int
+    from raysurf.sweep.sweep import Resources as Resources
+    from raysurf.sweep.sweep import Search as Search
+    from raysurf.sweep.sweep import Stopping as Stopping
+    from raysurf.sweep.sweep import Sweep as Sweep
+    from raysurf.training.schedules import Constant as Constant
+    from raysurf.training.schedules import Cyclic as Cyclic
+    from raysurf.training.schedules import PlateauLinear as PlateauLinear
+
+_HOMES = {
+    "raysurf.cluster.launch": ("run",),
+    "raysurf.data.spec": ("DataSpec",),
+    "raysurf.errors": ("RaysurfError",),
+    "raysurf.jobs.curve": ("Curve",),
+    "raysurf.jobs.job": ("Line",),
+    "raysurf.jobs.predict": ("Predict",),
+    "raysurf.jobs.profile": ("Profile",),
+    "raysurf.jobs.sgd": ("SGD",),
+    "raysurf.jobs.swa": ("SWA",),
+    "raysurf.jobs.weights": ("Weights",),
+    "raysurf.models.spec": ("ModelSpec",),
+    "raysurf.sweep.document": ("load",),
+    "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
+    "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
+    "raysurf.training.schedules": ("Constant", "Cyclic", "PlateauLinear"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME, "results"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name == "results":
+        return importlib.import_module("raysurf.results")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'raysurf' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,72 @@
+"""``raysurf check``: print the plan of a file, and change nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from raysurf.cluster.environment import Capacity
+    from raysurf.sweep.plan import Plan, SweepPlan
+
+
+@click.command()
+@click.argument("file")
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@click.option("--address", default=None, help="Of a running Ray cluster; else this machine.")
+def check(file: str, results: str, address: str | None) -> None:
+    """Validate FILE and print what `run` will do: jobs, reuse, trials, epochs, resources. Changes nothing."""
+    from raysurf.cluster.launch import capacity_of, plan_sweeps, require_resources
+    from raysurf.results.store import Store
+    from raysurf.sweep.document import load
+
+    sweeps, store = load(file), Store(results)
+    plan, capacity = plan_sweeps(sweeps, store), capacity_of(address)
+    click.echo("\n".join(plan_lines(plan, capacity, file, results)))
+    require_resources(plan, capacity)
+    store.check_writable()
+
+
+def plan_lines(plan: Plan, capacity: Capacity, file: str, results: str) -> list[str]:
+    """A plan, as it is printed."""
+    lines = [f"{file}: {_count(len(plan.sweeps), 'sweep')}; results in {results}"]
+    for each in plan.sweeps:
+        lines += ["", each.sweep.name, *(f"  {name:<10}{text}" for name, text in _sweep_lines(each, capacity))]
+    if plan.is_done:
+        lines += ["", "everything is done; nothing is left to run"]
+    return lines
+
+
+def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
+    sweep, lines = plan.sweep, list[tuple[str, str]]()
+    for planned in plan.jobs:
+        job = planned.job
+        cost = "done, reused" if planned.done else f"{_count(job.epochs_to_train, 'epoch')} to train"
+        lines.append((planned.role, f"{job.id}  {job.model_spec.name} on {job.data_spec.name}: {cost}"))
+    kind = sweep.samples[0].jobs[0].kind
+    seeds = f" x {_count(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
+    reused = f", {plan.trials_done} done, reused" if plan.trials_done else ""
+    lines.append(("trials", f"{plan.trials} of {kind}{seeds}{reused}"))
+    lines += [("", f"{name} = {hole}") for name, hole in sweep.parameters.items()]
+    if search := sweep.search:
+        how = f"{search.sampler} for the {search.direction} of {search.metric}"
+        repeat = f", seed {search.seed}, {search.batch} at a time" if search.seed is not None else ", not reproducible (no seed)"
+        lines.append(("search", how + repeat))
+        if search.stopping:
+            lines.append(("stopping", f"{search.stopping.scheduler} after {_count(search.stopping.grace_epochs, 'epoch')}"))
+    low, high = plan.epochs
+    lines.append(("epochs", f"{low} to train" if low == high else f"{low} to {high} to train"))
+    dotted = sorted({job.model_spec.name for a in sweep.samples for job in a.jobs if ":" in job.model_spec.name})
+    lines += [("imports", f"{name} (runs code of yours)") for name in dotted]
+    needs = sweep.resources
+    gpus = f" and {needs.gpus:g} GPU" if needs.gpus else ""
+    at_once = capacity.trials_at_once(needs)
+    has = f"{capacity.where} ({capacity.cpus:g} CPUs, {capacity.gpus:g} GPUs)"
+    fit = f"{_count(at_once, 'trial')} at a time" if at_once else "CANNOT RUN"
+    lines.append(("runs on", f"{_count(needs.workers, 'worker')} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

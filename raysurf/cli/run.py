@@ -1,0 +1,47 @@
+"""``raysurf run``: run what a file asks for, and go on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+
+@click.command()
+@click.argument("file")
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@click.option("--address", default=None, help="Of a running Ray cluster; else one is started on this machine.")
+@click.option(
+    "--wandb",
+    "wandb_mode",
+    type=click.Choice(["auto", "online", "offline", "off"]),
+    default="auto",
+    show_default=True,
+    help="auto is online if you are logged in, else offline.",
+)
+def run(file: str, results: str, address: str | None, wandb_mode: str) -> None:
+    """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
+    began = time.monotonic()
+    from raysurf.cli.display import Display
+    from raysurf.cli.summary import summarise
+    from raysurf.cluster.launch import launch, plan_sweeps
+    from raysurf.cluster.wandb_listener import WandbListener
+    from raysurf.results.store import Store
+    from raysurf.sweep.document import load
+
+    sweeps, store = load(file), Store(results)
+    plan = plan_sweeps(sweeps, store)
+    with Display(plan) as display, WandbListener(store, wandb_mode, display) as tracker:
+
+        def listen(event: object) -> None:
+            display(event)  # type: ignore[arg-type]
+            tracker(event)  # type: ignore[arg-type]
+
+        finished = launch(plan, store, listen, address)
+    for line in summarise(sweeps, store, file, tracker.notice):
+        click.echo(line)
+    done = f"{finished.trials - finished.failed} runs done, {finished.failed} failed" if finished.failed else "all done"
+    click.echo(f"{done} in {time.monotonic() - began:.0f} s", err=True)
+    if finished.failed:
+        sys.exit(1)

@@ -1,0 +1,137 @@
+"""What one sees at the end of a run, drawn from the result rows alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from raysurf.cli.table import text_table
+from raysurf.jobs.job import Job, Line
+from raysurf.jobs.profile import Profile
+from raysurf.results.query import Results, open
+from raysurf.results.store import Store
+from raysurf.sweep.sweep import Sweep
+
+COLUMNS = ("validation accuracy", "test accuracy", "validation nll", "test nll")
+
+
+def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: str) -> Iterator[str]:
+    """The lines of the end: best trials, comparisons, where everything is, and what to do next."""
+    results = open(store.uri)
+    pictures = []
+    for sweep in sweeps:
+        yield ""
+        yield from _best(sweep, results)
+        yield from _comparison(sweep, results)
+        pictures += _picture(sweep, results, store)
+    yield ""
+    yield f"tables    {store.uri} ({', '.join(results.tables())})"
+    for path in pictures:
+        yield f"picture   {path}"
+    if wandb_notice:
+        yield f"W&B       {wandb_notice}"
+    at = "" if store.uri == "results" else f" --results {store.uri}"
+    yield f"next      raysurf table predictions{at} --where \"split = 'test'\""
+
+
+def best_row(sweep: Sweep, results: Results) -> dict[str, Any] | None:
+    """The best finished trial of a sweep; of one without a search, its first."""
+    mode = "asc" if sweep.search and sweep.search.direction == "min" else "desc"
+    query = f"select * from trials where sweep = '{sweep.name}' and state = 'done' order by value {mode}, trial limit 1"
+    found = results.sql(query).to_pylist()
+    return found[0] if found else None
+
+
+def _best(sweep: Sweep, results: Results) -> Iterator[str]:
+    states = results.sql(f"select state, count(*) as n from trials where sweep = '{sweep.name}' group by 1 order by 1")
+    counts = ", ".join(f"{row['n']} {row['state']}" for row in states.to_pylist())
+    row = best_row(sweep, results)
+    if row is None:
+        yield f"{sweep.name}: no trial finished ({counts})"
+        return
+    yield f"{sweep.name}: {counts}"
+    if row["value"] is not None:
+        spread = f" +- {row['std']:.4f} over {len(row['seeds'])} seeds" if row["std"] is not None else ""
+        yield f"  best trial {row['trial']}: {row['metric']} {row['value']:.4f}{spread}"
+        params = json.loads(row["params"])
+        yield "    " + ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in params.items())
+
+
+def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
+    """Accuracy and NLL of the best trial's weights beside those that they came from."""
+    row = best_row(sweep, results)
+    if row is None:
+        return
+    chain = _with_inputs([*row["run_ids"], *(job.id for job in sweep.baselines)], results)
+    listed = ", ".join(f"'{run_id}'" for run_id in chain)
+    query = f"""select kind, weights, split, accuracy, nll, "group", run_id from predictions join runs using (run_id)
+        where run_id in ({listed}) and split in ('validation', 'test')"""
+    settings: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    for found in sorted(results.sql(query).to_pylist(), key=lambda found: chain.index(found["run_id"])):
+        figures = settings.setdefault((found["kind"], found["weights"], found["group"]), {})
+        for name in ("accuracy", "nll"):
+            figures.setdefault(f"{found['split']} {name}", []).append(found[name])
+    if settings:
+        names = {"final": "", "average": ""}
+        lines = [
+            [f"{kind} {names.get(weights, weights)}".strip(), *(_spread(figures.get(c, [])) for c in COLUMNS)]
+            for (kind, weights, _), figures in settings.items()
+        ]
+        table = text_table(["weights", *COLUMNS], lines)
+        yield from (f"  {line}" for line in ["", *table.splitlines()])
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    return f"{mean(values):.4f}" + (f" +- {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
+    """Runs and everything that they came from, inputs first."""
+    inputs = {row["run_id"]: row["inputs"] for row in results.table("runs", ["run_id", "inputs"]).to_pylist()}
+    found: dict[str, None] = {}
+
+    def visit(run_id: str) -> None:
+        for needed in inputs.get(run_id, []):
+            visit(needed)
+        found.setdefault(run_id)
+
+    for run_id in run_ids:
+        visit(run_id)
+    return list(found)
+
+
+def _picture(sweep: Sweep, results: Results, store: Store) -> list[str]:
+    """Draw the loss along the best curve of a sweep of profiles, against the straight line if it was measured."""
+    row = best_row(sweep, results)
+    if row is None or "://" in store.uri:
+        return []
+    job = _job(row["run_ids"][0], results)
+    if not isinstance(job, Profile) or isinstance(job.along, Line):
+        return []
+    from raysurf.report.profile_plot import draw_profile
+
+    ends = (job.along.start.id, job.along.end.id)
+    lines = [b for b in sweep.baselines if isinstance(b, Profile) and isinstance(b.along, Line)]
+    line = next((b.id for b in lines if (b.along.start.id, b.along.end.id) == ends), None)
+    path = f"{store.uri}/pictures/{sweep.name}.png"
+    draw_profile(
+        results.table("surface"),
+        curve=job.id,
+        line=line,
+        labels=(f"{job.along.shape} curve, {job.along.num_bends} bend{'s' * (job.along.num_bends > 1)}", "straight line"),
+        path=path,
+        title=f"{job.model_spec.name} on {job.data_spec.name}",
+        data=job.data_spec.name,
+    )
+    return [path]
+
+
+def _job(run_id: str, results: Results) -> Job:
+    from raysurf.jobs.parse import parse_job
+
+    spec = results.table("runs", ["spec"], where=f"run_id = '{run_id}'").to_pylist()[0]["spec"]
+    return parse_job(json.loads(spec))

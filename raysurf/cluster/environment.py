@@ -1,0 +1,117 @@
+"""Ray set up as it was measured to work: settings that must stand before its import, and the connection."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from raysurf.errors import ResourceError
+from raysurf.sweep.sweep import Resources
+
+SETTINGS = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+QUIET = ("ray", "ray.tune", "ray.train", "ray.data")
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a machine or cluster has."""
+
+    cpus: float
+    gpus: float
+    where: str
+
+    def trials_at_once(self, resources: Resources) -> int:
+        """How many trials fit beside one another; 0 if none ever will."""
+        by_cpu = int(self.cpus // (resources.workers * resources.cpus))
+        by_gpu = int(self.gpus // (resources.workers * resources.gpus)) if resources.gpus else by_cpu
+        return min(by_cpu, by_gpu)
+
+    def require(self, resources: Resources) -> None:
+        """Check that one trial fits.
+
+        Raises:
+            ResourceError: Naming what is asked for and what there is.
+        """
+        if self.trials_at_once(resources) == 0:
+            w = resources.workers
+            wanted = f"{w} worker(s) of {resources.cpus} CPU(s) and {resources.gpus:g} GPU(s) each"
+            total = f"{w * resources.cpus} CPUs and {w * resources.gpus:g} GPUs in all"
+            has = f"at most the {self.cpus:g} CPUs and {self.gpus:g} GPUs of {self.where}"
+            raise ResourceError(f"{wanted}, {total}", f"{has} (lower resources:, or give a larger cluster by --address)")
+
+
+def local_capacity() -> Capacity:
+    """What this machine has, found without Ray or torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = len([name for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")])
+    else:
+        devices = os.listdir("/dev") if os.path.isdir("/dev") else []
+        gpus = len([name for name in devices if name.startswith("nvidia") and name[6:].isdigit()])
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return Capacity(cpus, gpus, "this machine")
+
+
+def prepare() -> None:
+    """Set what Ray reads when it is imported; what the user has set already is left."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextmanager
+def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]:
+    """Be connected to a cluster: the one at ``address``, the one already joined, or one of our own.
+
+    Args:
+        address: Of a running cluster; None starts one on this machine, and stops it at the end.
+        needs_dashboard: Whether Train groups run inside Tune; without the dashboard a stopped trial leaks its workers.
+
+    Raises:
+        ResourceError: If there is no cluster at the address.
+    """
+    prepare()
+    import ray
+
+    ours = not ray.is_initialized()
+    try:
+        if ours and address is None:
+            here = local_capacity()
+            ray.init(
+                address="local",
+                num_cpus=int(here.cpus),
+                include_dashboard=needs_dashboard,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+            )
+        elif ours:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ResourceError(f"{type(error).__name__}: {error}", f"a Ray cluster at {address or 'this machine'}") from error
+    try:
+        prepare()
+        yield _capacity(ray.cluster_resources(), address)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _capacity(resources: Mapping[str, float], address: str | None) -> Capacity:
+    return Capacity(resources.get("CPU", 0), resources.get("GPU", 0), address or "this machine")

@@ -1,0 +1,110 @@
+"""From sweeps to a plan, and from a plan to results: what the commands and the Python interface call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from raysurf.cluster.environment import Capacity, local_capacity
+from raysurf.cluster.ledger import Ledger
+from raysurf.errors import Fault, ResourceError, SpecError
+from raysurf.jobs.job import Job
+from raysurf.jobs.outcome import outcome_path
+from raysurf.results.store import Store
+from raysurf.sweep.plan import Plan, make_plan, shared_inputs
+from raysurf.sweep.sweep import Sweep
+
+if TYPE_CHECKING:
+    from raysurf.cluster.driver import Executor, Finished
+    from raysurf.cluster.events import Event, Listener
+
+
+def plan_sweeps(sweeps: Sequence[Sweep], store: Store) -> Plan:
+    """Look into the store and decide what is left to do; writes nothing.
+
+    Raises:
+        SpecError: If two sweeps have one name.
+        StoreError: If the store cannot be read.
+    """
+    names = [sweep.name for sweep in sweeps]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SpecError([Fault("name", f"{name!r} twice", "a name of its own for every sweep") for name in twice])
+    once = {job.id for sweep in sweeps for job in shared_inputs(sweep)}
+    once |= {job.id for sweep in sweeps for b in sweep.baselines for job in (*b.ancestors, b)}
+    done = {run_id for run_id in once if store.exists(outcome_path(run_id))}
+    return make_plan(sweeps, done, {sweep.name: Ledger(store, sweep).count_finished() for sweep in sweeps})
+
+
+def capacity_of(address: str | None) -> Capacity:
+    """What there is to run on: this machine, or the cluster at an address."""
+    if address is None:
+        return local_capacity()
+    from raysurf.cluster.environment import connection
+
+    with connection(address, needs_dashboard=False) as capacity:
+        return capacity
+
+
+def require_resources(plan: Plan, capacity: Capacity) -> None:
+    """Check that every sweep of a plan can run at all.
+
+    Raises:
+        ResourceError: For the first that cannot, before anything is started.
+    """
+    for each in plan.sweeps:
+        try:
+            capacity.require(each.sweep.resources)
+        except ResourceError as error:
+            raise ResourceError(f"sweep {each.sweep.name!r} asks for {error.got}", error.expected) from None
+
+
+def launch(plan: Plan, store: Store, listener: Listener, address: str | None = None, executor: Executor = "ray") -> Finished:
+    """Run what is left of a plan; see ``driver.run_plan``.
+
+    Raises:
+        ResourceError: If a sweep needs more than there is; nothing has been started or written then.
+        StoreError: If the store cannot be written.
+    """
+    if address is None and executor == "ray":
+        require_resources(plan, local_capacity())
+    store.check_writable()
+    from raysurf.cluster.driver import run_plan
+
+    return run_plan(plan, store, listener, address, executor)
+
+
+def run(
+    what: Job | Sweep | Sequence[Sweep],
+    results: str = "results",
+    address: str | None = None,
+    executor: Executor | None = None,
+    listener: Listener | None = None,
+) -> Finished:
+    """Run a job, a sweep or several; what is done already is not run again.
+
+    Args:
+        what: A job, which runs in this process unless an address is given, or sweeps, which run through Ray.
+        results: Address of the result store, a folder or a URI; read it with ``raysurf.results.open``.
+        address: Of a running Ray cluster.
+        executor: ``ray`` or ``inline`` (this process, one job after another), if not by that rule.
+        listener: Called with every event of ``raysurf.cluster.events``.
+
+    Returns:
+        How many trials and inputs there were, and how many of them failed; figures are in the result tables.
+
+    Raises:
+        SpecError: If two sweeps have one name.
+        ResourceError: If a sweep needs more than there is.
+        StoreError: If the store cannot be read or written.
+    """
+    if isinstance(what, Job):
+        sweeps: Sequence[Sweep] = [Sweep(what, name=what.kind)]
+        executor = executor or ("inline" if address is None else "ray")
+    else:
+        sweeps = [what] if isinstance(what, Sweep) else list(what)
+    store = Store(results)
+    return launch(plan_sweeps(sweeps, store), store, listener or _ignore, address, executor or "ray")
+
+
+def _ignore(event: Event) -> None:
+    """Listen to nothing."""

@@ -1,0 +1,102 @@
+"""The ``trials`` table of one sweep: what was tried, what came of it, and what can be taken as finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import mean, stdev
+from typing import Any
+
+from raysurf.jobs.outcome import figures_of
+from raysurf.results.store import Store
+from raysurf.sweep.sweep import Assignment, Sweep
+
+Row = dict[str, Any]
+
+
+def part(sweep: str, number: int) -> str:
+    """The name of a trial's row file."""
+    return f"{sweep}-{number:06d}"
+
+
+class Ledger:
+    """One sweep's rows of ``trials``; rows of an earlier definition of the same name are dropped when one is written.
+
+    The runs that such rows pointed at stay in ``runs`` and are taken again where the new definition has them.
+    """
+
+    def __init__(self, store: Store, sweep: Sweep) -> None:
+        self.store, self.sweep = store, sweep
+        self.rows: dict[int, Row] = {}
+        self._stale: list[str] = []
+        for name in store.parts("trials"):
+            if name.rpartition("-")[0] == sweep.name:
+                for row in store.read_rows("trials", name):
+                    if row["definition"] == sweep.digest:
+                        self.rows[int(row["trial"])] = row
+                    else:
+                        self._stale.append(name)
+
+    def finished(self, number: int, assignment: Assignment) -> tuple[str, float | None, float | None, str | None] | None:
+        """State, value, spread and error of a trial that has ended; None if it is still to be run."""
+        row = self.rows.get(number)
+        run_ids = [job.id for job in assignment.jobs]
+        if row is not None and row["run_ids"] == run_ids and row["state"] in ("failed", "stopped"):
+            return row["state"], None, None, row["error"]
+        figures = [figures_of(self.store, run_id) for run_id in run_ids]
+        if any(each is None for each in figures):
+            return None
+        return "done", *self.value([each for each in figures if each is not None]), None
+
+    def value(self, figures: Sequence[Mapping[str, float]]) -> tuple[float | None, float | None]:
+        """Mean and spread over the seeds of the figure that is searched."""
+        metric = self.sweep.search.metric if self.sweep.search else None
+        found = [each[metric] for each in figures if metric in each] if metric else []
+        return (mean(found) if found else None), (stdev(found) if len(found) > 1 else None)
+
+    def count_finished(self) -> int:
+        """Trials of this definition that have ended."""
+        return sum(row["state"] != "running" for row in self.rows.values())
+
+    def begun(self) -> list[Mapping[str, Any]]:
+        """Parameters of every trial of this definition, in order."""
+        return [json.loads(self.rows[number]["params"]) for number in sorted(self.rows)]
+
+    def write(
+        self,
+        number: int,
+        assignment: Assignment | None,
+        params: Mapping[str, Any],
+        state: str,
+        value: float | None = None,
+        std: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Write a trial's row; it replaces the one before."""
+        for name in self._stale:
+            self.store.delete(f"tables/trials/{name}.parquet")
+        self._stale.clear()
+        before = self.rows.get(number, {})
+        now = datetime.now(UTC)
+        started = before.get("started_at", now) if state != "running" else now
+        search = self.sweep.search
+        row = {
+            "sweep": self.sweep.name,
+            "trial": number,
+            "definition": self.sweep.digest,
+            "arm": assignment.arm if assignment else "",
+            "params": json.dumps(dict(params), sort_keys=True),
+            "run_ids": [job.id for job in assignment.jobs] if assignment else [],
+            "seeds": list(self.sweep.seeds),
+            "metric": search.metric if search else "",
+            "mode": search.direction if search else "",
+            "value": value,
+            "std": std,
+            "state": state,
+            "error": error,
+            "started_at": started,
+            "wall_s": None if state == "running" else (now - started).total_seconds(),
+        }
+        self.rows[number] = row
+        self.store.write_rows("trials", part(self.sweep.name, number), [row])

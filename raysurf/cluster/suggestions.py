@@ -1,0 +1,192 @@
+"""The trials of one arm of a sweep, as Ray Tune's searcher: Optuna's suggestions, turned into jobs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from raysurf.errors import SpecError
+from raysurf.sweep import holes
+from raysurf.sweep.plan import Arm
+from raysurf.sweep.sweep import Assignment, Search, Sweep
+
+VALUE = "value"
+
+
+def sampler(search: Search) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler of a search; a grid's points are queued, so that its sampler is never asked."""
+    seed = search.seed
+    if search.sampler == "cmaes":
+        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+    if search.sampler == "gp":
+        return optuna.samplers.GPSampler(seed=seed)
+    if search.sampler == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+class Suggestions(Searcher):
+    """Hands out a sweep's assignments, a batch at a time where suggestions are to be reproducible.
+
+    With a seed, a whole batch is asked for at once and told at once, in the order of its numbers: what is
+    suggested then depends on the seed and the results alone, never on which trial ended first or on how many ran
+    beside one another.
+
+    Args:
+        sweep: The sweep.
+        arm: The arm whose trials these are.
+        first: Number of the arm's first trial in the sweep.
+        known: Parameters of trials that an earlier, unseeded run has begun, to be tried again first.
+        request: What Tune's trial is given, by the trial's number.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        arm: Arm,
+        first: int,
+        known: Sequence[Mapping[str, Any]] = (),
+        request: Callable[[int], Any] = lambda number: number,
+    ) -> None:
+        search = sweep.search
+        super().__init__(metric=VALUE, mode=search.direction if search else "max")
+        self.sweep, self.arm, self.first, self.request = sweep, arm, first, request
+        self.batch = search.batch if search and search.seed is not None and search.sampler != "grid" else 1
+        self.reproducible = self.batch > 1 or (search is not None and search.seed is not None)
+        self.optuna = self._optuna(search, known) if search and sweep.is_searched else None
+        self.issued = 0
+        self.queue: deque[int] = deque()
+        self.params: dict[int, Mapping[str, Any]] = {}
+        self.results: dict[int, tuple[dict[str, Any] | None, bool]] = {}
+        self.numbers: dict[str, int] = {}
+        self.told: set[int] = set()
+
+    def _optuna(self, search: Search, known: Sequence[Mapping[str, Any]]) -> OptunaSearch:
+        points = self.sweep.grid(self.arm.params) if search.sampler == "grid" else [dict(params) for params in known]
+
+        def space(trial: optuna.Trial) -> dict[str, Any]:
+            holes.suggest(self.sweep.job, trial)
+            return {}
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        return OptunaSearch(
+            space, metric=VALUE, mode=search.direction, sampler=sampler(search), points_to_evaluate=points or None
+        )
+
+    def assignment(self, number: int) -> Assignment:
+        """The jobs of a trial.
+
+        Raises:
+            SpecError: If what was suggested makes no valid job.
+        """
+        return self.sweep.fill(self.params[number])
+
+    def next_batch(self) -> list[int]:
+        """Numbers of the next trials, asked for together; empty if there are no more."""
+        size = min(self.batch, self.arm.trials - self.issued)
+        fresh = [self.first + self.issued + i for i in range(size)]
+        for number in fresh:
+            found = self.optuna.suggest(str(number)) if self.optuna else {}
+            self.params[number] = {**self.arm.params, **(found or {})}
+        self.issued += size
+        return fresh
+
+    def tell(self, number: int, result: dict[str, Any] | None, error: bool) -> None:
+        """Take a trial's end; Optuna hears of it with its batch."""
+        self.results[number] = (result, error)
+        if not self.reproducible:
+            self._pass_on([number])
+        elif not self.queue and all(n in self.results for n in self.params):
+            self._pass_on(sorted(n for n in self.params if n in self.results))
+
+    def _pass_on(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            result, error = self.results[number]
+            if self.optuna and number not in self.told:
+                self.optuna.on_trial_complete(str(number), result=result, error=error)
+            self.told.add(number)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Tune asks for a trial: its configuration, None for not now, or FINISHED."""
+        if not self.queue:
+            if self.issued >= self.arm.trials:
+                return str(Searcher.FINISHED)
+            if self.reproducible and any(n not in self.results for n in self.params):
+                return None
+            self.queue.extend(self.next_batch())
+        number = self.queue.popleft()
+        self.numbers[trial_id] = number
+        return {"request": self.request(number)}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Optuna is told of ends alone."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tune says that a trial has ended."""
+        number = self.numbers.get(trial_id)
+        if number is None or number in self.results:
+            return
+        value = result.get(VALUE) if result and result.get("state") == "done" else None
+        failed = error or (result or {}).get("state") == "failed"
+        self.tell(number, None if value is None else {VALUE: value}, failed)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing is kept here: a run that is broken off goes on from the result store."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See ``save``."""
+
+
+class Listed(Searcher):
+    """Hands out a list of requests as it stands."""
+
+    def __init__(self, requests: Sequence[Any]) -> None:
+        super().__init__(metric=VALUE, mode="max")
+        self.waiting = deque(requests)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next request, or FINISHED."""
+        return {"request": self.waiting.popleft()} if self.waiting else str(Searcher.FINISHED)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing is learnt from it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """See ``Suggestions.save``."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See ``Suggestions.save``."""
+
+
+def replay(suggestions: Suggestions, finished: Callable[[int, Assignment], tuple[dict[str, Any] | None, bool] | None]) -> list[int]:
+    """Take every batch whose trials are all finished without running anything.
+
+    Args:
+        suggestions: Left where the first unfinished batch begins.
+        finished: A trial's result and whether it failed; None if it is not finished.
+
+    Returns:
+        Numbers of the trials taken.
+    """
+    taken: list[int] = []
+    while numbers := suggestions.next_batch():
+        ends = []
+        for number in numbers:
+            try:
+                ends.append(finished(number, suggestions.assignment(number)))
+            except SpecError:
+                ends.append((None, True))
+        if any(end is None for end in ends):
+            suggestions.queue.extend(numbers)
+            break
+        for number, end in zip(numbers, ends, strict=True):
+            assert end is not None
+            suggestions.tell(number, *end)
+        taken += numbers
+    return taken
+

@@ -1,0 +1,69 @@
+"""A request inside Ray: as a Tune function trial on one worker, or as a Ray Train group inside a Tune trial."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from raysurf.cluster.environment import prepare
+from raysurf.cluster.request import Report, Request, perform
+from raysurf.training.workers import Workers
+
+DRIVER_MEMORY = 300e6
+
+
+def single(config: dict[str, Any]) -> None:
+    """A Tune function trial: the jobs of one request on one worker."""
+    import torch
+    from ray import tune
+
+    request: Request = config["request"]
+    torch.set_num_threads(request.resources.cpus)
+    device = torch.device("cuda" if request.resources.gpus else "cpu")
+    tune.report(perform(request, Workers(0, 1, device), tune.report))
+
+
+def group(config: dict[str, Any]) -> None:
+    """A Tune function trial that holds no CPU itself and runs a Ray Train group for its request."""
+    prepare()
+    import ray.train
+    from ray import tune
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    request: Request = config["request"]
+    needs = request.resources
+    per_worker = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config={"request": request},
+        torch_config=TorchConfig(backend="nccl" if needs.gpus else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=needs.workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"{request.labels.sweep}-{request.number}-{uuid.uuid4().hex[:8]}",
+            storage_path=config["storage"],
+            callbacks=[TuneReportCallback()],
+            failure_config=ray.train.FailureConfig(max_failures=2, controller_failure_limit=3),
+            worker_runtime_env={},
+        ),
+    )
+    try:
+        last: Report = trainer.fit().return_value
+    except ray.train.TrainingFailedError as error:
+        last = {"state": "failed", "number": request.number, "error": f"{type(error).__name__}: {error}"}
+    tune.report(last)
+
+
+def worker(config: dict[str, Any]) -> Report:
+    """One Ray Train worker: its share of every batch of the request's jobs."""
+    import ray.train
+    import torch
+    from ray.train.torch import get_device
+
+    request: Request = config["request"]
+    place = ray.train.get_context()
+    torch.set_num_threads(request.resources.cpus)
+    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device())
+    return perform(request, workers, ray.train.report, alone=False)

@@ -1,0 +1,156 @@
+"""Running what a searcher hands out: through Ray Tune, or one after another in this process."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any, Protocol
+
+import torch
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from raysurf.cluster import trials
+from raysurf.cluster.environment import Capacity
+from raysurf.cluster.request import Report, Request, perform
+from raysurf.cluster.suggestions import VALUE
+from raysurf.sweep.sweep import Resources, Search
+from raysurf.training.workers import Workers
+
+
+class Handlers(Protocol):
+    """Who is told of what happens to the requests."""
+
+    def started(self, request: Request) -> None:
+        """A request begins."""
+        ...
+
+    def reported(self, request: Request, report: Report) -> None:
+        """A request has got on."""
+        ...
+
+    def ended(self, request: Request, report: Report) -> None:
+        """A request has ended; ``state`` is done, failed or stopped."""
+        ...
+
+
+class Relay(tune.Callback):
+    """Turns Tune's callbacks into ours. A request that Tune starts again after a lost worker is told once."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self.handlers = handlers
+        self._started: set[str] = set()
+        self._last: dict[str, Report] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if trial.trial_id not in self._started:
+            self._started.add(trial.trial_id)
+            self.handlers.started(trial.config["request"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._last[trial.trial_id] = result
+        if result.get("state") == "running":
+            self.handlers.reported(trial.config["request"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        last = self._last.get(trial.trial_id, {})
+        if last.get("state") not in ("done", "failed"):
+            last = {**last, "state": "stopped"}
+        self.handlers.ended(trial.config["request"], last)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        error = f"the worker process was lost: {str(trial.get_error()).strip().splitlines()[-1]}"
+        self.handlers.ended(trial.config["request"], {"state": "failed", "error": error})
+
+
+def run_in_tune(
+    source: Searcher,
+    count: int,
+    resources: Resources,
+    capacity: Capacity,
+    search: Search | None,
+    max_epochs: int,
+    storage: str,
+    handlers: Handlers,
+) -> None:
+    """Run ``count`` requests of a searcher in Tune trials.
+
+    A job of one worker is a function trial whose process is used again for the next. A job of more is a Ray Train
+    group inside its trial; that trial holds no CPU, and no more run beside one another than there are CPUs for, so
+    that trials and workers cannot wait for each other for ever.
+
+    Args:
+        source: Hands out requests.
+        count: How many.
+        resources: What each needs.
+        capacity: What the cluster has.
+        search: Says whether trials are stopped early.
+        max_epochs: The most epochs that a trial reports.
+        storage: Folder for Ray's own files.
+        handlers: Told of everything.
+    """
+    grouped = resources.workers > 1
+    if grouped:
+        needs: dict[str, float] = {"cpu": 0, "memory": trials.DRIVER_MEMORY}
+    else:
+        needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
+    trainable = trials.group if grouped else trials.single
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, needs),
+        param_space={"storage": storage},
+        tune_config=tune.TuneConfig(
+            num_samples=count,
+            search_alg=source,
+            scheduler=_scheduler(search, max_epochs),
+            max_concurrent_trials=capacity.trials_at_once(resources) if grouped else None,
+            reuse_actors=not grouped,
+        ),
+        run_config=tune.RunConfig(
+            name=f"tune-{id(source):x}",
+            storage_path=storage,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=2),
+            callbacks=[Relay(handlers)],
+        ),
+    )
+    tuner.fit()
+
+
+def _scheduler(search: Search | None, max_epochs: int) -> TrialScheduler | None:
+    if search is None or search.stopping is None:
+        return None
+    return ASHAScheduler(
+        time_attr="epoch",
+        metric=VALUE,
+        mode=search.direction,
+        max_t=max(2, max_epochs + 1),
+        grace_period=search.stopping.grace_epochs,
+        reduction_factor=search.stopping.reduction,
+        stop_last_trials=False,
+    )
+
+
+def run_inline(source: Searcher, handlers: Handlers, device: str = "cpu") -> None:
+    """Run every request of a searcher in this process, one after another."""
+    number = 0
+    while isinstance(config := source.suggest(str(number)), dict):
+        request: Request = config["request"]
+        handlers.started(request)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(request.resources.cpus)
+        try:
+            workers = Workers(0, 1, torch.device(device))
+            last = perform(request, workers, lambda report, request=request: handlers.reported(request, report))  # type: ignore[misc]
+        finally:
+            torch.set_num_threads(threads)
+        source.on_trial_complete(str(number), last)
+        handlers.ended(request, last)
+        number += 1
+
+
+def remove_storage(path: str) -> None:
+    """Remove Ray's own files of a run that has ended; what raysurf needs is in its store."""
+    shutil.rmtree(path, ignore_errors=True)

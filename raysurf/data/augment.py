@@ -1,0 +1,33 @@
+"""Augmentation of whole batches, without a loop over images."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
+    """Pad with zeros, crop each image at its own random place, and flip half of them left to right.
+
+    Args:
+        images: [B, C, H, W], any dtype and device.
+        generator: On the CPU; the same state gives the same crops on every device.
+        padding: Pixels on each side; a crop's offset is uniform over 0 .. 2 padding, each way.
+
+    Returns:
+        New images of the same shape and dtype.
+
+    Source:
+        He et al. 2015 (arXiv:1512.03385), section 4.2.
+    """
+    count, channels, height, width = images.shape
+    offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
+    flips = torch.rand(count, 1, generator=generator) < 0.5
+    rows = torch.arange(height) + offsets[0]
+    columns = torch.arange(width).expand(count, width)
+    columns = torch.where(flips, width - 1 - columns, columns) + offsets[1]
+    padded = F.pad(images, (padding,) * 4)
+    flat = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).view(count, 1, height * width)
+    chosen = flat.to(images.device).expand(count, channels, height * width)
+    return padded.flatten(2).gather(2, chosen).view(images.shape)

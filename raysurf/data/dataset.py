@@ -1,0 +1,126 @@
+"""A data set in memory: whole tensors of bytes on one device, made floating and normal a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raysurf.data.spec import DataSpec
+from raysurf.data.split import stratified_split
+from raysurf.errors import DataError
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples: images [N, C, H, W] uint8 and labels [N] int64, on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class RawSet:
+    """What a loader gives: arrays as they were read, and what is usual for the set.
+
+    Args:
+        images, labels: Training examples, [N, C, H, W] uint8 and [N].
+        test_images, test_labels: Test examples.
+        num_classes: Classes.
+        validation: Training examples that are held out unless a spec says otherwise.
+        augment: Usual augmentation.
+        mean, std: Per channel, of images scaled to [0, 1]; None to compute them from the training split.
+        scale: The largest value of a pixel.
+    """
+
+    images: Images
+    labels: Labels
+    test_images: Images
+    test_labels: Labels
+    num_classes: int
+    validation: int
+    augment: str = "none"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    scale: float = 255.0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Splits of one data set on one device; ``validation`` is None if nothing is held out."""
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    mean: Tensor
+    std: Tensor
+    scale: float
+    augment: str
+    fingerprint: str
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn bytes [B, C, H, W] into float32 of mean 0 and deviation 1 a channel."""
+        factor = 1.0 / (self.scale * self.std)
+        return images.float().mul_(factor[:, None, None]).sub_((self.mean / self.std)[:, None, None])
+
+
+def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
+    """Split and place a loaded set.
+
+    Args:
+        spec: Says how much is held out and kept.
+        raw: The arrays.
+        device: Where the tensors go.
+
+    Raises:
+        DataError: If more is to be held out than there is, or a class number is out of range.
+    """
+    held_out = raw.validation if spec.validation is None else spec.validation
+    if held_out >= len(raw.labels):
+        raise DataError(spec.name, f"validation: {held_out}", f"fewer than its {len(raw.labels)} training examples")
+    for labels in (raw.labels, raw.test_labels):
+        if len(labels) == 0 or labels.min() < 0 or labels.max() >= raw.num_classes:
+            got = f"labels from {labels.min()} to {labels.max()}" if len(labels) else "no examples"
+            raise DataError(spec.name, got, f"classes 0 to {raw.num_classes - 1}")
+    kept, held = stratified_split(raw.labels, held_out)
+    if spec.share < 1.0:
+        wanted = max(1, round(spec.share * len(kept)))
+        kept = kept[stratified_split(raw.labels[kept], wanted, seed=1)[1]]
+    digest = hashlib.sha256()
+    for array in (raw.images[kept], raw.labels[kept], raw.images[held], raw.labels[held], raw.test_images, raw.test_labels):
+        digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    mean, std = raw.mean, raw.std
+    if mean is None or std is None:
+        pixels = raw.images[kept].astype(np.float64).transpose(1, 0, 2, 3).reshape(raw.images.shape[1], -1) / raw.scale
+        mean, std = tuple(pixels.mean(axis=1)), tuple(np.maximum(pixels.std(axis=1), 1e-6))
+
+    def split(images: Images, labels: Labels) -> Split:
+        return Split(torch.from_numpy(np.ascontiguousarray(images)).to(device), torch.from_numpy(labels.copy()).to(device))
+
+    channels, height, width = raw.images.shape[1:]
+    return Dataset(
+        spec.name,
+        split(raw.images[kept], raw.labels[kept]),
+        split(raw.images[held], raw.labels[held]) if held_out else None,
+        split(raw.test_images, raw.test_labels),
+        raw.num_classes,
+        (channels, height, width),
+        torch.tensor(mean, dtype=torch.float32, device=device),
+        torch.tensor(std, dtype=torch.float32, device=device),
+        raw.scale,
+        spec.augment or raw.augment,
+        digest.hexdigest()[:16],
+    )

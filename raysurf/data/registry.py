@@ -1,0 +1,90 @@
+"""Data sets by name. Importing it imports no torch."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raysurf.data.spec import DataSpec
+from raysurf.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    from raysurf.data.dataset import Dataset
+
+LOADERS = {
+    "digits": "raysurf.data.digits",
+    "mnist": "raysurf.data.torchvision_sets",
+    "fashion_mnist": "raysurf.data.torchvision_sets",
+    "cifar10": "raysurf.data.torchvision_sets",
+    "cifar100": "raysurf.data.torchvision_sets",
+    "cifar100_coarse": "raysurf.data.torchvision_sets",
+    "parquet": "raysurf.data.parquet",
+    "folder": "raysurf.data.image_folder",
+}
+FILES = {
+    "mnist": ("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-images-idx3-ubyte.gz"),
+    "fashion_mnist": ("FashionMNIST/raw/train-images-idx3-ubyte", "FashionMNIST/raw/train-images-idx3-ubyte.gz"),
+    "cifar10": ("cifar-10-batches-py/data_batch_1",),
+    "cifar100": ("cifar-100-python/train",),
+    "cifar100_coarse": ("cifar-100-python/train",),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of every data set."""
+    return tuple(LOADERS)
+
+
+def root_of(spec: DataSpec) -> Path:
+    """Where a set's files lie, or are downloaded to."""
+    return Path(spec.root or os.environ.get("RAYSURF_DATA") or Path.home() / ".cache" / "raysurf").expanduser()
+
+
+def check(spec: DataSpec) -> None:
+    """Check that a data set is there, or may be fetched.
+
+    Raises:
+        UnknownNameError: If no set has this name; the nearest is suggested.
+        DataError: If its files are absent and may not be downloaded.
+    """
+    if spec.name not in LOADERS:
+        raise UnknownNameError("data", spec.name, LOADERS)
+    if spec.name in ("parquet", "folder"):
+        for which in ("train", "test"):
+            place = getattr(spec, which)
+            if place is None:
+                raise DataError(spec.name, f"no {which}:", f"{which}: and the path of a file or folder")
+            if not Path(place).exists():
+                raise DataError(spec.name, f"no such path {place}", f"{which}: with the path of what is there")
+    elif spec.train is not None or spec.test is not None:
+        raise DataError(spec.name, "train: or test:", "a set of its own files; use name: parquet or folder for these")
+    elif spec.name in FILES and not spec.download:
+        root = root_of(spec)
+        if not any((root / file).exists() for file in FILES[spec.name]):
+            expected = "its files there; give root: with their folder, or allow download: true"
+            raise DataError(spec.name, f"none of its files under {root}", expected)
+
+
+def load(spec: DataSpec, device: str = "cpu") -> Dataset:
+    """Load a data set into memory; a set that this process has loaded already is shared.
+
+    Args:
+        spec: Which, and how it is split.
+        device: Where its tensors go.
+
+    Raises:
+        UnknownNameError: If no set has this name.
+        DataError: If it is absent, unreadable, or cannot be split as asked.
+    """
+    check(spec)
+    return _load(spec, device)
+
+
+@functools.lru_cache(maxsize=4)
+def _load(spec: DataSpec, device: str) -> Dataset:
+    from raysurf.data.dataset import assemble
+
+    return assemble(spec, importlib.import_module(LOADERS[spec.name]).read(spec), device)

@@ -1,0 +1,29 @@
+"""How a data set is named in a job."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from raysurf.values import Value
+
+
+class DataSpec(Value):
+    """A data set, how it is split, and how its training images are augmented."""
+
+    IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download"})
+
+    name: str
+    root: str | None = Field(None, description="where its files lie; else $RAYSURF_DATA, else ~/.cache/raysurf")
+    download: bool = Field(True, description="whether it may be downloaded")
+    validation: int | None = Field(None, ge=0, description="training examples held out; else the set's own number")
+    share: float = Field(1.0, gt=0, le=1, description="share of the training examples that is kept")
+    augment: Literal["none", "crop_flip"] | None = Field(None, description="else the set's own augmentation")
+    train: str | None = Field(None, description="for parquet and folder: the training file or folder")
+    test: str | None = Field(None, description="for parquet and folder: the test file or folder")
+
+    @staticmethod
+    def parse(value: Any) -> Any:
+        """Read the short form: a bare name."""
+        return {"name": value} if isinstance(value, str) else value

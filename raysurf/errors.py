@@ -1,0 +1,131 @@
+"""Every exception that raysurf raises on purpose; all pickle, since they cross processes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like ``name``, or None if none is near."""
+    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with what a user wrote.
+
+    Args:
+        where: Path inside the document, such as ``job.start.epochs``.
+        got: What stands there, in the user's own terms.
+        expected: What may stand there.
+        hint: What to do about it, where that is not plain.
+        file: The file it stands in, if it came from one.
+        line: Its line in that file, from 1.
+    """
+
+    where: str
+    got: str
+    expected: str
+    hint: str = ""
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.file else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        got = f": got {self.got}" if self.got else ""
+        return f"{place}{self.where}{got}; expected {self.expected}{hint}"
+
+
+class RaysurfError(Exception):
+    """The root of raysurf's exceptions."""
+
+
+class SpecError(RaysurfError, ValueError):
+    """A job, sweep or file that cannot be run as it is written; holds every fault found."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(self.faults)
+
+    def __str__(self) -> str:
+        return "\n".join(str(fault) for fault in self.faults)
+
+
+class UnknownNameError(RaysurfError, ValueError):
+    """A name that no registry knows."""
+
+    def __init__(self, what: str, got: str, known: Iterable[str]) -> None:
+        self.what, self.got, self.known = what, got, tuple(known)
+        super().__init__(what, got, self.known)
+
+    @property
+    def hint(self) -> str:
+        """The nearest known name, as a question; empty if none is near."""
+        near = nearest(self.got, self.known)
+        return f"did you mean {near!r}?" if near else ""
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"unknown {self.what}: got {self.got!r}; expected one of {', '.join(self.known)}{hint}"
+
+
+class PointMismatchError(RaysurfError, ValueError):
+    """Two points that differ in names or shapes, so that no arithmetic joins them."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = got, expected
+        super().__init__(got, expected)
+
+    def __str__(self) -> str:
+        return f"points do not match: got {self.got}; expected {self.expected}"
+
+
+class DataError(RaysurfError, ValueError):
+    """Data that is absent, unreadable, or not what its spec says."""
+
+    def __init__(self, data: str, got: str, expected: str) -> None:
+        self.data, self.got, self.expected = data, got, expected
+        super().__init__(data, got, expected)
+
+    def __str__(self) -> str:
+        return f"data {self.data!r}: got {self.got}; expected {self.expected}"
+
+
+class StoreError(RaysurfError, ValueError):
+    """A result store that cannot be read or written as asked."""
+
+    def __init__(self, uri: str, got: str, expected: str) -> None:
+        self.uri, self.got, self.expected = uri, got, expected
+        super().__init__(uri, got, expected)
+
+    def __str__(self) -> str:
+        return f"results {self.uri!r}: got {self.got}; expected {self.expected}"
+
+
+class ResourceError(RaysurfError, ValueError):
+    """More CPUs, GPUs or workers than the machine or cluster has."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = got, expected
+        super().__init__(got, expected)
+
+    def __str__(self) -> str:
+        return f"resources: got {self.got}; expected {self.expected}"
+
+
+class DivergedError(RaysurfError, ArithmeticError):
+    """Training whose loss left the finite numbers."""
+
+    def __init__(self, epoch: float, last_loss: float) -> None:
+        self.epoch, self.last_loss = epoch, last_loss
+        super().__init__(epoch, last_loss)
+
+    def __str__(self) -> str:
+        return (
+            f"the loss is not finite at epoch {self.epoch:.2f}; its last finite value was {self.last_loss:.4g} "
+            "(lower the learning rate)"
+        )

@@ -1,0 +1,174 @@
+"""What a job sees of the world: its inputs, where rows and weights go, and its place among the workers."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as decode
+from safetensors.torch import save as encode
+from torch import Tensor
+
+from raysurf.errors import StoreError
+from raysurf.jobs.job import Job
+from raysurf.results.store import Store
+from raysurf.training.loop import Checkpoints, State
+from raysurf.training.workers import Workers
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is: epochs done of all, and the newest figures; what schedulers and displays look at."""
+
+    run_id: str
+    epoch: int
+    epochs: int
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+class Context:
+    """The one facade that a job runs behind, in-process, in a Tune trial or in a Ray Train worker.
+
+    Rows are kept in memory and written as one file a table, so that a job that runs again replaces its rows
+    and never doubles them. Only rank 0 writes.
+
+    Args:
+        job: The job to be run.
+        store: Where rows and weights go.
+        workers: This process's place in the group.
+        progress: Told after every epoch or point; it may stop the job by raising.
+    """
+
+    FLUSH_S = 1.0
+
+    def __init__(self, job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None]) -> None:
+        self.job, self.store, self.workers, self._tell = job, store, workers, progress
+        self.checkpoints = StoredCheckpoints(self)
+        self.rows: dict[str, list[Row]] = {}
+        self._dirty: set[str] = set()
+        self._flushed = 0.0
+
+    def report(self, table: str, *rows: Row) -> None:
+        """Add rows of a table; they reach the store within a second, at a checkpoint, or at the end."""
+        self.rows.setdefault(table, []).extend({"run_id": self.job.id, **row} for row in rows)
+        self._dirty.add(table)
+        if time.monotonic() - self._flushed > self.FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write every table that changed."""
+        if self.workers.rank == 0:
+            for table in sorted(self._dirty):
+                self.store.write_rows(table, self.job.id, self.rows[table])
+        self._dirty.clear()
+        self._flushed = time.monotonic()
+
+    def recall(self, table: str) -> list[Row]:
+        """Rows that an earlier sitting of this job wrote; they count as reported."""
+        self.rows[table] = self.store.read_rows(table, self.job.id)
+        return self.rows[table]
+
+    def restore(self, rows: dict[str, list[Row]]) -> None:
+        """Go back to the rows of a checkpoint; later ones are forgotten, in the store as well."""
+        self.rows = rows
+        self._dirty.update(rows)
+
+    def progress(self, epoch: int, epochs: int, figures: Mapping[str, float] | None = None) -> None:
+        """Say how far the job is."""
+        self._tell(Progress(self.job.id, epoch, epochs, figures or {}))
+
+    def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep named tensors of this job, as safetensors."""
+        if self.workers.rank == 0:
+            self.store.put_bytes(f"jobs/{self.job.id}/{name}.safetensors", _encoded(tensors))
+
+    def load(self, job: Job, name: str) -> State:
+        """The tensors that a finished input kept under a name, on this worker's device.
+
+        Raises:
+            StoreError: If they are missing or corrupt.
+        """
+        path = f"jobs/{job.id}/{name}.safetensors"
+        try:
+            tensors = decode(self.store.get_bytes(path))
+        except SafetensorError as error:
+            raise StoreError(self.store.uri, f"{path}: {error}", "a safetensors file (remove it and run again)") from error
+        return {key: value.to(self.workers.device) for key, value in tensors.items()}
+
+    def weights(self, job: Job) -> tuple[State, State]:
+        """A finished input's point and buffers."""
+        parts: dict[str, State] = {"point": {}, "buffer": {}}
+        for key, value in self.load(job, "weights").items():
+            part, _, name = key.partition("/")
+            parts[part][name] = value
+        return parts["point"], parts["buffer"]
+
+
+class StoredCheckpoints(Checkpoints):
+    """Checkpoints of one job in the store: a tensor file, then a note with its checksum that makes it count.
+
+    A state is taken when it costs under 5 % of the time since the last one; the newest two are kept. Rows that were
+    reported up to that epoch travel in the note, so that rows and weights never disagree.
+    """
+
+    SHARE = 0.05
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._last = time.monotonic()
+        self._cost = 0.0
+
+    @property
+    def _folder(self) -> str:
+        return f"jobs/{self.context.job.id}/checkpoint"
+
+    def _epochs(self) -> list[int]:
+        names = (path.rsplit("/", 1)[-1] for path in self.context.store.list(self._folder))
+        return sorted(int(name[:-5]) for name in names if name.endswith(".json"))
+
+    def load(self) -> tuple[int, State] | None:
+        store = self.context.store
+        for epoch in reversed(self._epochs()):
+            try:
+                note = store.get_json(f"{self._folder}/{epoch}.json")
+                data = store.get_bytes(f"{self._folder}/{epoch}.safetensors")
+            except (StoreError, ValueError):
+                continue
+            if hashlib.sha256(data).hexdigest() != note["sha256"]:
+                continue
+            self.context.restore(note["rows"])
+            self._last = time.monotonic()
+            return epoch, decode(data)
+        return None
+
+    def save(self, epoch: int, state: Callable[[], State]) -> None:
+        began = time.monotonic()
+        if self.context.workers.rank != 0 or self._cost > self.SHARE * (began - self._last):
+            return
+        store, data = self.context.store, _encoded(state())
+        store.put_bytes(f"{self._folder}/{epoch}.safetensors", data)
+        note = {"sha256": hashlib.sha256(data).hexdigest(), "rows": self.context.rows}
+        store.put_json(f"{self._folder}/{epoch}.json", note)
+        for old in self._epochs()[:-2]:
+            self._remove(old)
+        self._last = time.monotonic()
+        self._cost = self._last - began
+
+    def clear(self) -> None:
+        """Remove them all: the job is done."""
+        for epoch in self._epochs():
+            self._remove(epoch)
+
+    def _remove(self, epoch: int) -> None:
+        for suffix in ("json", "safetensors"):
+            self.context.store.delete(f"{self._folder}/{epoch}.{suffix}")
+
+
+def _encoded(tensors: Mapping[str, Tensor]) -> bytes:
+    return encode({name: value.detach().cpu().contiguous() for name, value in tensors.items()})

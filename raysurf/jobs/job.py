@@ -1,0 +1,191 @@
+"""What every job has: inputs, an identity that is its content, and a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import BaseModel
+
+from raysurf.data.spec import DataSpec
+from raysurf.errors import Fault, SpecError
+from raysurf.models.spec import ModelSpec
+from raysurf.values import Node
+
+if TYPE_CHECKING:
+    from raysurf.jobs.context import Context
+
+SPLITS = ("train", "validation", "test")
+
+
+class Job(Node):
+    """A value that says everything that decides an outcome; its inputs are jobs in its fields.
+
+    Two jobs with the same id have the same outcome. A field that equals its default is no part of the id,
+    so a new field may be added to a kind as long as its default means what was done before.
+    """
+
+    @cached_property
+    def tree(self) -> dict[str, Any]:
+        """The job as one would write it in YAML, defaults left out, nested inputs included."""
+        return to_tree(self)
+
+    @cached_property
+    def id(self) -> str:
+        """``<kind>-<16 hex digits>``: a hash of the canonical JSON of everything that decides the outcome."""
+        return f"{self.kind}-{_digest(to_tree(self, left_out=True))}"
+
+    @cached_property
+    def group(self) -> str:
+        """The id with every seed left out: the same for all replicates of one setting."""
+        return f"{self.kind}-{_digest(_without_seeds(to_tree(self, left_out=True)))}"
+
+    @cached_property
+    def inputs(self) -> tuple[Job, ...]:
+        """The jobs whose outcomes this one needs, in the order of its fields, each once."""
+        return tuple({job.id: job for job in _jobs_inside(self)}.values())
+
+    @cached_property
+    def ancestors(self) -> tuple[Job, ...]:
+        """Every job that must be done before this one, inputs before what needs them, each once."""
+        found: dict[str, Job] = {}
+        for job in self.inputs:
+            for each in (*job.ancestors, job):
+                found.setdefault(each.id, each)
+        return tuple(found.values())
+
+    def with_seed(self, seed: int) -> Self:
+        """The same job with ``seed`` here and in every input, except where a seed was stated."""
+        return _with_seed(self, seed)
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The network that the job is about."""
+        raise AssertionError(f"{type(self).__name__} names no network")
+
+    @property
+    def data_spec(self) -> DataSpec:
+        """The data that the job is about."""
+        raise AssertionError(f"{type(self).__name__} names no data")
+
+    def with_holes(self, holes: Mapping[str, Any] | None = None, /, **by_name: Any) -> dict[str, Any]:
+        """The job as a tree with holes in it, for a sweep.
+
+        Args:
+            holes: Holes by dotted path, such as ``{"start.lr": Float(0.01, 1.0)}``.
+            **by_name: Holes in the job's own fields.
+
+        Raises:
+            SpecError: If a path leads to no field.
+        """
+        tree = to_tree(self)
+        for path, hole in {**(holes or {}), **by_name}.items():
+            *parents, name = path.split(".")
+            node: Any = tree
+            for parent in parents:
+                node = node.get(parent) if isinstance(node, dict) else None
+            if not isinstance(node, dict):
+                raise SpecError([Fault(path, "no such place", f"a path into the {self.kind} job")])
+            node[name] = hole
+        return tree
+
+    @property
+    def epochs_to_train(self) -> int:
+        """Epochs of training that this job itself costs, its inputs not counted."""
+        return 0
+
+    @property
+    def budget(self) -> float | None:
+        """Epochs spent, inputs counted once, over the epochs of the first full schedule in the chain."""
+        full = next((e for job in (*self.ancestors, self) if (e := getattr(job, "full_epochs", None))), None)
+        spent = sum(job.epochs_to_train for job in (*self.ancestors, self))
+        return spent / full if full else None
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        """The figures that a finished job of this kind has, as ``split/name``."""
+        return tuple(f"{split}/{name}" for split in SPLITS for name in ("accuracy", "error", "nll", "brier", "ece"))
+
+    def run(self, context: Context) -> dict[str, float]:
+        """Do the job: rows and weights go through the context.
+
+        Returns:
+            Its figures, by the names of ``metric_names``.
+        """
+        raise AssertionError(f"{type(self).__name__} cannot be run")
+
+
+def to_tree(value: Any, left_out: bool = False) -> Any:
+    """Turn a value into plain mappings, lists and scalars, without fields that equal their default.
+
+    Args:
+        value: A model, a container of models, or a scalar.
+        left_out: Whether to drop as well what a model calls ``IDENTITY_EXCLUDED`` (where bytes lie, not what they are).
+    """
+    if isinstance(value, BaseModel):
+        skipped = getattr(type(value), "IDENTITY_EXCLUDED", frozenset()) if left_out else frozenset()
+        tree: dict[str, Any] = {"kind": value.kind} if isinstance(value, Node) else {}
+        for name, field in type(value).model_fields.items():
+            inner = getattr(value, name)
+            if name not in skipped and inner != field.get_default(call_default_factory=True):
+                tree[name] = to_tree(inner, left_out)
+        return tree
+    if isinstance(value, list | tuple):
+        return [to_tree(item, left_out) for item in value]
+    if isinstance(value, dict):
+        return {k: to_tree(v, left_out) for k, v in value.items()}
+    return value
+
+
+def _without_seeds(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {k: _without_seeds(v) for k, v in tree.items() if k != "seed"}
+    return tree
+
+
+def _digest(tree: Any) -> str:
+    text = json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _jobs_inside(value: BaseModel) -> Iterator[Job]:
+    for name in type(value).model_fields:
+        inner = getattr(value, name)
+        if isinstance(inner, Job):
+            yield inner
+        elif isinstance(inner, BaseModel):
+            yield from _jobs_inside(inner)
+        elif isinstance(inner, list | tuple):
+            for item in inner:
+                if isinstance(item, Job):
+                    yield item
+
+
+def _with_seed(value: Any, seed: int) -> Any:
+    if not isinstance(value, BaseModel):
+        return value
+    changes: dict[str, Any] = {}
+    for name in type(value).model_fields:
+        inner = getattr(value, name)
+        if name == "seed" and "seed" not in value.model_fields_set:
+            changes["seed"] = seed
+        elif isinstance(inner, Node) and (seeded := _with_seed(inner, seed)) is not inner:
+            changes[name] = seeded
+    if not changes:
+        return value
+    return type(value)(**{name: getattr(value, name) for name in value.model_fields_set} | changes)
+
+
+class WeightsJob(Job):
+    """A job whose outcome is one point of weight space, so that others can start from it."""
+
+
+class Line(Node):
+    """The straight segment between two weights."""
+
+    kind: ClassVar[str] = "line"
+    start: WeightsJob
+    end: WeightsJob

@@ -1,0 +1,154 @@
+"""From a tree of plain mappings to a job, finding every fault on the way."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from raysurf.data import registry as data_sets
+from raysurf.data.spec import DataSpec
+from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
+from raysurf.jobs.job import Job
+from raysurf.jobs.registry import JOBS, KINDS
+from raysurf.models import registry as models
+from raysurf.models.spec import ModelSpec
+from raysurf.values import Node, Value
+
+Path = tuple[str | int, ...]
+PathFault = tuple[Path, Fault]
+
+
+def parse_job(tree: Mapping[str, Any]) -> Job:
+    """Build a job from a tree.
+
+    Args:
+        tree: As in YAML: ``kind`` and the fields of that kind, inputs nested.
+
+    Raises:
+        SpecError: With every fault of the tree.
+    """
+    job, faults = parse(tree, Job, ())
+    if faults:
+        raise SpecError([fault for _, fault in faults])
+    assert isinstance(job, Job)
+    return job
+
+
+def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) -> tuple[Node | None, list[PathFault]]:
+    """Build one node of a tree, its inner nodes first.
+
+    Args:
+        tree: What stands at ``path``.
+        expected: The classes of which one must stand there.
+        path: Where the node stands in the document.
+
+    Returns:
+        The node, or None if it has faults; and the faults, each with its path.
+    """
+    kinds = [kind for kind, cls in KINDS.items() if issubclass(cls, expected)]
+    if isinstance(tree, Node):
+        return tree, []
+    if not isinstance(tree, Mapping):
+        return None, [_fault(path, shown(tree), f"a mapping with kind: one of {', '.join(kinds)}")]
+    kind = tree.get("kind")
+    if kind not in kinds:
+        known = f"one of {', '.join(kinds)}"
+        if kind is None:
+            return None, [_fault(path, "no kind", f"kind: {known}")]
+        near = nearest(str(kind), kinds)
+        return None, [_fault((*path, "kind"), shown(kind), known, f"did you mean {near!r}?" if near else "")]
+    cls = KINDS[kind]
+    values: dict[str, Any] = {}
+    faults: list[PathFault] = []
+    for name, inner in tree.items():
+        if name == "kind":
+            continue
+        wanted = _nodes(cls, name)
+        if wanted and inner is not None:
+            inner, found = parse(inner, wanted, (*path, name))
+            faults += found
+        values[name] = inner
+    node, found = _validate(cls, values, path)
+    faults += [fault for fault in found if not _concerns(fault[0], faults)]
+    faults = _checked(cls, values, path, faults)
+    return (None if faults else node), faults
+
+
+def _nodes(cls: type[Node], name: str) -> tuple[type[Node], ...]:
+    field = cls.model_fields.get(name)
+    return tuple(_node_types(field.annotation)) if field else ()
+
+
+def _node_types(annotation: Any) -> list[type[Node]]:
+    if get_origin(annotation) in (Union, types.UnionType, typing.Annotated):
+        return [cls for arg in get_args(annotation) for cls in _node_types(arg)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, Node) else []
+
+
+def _concerns(path: Path, faults: Sequence[PathFault]) -> bool:
+    """Whether a fault is but the echo of one already found at or under its place."""
+    return any(found[: len(path)] == path or path[: len(found)] == found for found, _ in faults)
+
+
+def _validate(cls: type[Node], values: dict[str, Any], path: Path) -> tuple[Node | None, list[PathFault]]:
+    try:
+        return cls(**values), []
+    except ValidationError as error:
+        return None, [pydantic_fault(cls, dict(e), path) for e in error.errors(include_url=False)]
+
+
+def pydantic_fault(cls: type[Value], error: Mapping[str, Any], path: Path) -> PathFault:
+    """Say one of pydantic's errors in our words.
+
+    Args:
+        cls: The model that was validated.
+        error: One item of ``ValidationError.errors()``.
+        path: Where the model stands in the document.
+    """
+    inner = tuple(part for part in error["loc"] if not str(part).startswith("function-"))
+    here, kind = (*path, *inner), error["type"]
+    if kind == "extra_forbidden":
+        known = [name for name in cls.model_fields] if len(inner) == 1 else []
+        near = nearest(str(inner[-1]), known)
+        listed = ", ".join(known) if known else "a known key"
+        return _fault(here, "an unknown key", f"one of {listed}", f"did you mean {near!r}?" if near else "")
+    if kind == "missing":
+        return _fault(here, "nothing", "a value, which is required")
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if kind == "value_error":
+        got = "" if isinstance(error["input"], Mapping | Value) else shown(error["input"])
+        return _fault(here, got, message) if got else _fault(here, message, "values that fit together")
+    return _fault(here, shown(error["input"]), message)
+
+
+def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: list[PathFault]) -> list[PathFault]:
+    """Add the faults of names that only a registry knows: models and data sets."""
+    for name in ("model", "data"):
+        if name in cls.model_fields and values.get(name) is not None and not _concerns((*path, name), faults):
+            try:
+                if name == "model":
+                    models.check(ModelSpec.model_validate(ModelSpec.parse(values[name])).name)
+                else:
+                    data_sets.check(DataSpec.model_validate(DataSpec.parse(values[name])))
+            except UnknownNameError as error:
+                known = f"one of {', '.join(error.known)}"
+                faults.append(_fault((*path, name), shown(error.got), known, error.hint))
+            except DataError as error:
+                faults.append(_fault((*path, name), error.got, error.expected))
+            except (ValidationError, ValueError):
+                pass
+    return faults
+
+
+def _fault(path: Path, got: str, expected: str, hint: str = "") -> PathFault:
+    return path, Fault(".".join(map(str, path)) or "job", got, expected, hint)
+
+
+def shown(value: Any) -> str:
+    """A value as its user would know it, shortened."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,59 @@
+"""What the training jobs share: their settings, which fall back on those of what they start from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from raysurf.data.spec import DataSpec
+from raysurf.jobs.job import Job
+from raysurf.models.spec import ModelSpec
+from raysurf.training.schedules import Constant, PlateauLinear, Schedule
+
+Model = Annotated[ModelSpec, BeforeValidator(ModelSpec.parse)]
+Data = Annotated[DataSpec, BeforeValidator(DataSpec.parse)]
+
+
+class TrainingJob(Job):
+    """A job that runs the loop. A setting left out is that of the job it starts from, else the default named."""
+
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "batch_size": 128,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "precision": "fp32",
+    }
+
+    seed: int = Field(0, ge=0, description="decides initial weights, order, augmentation and every draw")
+    lr: float | None = Field(None, gt=0, description="rate of the kind's usual schedule; or give schedule")
+    schedule: Schedule | None = Field(None, description="learning-rate schedule")
+    batch_size: int | None = Field(None, ge=2, description="examples a step, over all workers; default 128")
+    momentum: float | None = Field(None, ge=0, lt=1, description="SGD momentum; default 0.9")
+    nesterov: bool | None = Field(None, description="Nesterov momentum; default false")
+    weight_decay: float | None = Field(None, ge=0, description="L2: half of it times the sum of squares; default 0")
+    precision: Literal["fp32", "bf16"] | None = Field(None, description="bf16 is autocast; weights stay fp32")
+    evaluate_every: int = Field(1, ge=1, description="epochs between evaluations on validation and test")
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.lr is not None and self.schedule is not None:
+            raise ValueError("lr and schedule are both given; give one of them")
+        return self
+
+    def setting(self, name: str) -> Any:
+        """A setting as it holds for this job: its own, else its start's, else the default."""
+        value = getattr(self, name)
+        if value is not None:
+            return value
+        start = getattr(self, "start", None)
+        return start.setting(name) if isinstance(start, TrainingJob) else self.DEFAULTS[name]
+
+    def plateau_linear(self) -> Schedule:
+        """The schedule given, or the papers' own at ``lr`` (0.1 if that is not given either)."""
+        return self.schedule or PlateauLinear(lr=0.1 if self.lr is None else self.lr)
+
+    def constant(self) -> Schedule | None:
+        """The schedule given, or ``lr`` all along."""
+        return self.schedule or (Constant(lr=self.lr) if self.lr is not None else None)

@@ -1,0 +1,1 @@
+"""Networks: one architecture a file, found by name or by dotted path."""

@@ -1,0 +1,142 @@
+"""Everything that can be wrong with a sweep, each fault with its path in the document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from raysurf.errors import Fault, SpecError, nearest
+from raysurf.jobs.job import Job
+from raysurf.jobs.parse import Path, PathFault, parse, shown
+from raysurf.jobs.registry import JOBS
+from raysurf.sweep import holes
+from raysurf.sweep.sweep import Search, Sweep
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def fault(path: Sequence[str | int], got: str, expected: str, hint: str = "") -> PathFault:
+    """A fault at a path of the document."""
+    return tuple(path), Fault(".".join(map(str, path)), got, expected, hint)
+
+
+def did_you_mean(got: object, known: Sequence[str]) -> str:
+    """A question that names the nearest known name; empty if none is near."""
+    near = nearest(str(got), known)
+    return f"did you mean {near!r}?" if near else ""
+
+
+def sweep_faults(sweep: Sweep) -> list[PathFault]:
+    """Find everything wrong with a sweep."""
+    faults: list[PathFault] = []
+    if not isinstance(sweep.name, str) or not NAME.fullmatch(sweep.name):
+        faults.append(fault(("name",), shown(sweep.name), "letters, digits, '.', '_' and '-', the first no sign"))
+    for i, seed in enumerate(sweep.seeds):
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            faults.append(fault(("seeds", i), shown(seed), "a whole number, 0 or more"))
+    if len(set(map(repr, sweep.seeds))) < len(sweep.seeds):
+        faults.append(fault(("seeds",), shown(list(sweep.seeds)), "each seed once"))
+    found = job_faults(sweep.job)
+    return faults + found + ([] if found or faults else search_faults(sweep))
+
+
+def job_faults(tree: Any) -> list[PathFault]:
+    """Find everything wrong with a job and its holes, whatever is chosen."""
+    misplaced = []
+    for path, hole in holes_in(tree, ("job",)):
+        if path[-1] in ("kind", "seed"):
+            instead = "use seeds: for replicates" if path[-1] == "seed" else "put the hole around the whole mapping"
+            misplaced.append(fault(path, shown(hole), "a plain value: no hole may stand here", instead))
+        if isinstance(hole, holes.Each):
+            for i, option in enumerate(hole.options):
+                for inner, found in holes_in(option, (*path, i)):
+                    misplaced.append(fault(inner, shown(found), "a plain value: an option of !each holds no hole"))
+    if misplaced:
+        return misplaced
+    try:
+        every = holes.samples(tree)
+        holes.arms(tree)
+    except SpecError as error:
+        return [(("job", *found.where.split(".")), found) for found in error.faults]
+    faults: dict[tuple[Path, str], PathFault] = {}
+    for params in every:
+        for path, found in parse(holes.fill(tree, params), Job, ("job",))[1]:
+            place = place_of(tree, params, path)
+            faults.setdefault((place, found.expected), (place, found))
+    return list(faults.values())
+
+
+def search_faults(sweep: Sweep) -> list[PathFault]:
+    """Find what is wrong with the search of a sweep whose job is sound."""
+    search = sweep.search
+    if search is None:
+        if not sweep.is_searched:
+            return []
+        searched = ", ".join(k for k, hole in sweep.parameters.items() if not isinstance(hole, holes.Each))
+        return [fault(("search",), "nothing", f"search: with a metric and trials, since {searched} is to be found")]
+    faults = _metric_faults(sweep, search)
+    if not sweep.is_searched:
+        faults.append(fault(("search",), "a search", "a hole in the job that is searched", "or leave search: out"))
+    elif search.sampler == "grid":
+        try:
+            holes.grid(sweep.job)
+        except SpecError as error:
+            faults += [(("job", *found.where.split(".")), found) for found in error.faults]
+    elif search.trials is None:
+        faults.append(fault(("search", "trials"), "nothing", "how many assignments to try"))
+    if search.sampler == "cmaes" and any(isinstance(hole, holes.Choice) for hole in sweep.parameters.values()):
+        faults.append(fault(("search", "sampler"), "'cmaes'", "tpe, gp or random", "CMA-ES searches numbers alone"))
+    if search.stopping is not None and len(sweep.seeds) > 1:
+        faults.append(fault(("search", "stopping"), "early stopping of a mean over seeds", "one seed, or no stopping"))
+    return faults
+
+
+def _metric_faults(sweep: Sweep, search: Search) -> list[PathFault]:
+    where, metric = ("search", "metric"), search.metric
+    jobs = [job for assignment in sweep.samples for job in assignment.jobs]
+    known = list(dict.fromkeys(name for job in jobs for name in JOBS[job.kind].metric_names()))
+    allowed = [name for name in known if not name.startswith("test/")]
+    if metric in known and metric.startswith("test/"):
+        better = metric.replace("test/", "validation/")
+        reason = f"a search that looks at the test split leaves nothing to test with; use {better!r}"
+        return [fault(where, shown(metric), "a train or validation metric", reason)]
+    if metric not in known:
+        return [fault(where, shown(metric), f"one of {', '.join(allowed)}", did_you_mean(metric, allowed))]
+    if metric.startswith("validation/") and any(job.data_spec.validation == 0 for job in jobs):
+        return [fault(where, shown(metric), "a held-out split to measure on", "data has validation: 0")]
+    return []
+
+
+def holes_in(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Every hole under a tree, with its path."""
+    if isinstance(tree, holes.Float | holes.Int | holes.Choice | holes.Each):
+        yield path, tree
+        for i, option in enumerate(getattr(tree, "options", ())):
+            yield from holes_in(option, (*path, i))
+    elif isinstance(tree, Mapping):
+        for key, inner in tree.items():
+            yield from holes_in(inner, (*path, key))
+    elif isinstance(tree, list):
+        for i, inner in enumerate(tree):
+            yield from holes_in(inner, (*path, i))
+
+
+def place_of(tree: Any, params: Mapping[str, Any], path: Path) -> Path:
+    """Where a path of the filled job stands in the document: the options chosen on the way are put in."""
+    place: list[str | int] = [path[0]]
+    name: list[str] = []
+    node = tree
+    for step in (None, *path[1:]):
+        if step is not None:
+            place.append(step)
+            name.append(str(step))
+            inside = isinstance(node, Mapping) and step in node
+            node = node[step] if inside or (isinstance(node, list) and isinstance(step, int)) else None
+        while isinstance(node, holes.Choice | holes.Each):
+            label = params[".".join(name)]
+            chosen = holes.labels(node).index(label)
+            place.append(chosen)
+            name.append(str(label))
+            node = node.options[chosen]
+    return tuple(place)

@@ -1,0 +1,114 @@
+"""From a file to its sweeps, with every fault of the file reported together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from raysurf.errors import Fault, SpecError
+from raysurf.jobs.job import Job
+from raysurf.jobs.parse import PathFault, parse, pydantic_fault, shown
+from raysurf.sweep import reader
+from raysurf.sweep.checks import did_you_mean, fault, holes_in, job_faults, sweep_faults
+from raysurf.sweep.sweep import Resources, Search, Sweep
+from raysurf.values import Value
+
+KEYS = ("name", "job", "search", "seeds", "baselines", "resources")
+
+
+def load(path: str | FilePath) -> list[Sweep]:
+    """Read the sweeps of a YAML file, in order.
+
+    A document is a sweep (``name``, ``job``, ``search`` …) or a job by itself (``kind`` at its top), which is a
+    sweep of one run, named for the file.
+
+    Raises:
+        SpecError: With every fault of the file, each with its line.
+    """
+    documents = reader.read(path)
+    stem = FilePath(path).stem
+    sweeps: list[Sweep] = []
+    faults: list[Fault] = []
+    names: dict[str, int] = {}
+    for i, document in enumerate(documents):
+        default = stem if len(documents) == 1 else f"{stem}-{i + 1}"
+        sweep, found = from_tree(document.tree, default)
+        for place, each in found:
+            file, line = document.place(place)
+            faults.append(dataclasses.replace(each, file=file, line=line))
+        name = str(document.tree.get("name", default))
+        if name in names:
+            file, line = document.place(("name",))
+            got = f"{name!r}, the name of document {names[name]} too"
+            faults.append(Fault("name", got, "a name of its own for every document", file=file, line=line))
+        names.setdefault(name, i + 1)
+        if sweep is not None:
+            sweeps.append(sweep)
+    if faults:
+        raise SpecError(faults)
+    return sweeps
+
+
+def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None, list[PathFault]]:
+    """Build the sweep that a document describes.
+
+    Returns:
+        The sweep, or None; and every fault with its path in the document.
+    """
+    if "kind" in tree and "job" not in tree:
+        sweep, found = from_tree({"name": default_name, "job": dict(tree)}, default_name)
+        return sweep, [(path[1:] if path[0] == "job" else path, each) for path, each in found]
+    faults: list[PathFault] = []
+    for key in tree:
+        if key not in KEYS:
+            faults.append(fault((key,), "an unknown key", f"one of {', '.join(KEYS)}", did_you_mean(key, KEYS)))
+        elif key != "job":
+            for path, hole in holes_in(tree[key], (key,)):
+                faults.append(fault(path, shown(hole), "a plain value: holes may stand under job alone"))
+    parts = {
+        "search": _value(Search, tree, "search", faults),
+        "resources": _value(Resources, tree, "resources", faults) or Resources(),
+        "name": tree.get("name", default_name),
+        "seeds": tuple(_list(tree, "seeds", "whole numbers", faults)),
+    }
+    baselines = []
+    for i, inner in enumerate(_list(tree, "baselines", "jobs", faults)):
+        job, found = parse(inner, Job, ("baselines", i))
+        faults += found
+        baselines.append(job)
+    if "job" not in tree:
+        return None, [*faults, fault(("job",), "nothing", "a job: a mapping with kind")]
+    if faults:
+        return None, faults + job_faults(tree["job"])
+    sweep = object.__new__(Sweep)
+    for name, value in {**parts, "job": tree["job"], "baselines": tuple(baselines)}.items():
+        object.__setattr__(sweep, name, value)
+    faults = sweep_faults(sweep)
+    return (None if faults else sweep), faults
+
+
+def _list(tree: Mapping[str, Any], key: str, of: str, faults: list[PathFault]) -> list[Any]:
+    value = tree.get(key, [])
+    if isinstance(value, list):
+        return value
+    if not any(True for _ in holes_in(value, ())):
+        faults.append(fault((key,), shown(value), f"a list of {of}"))
+    return []
+
+
+def _value(cls: type[Value], tree: Mapping[str, Any], key: str, faults: list[PathFault]) -> Any:
+    value = tree.get(key)
+    if value is None or any(True for _ in holes_in(value, ())):
+        return None
+    if not isinstance(value, Mapping):
+        faults.append(fault((key,), shown(value), f"a mapping of {', '.join(cls.model_fields)}"))
+        return None
+    try:
+        return cls(**value)
+    except ValidationError as error:
+        faults += [pydantic_fault(cls, dict(each), (key,)) for each in error.errors(include_url=False)]
+        return None

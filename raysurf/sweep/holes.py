@@ -1,0 +1,338 @@
+"""Holes: the places of a job that a sweep fills, and how they are filled.
+
+A tree is made of mappings, lists, scalars and holes; an option of a ``Choice`` is a tree again, so that a hole
+inside it is a conditional parameter. Parameters are named by their dotted path; what lies inside an option has the
+option's label in its path, as in ``schedule.cyclic.low``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raysurf.errors import Fault, SpecError
+
+Tree = Any
+Params = dict[str, Any]
+
+
+def _refuse(got: str, expected: str) -> SpecError:
+    return SpecError([Fault("", got, expected)])
+
+
+def _number(value: Any, whole: bool) -> bool:
+    kinds = (int,) if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_range(hole: Float | Int, whole: bool) -> None:
+    what = "whole numbers" if whole else "finite numbers"
+    if not (_number(hole.low, whole) and _number(hole.high, whole)):
+        raise _refuse(f"low {hole.low!r}, high {hole.high!r}", what)
+    if hole.low > hole.high:
+        raise _refuse(f"low {hole.low:g} above high {hole.high:g}", "low at most high")
+    if not isinstance(hole.log, bool):
+        raise _refuse(f"log {hole.log!r}", "true or false")
+    if hole.log and hole.low <= 0:
+        raise _refuse(f"low {hole.low:g} with log", "low above 0, since a logarithmic range has no 0")
+    if hole.step is not None and not (_number(hole.step, whole) and hole.step > 0):
+        raise _refuse(f"step {hole.step!r}", f"{what}, above 0")
+    if hole.log and hole.step not in (None, 1):
+        raise _refuse(f"step {hole.step!r} with log", "one of step and log")
+
+
+@dataclass(frozen=True)
+class Float:
+    """A number between two bounds, both included.
+
+    Args:
+        low, high: The bounds.
+        log: Whether to search its logarithm.
+        step: Distance of the values; needed for a grid.
+
+    Raises:
+        SpecError: If the bounds are no range.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_range(self, whole=False)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} .. {self.high:g}" + (", log" if self.log else "") + (f", step {self.step:g}" if self.step else "")
+
+
+@dataclass(frozen=True)
+class Int:
+    """A whole number between two bounds, both included.
+
+    Args:
+        low, high: The bounds.
+        log: Whether to search its logarithm.
+        step: Distance of the values.
+
+    Raises:
+        SpecError: If the bounds are no range.
+    """
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        _check_range(self, whole=True)
+
+    def __str__(self) -> str:
+        return f"{self.low} .. {self.high}" + (", log" if self.log else "") + (f", step {self.step}" if self.step > 1 else "")
+
+
+def _check_options(hole: Choice | Each) -> None:
+    if not isinstance(hole.options, tuple):
+        object.__setattr__(hole, "options", tuple(hole.options))
+    if not hole.options:
+        raise _refuse("an empty choice", "at least one option")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several options, which may be trees with holes of their own.
+
+    Args:
+        options: What is chosen from.
+
+    Raises:
+        SpecError: If there is no option.
+    """
+
+    options: tuple[Tree, ...]
+
+    def __post_init__(self) -> None:
+        _check_options(self)
+
+    def __str__(self) -> str:
+        return " | ".join(labels(self))
+
+
+@dataclass(frozen=True)
+class Each:
+    """A factorial axis: every option in turn, each a setting to be compared.
+
+    Args:
+        options: The settings.
+
+    Raises:
+        SpecError: If there is none.
+    """
+
+    options: tuple[Tree, ...]
+
+    def __post_init__(self) -> None:
+        _check_options(self)
+
+    def __str__(self) -> str:
+        return "each of " + ", ".join(labels(self))
+
+
+Hole = Float | Int | Choice | Each
+
+
+def labels(hole: Choice | Each) -> list[str]:
+    """A readable name for every option, each once: its ``kind`` or ``name``, its value, or its number."""
+    found = []
+    for i, option in enumerate(hole.options):
+        if isinstance(option, Mapping):
+            name = option.get("kind") or option.get("name")
+            found.append(str(name) if isinstance(name, str) else f"option {i + 1}")
+        elif isinstance(option, Hole | list):
+            found.append(f"option {i + 1}")
+        else:
+            found.append(str(option).lower() if isinstance(option, bool) else str(option))
+    return [name if found.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(found)]
+
+
+def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
+    """Rebuild a tree with what ``take`` makes of every hole; a choice gives the label whose option to go into."""
+    if isinstance(tree, Float | Int):
+        return take(name, tree)
+    if isinstance(tree, Choice | Each):
+        label = take(name, tree)
+        known = labels(tree)
+        if label not in known:
+            raise SpecError([Fault(name, repr(label), f"one of {', '.join(known)}")])
+        return _walk(tree.options[known.index(label)], f"{name}.{label}" if name else label, take)
+    if isinstance(tree, Mapping):
+        return {k: _walk(v, f"{name}.{k}" if name else str(k), take) for k, v in tree.items()}
+    if isinstance(tree, list):
+        return [_walk(v, f"{name}.{i}" if name else str(i), take) for i, v in enumerate(tree)]
+    return tree
+
+
+def _all(tree: Tree, name: str = "", within: bool = False) -> Iterator[tuple[str, Hole, bool]]:
+    if isinstance(tree, Hole):
+        yield name, tree, within
+        if isinstance(tree, Choice | Each):
+            for label, option in zip(labels(tree), tree.options, strict=True):
+                yield from _all(option, f"{name}.{label}" if name else label, True)
+    elif isinstance(tree, Mapping):
+        for k, v in tree.items():
+            yield from _all(v, f"{name}.{k}" if name else str(k), within)
+    elif isinstance(tree, list):
+        for i, v in enumerate(tree):
+            yield from _all(v, f"{name}.{i}" if name else str(i), within)
+
+
+def parameters(tree: Tree) -> dict[str, Hole]:
+    """Every hole by its parameter's name, those inside options included."""
+    return {name: hole for name, hole, _ in _all(tree)}
+
+
+def arms(tree: Tree) -> list[Params]:
+    """Every combination of the ``Each`` axes; one empty one if there are none.
+
+    Raises:
+        SpecError: If an axis lies inside an option of another hole.
+    """
+    axes = {}
+    for name, hole, within in _all(tree):
+        if isinstance(hole, Each):
+            if within:
+                raise SpecError([Fault(name, "an axis inside an option", "!each outside every choice")])
+            axes[name] = labels(hole)
+    return [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*axes.values())]
+
+
+def suggest(tree: Tree, trial: Any) -> Params:
+    """Ask Optuna for every searched hole, going only into the options that it chooses.
+
+    Args:
+        tree: With holes; ``Each`` axes are left out.
+        trial: An ``optuna.Trial``.
+    """
+    found: Params = {}
+
+    def take(name: str, hole: Hole) -> Any:
+        if isinstance(hole, Float):
+            found[name] = trial.suggest_float(name, hole.low, hole.high, log=hole.log, step=hole.step)
+        elif isinstance(hole, Int):
+            found[name] = trial.suggest_int(name, hole.low, hole.high, log=hole.log, step=hole.step)
+        elif isinstance(hole, Choice):
+            found[name] = trial.suggest_categorical(name, labels(hole))
+        else:
+            return labels(hole)[0]
+        return found[name]
+
+    _walk(tree, "", take)
+    return found
+
+
+def fill(tree: Tree, params: Mapping[str, Any]) -> Tree:
+    """Put values into every hole.
+
+    Args:
+        tree: With holes.
+        params: A value, or for a choice the label of an option, by parameter.
+
+    Returns:
+        A tree without holes.
+
+    Raises:
+        SpecError: If a parameter is missing, or names no hole of what was chosen.
+    """
+    used = set()
+
+    def take(name: str, hole: Hole) -> Any:
+        if name not in params:
+            raise SpecError([Fault(name, "no value", f"a value in {hole}")])
+        used.add(name)
+        return params[name]
+
+    filled = _walk(tree, "", take)
+    if extra := sorted(params.keys() - used):
+        raise SpecError([Fault(extra[0], repr(params[extra[0]]), f"a hole there; the holes are {', '.join(used) or 'none'}")])
+    return filled
+
+
+def grid(tree: Tree) -> list[Params]:
+    """Every assignment of every hole; holes inside an option only where it is chosen.
+
+    Raises:
+        SpecError: If a ``Float`` has no step.
+    """
+    faults = [
+        Fault(name, f"{hole}", "a step, for a grid")
+        for name, hole in parameters(tree).items()
+        if isinstance(hole, Float) and hole.step is None and hole.low < hole.high
+    ]
+    if faults:
+        raise SpecError(faults)
+    return list(_assignments(tree, lambda name, hole: _values(hole)))
+
+
+def samples(tree: Tree) -> list[Params]:
+    """A few assignments that between them touch every bound and every option, their number linear in both."""
+    first = {name: _extremes(hole)[0] for name, hole in parameters(tree).items()}
+    found = list(_assignments(tree, lambda name, hole: [first[name]]))
+    for varied, hole in parameters(tree).items():
+        for value in _extremes(hole)[1:]:
+            fixed = _reaching(tree, varied) | {varied: value}
+            found += _assignments(tree, lambda name, _, fixed=fixed: [fixed.get(name, first[name])])  # type: ignore[misc]
+    unique = {repr(sorted(params.items())): params for params in found}
+    return list(unique.values())
+
+
+def _reaching(tree: Tree, wanted: str) -> Params:
+    """The choices that lead to a parameter."""
+    chosen: Params = {}
+    for name, hole in parameters(tree).items():
+        if isinstance(hole, Choice | Each):
+            for label in labels(hole):
+                inside = f"{name}.{label}" if name else label
+                if wanted.startswith(f"{inside}.") or wanted == inside and wanted != name:
+                    chosen[name] = label
+    return chosen
+
+
+def _extremes(hole: Hole) -> list[Any]:
+    if isinstance(hole, Float | Int):
+        return [hole.low, hole.high] if hole.low != hole.high else [hole.low]
+    return labels(hole)
+
+
+def _values(hole: Hole) -> list[Any]:
+    if isinstance(hole, Choice | Each):
+        return labels(hole)
+    if isinstance(hole, Int):
+        if hole.log:
+            return list(range(hole.low, hole.high + 1))
+        return list(range(hole.low, hole.high + 1, hole.step))
+    if hole.step is None:
+        return [hole.low]
+    count = math.floor((hole.high - hole.low) / hole.step + 1e-9)
+    return [hole.low + i * hole.step for i in range(count + 1)]
+
+
+def _assignments(tree: Tree, values: Callable[[str, Hole], list[Any]], name: str = "") -> Iterator[Params]:
+    if isinstance(tree, Float | Int):
+        for value in values(name, tree):
+            yield {name: value}
+    elif isinstance(tree, Choice | Each):
+        known = labels(tree)
+        for label in values(name, tree):
+            inside = f"{name}.{label}" if name else label
+            for inner in _assignments(tree.options[known.index(label)], values, inside):
+                yield {name: label, **inner}
+    elif isinstance(tree, Mapping | list):
+        items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+        parts = [list(_assignments(v, values, f"{name}.{k}" if name else str(k))) for k, v in items]
+        for combination in itertools.product(*parts):
+            yield {k: v for part in combination for k, v in part.items()}
+    else:
+        yield {}

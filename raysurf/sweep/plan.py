@@ -1,0 +1,143 @@
+"""The plan of a file: every input once, then every sweep's trials. ``check`` prints it and ``run`` executes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from raysurf.jobs.job import Job
+from raysurf.sweep.sweep import Assignment, Sweep
+
+Role = Literal["input", "baseline"]
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job that is run once, before the trials that need it or beside them."""
+
+    job: Job
+    role: Role
+    done: bool
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of a sweep's ``Each`` axes, and how many assignments of the other holes it tries."""
+
+    params: Mapping[str, Any]
+    trials: int
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What one sweep will do.
+
+    Args:
+        sweep: The sweep.
+        jobs: Inputs and baselines that are not part of an earlier plan of the same file, inputs first.
+        arms: What is tried.
+        trials_done: Trials that the store has already.
+    """
+
+    sweep: Sweep
+    jobs: tuple[PlannedJob, ...]
+    arms: tuple[Arm, ...]
+    trials_done: int
+
+    @property
+    def trials(self) -> int:
+        """Trials over all arms."""
+        return sum(arm.trials for arm in self.arms)
+
+    @cached_property
+    def epochs_per_trial(self) -> tuple[int, int]:
+        """The fewest and the most epochs that a trial trains, over all its seeds, shared inputs not counted."""
+        shared = {job.id for job in shared_inputs(self.sweep)}
+        costs = []
+        for assignment in self.sweep.samples:
+            parts = {j.id: j for job in assignment.jobs for j in (*job.ancestors, job) if j.id not in shared}
+            costs.append(sum(job.epochs_to_train for job in parts.values()))
+        return min(costs), max(costs)
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The fewest and the most epochs that are left to train."""
+        once = sum(planned.job.epochs_to_train for planned in self.jobs if not planned.done)
+        left = self.trials - self.trials_done
+        low, high = self.epochs_per_trial
+        return once + left * low, once + left * high
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a file asks for, in order."""
+
+    sweeps: tuple[SweepPlan, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(p.trials_done == p.trials and all(job.done for job in p.jobs) for p in self.sweeps)
+
+
+def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping[str, int]) -> Plan:
+    """Decide what is to be run.
+
+    Args:
+        sweeps: In order; a job that two of them need is run with the first.
+        done: Ids of jobs that the store has finished.
+        trials_done: Finished trials by sweep name.
+    """
+    finished, planned, plans = set(done), set[str](), []
+    for sweep in sweeps:
+        jobs: list[PlannedJob] = []
+        wanted: list[tuple[Job, Role]] = [(job, "input") for job in shared_inputs(sweep)]
+        for baseline in sweep.baselines:
+            wanted += [(job, "input") for job in baseline.ancestors]
+            wanted.append((baseline, "baseline"))
+        for job, role in wanted:
+            if job.id not in planned:
+                planned.add(job.id)
+                jobs.append(PlannedJob(job, role, job.id in finished))
+        arms = tuple(Arm(arm, sweep.trials_in(arm)) for arm in sweep.arms)
+        total = sum(arm.trials for arm in arms)
+        plans.append(SweepPlan(sweep, tuple(jobs), arms, min(total, trials_done.get(sweep.name, 0))))
+    return Plan(tuple(plans))
+
+
+def shared_inputs(sweep: Sweep) -> list[Job]:
+    """The inputs that do not depend on what is searched, inputs before what needs them.
+
+    They are those that every sample of an arm needs for the same seed, over all arms and seeds.
+    """
+    by_arm: dict[str, list[Assignment]] = {}
+    for assignment in _all_arms(sweep):
+        by_arm.setdefault(assignment.arm, []).append(assignment)
+    found: dict[str, Job] = {}
+    for assignments in by_arm.values():
+        for number in range(len(assignments[0].jobs)):
+            chains = [{job.id: job for job in assignment.jobs[number].ancestors} for assignment in assignments]
+            for run_id, job in chains[0].items():
+                if all(run_id in chain for chain in chains):
+                    found.setdefault(run_id, job)
+    return list(found.values())
+
+
+def _all_arms(sweep: Sweep) -> list[Assignment]:
+    """The samples of every arm: those of the sweep, each with every combination of the ``Each`` axes."""
+    if len(sweep.arms) == 1:
+        return sweep.samples
+    each = sweep.arms[0].keys()
+    searched = [{k: v for k, v in s.params.items() if k not in each} for s in sweep.samples]
+    unique = list({repr(sorted(params.items(), key=str)): params for params in searched}.values())
+    return [sweep.fill({**params, **arm}) for arm in sweep.arms for params in unique]
+
+
+def waves(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Group jobs so that each one's inputs among them are in an earlier group."""
+    depth: dict[str, int] = {}
+    for job in sorted(jobs, key=lambda job: len(job.ancestors)):
+        depth[job.id] = 1 + max((depth[a.id] for a in job.ancestors if a.id in depth), default=-1)
+    return [[job for job in jobs if depth[job.id] == level] for level in range(max(depth.values(), default=-1) + 1)]

@@ -1,0 +1,156 @@
+"""A sweep: a job with holes, how the holes are searched, and on what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field
+
+from raysurf.errors import SpecError
+from raysurf.jobs.job import Job, to_tree
+from raysurf.jobs.parse import parse
+from raysurf.sweep import holes
+from raysurf.values import Value
+
+
+class Stopping(Value):
+    """Stop trials early that do worse than others at the same epoch (ASHA).
+
+    Source:
+        Li et al. 2018 (arXiv:1810.05934).
+    """
+
+    scheduler: Literal["asha"] = Field("asha", description="the scheduler")
+    grace_epochs: int = Field(1, ge=1, description="epochs that every trial gets")
+    reduction: float = Field(3, gt=1, description="one of so many trials goes on at each rung")
+
+
+class Search(Value):
+    """How the holes of a sweep are filled."""
+
+    metric: str = Field(description="what is searched for, as split/name")
+    mode: Literal["max", "min"] | None = Field(None, description="default: max for accuracy, min for all else")
+    sampler: Literal["tpe", "random", "grid", "cmaes", "gp"] = Field("tpe", description="Optuna's sampler")
+    trials: int | None = Field(None, ge=1, description="assignments to try, an arm; a grid tries all by itself")
+    seed: int | None = Field(None, ge=0, description="makes the suggestions reproducible at any concurrency")
+    batch: int = Field(4, ge=1, description="with a seed: trials suggested at a time")
+    stopping: Stopping | None = Field(None, description="early stopping")
+
+    @property
+    def direction(self) -> Literal["max", "min"]:
+        """Whether the metric is to be large or small."""
+        return self.mode or ("max" if self.metric.endswith("accuracy") else "min")
+
+
+class Resources(Value):
+    """What one job runs on; no part of what it is."""
+
+    workers: int = Field(1, ge=1, description="data-parallel workers a training job; 2 or more run in Ray Train")
+    cpus: int = Field(1, ge=1, description="CPU cores a worker")
+    gpus: float = Field(0, ge=0, description="GPUs a worker; a fraction shares one")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One way to fill the holes of a sweep: its parameters, the setting's readable name, and a job a seed."""
+
+    params: Mapping[str, Any]
+    arm: str
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A job with holes and how to search them.
+
+    Args:
+        job: A job, or a tree of plain mappings with holes in it (``Job.with_holes`` makes one).
+        search: How holes are filled; needed if and only if there are any besides ``Each``.
+        name: The sweep's name in every table.
+        seeds: Each trial runs once a seed; its value is the mean.
+        baselines: Jobs without holes that are run beside the trials, to compare with.
+        resources: What each job runs on.
+
+    Raises:
+        SpecError: With every fault found.
+    """
+
+    job: Any
+    search: Search | None = None
+    name: str = "sweep"
+    seeds: tuple[int, ...] = ()
+    baselines: tuple[Job, ...] = ()
+    resources: Resources = Resources()
+
+    def __post_init__(self) -> None:
+        from raysurf.sweep.checks import sweep_faults
+
+        if isinstance(self.job, Job):
+            object.__setattr__(self, "job", to_tree(self.job))
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        object.__setattr__(self, "baselines", tuple(self.baselines))
+        if faults := sweep_faults(self):
+            raise SpecError([fault for _, fault in faults])
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """Every hole by its parameter's name."""
+        return holes.parameters(self.job)
+
+    @cached_property
+    def is_searched(self) -> bool:
+        """Whether any hole is left to Optuna, rather than to ``Each`` alone."""
+        return any(not isinstance(hole, holes.Each) for hole in self.parameters.values())
+
+    @cached_property
+    def arms(self) -> list[dict[str, Any]]:
+        """Every combination of the ``Each`` axes; one empty one if there are none."""
+        return holes.arms(self.job)
+
+    @cached_property
+    def digest(self) -> str:
+        """What the trials depend on: the same for two sweeps that differ in trials, name or resources alone."""
+        search = to_tree(self.search) if self.search else {}
+        search.pop("trials", None)
+        text = json.dumps([repr(self.job), search, self.seeds])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def trials_in(self, arm: Mapping[str, Any]) -> int:
+        """How many assignments an arm tries."""
+        if self.search is None or not self.is_searched:
+            return 1
+        if self.search.sampler == "grid":
+            every = len(self.grid(arm))
+            return min(self.search.trials or every, every)
+        assert self.search.trials is not None
+        return self.search.trials
+
+    def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Every assignment of an arm's searched holes."""
+        every = (params for params in holes.grid(self.job) if arm.items() <= params.items())
+        return [{k: v for k, v in params.items() if k not in arm} for params in every]
+
+    def fill(self, params: Mapping[str, Any]) -> Assignment:
+        """Put values into every hole.
+
+        Raises:
+            SpecError: If the values make no valid job.
+        """
+        job, faults = parse(holes.fill(self.job, params), Job, ("job",))
+        if faults:
+            raise SpecError([fault for _, fault in faults])
+        assert isinstance(job, Job)
+        jobs = tuple(job.with_seed(seed) for seed in self.seeds) or (job,)
+        each = {k: v for k, v in params.items() if isinstance(self.parameters[k], holes.Each)}
+        arm = " ".join([job.kind, *(f"{k}={v}" for k, v in each.items())])
+        return Assignment(dict(params), arm, jobs)
+
+    @cached_property
+    def samples(self) -> list[Assignment]:
+        """A few assignments that between them touch every hole's extremes and options."""
+        return [self.fill(params) for params in holes.samples(self.job)]

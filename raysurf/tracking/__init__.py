@@ -1,0 +1,1 @@
+"""W&B, drawn from the result rows."""

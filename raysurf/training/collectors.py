@@ -1,0 +1,59 @@
+"""What is kept of the iterates while the loop runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from raysurf.training.objectives import Objective
+from raysurf.weightspace.average import RunningAverage
+
+
+class Collector(Protocol):
+    """Sees the objective after every step; its state is part of the checkpoint."""
+
+    def after_step(self, steps_done: int, objective: Objective) -> None:
+        """Take what it wants of the weights after ``steps_done`` steps."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors that ``load`` needs to go on."""
+        ...
+
+    def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
+        """Go on from a state that was taken after ``steps_done`` steps."""
+        ...
+
+
+class CycleAverage:
+    """The mean of the weights at the end of each cycle.
+
+    Args:
+        cycle_steps: Steps a cycle.
+        first_step: Steps after which averaging begins; the first weights are taken a cycle later.
+        average: Where the mean grows; it may hold the start weights already.
+
+    Source:
+        Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1.
+    """
+
+    def __init__(self, cycle_steps: int, first_step: int, average: RunningAverage) -> None:
+        self.cycle_steps, self.first_step, self.average = cycle_steps, first_step, average
+        self._initial = average.count
+
+    def members(self, steps_done: int) -> int:
+        """How many cycles have ended after so many steps."""
+        return max(0, steps_done - self.first_step) // self.cycle_steps
+
+    def after_step(self, steps_done: int, objective: Objective) -> None:
+        if self.members(steps_done) > self.members(steps_done - 1):
+            self.average.add(objective.trainables)
+
+    def state(self) -> dict[str, Tensor]:
+        return dict(self.average.average or {})
+
+    def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
+        self.average.count = self._initial + self.members(steps_done)
+        self.average.average = dict(state) if state else None

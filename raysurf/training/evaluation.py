@@ -1,0 +1,108 @@
+"""Measuring a model on a split, and re-estimating its batch-norm statistics; shared by all workers of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from raysurf.data.dataset import Dataset, Split
+from raysurf.training import metrics
+from raysurf.training.workers import Workers
+
+BATCH = 512
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The autocast context of a precision: ``fp32`` leaves all as it is, ``bf16`` runs the matrix work in bfloat16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Cut ``count`` examples into runs of ``size``; the last may be shorter."""
+    for first in range(0, count, size):
+        yield slice(first, min(first + size, count))
+
+
+@torch.no_grad()
+def log_probabilities(model: nn.Module, data: Dataset, split: Split, precision: str, part: slice) -> Tensor:
+    """The model's log-softmax over a part of a split, in evaluation mode.
+
+    Returns:
+        [part, classes] float32.
+    """
+    model.eval()
+    images = split.images[part]
+    out = []
+    for chosen in batches(len(images), BATCH):
+        with autocast(precision, images.device):
+            logits = model(data.normalise(images[chosen]))
+        out.append(F.log_softmax(logits.float(), dim=1))
+    return torch.cat(out) if out else torch.zeros(0, data.num_classes, device=images.device)
+
+
+def evaluate(model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32") -> metrics.Figures:
+    """Measure a model on a split, un-augmented and in evaluation mode.
+
+    Every worker of the group must call it; each takes its share of the examples.
+    """
+    part = workers.share(len(split))
+    answers = log_probabilities(model, data, split, precision, part)
+    return metrics.figures(workers.sum(metrics.sums(answers, split.labels[part])))
+
+
+def has_batchnorm(model: nn.Module) -> bool:
+    """Whether any module keeps running batch statistics."""
+    return any(isinstance(module, _BatchNorm) and module.track_running_stats for module in model.modules())
+
+
+@torch.no_grad()
+def reestimate_batchnorm(
+    model: nn.Module, data: Dataset, workers: Workers, batch_size: int, precision: str = "fp32"
+) -> None:
+    """Replace batch-norm statistics by those of one pass over the un-augmented training split.
+
+    mean = sum_b n_b mean_b / N and likewise the (unbiased) variances, over batches b of n_b examples; only
+    batch-norm layers run in training mode, so that dropout stays off.
+
+    Args:
+        model: Changed in place; nothing happens to a model without batch norm.
+        batch_size: Examples a batch; batches are of mixed classes, in one fixed order.
+
+    Source:
+        Izmailov et al. 2018 (arXiv:1803.05407), section 3.2; the reference's momentum b/(n+b) is this weighting.
+        Deviation: the reference passes augmented images, here they are not.
+    """
+    layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not layers:
+        return
+    model.eval()
+    momenta = [layer.momentum for layer in layers]
+    sums: list[tuple[Tensor, Tensor]] = []
+    for layer in layers:
+        assert layer.running_mean is not None and layer.running_var is not None
+        sums.append((torch.zeros_like(layer.running_mean, dtype=torch.float64), torch.zeros_like(layer.running_var, dtype=torch.float64)))
+        layer.train()
+        layer.momentum = 1.0
+    images = data.train.images
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(images.device)
+    parts = list(batches(len(images), batch_size))
+    if len(parts) > 1 and parts[-1].stop - parts[-1].start == 1:
+        parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
+    for part in parts[workers.rank :: workers.size]:
+        with autocast(precision, images.device):
+            model(data.normalise(images[order[part]]))
+        for layer, (mean, var) in zip(layers, sums, strict=True):
+            assert layer.running_mean is not None and layer.running_var is not None
+            mean.add_(layer.running_mean.double(), alpha=part.stop - part.start)
+            var.add_(layer.running_var.double(), alpha=part.stop - part.start)
+    for layer, momentum, (mean, var) in zip(layers, momenta, sums, strict=True):
+        assert layer.running_mean is not None and layer.running_var is not None
+        layer.running_mean.copy_(workers.sum(mean) / len(images))
+        layer.running_var.copy_(workers.sum(var) / len(images))
+        layer.momentum = momentum
+        layer.eval()

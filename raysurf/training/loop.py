@@ -1,0 +1,174 @@
+"""The one training loop: every training job is this loop with its own objective, schedule and collectors."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raysurf.data.augment import crop_flip
+from raysurf.data.dataset import Dataset
+from raysurf.errors import DivergedError
+from raysurf.training.collectors import Collector
+from raysurf.training.objectives import Objective, is_finite
+from raysurf.training.schedules import Schedule
+from raysurf.training.workers import Workers
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs)."""
+
+    epochs: int
+    schedule_epochs: int
+    schedule: Schedule
+    batch_size: int
+    momentum: float
+    nesterov: bool
+    seed: int
+    cycle_epochs: float = 1.0
+
+    def steps_per_epoch(self, num_examples: int) -> int:
+        """Steps that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
+        full, rest = divmod(num_examples, self.batch_size)
+        return max(1, full + (8 * rest >= self.batch_size))
+
+    def cycle_steps(self, num_examples: int) -> int:
+        """Length of a cycle in whole steps, at least one."""
+        return max(1, round(self.cycle_epochs * self.steps_per_epoch(num_examples)))
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What the loop knows at the end of an epoch: means over the epoch's own (augmented) batches."""
+
+    epoch: int
+    lr: float
+    train_nll: float
+    train_error: float
+    epoch_s: float
+
+
+class Checkpoints:
+    """Where the loop's state is kept between sittings; this one keeps nothing."""
+
+    def load(self) -> tuple[int, State] | None:
+        """The newest state and the epochs that it had done, or None."""
+        return None
+
+    def save(self, epoch: int, state: Callable[[], State]) -> None:
+        """Offer a state after an epoch; whether it is taken is the keeper's choice."""
+
+
+def stream(*key: object) -> random.Random:
+    """Random numbers that depend on a key alone, so that resuming needs no generator's state."""
+    return random.Random("/".join(map(str, key)))
+
+
+def fit(
+    objective: Objective,
+    data: Dataset,
+    recipe: Recipe,
+    workers: Workers,
+    on_epoch: Callable[[EpochEnd], None],
+    collectors: Sequence[Collector] = (),
+    checkpoints: Checkpoints | None = None,
+) -> None:
+    """Train an objective by SGD, going on from the newest checkpoint.
+
+    Everything random is drawn from (seed, epoch), so a run that was killed and resumed takes the same
+    steps, to the last bit, as one that was not (on one machine's CPU, with the same number of threads).
+
+    Args:
+        objective: What is minimised; trained in place.
+        data: Its training split is passed over once an epoch, in a new order each time.
+        recipe: Lengths, rates and seed.
+        workers: The group; each worker takes its share of every batch.
+        on_epoch: Called after every epoch, on every worker, before the checkpoint.
+        collectors: Called after every step.
+        checkpoints: Where the state is kept.
+
+    Raises:
+        DivergedError: If the loss of an epoch is not finite.
+    """
+    keeper = checkpoints or Checkpoints()
+    names, tensors = list(objective.trainables), list(objective.trainables.values())
+    optimiser = torch.optim.SGD(
+        tensors, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=objective.decay
+    )
+    num_examples = len(data.train)
+    per_epoch, cycle = recipe.steps_per_epoch(num_examples), recipe.cycle_steps(num_examples)
+    total = per_epoch * recipe.schedule_epochs
+
+    def state() -> State:
+        momenta = {n: optimiser.state[t]["momentum_buffer"] for n, t in zip(names, tensors, strict=True) if optimiser.state[t]}
+        parts = {"trainable": objective.trainables, "momentum": momenta, "buffer": dict(objective.model.named_buffers())}
+        for i, collector in enumerate(collectors):
+            parts[f"collector{i}"] = collector.state()
+        return {f"{part}/{name}": value.detach() for part, group in parts.items() for name, value in group.items()}
+
+    first = 0
+    if found := keeper.load():
+        first, saved = found
+        _load(saved, objective, optimiser, collectors, first * per_epoch)
+    last_loss = float("nan")
+    for epoch in range(first, recipe.epochs):
+        began = time.perf_counter()
+        torch.manual_seed(stream(recipe.seed, epoch, "model", workers.rank).getrandbits(63))
+        order_from = torch.Generator().manual_seed(stream(recipe.seed, epoch, "order").getrandbits(63))
+        augment_from = torch.Generator().manual_seed(stream(recipe.seed, epoch, "augment", workers.rank).getrandbits(63))
+        draw = stream(recipe.seed, epoch, "draw")
+        order = torch.randperm(num_examples, generator=order_from).to(data.train.images.device)
+        sums = torch.zeros(2, dtype=torch.float64, device=data.train.images.device)
+        objective.model.train()
+        for i in range(per_epoch):
+            step = epoch * per_epoch + i
+            batch = order[i * recipe.batch_size : num_examples if i + 1 == per_epoch else (i + 1) * recipe.batch_size]
+            lr = recipe.schedule.rate(step, total, cycle)
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            chosen = batch[workers.share(len(batch))]
+            images = data.train.images[chosen]
+            if data.augment == "crop_flip":
+                images = crop_flip(images, augment_from)
+            optimiser.zero_grad(set_to_none=True)
+            sums += objective.backward(data.normalise(images), data.train.labels[chosen], len(batch), draw)
+            workers.sum_all([t.grad for t in tensors if t.grad is not None])
+            optimiser.step()
+            for collector in collectors:
+                collector.after_step(step + 1, objective)
+        workers.sum(sums)
+        if not is_finite(sums):
+            raise DivergedError(epoch + 1.0, last_loss)
+        last_loss, train_error = (sums / num_examples).tolist()
+        on_epoch(EpochEnd(epoch + 1, lr, last_loss, train_error, time.perf_counter() - began))
+        keeper.save(epoch + 1, state)
+
+
+@torch.no_grad()
+def _load(
+    saved: Mapping[str, Tensor],
+    objective: Objective,
+    optimiser: torch.optim.SGD,
+    collectors: Sequence[Collector],
+    steps_done: int,
+) -> None:
+    parts: dict[str, State] = {}
+    for key, value in saved.items():
+        part, _, name = key.partition("/")
+        parts.setdefault(part, {})[name] = value
+    for name, tensor in objective.trainables.items():
+        tensor.copy_(parts["trainable"][name])
+        if name in parts.get("momentum", {}):
+            optimiser.state[tensor]["momentum_buffer"] = parts["momentum"][name].to(tensor.device, copy=True)
+    for name, buffer in objective.model.named_buffers():
+        buffer.copy_(parts["buffer"][name])
+    for i, collector in enumerate(collectors):
+        device = next(iter(objective.trainables.values())).device
+        collector.load({k: v.to(device, copy=True) for k, v in parts.get(f"collector{i}", {}).items()}, steps_done)

@@ -1,0 +1,82 @@
+"""Learning-rate schedules: small values that turn a position in training into a rate. No torch here."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from raysurf.values import Node
+
+
+class Schedule(Node):
+    """A learning rate as a function of the position in training."""
+
+    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+        """The learning rate.
+
+        Args:
+            step: Steps done so far, from 0.
+            steps: Length of the whole schedule, in steps.
+            cycle_steps: Length of a cycle, in steps; only cyclic schedules look at it.
+
+        Returns:
+            The rate for the next step.
+        """
+        raise AssertionError(f"{type(self).__name__} has no rate")
+
+
+class Constant(Schedule):
+    """The same rate all along."""
+
+    kind: ClassVar[str] = "constant"
+    lr: float = Field(gt=0, description="learning rate")
+
+    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+        return self.lr
+
+
+class PlateauLinear(Schedule):
+    """The papers' schedule: constant, then linear, then a floor.
+
+    lr for step/steps <= 0.5; linear down to ``floor``·lr at 0.9; ``floor``·lr after.
+
+    Source:
+        Izmailov et al. 2018, Garipov et al. 2018 (their codes, which change the rate once an epoch; epochs count from 0 as in the
+        SWA code, and the values agree at the start of each epoch).
+    """
+
+    kind: ClassVar[str] = "plateau_linear"
+    lr: float = Field(gt=0, description="learning rate of the plateau")
+    floor: float = Field(0.01, gt=0, le=1, description="final rate as a share of lr")
+
+    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+        done = step / steps
+        if done <= 0.5:
+            return self.lr
+        if done >= 0.9:
+            return self.lr * self.floor
+        return self.lr * (1.0 - (1.0 - self.floor) * (done - 0.5) / 0.4)
+
+
+class Cyclic(Schedule):
+    """Saw-tooth cycles: from ``high`` linearly down to ``low`` in each cycle, per step.
+
+    Source:
+        Izmailov et al. 2018 (arXiv:1803.05407), section 3.1: alpha(i) = (1 - t) alpha_1 + t alpha_2 with
+        t = (mod(i - 1, c) + 1) / c, so that a cycle ends at exactly alpha_2.
+    """
+
+    kind: ClassVar[str] = "cyclic"
+    high: float = Field(gt=0, description="rate at the start of a cycle")
+    low: float = Field(gt=0, description="rate at the end of a cycle")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
+        return self
+
+    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+        t = (step % cycle_steps + 1) / cycle_steps
+        return (1.0 - t) * self.high + t * self.low

@@ -1,0 +1,56 @@
+"""The group of data-parallel workers that a job runs on; a lone process is a group of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Workers:
+    """A group of workers that hold the same weights and share every batch.
+
+    Args:
+        rank: This worker's number, from 0.
+        size: How many there are.
+        device: Where this worker's tensors live.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
+
+    def share(self, count: int) -> slice:
+        """This worker's part of ``count`` things; the parts are disjoint and cover all."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Add a tensor over the group, in place, and return it."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def sum_all(self, values: Sequence[Tensor]) -> None:
+        """Add many tensors over the group in place, as one message."""
+        if self.size == 1 or not values:
+            return
+        flat = torch.cat([value.reshape(-1) for value in values])
+        dist.all_reduce(flat)
+        torch._foreach_copy_(list(values), [p.view_as(v) for p, v in zip(flat.split([v.numel() for v in values]), values, strict=True)])
+
+    def agree(self, flag: bool) -> bool:
+        """What rank 0 says, on every worker."""
+        if self.size == 1:
+            return flag
+        said = torch.tensor([int(flag)], device=self.device)
+        dist.broadcast(said, src=0)
+        return bool(said.item())
+
+    def barrier(self) -> None:
+        """Wait for the whole group."""
+        if self.size > 1:
+            dist.barrier()

@@ -1,0 +1,19 @@
+"""The base of every value that a user writes: frozen, strict, with no unknown keys."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Value(BaseModel):
+    """A frozen pydantic model that coerces nothing, forbids unknown keys, NaN and infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Node(Value):
+    """A value that is chosen by name: one of several kinds may stand in its place."""
+
+    kind: ClassVar[str] = ""

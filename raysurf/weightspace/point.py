@@ -1,0 +1,112 @@
+"""A point: a model's trainable parameters by name, and the arithmetic that all of weight space shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from raysurf.errors import PointMismatchError
+
+Point = dict[str, Tensor]
+
+
+def point_of(model: nn.Module) -> Point:
+    """Copy a model's trainable parameters.
+
+    Args:
+        model: Any module; tied parameters appear once, under their first name.
+
+    Returns:
+        A new point that shares no storage with the model.
+    """
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def buffers_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copy a model's persistent buffers (batch-norm statistics); they are no part of a point."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {name: value.detach().clone() for name, value in model.state_dict().items() if name not in parameters}
+
+
+@torch.no_grad()
+def place(model: nn.Module, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None = None) -> None:
+    """Write a point, and buffers if given, into a model in place.
+
+    Args:
+        model: The module whose parameters are overwritten.
+        point: A value for every trainable parameter; dtype and device are converted.
+        buffers: Values for the buffers of the same names; the others are left alone.
+
+    Raises:
+        PointMismatchError: If names or shapes differ from the model's.
+    """
+    parameters = dict(model.named_parameters())
+    require_same(parameters, point)
+    torch._foreach_copy_(list(parameters.values()), [point[name] for name in parameters])
+    if buffers:
+        own = dict(model.named_buffers())
+        for name, value in buffers.items():
+            if name not in own or own[name].shape != value.shape:
+                raise PointMismatchError(f"a buffer {name} {tuple(value.shape)}", f"the model's {sorted(own)}")
+            own[name].copy_(value)
+
+
+def require_same(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
+    """Check that two points have the same names and shapes.
+
+    Raises:
+        PointMismatchError: At the first name or shape that differs.
+    """
+    if expected.keys() != got.keys():
+        missing, extra = sorted(expected.keys() - got.keys()), sorted(got.keys() - expected.keys())
+        raise PointMismatchError(f"extra names {extra[:3]}, missing names {missing[:3]}", f"{len(expected)} same names")
+    for name, value in expected.items():
+        if value.shape != got[name].shape:
+            raise PointMismatchError(f"{name} of shape {tuple(got[name].shape)}", f"shape {tuple(value.shape)}")
+
+
+def combine(points: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float]) -> Point:
+    """Evaluate sum_i c_i w_i.
+
+    A coefficient of zero leaves its point out, and a lone coefficient of one copies its point, so that
+    a curve at its end is its end to the last bit.
+
+    Args:
+        points: At least one point; same names and shapes.
+        coefficients: One number a point.
+
+    Returns:
+        A new point in the dtype of ``points[0]``.
+
+    Raises:
+        PointMismatchError: If two points differ in names or shapes.
+    """
+    assert len(points) == len(coefficients) and points, "one coefficient a point, and at least one point"
+    for other in points[1:]:
+        require_same(points[0], other)
+    terms = [(point, c) for point, c in zip(points, coefficients, strict=True) if c != 0.0]
+    if not terms:
+        return {name: torch.zeros_like(value) for name, value in points[0].items()}
+    first, c = terms[0]
+    result = {name: value.clone() if c == 1.0 else value * c for name, value in first.items()}
+    for point, c in terms[1:]:
+        for name, value in result.items():
+            value.add_(point[name], alpha=c)
+    return result
+
+
+def squared_norm(point: Mapping[str, Tensor]) -> float:
+    """The sum of w^2 over all parameters, accumulated in float64."""
+    return float(sum(value.detach().double().square().sum() for value in point.values()))
+
+
+def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
+    """The Euclidean distance of two points, accumulated in float64.
+
+    Raises:
+        PointMismatchError: If the points differ in names or shapes.
+    """
+    require_same(a, b)
+    return float(sum((a[k].double() - b[k].double()).square().sum() for k in a)) ** 0.5
