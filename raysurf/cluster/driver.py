@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from raysurf.cluster.environment import Capacity, connection
+from raysurf.cluster.environment import connection
 from raysurf.cluster.events import Listener, RunEnded, RunProgressed, RunStarted, StageStarted, SweepEnded
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.errors import SpecError
-from raysurf.jobs.execute import Labels, describe
 from raysurf.jobs.job import Job
+from raysurf.jobs.labels import Labels, describe
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
 from raysurf.results.store import Store
-from raysurf.sweep.plan import Arm, Plan, PlannedJob, SweepPlan, waves
+from raysurf.sweep.plan import Arm, Plan, SweepPlan, waves
 from raysurf.sweep.sweep import Assignment, Sweep
+
+if TYPE_CHECKING:
+    from raysurf.cluster.suggestions import Stage
 
 Executor = Literal["ray", "inline"]
 
@@ -53,64 +56,81 @@ def run_plan(
     Raises:
         ResourceError: If a job needs more than the cluster has; nothing has been started then.
     """
-    with ExitStack() as stack:
-        driver = _Driver(plan, store, listener, address, executor, device, stack)
-        for sweep_plan in plan.sweeps:
-            driver.run_sweep(sweep_plan)
-        return Finished(driver.trials, driver.failed)
+    driver = _Driver(plan, store, listener)
+    stages = driver.stages()
+    first = next(stages, None)
+    if first is not None:
+        from raysurf.cluster.suggestions import Programme
+        from raysurf.cluster.tuning import remove_storage, run_in_tune, run_inline
+
+        with ExitStack() as stack:
+            if executor == "ray":
+                groups = any(each.sweep.resources.workers > 1 for each in plan.sweeps)
+                capacity = stack.enter_context(connection(address, groups))
+                for each in plan.sweeps:
+                    capacity.require(each.sweep.resources)
+                storage = ray_storage(store.address)
+                stack.callback(remove_storage, storage)
+            while first is not None:
+                programme = Programme(first, stages)
+                if executor == "ray":
+                    run_in_tune(programme, capacity, storage, driver)
+                else:
+                    run_inline(programme, driver, device)
+                first = programme.left_over
+    return Finished(driver.trials, driver.failed)
 
 
 class _Driver:
-    def __init__(
-        self, plan: Plan, store: Store, listener: Listener, address: str | None, executor: Executor, device: str, stack: ExitStack
-    ) -> None:
-        self.plan, self.store, self.listener, self.address = plan, store, listener, address
-        self.executor, self.device, self.stack = executor, device, stack
+    """Decides what comes next, and is told of what happens."""
+
+    def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
+        self.plan, self.store, self.listener = plan, store, listener
         self.provenance = collect()
-        self.capacity: Capacity | None = None
         self.trials = self.failed = 0
-        self.broken: set[str] = set()
+        self.inputs = _InputHandlers(self)
+        self.of_sweep: dict[str, _TrialHandlers] = {}
 
-    def run_sweep(self, plan: SweepPlan) -> None:
+    def stages(self) -> Iterator[Stage]:
+        """Everything that is left to run; what is done already is taken on the way."""
+        for plan in self.plan.sweeps:
+            yield from self._inputs(plan)
+            yield from self._trials(plan)
+            self.listener(SweepEnded(plan.sweep))
+
+    def _inputs(self, plan: SweepPlan) -> Iterator[Stage]:
+        from raysurf.cluster.suggestions import Listed, Stage
+
         sweep = plan.sweep
-        pending = [planned for planned in plan.jobs if figures_of(self.store, planned.job.id) is None]
-        reused = len(plan.jobs) - len(pending)
+        found = {each.job.id: figures_of(self.store, each.job.id) for each in plan.jobs}
         if plan.jobs:
-            self.listener(StageStarted(sweep, "inputs", len(plan.jobs), reused))
-        for planned in plan.jobs:
-            if planned not in pending:
-                self._input_reused(sweep, planned)
-        for wave in waves([planned.job for planned in pending]):
-            self._inputs(sweep, [planned for planned in pending if planned.job in wave])
-        self._trials(plan)
-        self.listener(SweepEnded(sweep))
+            done = sum(figures is not None for figures in found.values())
+            self.listener(StageStarted(sweep, "inputs", len(plan.jobs), done))
+        roles = {each.job.id: each.role for each in plan.jobs}
+        for job in (each.job for each in plan.jobs):
+            if (figures := found[job.id]) is not None:
+                self.trials += 1
+                self.listener(RunEnded(sweep, -1, f"{roles[job.id]} {job.id}", (job,), "done", True, figures=figures))
+        for wave in waves([each.job for each in plan.jobs if found[each.job.id] is None]):
+            yield Stage(Listed([self._input(sweep, i, roles[job.id], job) for i, job in enumerate(wave)]), sweep)
 
-    def _input_reused(self, sweep: Sweep, planned: PlannedJob) -> None:
-        self.trials += 1
-        figures = figures_of(self.store, planned.job.id) or {}
-        self.listener(RunEnded(sweep, -1, planned.job.id, (planned.job,), "done", True, figures=figures))
+    def _input(self, sweep: Sweep, number: int, role: str, job: Job) -> Request:
+        labels = Labels(sweep.name, role, job.kind, self.provenance)
+        return self.request(sweep, number, f"{role} {job.id}", (job,), labels)
 
-    def _inputs(self, sweep: Sweep, wave: Sequence[PlannedJob]) -> None:
-        from raysurf.cluster.suggestions import Listed
-
-        requests = []
-        for i, planned in enumerate(wave):
-            labels = Labels(sweep.name, planned.role, planned.job.kind, self.provenance)
-            label = f"{planned.role} {planned.job.id}"
-            requests.append(self._request(sweep, i, label, (planned.job,), labels))
-        self._run(Listed(requests), len(requests), sweep, _InputHandlers(self, sweep))
-
-    def _trials(self, plan: SweepPlan) -> None:
+    def _trials(self, plan: SweepPlan) -> Iterator[Stage]:
         sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep)
-        handlers = _TrialHandlers(self, sweep, ledger)
+        handlers = self.of_sweep[sweep.name] = _TrialHandlers(self, sweep, ledger)
         self.listener(StageStarted(sweep, "trials", plan.trials, min(plan.trials, ledger.count_finished())))
         first = 0
         for arm in plan.arms:
-            self._arm(sweep, arm, first, ledger, handlers)
+            yield from self._arm(sweep, arm, first, handlers)
             first += arm.trials
 
-    def _arm(self, sweep: Sweep, arm: Arm, first: int, ledger: Ledger, handlers: _TrialHandlers) -> None:
-        from raysurf.cluster.suggestions import VALUE, Suggestions, replay
+    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: _TrialHandlers) -> Iterator[Stage]:
+        from raysurf.cluster.suggestions import VALUE, Stage, Suggestions, replay
+
+        ledger = handlers.ledger
 
         def request(number: int) -> Request:
             return handlers.request(number, suggestions.params[number])
@@ -120,24 +140,24 @@ class _Driver:
             return None if end is None else ({VALUE: end[1]} if end[1] is not None else None, end[0] == "failed")
 
         unseeded = sweep.search is not None and sweep.search.seed is None and sweep.search.sampler != "grid"
-        known = ledger.begun() if unseeded else []
+        known = ledger.begun(range(first, first + arm.trials)) if unseeded else []
         suggestions = Suggestions(sweep, arm, first, known, request)
         for number in replay(suggestions, finished):
             handlers.reused(number, suggestions.params[number])
-        left = arm.trials - suggestions.issued + len(suggestions.queue)
-        if left:
-            self._run(suggestions, left, sweep, handlers)
+        if suggestions.queue or suggestions.issued < arm.trials:
+            yield Stage(suggestions, sweep)
 
-    def _request(
+    def request(
         self, sweep: Sweep, number: int, label: str, jobs: tuple[Job, ...], labels: Labels, fault: str | None = None
     ) -> Request:
+        """What a worker is handed."""
         search = sweep.search if labels.role == "trial" else None
         return Request(
             number,
             label,
             jobs,
             labels,
-            self.store.uri,
+            self.store.address,
             sweep.resources,
             search.metric if search else None,
             search is not None and search.stopping is not None,
@@ -145,30 +165,23 @@ class _Driver:
             fault,
         )
 
-    def _run(self, source: Any, count: int, sweep: Sweep, handlers: Any) -> None:
-        from raysurf.cluster.tuning import remove_storage, run_in_tune, run_inline
+    def _handlers(self, request: Request) -> _InputHandlers:
+        return self.of_sweep[request.labels.sweep] if request.labels.role == "trial" else self.inputs
 
-        if self.executor == "inline":
-            run_inline(source, handlers, self.device)
-            return
-        if self.capacity is None:
-            groups = any(each.sweep.resources.workers > 1 for each in self.plan.sweeps)
-            self.capacity = self.stack.enter_context(connection(self.address, groups))
-            for each in self.plan.sweeps:
-                self.capacity.require(each.sweep.resources)
-        storage = ray_storage(self.store.uri)
-        longest = max((job.epochs_to_train for a in sweep.samples for j in a.jobs for job in (*j.ancestors, j)), default=1)
-        try:
-            run_in_tune(source, count, sweep.resources, self.capacity, sweep.search, longest, storage, handlers)
-        finally:
-            if "://" not in storage:
-                remove_storage(storage)
+    def started(self, request: Request) -> None:
+        self._handlers(request).started(request)
+
+    def reported(self, request: Request, report: Report) -> None:
+        self._handlers(request).reported(request, report)
+
+    def ended(self, request: Request, report: Report) -> None:
+        self._handlers(request).ended(request, report)
 
 
 def ray_storage(uri: str) -> str:
     """Where Ray keeps its own files: beside the tables, so that every node that sees the one sees the other."""
     if "://" not in uri:
-        return str(Path(uri).absolute() / "_ray")
+        return str(Path(uri) / "_ray")
     head, mark, options = uri.partition("?")
     return f"{head.rstrip('/')}/_ray{mark}{options}"
 
@@ -176,13 +189,16 @@ def ray_storage(uri: str) -> str:
 class _InputHandlers:
     """Events of inputs and baselines."""
 
-    def __init__(self, driver: _Driver, sweep: Sweep) -> None:
-        self.driver, self.sweep = driver, sweep
+    def __init__(self, driver: _Driver) -> None:
+        self.driver = driver
+
+    def sweep_of(self, request: Request) -> Sweep:
+        return next(each.sweep for each in self.driver.plan.sweeps if each.sweep.name == request.labels.sweep)
 
     def started(self, request: Request) -> None:
-        labels = request.labels
+        sweep, labels = self.sweep_of(request), request.labels
         self.driver.listener(
-            RunStarted(self.sweep, request.number, request.label, request.jobs, labels.params, labels.arm, labels.role)
+            RunStarted(sweep, request.number, request.label, request.jobs, labels.params, labels.arm, labels.role)
         )
 
     def reported(self, request: Request, report: Report) -> None:
@@ -197,7 +213,7 @@ class _InputHandlers:
         value = report.get("value")
         driver.listener(
             RunEnded(
-                self.sweep,
+                self.sweep_of(request),
                 request.number,
                 request.label,
                 request.jobs,
@@ -213,8 +229,8 @@ class _TrialHandlers(_InputHandlers):
     """Events of trials, each of which has a row in ``trials``."""
 
     def __init__(self, driver: _Driver, sweep: Sweep, ledger: Ledger) -> None:
-        super().__init__(driver, sweep)
-        self.ledger = ledger
+        super().__init__(driver)
+        self.sweep, self.ledger = sweep, ledger
 
     def request(self, number: int, params: dict[str, Any]) -> Request:
         """What a trial is to do; one whose values make no valid job fails by itself."""
@@ -225,7 +241,7 @@ class _TrialHandlers(_InputHandlers):
         except SpecError as error:
             fault = str(error)
         labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
-        return self.driver._request(self.sweep, number, f"trial {number}", jobs, labels, fault)
+        return self.driver.request(self.sweep, number, f"trial {number}", jobs, labels, fault)
 
     def reused(self, number: int, params: dict[str, Any]) -> None:
         """A trial that needs no running."""

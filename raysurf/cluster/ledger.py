@@ -59,9 +59,9 @@ class Ledger:
         """Trials of this definition that have ended."""
         return sum(row["state"] != "running" for row in self.rows.values())
 
-    def begun(self) -> list[Mapping[str, Any]]:
-        """Parameters of every trial of this definition, in order."""
-        return [json.loads(self.rows[number]["params"]) for number in sorted(self.rows)]
+    def begun(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
+        """Parameters of those of some trials that have begun, in order."""
+        return [json.loads(self.rows[number]["params"]) for number in numbers if number in self.rows]
 
     def write(
         self,

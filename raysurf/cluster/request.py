@@ -1,20 +1,14 @@
-"""One unit of work that the driver hands out, and how it is done wherever it lands."""
+"""One unit of work that the driver hands out. Importing it imports no torch."""
 
 from __future__ import annotations
 
-import sys
-import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raysurf.jobs.context import Progress
-from raysurf.jobs.execute import Labels, execute
 from raysurf.jobs.job import Job
-from raysurf.results.store import Store
+from raysurf.jobs.labels import Labels
 from raysurf.sweep.sweep import Resources
-from raysurf.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -52,53 +46,3 @@ class Request:
 
 
 Report = dict[str, Any]
-
-
-def perform(request: Request, workers: Workers, tell: Callable[[Report], None], alone: bool = True) -> Report:
-    """Do a request's jobs one after another.
-
-    Args:
-        request: What to do.
-        workers: This process's place in its group.
-        tell: Given a report after an epoch or point, not more often than twice a second unless every one is wanted.
-        alone: Whether there is no group; errors that one worker of a group may meet by itself are let through, so that
-            Ray Train ends the others and tries again.
-
-    Returns:
-        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job and ``error``.
-    """
-    if request.fault is not None:
-        return {"state": "failed", "error": request.fault, "number": request.number}
-    for folder in request.import_from:
-        if folder not in sys.path:
-            sys.path.append(folder)
-    told = 0.0
-
-    def progress(at: Progress) -> None:
-        nonlocal told
-        value = at.figures.get(request.metric) if request.metric else None
-        wanted = request.every_epoch and value is not None
-        if workers.agree(wanted or time.monotonic() - told > 0.5):
-            told = time.monotonic()
-            report = {"state": "running", "number": request.number, "run_id": at.run_id, "figures": dict(at.figures)}
-            tell(report | {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value}))
-
-    store, figures = Store(request.store), list[Mapping[str, float]]()
-    for job in request.jobs:
-        try:
-            figures.append(execute(job, store, workers, progress, request.labels))
-        except (ArithmeticError, ValueError) as error:
-            return _failed(request, error)
-        except Exception as error:
-            if not alone:
-                raise
-            return _failed(request, error)
-    last = {"state": "done", "number": request.number, "figures": dict(figures[-1]), "error": None}
-    value = request.value(figures)
-    return last | ({} if value is None else {"value": value})
-
-
-def _failed(request: Request, error: Exception) -> Report:
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f" ({place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
-    return {"state": "failed", "number": request.number, "error": f"{type(error).__name__}: {error}{where}"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
+from ray.tune.utils import flatten_dict
 
 from raysurf.errors import SpecError
 from raysurf.sweep import holes
@@ -30,7 +32,20 @@ def sampler(search: Search) -> optuna.samplers.BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-class Suggestions(Searcher):
+class _Unsaved(Searcher):
+    """A searcher that Tune may pickle, and gets nothing: a run that is broken off goes on from the result store."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Take nothing."""
+
+
+class Suggestions(_Unsaved):
     """Hands out a sweep's assignments, a batch at a time where suggestions are to be reproducible.
 
     With a seed, a whole batch is asked for at once and told at once, in the order of its numbers: what is
@@ -92,7 +107,7 @@ class Suggestions(Searcher):
         fresh = [self.first + self.issued + i for i in range(size)]
         for number in fresh:
             found = self.optuna.suggest(str(number)) if self.optuna else {}
-            self.params[number] = {**self.arm.params, **(found or {})}
+            self.params[number] = {**self.arm.params, **flatten_dict(found or {}, "/")}
         self.issued += size
         return fresh
 
@@ -135,14 +150,8 @@ class Suggestions(Searcher):
         failed = error or (result or {}).get("state") == "failed"
         self.tell(number, None if value is None else {VALUE: value}, failed)
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing is kept here: a run that is broken off goes on from the result store."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """See ``save``."""
-
-
-class Listed(Searcher):
+class Listed(_Unsaved):
     """Hands out a list of requests as it stands."""
 
     def __init__(self, requests: Sequence[Any]) -> None:
@@ -156,11 +165,62 @@ class Listed(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing is learnt from it."""
 
-    def save(self, checkpoint_path: str) -> None:
-        """See ``Suggestions.save``."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """See ``Suggestions.save``."""
+@dataclass(frozen=True)
+class Stage:
+    """Requests that may run beside one another: a wave of inputs, or the trials of an arm."""
+
+    source: Searcher
+    sweep: Sweep
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What must be the same for two stages to share one Tune run, and so its warm processes."""
+        search = self.sweep.search if isinstance(self.source, Suggestions) else None
+        stopped = self.sweep.name if search and search.stopping else None
+        return self.sweep.resources, stopped
+
+
+class Programme(_Unsaved):
+    """Hands out the requests of one stage after another, each when the one before it has ended.
+
+    Args:
+        first: The stage to begin with.
+        later: The stages after it; looked at only when one has ended. The first that cannot share its Tune run is left
+            in ``left_over``, and ends the programme.
+    """
+
+    def __init__(self, first: Stage, later: Iterator[Stage]) -> None:
+        super().__init__(metric=VALUE, mode="max")
+        self.stage, self.later = first, later
+        self.key = first.key
+        self.left_over: Stage | None = None
+        self.finished = False
+        self.running: set[str] = set()
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next request, None for not now, or FINISHED."""
+        while not self.finished:
+            found = self.stage.source.suggest(trial_id)
+            if isinstance(found, dict):
+                self.running.add(trial_id)
+                return found
+            if found is None or self.running:
+                return None
+            following = next(self.later, None)
+            if following is None or following.key != self.key:
+                self.left_over, self.finished = following, True
+            else:
+                self.stage = following
+        return str(Searcher.FINISHED)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Searchers are told of ends alone."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass an end on to its stage."""
+        self.running.discard(trial_id)
+        self.stage.source.on_trial_complete(trial_id, result=result, error=error)
 
 
 def replay(suggestions: Suggestions, finished: Callable[[int, Assignment], tuple[dict[str, Any] | None, bool] | None]) -> list[int]:

@@ -6,8 +6,7 @@ import uuid
 from typing import Any
 
 from raysurf.cluster.environment import prepare
-from raysurf.cluster.request import Report, Request, perform
-from raysurf.training.workers import Workers
+from raysurf.cluster.request import Report, Request
 
 DRIVER_MEMORY = 300e6
 
@@ -16,6 +15,9 @@ def single(config: dict[str, Any]) -> None:
     """A Tune function trial: the jobs of one request on one worker."""
     import torch
     from ray import tune
+
+    from raysurf.cluster.perform import perform
+    from raysurf.training.workers import Workers
 
     request: Request = config["request"]
     torch.set_num_threads(request.resources.cpus)
@@ -61,6 +63,9 @@ def worker(config: dict[str, Any]) -> Report:
     import ray.train
     import torch
     from ray.train.torch import get_device
+
+    from raysurf.cluster.perform import perform
+    from raysurf.training.workers import Workers
 
     request: Request = config["request"]
     place = ray.train.get_context()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+import uuid
 from typing import Any, Protocol
 
-import torch
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
-from ray.tune.search import Searcher
 
 from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
-from raysurf.cluster.request import Report, Request, perform
-from raysurf.cluster.suggestions import VALUE
-from raysurf.sweep.sweep import Resources, Search
-from raysurf.training.workers import Workers
+from raysurf.cluster.request import Report, Request
+from raysurf.cluster.suggestions import VALUE, Programme
+from raysurf.sweep.sweep import Sweep
 
 
 class Handlers(Protocol):
@@ -43,6 +42,10 @@ class Relay(tune.Callback):
         self._started: set[str] = set()
         self._last: dict[str, Report] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore that is not used here."""
+        return {}
+
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         if trial.trial_id not in self._started:
             self._started.add(trial.trial_id)
@@ -66,32 +69,21 @@ class Relay(tune.Callback):
         self.handlers.ended(trial.config["request"], {"state": "failed", "error": error})
 
 
-def run_in_tune(
-    source: Searcher,
-    count: int,
-    resources: Resources,
-    capacity: Capacity,
-    search: Search | None,
-    max_epochs: int,
-    storage: str,
-    handlers: Handlers,
-) -> None:
-    """Run ``count`` requests of a searcher in Tune trials.
+def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers: Handlers) -> None:
+    """Run the requests of a programme in Tune trials.
 
     A job of one worker is a function trial whose process is used again for the next. A job of more is a Ray Train
     group inside its trial; that trial holds no CPU, and no more run beside one another than there are CPUs for, so
     that trials and workers cannot wait for each other for ever.
 
     Args:
-        source: Hands out requests.
-        count: How many.
-        resources: What each needs.
+        programme: Hands out requests that all need the same resources.
         capacity: What the cluster has.
-        search: Says whether trials are stopped early.
-        max_epochs: The most epochs that a trial reports.
         storage: Folder for Ray's own files.
         handlers: Told of everything.
     """
+    sweep = programme.stage.sweep
+    resources = sweep.resources
     grouped = resources.workers > 1
     if grouped:
         needs: dict[str, float] = {"cpu": 0, "memory": trials.DRIVER_MEMORY}
@@ -102,14 +94,14 @@ def run_in_tune(
         tune.with_resources(trainable, needs),
         param_space={"storage": storage},
         tune_config=tune.TuneConfig(
-            num_samples=count,
-            search_alg=source,
-            scheduler=_scheduler(search, max_epochs),
+            num_samples=-1,
+            search_alg=programme,
+            scheduler=_scheduler(sweep) if programme.key[1] else None,
             max_concurrent_trials=capacity.trials_at_once(resources) if grouped else None,
             reuse_actors=not grouped,
         ),
         run_config=tune.RunConfig(
-            name=f"tune-{id(source):x}",
+            name=f"tune-{uuid.uuid4().hex[:8]}",
             storage_path=storage,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=2),
@@ -119,35 +111,41 @@ def run_in_tune(
     tuner.fit()
 
 
-def _scheduler(search: Search | None, max_epochs: int) -> TrialScheduler | None:
-    if search is None or search.stopping is None:
-        return None
+def _scheduler(sweep: Sweep) -> TrialScheduler:
+    search = sweep.search
+    assert search is not None and search.stopping is not None
+    longest = max(each.epochs_to_train for a in sweep.samples for job in a.jobs for each in (*job.ancestors, job))
     return ASHAScheduler(
         time_attr="epoch",
         metric=VALUE,
         mode=search.direction,
-        max_t=max(2, max_epochs + 1),
+        max_t=longest + 1,
         grace_period=search.stopping.grace_epochs,
         reduction_factor=search.stopping.reduction,
         stop_last_trials=False,
     )
 
 
-def run_inline(source: Searcher, handlers: Handlers, device: str = "cpu") -> None:
-    """Run every request of a searcher in this process, one after another."""
+def run_inline(programme: Programme, handlers: Handlers, device: str = "cpu") -> None:
+    """Run every request of a programme in this process, one after another."""
+    import torch
+
+    from raysurf.cluster.perform import perform
+    from raysurf.training.workers import Workers
+
+    threads = torch.get_num_threads()
     number = 0
-    while isinstance(config := source.suggest(str(number)), dict):
+    while isinstance(config := programme.suggest(str(number)), dict):
         request: Request = config["request"]
         handlers.started(request)
-        threads = torch.get_num_threads()
         torch.set_num_threads(request.resources.cpus)
         try:
             workers = Workers(0, 1, torch.device(device))
-            last = perform(request, workers, lambda report, request=request: handlers.reported(request, report))  # type: ignore[misc]
+            last = perform(request, workers, functools.partial(handlers.reported, request))
         finally:
             torch.set_num_threads(threads)
-        source.on_trial_complete(str(number), last)
         handlers.ended(request, last)
+        programme.on_trial_complete(str(number), last)
         number += 1
 
 

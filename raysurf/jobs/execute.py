@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
+from raysurf.jobs.labels import Labels, describe
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
-from raysurf.jobs.provenance import Provenance, device_name
+from raysurf.jobs.provenance import device_name
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What a sweep calls a run: the columns of its ``runs`` row that the job itself does not know."""
-
-    sweep: str
-    role: str
-    arm: str
-    provenance: Provenance
-    trial: int | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_input(self) -> Labels:
-        """The labels of an input that is run within this one's trial."""
-        return Labels(self.sweep, "input", self.arm, self.provenance, self.trial)
 
 
 def execute(
@@ -92,28 +74,3 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
         context.checkpoints.clear()
     workers.barrier()
     return figures
-
-
-def describe(job: Job, labels: Labels, status: str, figures: Figures, error: str | None) -> dict[str, Any]:
-    """The columns of a ``runs`` row that do not depend on where the job ran."""
-    return {
-        "run_id": job.id,
-        "sweep": labels.sweep,
-        "trial": labels.trial,
-        "role": labels.role,
-        "kind": job.kind,
-        "arm": labels.arm,
-        "group": job.group,
-        "model": job.model_spec.name,
-        "data": job.data_spec.name,
-        "seed": next((j.seed for j in (job, *reversed(job.ancestors)) if hasattr(j, "seed")), 0),
-        "budget": job.budget,
-        "epochs": float(job.epochs_to_train),
-        "params": json.dumps(dict(labels.params), sort_keys=True),
-        "spec": json.dumps(job.tree, sort_keys=True),
-        "inputs": [needed.id for needed in job.inputs],
-        "status": status,
-        "error": error,
-        "metrics": json.dumps(figures, sort_keys=True),
-        **labels.provenance.as_columns(),
-    }

@@ -134,7 +134,7 @@ class WandbSink:
 
         def order() -> None:
             run = _Run(tuple(follow), stride)
-            if self._clear_incomplete(run_id):
+            if run_id in self._runs or self._clear_incomplete(run_id):
                 return
             run.handle = self._init(run_id, name, job_type, list(tags), dict(config))
             self._runs[run_id] = run
