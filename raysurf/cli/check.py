@@ -51,10 +51,16 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     lines += [("", f"{name} = {hole}") for name, hole in sweep.parameters.items()]
     if search := sweep.search:
         how = f"{search.sampler} for the {search.direction} of {search.metric}"
-        repeat = f", seed {search.seed}, {search.batch} at a time" if search.seed is not None else ", not reproducible (no seed)"
+        repeat = (
+            f", seed {search.seed}, {search.batch} at a time"
+            if search.seed is not None
+            else ", not reproducible (no seed)"
+        )
         lines.append(("search", how + repeat))
         if search.stopping:
-            lines.append(("stopping", f"{search.stopping.scheduler} after {_count(search.stopping.grace_epochs, 'epoch')}"))
+            lines.append(
+                ("stopping", f"{search.stopping.scheduler} after {_count(search.stopping.grace_epochs, 'epoch')}")
+            )
     low, high = plan.epochs
     lines.append(("epochs", f"{low} to train" if low == high else f"{low} to {high} to train"))
     dotted = sorted({job.model_spec.name for a in sweep.samples for job in a.jobs if ":" in job.model_spec.name})

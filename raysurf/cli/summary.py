@@ -122,7 +122,10 @@ def _picture(sweep: Sweep, results: Results, store: Store) -> list[str]:
         results.table("surface"),
         curve=job.id,
         line=line,
-        labels=(f"{job.along.shape} curve, {job.along.num_bends} bend{'s' * (job.along.num_bends > 1)}", "straight line"),
+        labels=(
+            f"{job.along.shape} curve, {job.along.num_bends} bend{'s' * (job.along.num_bends > 1)}",
+            "straight line",
+        ),
         path=path,
         title=f"{job.model_spec.name} on {job.data_spec.name}",
         data=job.data_spec.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     help="How to print; parquet needs a pipe or a file.",
 )
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
-def table(name: str | None, query: str | None, where: str | None, columns: str | None, style: str, results: str) -> None:
+def table(
+    name: str | None, query: str | None, where: str | None, columns: str | None, style: str, results: str
+) -> None:
     """Print the table NAME (runs, trials, epochs, predictions, surface), or the answer to --sql."""
     if (name is None) == (query is None):
         raise click.UsageError("got both a NAME and --sql, or neither; give one of them, such as: raysurf table runs")
@@ -71,13 +74,13 @@ def _without_lists(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def text_table(names: list[str], rows: list[list[object]]) -> str:
+def text_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns side by side, numbers to the right; long cells are cut."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(names)]
     right = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(names))]
 
-    def line(row: list[str]) -> str:
+    def line(row: Sequence[str]) -> str:
         parts = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
         return "  ".join(parts).rstrip()
 

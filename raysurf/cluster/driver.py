@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,12 @@ class Finished:
 
 
 def run_plan(
-    plan: Plan, store: Store, listener: Listener, address: str | None = None, executor: Executor = "ray", device: str = "cpu"
+    plan: Plan,
+    store: Store,
+    listener: Listener,
+    address: str | None = None,
+    executor: Executor = "ray",
+    device: str = "cpu",
 ) -> Finished:
     """Run what is left of a plan.
 
@@ -232,9 +237,11 @@ class _TrialHandlers(_InputHandlers):
         super().__init__(driver)
         self.sweep, self.ledger = sweep, ledger
 
-    def request(self, number: int, params: dict[str, Any]) -> Request:
+    def request(self, number: int, params: Mapping[str, Any]) -> Request:
         """What a trial is to do; one whose values make no valid job fails by itself."""
-        fault, jobs, arm = None, (), ""
+        fault: str | None = None
+        jobs: tuple[Job, ...] = ()
+        arm = ""
         try:
             assignment = self.sweep.fill(params)
             jobs, arm = assignment.jobs, assignment.arm
@@ -243,7 +250,7 @@ class _TrialHandlers(_InputHandlers):
         labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
         return self.driver.request(self.sweep, number, f"trial {number}", jobs, labels, fault)
 
-    def reused(self, number: int, params: dict[str, Any]) -> None:
+    def reused(self, number: int, params: Mapping[str, Any]) -> None:
         """A trial that needs no running."""
         try:
             assignment = self.sweep.fill(params)
@@ -251,14 +258,14 @@ class _TrialHandlers(_InputHandlers):
             self.driver.failed += 1
             self.driver.listener(RunEnded(self.sweep, number, f"trial {number}", (), "failed", True, error=str(error)))
             return
-        state, value, std, error = self.ledger.finished(number, assignment) or ("done", None, None, None)
+        state, value, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
         if self.ledger.rows.get(number, {}).get("state") != state:
-            self.ledger.write(number, assignment, params, state, value, std, error)
+            self.ledger.write(number, assignment, params, state, value, std, why)
         self.driver.trials += 1
         self.driver.failed += state == "failed"
         figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
         self.driver.listener(
-            RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, error, figures)  # type: ignore[arg-type]
+            RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
         )
 
     def started(self, request: Request) -> None:

@@ -53,7 +53,9 @@ class Capacity:
             wanted = f"{w} worker(s) of {resources.cpus} CPU(s) and {resources.gpus:g} GPU(s) each"
             total = f"{w * resources.cpus} CPUs and {w * resources.gpus:g} GPUs in all"
             has = f"at most the {self.cpus:g} CPUs and {self.gpus:g} GPUs of {self.where}"
-            raise ResourceError(f"{wanted}, {total}", f"{has} (lower resources:, or give a larger cluster by --address)")
+            raise ResourceError(
+                f"{wanted}, {total}", f"{has} (lower resources:, or give a larger cluster by --address)"
+            )
 
 
 def local_capacity() -> Capacity:
@@ -106,7 +108,9 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
         elif ours:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ResourceError(f"{type(error).__name__}: {error}", f"a Ray cluster at {address or 'this machine'}") from error
+        raise ResourceError(
+            f"{type(error).__name__}: {error}", f"a Ray cluster at {address or 'this machine'}"
+        ) from error
     try:
         prepare()
         yield _capacity(ray.cluster_resources(), address)

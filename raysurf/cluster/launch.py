@@ -58,7 +58,9 @@ def require_resources(plan: Plan, capacity: Capacity) -> None:
             raise ResourceError(f"sweep {each.sweep.name!r} asks for {error.got}", error.expected) from None
 
 
-def launch(plan: Plan, store: Store, listener: Listener, address: str | None = None, executor: Executor = "ray") -> Finished:
+def launch(
+    plan: Plan, store: Store, listener: Listener, address: str | None = None, executor: Executor = "ray"
+) -> Finished:
     """Run what is left of a plan; see ``driver.run_plan``.
 
     Raises:

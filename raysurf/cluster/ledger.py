@@ -38,7 +38,9 @@ class Ledger:
                     else:
                         self._stale.append(name)
 
-    def finished(self, number: int, assignment: Assignment) -> tuple[str, float | None, float | None, str | None] | None:
+    def finished(
+        self, number: int, assignment: Assignment
+    ) -> tuple[str, float | None, float | None, str | None] | None:
         """State, value, spread and error of a trial that has ended; None if it is still to be run."""
         row = self.rows.get(number)
         run_ids = [job.id for job in assignment.jobs]

@@ -32,7 +32,7 @@ def sampler(search: Search) -> optuna.samplers.BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-class _Unsaved(Searcher):
+class _Unsaved(Searcher):  # type: ignore[misc]  # ray has no types
     """A searcher that Tune may pickle, and gets nothing: a run that is broken off goes on from the result store."""
 
     def __getstate__(self) -> dict[str, Any]:
@@ -223,7 +223,9 @@ class Programme(_Unsaved):
         self.stage.source.on_trial_complete(trial_id, result=result, error=error)
 
 
-def replay(suggestions: Suggestions, finished: Callable[[int, Assignment], tuple[dict[str, Any] | None, bool] | None]) -> list[int]:
+def replay(
+    suggestions: Suggestions, finished: Callable[[int, Assignment], tuple[dict[str, Any] | None, bool] | None]
+) -> list[int]:
     """Take every batch whose trials are all finished without running anything.
 
     Args:
@@ -249,4 +251,3 @@ def replay(suggestions: Suggestions, finished: Callable[[int, Assignment], tuple
             suggestions.tell(number, *end)
         taken += numbers
     return taken
-

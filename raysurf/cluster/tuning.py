@@ -34,7 +34,7 @@ class Handlers(Protocol):
         ...
 
 
-class Relay(tune.Callback):
+class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
     """Turns Tune's callbacks into ours. A request that Tune starts again after a lost worker is told once."""
 
     def __init__(self, handlers: Handlers) -> None:

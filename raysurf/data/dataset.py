@@ -100,7 +100,14 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         wanted = max(1, round(spec.share * len(kept)))
         kept = kept[stratified_split(raw.labels[kept], wanted, seed=1)[1]]
     digest = hashlib.sha256()
-    for array in (raw.images[kept], raw.labels[kept], raw.images[held], raw.labels[held], raw.test_images, raw.test_labels):
+    for array in (
+        raw.images[kept],
+        raw.labels[kept],
+        raw.images[held],
+        raw.labels[held],
+        raw.test_images,
+        raw.test_labels,
+    ):
         digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     mean, std = raw.mean, raw.std
     if mean is None or std is None:
@@ -108,7 +115,9 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         mean, std = tuple(pixels.mean(axis=1)), tuple(np.maximum(pixels.std(axis=1), 1e-6))
 
     def split(images: Images, labels: Labels) -> Split:
-        return Split(torch.from_numpy(np.ascontiguousarray(images)).to(device), torch.from_numpy(labels.copy()).to(device))
+        return Split(
+            torch.from_numpy(np.ascontiguousarray(images)).to(device), torch.from_numpy(labels.copy()).to(device)
+        )
 
     channels, height, width = raw.images.shape[1:]
     return Dataset(

@@ -15,7 +15,7 @@ from raysurf.errors import DataError
 
 
 def read(spec: DataSpec) -> RawSet:
-    """Read ``train`` and ``test``: files with columns ``image`` (encoded bytes, or a struct with ``bytes``) and ``label``.
+    """Read ``train`` and ``test``, files with columns ``image`` (encoded bytes, or a struct of them) and ``label``.
 
     A tenth of the training examples is held out by default, and normalisation is that of the training split.
 

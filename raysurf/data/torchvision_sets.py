@@ -80,4 +80,4 @@ def _cifar(spec: DataSpec, train: bool) -> tuple[Images, Labels]:
         return images, np.array(found.targets, np.int64)
     file = Path(found.root) / found.base_folder / ("train" if train else "test")
     with file.open("rb") as stream:
-        return images, np.array(pickle.load(stream, encoding="latin1")["coarse_labels"], np.int64)  # noqa: S301
+        return images, np.array(pickle.load(stream, encoding="latin1")["coarse_labels"], np.int64)

@@ -98,7 +98,9 @@ class Context:
         try:
             tensors = decode(self.store.get_bytes(path))
         except SafetensorError as error:
-            raise StoreError(self.store.uri, f"{path}: {error}", "a safetensors file (remove it and run again)") from error
+            raise StoreError(
+                self.store.uri, f"{path}: {error}", "a safetensors file (remove it and run again)"
+            ) from error
         return {key: value.to(self.workers.device) for key, value in tensors.items()}
 
     def weights(self, job: Job) -> tuple[State, State]:

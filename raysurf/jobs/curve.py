@@ -100,6 +100,8 @@ def require_joinable(start: WeightsJob, end: WeightsJob) -> None:
     if start.id == end.id:
         raise ValueError("start and end are the same job; give one of them another seed")
     if start.model_spec != end.model_spec:
-        raise ValueError(f"start is a {start.model_spec.name} and end a {end.model_spec.name}; both must be one network")
+        raise ValueError(
+            f"start is a {start.model_spec.name} and end a {end.model_spec.name}; both must be one network"
+        )
     if start.data_spec != end.data_spec:
         raise ValueError("start and end were trained on different data")

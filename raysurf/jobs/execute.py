@@ -17,9 +17,7 @@ from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
 
-def execute(
-    job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels
-) -> Figures:
+def execute(job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels) -> Figures:
     """Run a job unless it is done already; every worker of a group calls it.
 
     Args:

@@ -31,7 +31,8 @@ class Job(Node):
     @cached_property
     def tree(self) -> dict[str, Any]:
         """The job as one would write it in YAML, defaults left out, nested inputs included."""
-        return to_tree(self)
+        tree: dict[str, Any] = to_tree(self)
+        return tree
 
     @cached_property
     def id(self) -> str:
@@ -59,7 +60,8 @@ class Job(Node):
 
     def with_seed(self, seed: int) -> Self:
         """The same job with ``seed`` here and in every input, except where a seed was stated."""
-        return _with_seed(self, seed)
+        seeded: Self = _with_seed(self, seed)
+        return seeded
 
     @property
     def model_spec(self) -> ModelSpec:
@@ -81,7 +83,7 @@ class Job(Node):
         Raises:
             SpecError: If a path leads to no field.
         """
-        tree = to_tree(self)
+        tree: dict[str, Any] = to_tree(self)
         for path, hole in {**(holes or {}), **by_name}.items():
             *parents, name = path.split(".")
             node: Any = tree
@@ -126,7 +128,7 @@ def to_tree(value: Any, left_out: bool = False) -> Any:
         left_out: Whether to drop as well what a model calls ``IDENTITY_EXCLUDED`` (where bytes lie, not what they are).
     """
     if isinstance(value, BaseModel):
-        skipped = getattr(type(value), "IDENTITY_EXCLUDED", frozenset()) if left_out else frozenset()
+        skipped: frozenset[str] = getattr(type(value), "IDENTITY_EXCLUDED", frozenset()) if left_out else frozenset()
         tree: dict[str, Any] = {"kind": value.kind} if isinstance(value, Node) else {}
         for name, field in type(value).model_fields.items():
             inner = getattr(value, name)

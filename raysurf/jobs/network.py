@@ -89,7 +89,7 @@ class Network:
 
     def is_due(self, epoch: int) -> bool:
         """Whether this epoch is one to evaluate at: every so many, and the last."""
-        return epoch % self.job.evaluate_every == 0 or epoch == self.job.epochs_to_train
+        return bool(epoch % self.job.evaluate_every == 0 or epoch == self.job.epochs_to_train)
 
     def report_epoch(self, end: EpochEnd, weights: str, evaluate: bool, trained: bool = False) -> dict[str, float]:
         """Report an ``epochs`` row, evaluated on validation and test if asked.

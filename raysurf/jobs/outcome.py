@@ -19,4 +19,6 @@ def figures_of(store: Store, run_id: str) -> Figures | None:
     try:
         return dict(store.get_json(path)["figures"]) if store.exists(path) else None
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(store.uri, f"{path}: {error}", "an outcome that raysurf wrote (remove it to run again)") from error
+        raise StoreError(
+            store.uri, f"{path}: {error}", "an outcome that raysurf wrote (remove it to run again)"
+        ) from error

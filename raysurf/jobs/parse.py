@@ -13,7 +13,7 @@ from raysurf.data import registry as data_sets
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
 from raysurf.jobs.job import Job
-from raysurf.jobs.registry import JOBS, KINDS
+from raysurf.jobs.registry import KINDS
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.values import Node, Value

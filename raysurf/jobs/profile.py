@@ -39,7 +39,8 @@ class Profile(Job):
     along: Curve | Line = Field(description="a curve job, or kind: line with start and end")
     num_points: int = Field(61, ge=2, description="points, both ends included")
     batchnorm: Literal["reestimate", "fixed", "interpolate"] = Field(
-        "reestimate", description="statistics at each point: re-estimated, the start's, or interpolated between the ends"
+        "reestimate",
+        description="statistics at each point: re-estimated, the start's, or interpolated between the ends",
     )
 
     @model_validator(mode="after")

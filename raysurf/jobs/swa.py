@@ -28,7 +28,9 @@ class SWA(WeightsJob, TrainingJob):
     epochs: int = Field(ge=1, description="epochs to train on")
     cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is averaged at the end of each")
     average_from: float = Field(0, ge=0, description="epoch at which the first cycle begins")
-    include_start: bool = Field(False, description="whether the start weights are a member (the talk: yes; the code: no)")
+    include_start: bool = Field(
+        False, description="whether the start weights are a member (the talk: yes; the code: no)"
+    )
 
     @model_validator(mode="after")
     def _averages_something(self) -> Self:

@@ -81,7 +81,9 @@ class Weights(WeightsJob):
                 found = get_model_weights(self.model.name.removeprefix("torchvision."))[self.pretrained]
                 return dict(found.get_state_dict(progress=False, check_hash=True))
             except (KeyError, ValueError, OSError) as error:
-                raise DataError(self.pretrained, f"{type(error).__name__}: {error}", "weights that torchvision has") from error
+                raise DataError(
+                    self.pretrained, f"{type(error).__name__}: {error}", "weights that torchvision has"
+                ) from error
         assert self.file is not None
         try:
             if self.file.endswith(".safetensors"):

@@ -83,7 +83,7 @@ def build(
         options: Further arguments of the builder.
 
     Returns:
-        A module that maps [B, C, H, W] float32 to [B, num_classes] logits; torch's global generator decides its weights.
+        A module from [B, C, H, W] float32 to [B, num_classes] logits; torch's global generator decides its weights.
 
     Raises:
         UnknownNameError: If there is no such network.
@@ -105,5 +105,7 @@ def build(
     except TypeError as error:
         given = ("num_classes", "image_shape", "weights", "progress", "kwargs")
         known = [p for p in signature.parameters if p not in given]
-        raise SpecError([Fault("model.options", str(error), f"options of {name}: {', '.join(known) or 'none'}")]) from error
+        raise SpecError(
+            [Fault("model.options", str(error), f"options of {name}: {', '.join(known) or 'none'}")]
+        ) from error
     return builder(**arguments)

@@ -40,9 +40,7 @@ def draw_profile(
         (panels[1], "test", "error", f"{data} test error (fraction)"),
     ):
         for run_id, label, colour, style in runs:
-            points = sorted(
-                (row["t"], row[name]) for row in rows if row["run_id"] == run_id and row["split"] == split
-            )
+            points = sorted((row["t"], row[name]) for row in rows if row["run_id"] == run_id and row["split"] == split)
             t, values = np.array(points).T
             panel.plot(t, values, style, color=colour, label=label, linewidth=2)
             _mark_worst(panel, t, values, colour)

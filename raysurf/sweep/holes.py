@@ -66,7 +66,11 @@ class Float:
         _check_range(self, whole=False)
 
     def __str__(self) -> str:
-        return f"{self.low:g} .. {self.high:g}" + (", log" if self.log else "") + (f", step {self.step:g}" if self.step else "")
+        return (
+            f"{self.low:g} .. {self.high:g}"
+            + (", log" if self.log else "")
+            + (f", step {self.step:g}" if self.step else "")
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,11 @@ class Int:
         _check_range(self, whole=True)
 
     def __str__(self) -> str:
-        return f"{self.low} .. {self.high}" + (", log" if self.log else "") + (f", step {self.step}" if self.step > 1 else "")
+        return (
+            f"{self.low} .. {self.high}"
+            + (", log" if self.log else "")
+            + (f", step {self.step}" if self.step > 1 else "")
+        )
 
 
 def _check_options(hole: Choice | Each) -> None:
@@ -256,7 +264,9 @@ def fill(tree: Tree, params: Mapping[str, Any]) -> Tree:
 
     filled = _walk(tree, "", take)
     if extra := sorted(params.keys() - used):
-        raise SpecError([Fault(extra[0], repr(params[extra[0]]), f"a hole there; the holes are {', '.join(used) or 'none'}")])
+        raise SpecError(
+            [Fault(extra[0], repr(params[extra[0]]), f"a hole there; the holes are {', '.join(used) or 'none'}")]
+        )
     return filled
 
 
@@ -295,7 +305,7 @@ def _reaching(tree: Tree, wanted: str) -> Params:
         if isinstance(hole, Choice | Each):
             for label in labels(hole):
                 inside = f"{name}.{label}" if name else label
-                if wanted.startswith(f"{inside}.") or wanted == inside and wanted != name:
+                if wanted.startswith(f"{inside}.") or (wanted == inside and wanted != name):
                     chosen[name] = label
     return chosen
 

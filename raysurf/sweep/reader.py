@@ -117,7 +117,8 @@ class _Reading:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             self.fault(place_file, place_line, "", f"{file}: {reason}", "a YAML file that can be read")
         except yaml.MarkedYAMLError as error:
-            line = (error.problem_mark or error.context_mark).line + 1 if error.problem_mark or error.context_mark else 1
+            mark = error.problem_mark or error.context_mark
+            line = mark.line + 1 if mark else 1
             self.fault(file, line, "", f"no YAML: {error.problem or error.context}", "YAML")
         except yaml.YAMLError as error:
             self.fault(file, 1, "", f"no YAML: {error}", "YAML")
@@ -160,7 +161,7 @@ class _Reading:
 
     def _scalar(self, node: ScalarNode, at: _At, where: str) -> Any:
         text = node.value
-        if node.style is not None or node.tag == "tag:yaml.org,2002:str" and text == "":
+        if node.style is not None or (node.tag == "tag:yaml.org,2002:str" and text == ""):
             return text if node.style is not None else None
         if text in ("null", "~", "Null", "NULL", ""):
             return None
@@ -189,7 +190,9 @@ class _Reading:
             if key in lines:
                 good = False
                 inside = f"{where}.{key}" if where else key
-                self.fault(at.file, line, inside, f"the key {key!r} again", f"each key once (it stands in line {lines[key]})")
+                self.fault(
+                    at.file, line, inside, f"the key {key!r} again", f"each key once (it stands in line {lines[key]})"
+                )
                 continue
             lines[key] = line
             if key == MERGE:
@@ -221,13 +224,17 @@ class _Reading:
         target = FilePath(at.file).parent / node.value
         if target.resolve() in at.chain:
             names = " -> ".join(path.name for path in (*at.chain, target.resolve()))
-            return self.fault(at.file, line, where, f"a circle of includes: {names}", "files that do not include themselves")
+            return self.fault(
+                at.file, line, where, f"a circle of includes: {names}", "files that do not include themselves"
+            )
         before = len(self.faults)
         nodes = self.compose(str(target), (at.file, line))
         if len(self.faults) > before:
             return _BAD
         if len(nodes) != 1:
-            return self.fault(at.file, line, where, f"{node.value} with {len(nodes)} documents", "a file of one document")
+            return self.fault(
+                at.file, line, where, f"{node.value} with {len(nodes)} documents", "a file of one document"
+            )
         inside = _At(str(target), at.path, at.places, (*at.chain, target.resolve()))
         at.places.pop(at.path, None)
         return self.build(nodes[0], inside)
@@ -244,7 +251,9 @@ class _Reading:
                 return _BAD
             arguments = built
         else:
-            return self.fault(at.file, line, where, f"{tag} without bounds", f"{tag} {{low: …, high: …}} or {tag} [low, high]")
+            return self.fault(
+                at.file, line, where, f"{tag} without bounds", f"{tag} {{low: …, high: …}} or {tag} [low, high]"
+            )
         if any(value is _BAD for value in arguments.values()):
             return _BAD
         known = ("low", "high", "log", "step")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -85,7 +85,7 @@ class Sweep:
     name: str = "sweep"
     seeds: tuple[int, ...] = ()
     baselines: tuple[Job, ...] = ()
-    resources: Resources = Resources()
+    resources: Resources = field(default_factory=Resources)
 
     def __post_init__(self) -> None:
         from raysurf.sweep.checks import sweep_faults

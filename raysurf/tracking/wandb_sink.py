@@ -106,7 +106,8 @@ class WandbSink:
             folder = folder.relative_to(Path.cwd())
         if self.mode == "online":
             return f"project {self.project}, group {self.sweep}"
-        return f"{folder} (offline: nobody is logged in; view: wandb leet {folder}, upload: wandb sync {folder}/offline-run-*)"
+        upload = f"wandb login, then wandb sync {folder}/offline-run-*"
+        return f"{folder} (offline; view: wandb leet {folder}; upload: {upload})"
 
     def open_run(
         self,
@@ -181,7 +182,9 @@ class WandbSink:
             try:
                 order()
             except Exception as error:
-                self._warn(f"W&B failed and is left out from here on ({type(error).__name__}: {error}); the rows are complete")
+                self._warn(
+                    f"W&B failed and is left out from here on ({type(error).__name__}: {error}); the rows are complete"
+                )
 
     def _warn(self, text: str) -> None:
         if not self._failed:

@@ -45,7 +45,9 @@ def log_probabilities(model: nn.Module, data: Dataset, split: Split, precision: 
     return torch.cat(out) if out else torch.zeros(0, data.num_classes, device=images.device)
 
 
-def evaluate(model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32") -> metrics.Figures:
+def evaluate(
+    model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32"
+) -> metrics.Figures:
     """Measure a model on a split, un-augmented and in evaluation mode.
 
     Every worker of the group must call it; each takes its share of the examples.
@@ -85,7 +87,12 @@ def reestimate_batchnorm(
     sums: list[tuple[Tensor, Tensor]] = []
     for layer in layers:
         assert layer.running_mean is not None and layer.running_var is not None
-        sums.append((torch.zeros_like(layer.running_mean, dtype=torch.float64), torch.zeros_like(layer.running_var, dtype=torch.float64)))
+        sums.append(
+            (
+                torch.zeros_like(layer.running_mean, dtype=torch.float64),
+                torch.zeros_like(layer.running_var, dtype=torch.float64),
+            )
+        )
         layer.train()
         layer.momentum = 1.0
     images = data.train.images

@@ -107,8 +107,14 @@ def fit(
     total = per_epoch * recipe.schedule_epochs
 
     def state() -> State:
-        momenta = {n: optimiser.state[t]["momentum_buffer"] for n, t in zip(names, tensors, strict=True) if optimiser.state[t]}
-        parts = {"trainable": objective.trainables, "momentum": momenta, "buffer": dict(objective.model.named_buffers())}
+        momenta = {
+            n: optimiser.state[t]["momentum_buffer"] for n, t in zip(names, tensors, strict=True) if optimiser.state[t]
+        }
+        parts = {
+            "trainable": objective.trainables,
+            "momentum": momenta,
+            "buffer": dict(objective.model.named_buffers()),
+        }
         for i, collector in enumerate(collectors):
             parts[f"collector{i}"] = collector.state()
         return {f"{part}/{name}": value.detach() for part, group in parts.items() for name, value in group.items()}
@@ -122,7 +128,9 @@ def fit(
         began = time.perf_counter()
         torch.manual_seed(stream(recipe.seed, epoch, "model", workers.rank).getrandbits(63))
         order_from = torch.Generator().manual_seed(stream(recipe.seed, epoch, "order").getrandbits(63))
-        augment_from = torch.Generator().manual_seed(stream(recipe.seed, epoch, "augment", workers.rank).getrandbits(63))
+        augment_from = torch.Generator().manual_seed(
+            stream(recipe.seed, epoch, "augment", workers.rank).getrandbits(63)
+        )
         draw = stream(recipe.seed, epoch, "draw")
         order = torch.randperm(num_examples, generator=order_from).to(data.train.images.device)
         sums = torch.zeros(2, dtype=torch.float64, device=data.train.images.device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from raysurf.training.evaluation import autocast
 from raysurf.weightspace import curve
-from raysurf.weightspace.point import Point, place
+from raysurf.weightspace.point import Point, combine, place
 
 
 class Objective(Protocol):
@@ -84,7 +84,14 @@ class CurveLoss:
     decay = 0.0
 
     def __init__(
-        self, model: nn.Module, shape: str, start: Point, end: Point, bends: Sequence[Point], decay: float, precision: str
+        self,
+        model: nn.Module,
+        shape: str,
+        start: Point,
+        end: Point,
+        bends: Sequence[Point],
+        decay: float,
+        precision: str,
     ) -> None:
         self.model, self.shape, self.curve_decay, self.precision = model, shape, decay, precision
         self.control_points = [start, *bends, end]
@@ -94,7 +101,7 @@ class CurveLoss:
 
     def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
         c = curve.coefficients(self.shape, len(self.control_points) - 2, draw.random())
-        place(self.model, curve.combine(self.control_points, c))
+        place(self.model, combine(self.control_points, c))
         parameters = dict(self.model.named_parameters())
         for value in parameters.values():
             value.grad = None

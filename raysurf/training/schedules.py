@@ -42,8 +42,8 @@ class PlateauLinear(Schedule):
     lr for step/steps <= 0.5; linear down to ``floor``·lr at 0.9; ``floor``·lr after.
 
     Source:
-        Izmailov et al. 2018, Garipov et al. 2018 (their codes, which change the rate once an epoch; epochs count from 0 as in the
-        SWA code, and the values agree at the start of each epoch).
+        Izmailov et al. 2018, Garipov et al. 2018: their codes change the rate once an epoch. Epochs count from 0 as in
+        the SWA code, and the values agree at the start of each epoch.
     """
 
     kind: ClassVar[str] = "plateau_linear"

@@ -40,7 +40,8 @@ class Workers:
             return
         flat = torch.cat([value.reshape(-1) for value in values])
         dist.all_reduce(flat)
-        torch._foreach_copy_(list(values), [p.view_as(v) for p, v in zip(flat.split([v.numel() for v in values]), values, strict=True)])
+        parts = torch.split(flat, [value.numel() for value in values])
+        torch._foreach_copy_(list(values), [part.view_as(value) for part, value in zip(parts, values, strict=True)])
 
     def agree(self, flag: bool) -> bool:
         """What rank 0 says, on every worker."""

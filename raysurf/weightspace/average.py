@@ -31,7 +31,9 @@ class RunningAverage:
     def add(self, point: Mapping[str, Tensor]) -> None:
         """Take one more point into the mean; names and shapes as in the first."""
         if self.average is None:
-            self.average = {k: v.detach().to(torch.promote_types(v.dtype, torch.float32), copy=True) for k, v in point.items()}
+            self.average = {
+                k: v.detach().to(torch.promote_types(v.dtype, torch.float32), copy=True) for k, v in point.items()
+            }
         else:
             mean = list(self.average.values())
             new = [point[k].to(v.dtype) for k, v in self.average.items()]

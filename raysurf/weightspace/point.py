@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -109,4 +110,4 @@ def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
         PointMismatchError: If the points differ in names or shapes.
     """
     require_same(a, b)
-    return float(sum((a[k].double() - b[k].double()).square().sum() for k in a)) ** 0.5
+    return math.sqrt(sum(float((a[k].double() - b[k].double()).square().sum()) for k in a))

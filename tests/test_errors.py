@@ -1,0 +1,39 @@
+"""Errors cross processes whole, and say what to do."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from raysurf import errors
+
+EVERY = [
+    errors.SpecError([errors.Fault("job.lr", "'x'", "a number", "hint", "a.yaml", 3)]),
+    errors.UnknownNameError("model", "vgg61", ["vgg16", "lenet5"]),
+    errors.PointMismatchError("a", "b"),
+    errors.DataError("mnist", "nothing", "files"),
+    errors.StoreError("results", "a file", "a folder"),
+    errors.ResourceError("4 CPUs", "2 CPUs"),
+    errors.DivergedError(2.0, 1.5),
+]
+
+
+@pytest.mark.parametrize("error", EVERY, ids=lambda error: type(error).__name__)
+def test_error_pickles(error: errors.RaysurfError) -> None:
+    """An error that was pickled says the same as before."""
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error) != ""
+
+
+def test_every_error_is_tried() -> None:
+    """The list above has every class of the file."""
+    classes = {cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.RaysurfError)}
+    assert classes - {errors.RaysurfError} == {type(error) for error in EVERY}
+
+
+def test_nearest_name_is_suggested() -> None:
+    """An unknown name is answered with the nearest known one, a strange one with none."""
+    assert "did you mean 'vgg16'?" in str(EVERY[1])
+    assert "did you mean" not in str(errors.UnknownNameError("model", "zzzz", ["vgg16"]))

@@ -1,0 +1,84 @@
+"""Imports go one way, as DESIGN's table of rooms says."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cases import ROOT
+
+ROOMS = [
+    {"errors", "values"},
+    {"weightspace", "stochastic"},
+    {"models", "data"},
+    {"training"},
+    {"results"},
+    {"jobs"},
+    {"sweep"},
+    {"tracking", "report"},
+    {"cluster"},
+    {"cli"},
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+ONLY = {
+    "errors": set(),
+    "values": set(),
+    "results": {"errors", "values"},
+    "tracking": {"errors", "values", "results"},
+    "report": {"errors", "values", "results"},
+}
+FILES = sorted(path for path in (ROOT / "raysurf").rglob("*.py") if path.parent != ROOT / "raysurf" or path.stem in LEVEL)
+
+
+def imports(path: object) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(Path(str(path)).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_go_down(path: object) -> None:
+    """A room uses the rooms below it only, and only the cluster room imports ray."""
+    room = path.relative_to(ROOT / "raysurf").parts[0].removesuffix(".py")  # type: ignore[attr-defined]
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "ray":
+            assert room == "cluster", module
+        if parts[0] == "torch":
+            assert room not in ("results", "tracking", "report", "errors", "values"), module
+        if parts[0] == "raysurf" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != room:
+            assert LEVEL[parts[1]] < LEVEL[room], module
+            assert room not in ONLY or parts[1] in ONLY[room], module
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import raysurf.results", {"torch", "ray"}),
+        ("import raysurf; raysurf.results.open", {"torch", "ray"}),
+        ("import raysurf.cli.main", {"torch", "ray", "pyarrow", "optuna"}),
+        ("import raysurf.sweep.document, raysurf.cluster.launch", {"torch", "ray"}),
+        ("import raysurf.training.loop, raysurf.jobs.execute", {"ray"}),
+    ],
+)
+def test_imports_stay_light(statement: str, forbidden: set[str]) -> None:
+    """Reading tables, asking for help and checking a file load neither torch nor ray."""
+    code = f"import sys; {statement}; print(sorted(set({sorted(forbidden)!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_files_have_one_subject() -> None:
+    """No file has more than 400 lines, and none has a name that says nothing."""
+    for path in (ROOT / "raysurf").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
+        assert path.stem not in {"utils", "helpers", "common", "misc", "core", "base"}, path

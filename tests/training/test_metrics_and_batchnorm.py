@@ -1,0 +1,105 @@
+"""Figures and batch-norm statistics, against slow references in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from raysurf.data import registry
+from raysurf.data.spec import DataSpec
+from raysurf.training import evaluation, metrics
+from raysurf.training.workers import Workers
+from tests.cases import NETWORKS
+
+
+def _by_hand(p: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    n = len(labels)
+    confidence, answer = p.max(axis=1), p.argmax(axis=1)
+    ece = 0.0
+    for b in range(15):
+        inside = (confidence > b / 15) & (confidence <= (b + 1) / 15)
+        if inside.any():
+            ece += inside.sum() / n * abs((answer[inside] == labels[inside]).mean() - confidence[inside].mean())
+    one_hot = np.eye(p.shape[1])[labels]
+    return {
+        "accuracy": (answer == labels).mean(),
+        "nll": -np.log(p[np.arange(n), labels]).mean(),
+        "brier": ((p - one_hot) ** 2).sum(axis=1).mean(),
+        "ece": ece,
+    }
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_figures_equal_those_by_hand(seed: int) -> None:
+    """Accuracy, NLL, Brier score and ECE over batches equal the plain formulas over the whole."""
+    g = torch.Generator().manual_seed(seed)
+    log_p = F.log_softmax(3 * torch.randn(203, 7, generator=g, dtype=torch.float64), dim=1)
+    labels = torch.randint(0, 7, (203,), generator=g)
+    total = sum(metrics.sums(log_p[i : i + 50], labels[i : i + 50]) for i in range(0, 203, 50))
+    got = metrics.figures(total)  # type: ignore[arg-type]
+    for name, value in _by_hand(log_p.exp().numpy(), labels.numpy()).items():
+        assert getattr(got, name) == pytest.approx(value, abs=1e-12), name
+    assert got.num_examples == 203
+    assert got.error == pytest.approx(1 - got.accuracy)
+
+
+@pytest.mark.parametrize("batch_size", [100, 64])
+def test_reestimated_statistics_are_weighted_by_samples(batch_size: int) -> None:
+    """Statistics equal the sample-weighted mean of batch statistics in float64, also with a short last batch."""
+    data = registry.load(DataSpec(name="digits"))
+    torch.manual_seed(0)
+    net = NETWORKS["batchnorm"]()
+    evaluation.reestimate_batchnorm(net, data, Workers(), batch_size)
+    conv, norm = net[0], net[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    order = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
+    mean, var = 0.0, 0.0
+    with torch.no_grad():
+        for part in order.split(batch_size):
+            out = conv(data.normalise(data.train.images[part])).double()
+            mean = mean + len(part) * out.mean(dim=(0, 2, 3)) / 1000
+            var = var + len(part) * out.transpose(0, 1).flatten(1).var(dim=1) / 1000
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert torch.allclose(norm.running_mean.double(), torch.as_tensor(mean), atol=1e-6)
+    assert torch.allclose(norm.running_var.double(), torch.as_tensor(var), rtol=1e-5)
+    assert norm.momentum == 0.1
+    assert not norm.training
+
+
+def test_equal_batches_agree_with_update_bn() -> None:
+    """For batches of one size the statistics are those of torch's own update_bn."""
+    data = registry.load(DataSpec(name="digits"))
+    torch.manual_seed(0)
+    ours, theirs = NETWORKS["batchnorm"](), NETWORKS["batchnorm"]()
+    theirs.load_state_dict(ours.state_dict())
+    evaluation.reestimate_batchnorm(ours, data, Workers(), 100)
+    order = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
+    loader = [data.normalise(data.train.images[part]) for part in order.split(100)]
+    torch.optim.swa_utils.update_bn(loader, theirs)  # type: ignore[arg-type]
+    for name in ("running_mean", "running_var"):
+        assert torch.allclose(getattr(ours[1], name), getattr(theirs[1], name), atol=1e-6)
+
+
+def test_network_without_batchnorm_is_left_alone() -> None:
+    """Nothing happens to a network that keeps no batch statistics."""
+    data = registry.load(DataSpec(name="digits"))
+    net = NETWORKS["plain"]().train()
+    evaluation.reestimate_batchnorm(net, data, Workers(), 100)
+    assert net.training
+    assert not evaluation.has_batchnorm(net)
+
+
+def test_evaluation_does_not_depend_on_sharing() -> None:
+    """Three workers' sums add up to those of one."""
+    data = registry.load(DataSpec(name="digits"))
+    torch.manual_seed(0)
+    net = NETWORKS["plain"]()
+    whole = evaluation.evaluate(net, data, data.test, Workers())
+    parts = []
+    for rank in range(3):
+        part = Workers(rank, 3).share(len(data.test))
+        parts.append(metrics.sums(evaluation.log_probabilities(net, data, data.test, "fp32", part), data.test.labels[part]))
+    assert metrics.figures(torch.stack(parts).sum(0)).nll == pytest.approx(whole.nll, rel=1e-6)
