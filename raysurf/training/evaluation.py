@@ -111,5 +111,7 @@ def reestimate_batchnorm(
         assert layer.running_mean is not None and layer.running_var is not None
         layer.running_mean.copy_(workers.sum(mean) / len(images))
         layer.running_var.copy_(workers.sum(var) / len(images))
+        if layer.num_batches_tracked is not None:
+            layer.num_batches_tracked.fill_(len(parts))
         layer.momentum = momentum
         layer.eval()

@@ -47,7 +47,8 @@ class Objective(Protocol):
 def _cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor, num_examples: int, precision: str) -> Tensor:
     with autocast(precision, inputs.device):
         logits = model(inputs)
-    nll = F.cross_entropy(logits.float(), labels, reduction="sum")
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    nll = F.cross_entropy(logits, labels, reduction="sum")
     (nll / num_examples).backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         return torch.stack([nll.detach().double(), (logits.argmax(dim=1) != labels).sum().double()])

@@ -1,0 +1,266 @@
+"""Jobs as values, and what they leave behind."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import raysurf as rs
+from raysurf.cluster.environment import prepare
+from raysurf.errors import DataError, SpecError
+from raysurf.jobs.context import Progress
+from raysurf.jobs.execute import execute
+from raysurf.jobs.job import Job
+from raysurf.jobs.labels import Labels
+from raysurf.jobs.outcome import figures_of
+from raysurf.jobs.parse import parse_job
+from raysurf.jobs.provenance import collect
+from raysurf.results.store import Store
+from raysurf.training.workers import Workers
+from tests.cases import JOBS, tiny_sgd
+
+TIMES = {"epoch_s", "wall_s", "device_s", "started_at"}
+prepare()
+
+
+def labels() -> Labels:
+    return Labels("test", "trial", "arm", collect())
+
+
+def do(job: Job, store: Store, progress: Any = lambda at: None) -> dict[str, float]:
+    return execute(job, store, Workers(), progress, labels())
+
+
+def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
+    """Every row of a store, without what depends on the clock."""
+    found = {}
+    for table in ("runs", "epochs", "predictions", "surface"):
+        every = [row for part in store.parts(table) for row in store.read_rows(table, part)]
+        found[table] = [{k: v for k, v in row.items() if k not in TIMES} for row in every]
+    return found
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_job_comes_back_from_its_tree(name: str) -> None:
+    """The tree of a job is the job again, with the same id."""
+    job = JOBS[name]()
+    assert isinstance(job, Job)
+    again = parse_job(job.tree)
+    assert again == job
+    assert again.id == job.id
+    assert pickle.loads(pickle.dumps(job)).id == job.id
+
+
+def test_id_is_the_content() -> None:
+    """The id changes with what decides the outcome, and with nothing else; the group is that of all seeds."""
+    base = tiny_sgd()
+    assert base.id == tiny_sgd(seed=0).id
+    assert base.id == tiny_sgd(data=rs.DataSpec(name="digits", share=0.2, root="elsewhere", download=False)).id
+    assert len({base.id, tiny_sgd(seed=1).id, tiny_sgd(lr=0.2).id, tiny_sgd(epochs=3).id}) == 4
+    assert base.group == tiny_sgd(seed=1).group != tiny_sgd(lr=0.2).group
+    assert base.id.startswith("sgd-")
+
+
+def test_seed_goes_where_none_was_stated() -> None:
+    """A replicate's seed reaches inputs that state none, and leaves alone those that do."""
+    free = rs.SWA(start=tiny_sgd(), epochs=1, lr=0.1).with_seed(7)
+    assert (free.seed, free.start.seed) == (7, 7)  # type: ignore[attr-defined]
+    shared = rs.SWA(start=tiny_sgd(seed=0), epochs=1, lr=0.1).with_seed(7)
+    assert (shared.seed, shared.start.seed) == (7, 0)  # type: ignore[attr-defined]
+
+
+def test_settings_come_from_the_start() -> None:
+    """What a job leaves out is as its start has it, through any number of steps."""
+    job = rs.SWA(start=rs.SWA(start=tiny_sgd(weight_decay=0.3), epochs=1, lr=0.1), epochs=1, lr=0.1, momentum=0.5)
+    assert [job.setting(n) for n in ("weight_decay", "momentum", "nesterov")] == [0.3, 0.5, False]
+
+
+def test_budget_counts_inputs_once() -> None:
+    """Epochs spent over those of the full schedule; a start that two inputs share counts once."""
+    half = tiny_sgd(epochs=10, until=5)
+    assert tiny_sgd(epochs=10).budget == 1.0
+    assert rs.SWA(start=half, epochs=10, lr=0.1).budget == 1.5
+    two = [rs.SWA(start=half, epochs=2, lr=0.1, seed=seed) for seed in (0, 1)]
+    assert rs.Profile(along=rs.Line(start=two[0], end=two[1])).budget == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
+    """Every kind trains or measures, leaves finite figures by its announced names, and is taken as done after."""
+    job, store = JOBS[name](), Store(str(tmp_path / "r"))
+    assert isinstance(job, Job)
+    figures = do(job, store)
+    assert figures
+    assert set(figures) <= set(job.metric_names())
+    assert all(math.isfinite(v) for v in figures.values())
+    assert figures_of(store, job.id) == figures
+    assert {row["run_id"] for row in rows(store)["runs"]} == {job.id, *(each.id for each in job.ancestors)}
+    assert not [path for path in store.list() if "checkpoint" in path]
+
+    def fail(at: Progress) -> None:
+        raise AssertionError("it ran again")
+
+    assert do(job, store, fail) == figures
+
+
+@pytest.mark.parametrize("name", ["sgd", "swa", "curve", "profile"])
+def test_broken_off_job_ends_with_the_same_rows(name: str, tmp_path: Path) -> None:
+    """A job that is broken off at every epoch or point, and run again each time, has the rows of an unbroken one."""
+    job = JOBS[name]()
+    assert isinstance(job, Job)
+    whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
+    for store in (whole, broken):
+        for needed in job.ancestors:
+            do(needed, store)
+    do(job, whole)
+    seen: set[int] = set()
+
+    def stop(at: Progress) -> None:
+        if at.epoch not in seen:
+            seen.add(at.epoch)
+            raise SystemExit
+
+    for _ in range(5):
+        try:
+            do(job, broken, stop)
+            break
+        except SystemExit:
+            continue
+    assert len(seen) >= 2
+    assert rows(broken) == rows(whole)
+    for path in whole.list(f"jobs/{job.id}"):
+        assert broken.get_bytes(path) == whole.get_bytes(path)
+
+
+def test_corrupt_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    """A checkpoint whose checksum is wrong is not used; the one before it is."""
+    from raysurf.jobs.context import Context
+
+    store = Store(str(tmp_path))
+    keeper = Context(tiny_sgd(), store, Workers(), lambda at: None).checkpoints
+    keeper.SHARE = 1e9  # type: ignore[misc]
+    for epoch in (1, 2, 3):
+        keeper.save(epoch, lambda epoch=epoch: {"w": torch.full((3,), float(epoch))})  # type: ignore[misc]
+    assert keeper.load()[0] == 3  # type: ignore[index]
+    path = f"jobs/{tiny_sgd().id}/checkpoint/3.safetensors"
+    data = bytearray(store.get_bytes(path))
+    data[-1] ^= 1
+    store.put_bytes(path, bytes(data))
+    epoch, state = keeper.load()  # type: ignore[misc]
+    assert epoch == 2
+    assert torch.equal(state["w"], torch.full((3,), 2.0))
+
+
+def test_failed_job_is_a_row(tmp_path: Path) -> None:
+    """A run that diverges leaves a row with its traceback, and is not taken as done."""
+    store, job = Store(str(tmp_path)), tiny_sgd(lr=1e9, epochs=3)
+    with pytest.raises(ArithmeticError, match="not finite at epoch"):
+        do(job, store)
+    (row,) = rows(store)["runs"]
+    assert row["status"] == "failed"
+    assert "DivergedError" in row["error"]
+    assert figures_of(store, job.id) is None
+
+
+def test_average_of_one_cycle_is_the_last_iterate(tmp_path: Path) -> None:
+    """With one member, SWA's weights are the last SGD weights; start weights count only when asked for."""
+    store = Store(str(tmp_path))
+    one = rs.SWA(start=tiny_sgd(), epochs=2, cycle_epochs=2, lr=0.05)
+    both = rs.SWA(start=tiny_sgd(), epochs=2, cycle_epochs=2, lr=0.05, include_start=True)
+    from raysurf.jobs.context import Context
+
+    points = {}
+    for job in (one, both):
+        do(job, store)
+        context = Context(job, store, Workers(), lambda at: None)
+        points[job.id] = context.weights(job)[0], context.load(job, "last"), context.weights(job.start)[0]
+    average, last, start = points[one.id]
+    assert all(torch.equal(average[k], last[f"point/{k}"]) for k in average)
+    average, last, start = points[both.id]
+    assert all(torch.allclose(average[k], (last[f"point/{k}"] + start[k]) / 2, atol=1e-6) for k in average)
+
+
+def test_profile_starts_and_ends_at_the_ends(tmp_path: Path) -> None:
+    """With fixed statistics, the first point of a line is its start: the same accuracy on every split."""
+    store = Store(str(tmp_path))
+    line = rs.Profile(along=rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1)), num_points=2, batchnorm="interpolate")
+    do(line, store)
+    for point, end in ((0, tiny_sgd()), (1, tiny_sgd(seed=1))):
+        expected = {row["split"]: row["nll"] for row in store.read_rows("predictions", end.id)}
+        found = {row["split"]: row["nll"] for row in store.read_rows("surface", line.id) if row["point"] == point}
+        assert found == pytest.approx(expected, rel=1e-6)
+    assert figures_of(store, line.id)["length"] > 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
+    """A state dict in a file gives the same figures as the network that it came from."""
+    from raysurf.models import registry
+
+    torch.manual_seed(0)
+    net = registry.build("digits_conv", num_classes=10, image_shape=(1, 8, 8))
+    file = str(tmp_path / f"net{suffix}")
+    state = {k: v.contiguous() for k, v in net.state_dict().items()}
+    save_file(state, file) if suffix == ".safetensors" else torch.save(state, file)
+    store = Store(str(tmp_path / "r"))
+    figures = do(rs.Weights(model="digits_conv", data="digits", file=file), store)  # type: ignore[arg-type]
+    assert figures["test/nll"] > 1
+    with pytest.raises(DataError, match=r"of another shape \["):
+        wrong = rs.ModelSpec(name="digits_conv", options={"width": 4})
+        do(rs.Weights(model=wrong, data="digits", file=file), store)  # type: ignore[arg-type]
+
+
+def test_file_with_code_is_refused(tmp_path: Path) -> None:
+    """A pickle that would run code is not loaded."""
+    import os
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    file = tmp_path / "evil.pt"
+    file.write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(DataError, match="plain state dict"):
+        do(rs.Weights(model="digits_conv", data="digits", file=str(file)), Store(str(tmp_path / "r")))  # type: ignore[arg-type]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ({"kind": "sdg"}, "did you mean 'sgd'"),
+        ({"epochs": 1}, "kind: one of"),
+        ({"kind": "sgd", "model": "lenet5", "data": "digits", "epocs": 3}, r"epocs: got an unknown key.*did you mean 'epochs'"),
+        ({"kind": "sgd", "model": "lenet6", "data": "digits", "epochs": 3}, r"did you mean 'lenet5'"),
+        ({"kind": "sgd", "model": "lenet5", "data": "digit", "epochs": 3}, r"did you mean 'digits'"),
+        ({"kind": "sgd", "model": "lenet5", "data": "digits", "epochs": True}, r"epochs: got True; expected .*integer"),
+        ({"kind": "sgd", "model": "lenet5", "data": "digits", "epochs": 0}, "greater than or equal to 1"),
+        ({"kind": "sgd", "epochs": 3}, "model and data are required"),
+        ({"kind": "sgd", "model": "lenet5", "data": "digits", "epochs": 3, "until": 4}, "beyond epochs 3"),
+        ({"kind": "swa", "start": tiny_sgd().tree, "epochs": 2, "cycle_epochs": 3, "lr": 0.1}, "no cycle ends within the run"),
+        ({"kind": "swa", "start": tiny_sgd().tree, "epochs": 2}, "lr or schedule is required"),
+        ({"kind": "curve", "start": tiny_sgd().tree, "end": tiny_sgd().tree, "epochs": 2}, "the same job"),
+        ({"kind": "curve", "start": tiny_sgd().tree, "end": tiny_sgd(seed=1).tree, "epochs": 2, "num_bends": 0}, "num_bends"),
+        ({"kind": "predict", "weights": {"kind": "profile"}}, r"weights\.kind: got 'profile'"),
+        ({"kind": "sgd", "model": "lenet5", "data": {"name": "mnist", "download": False}, "epochs": 3}, "allow download: true"),
+        ({"kind": "sgd", "model": "lenet5", "data": {"name": "parquet", "train": "no.parquet"}, "epochs": 3}, "no such path"),
+    ],
+)
+def test_bad_jobs_are_refused(tree: dict[str, Any], said: str) -> None:
+    """Each mistake is one clear error that names its place."""
+    with pytest.raises(SpecError, match=said):
+        parse_job(tree)
+
+
+def test_every_fault_is_found_at_once() -> None:
+    """Faults of a job and of its inputs are reported together."""
+    tree = {"kind": "swa", "start": {"kind": "sgd", "model": "lenet6", "data": "digits"}, "epochs": -1, "lrr": 0.1}
+    with pytest.raises(SpecError, match="unknown") as caught:
+        parse_job(tree)
+    assert {fault.where for fault in caught.value.faults} == {"start.model", "start.epochs", "epochs", "lrr"}

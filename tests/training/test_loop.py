@@ -1,0 +1,160 @@
+"""The one loop: exact steps, exact resuming, and the gradients of its objectives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from raysurf.data import registry
+from raysurf.data.dataset import Dataset
+from raysurf.data.spec import DataSpec
+from raysurf.errors import DivergedError
+from raysurf.training.collectors import CycleAverage
+from raysurf.training.loop import Checkpoints, EpochEnd, Recipe, State, fit
+from raysurf.training.objectives import CrossEntropy, CurveLoss
+from raysurf.training.schedules import Constant, Cyclic
+from raysurf.training.workers import Workers
+from raysurf.weightspace import curve
+from raysurf.weightspace.average import RunningAverage
+from raysurf.weightspace.point import Point, distance, point_of
+from tests.cases import NETWORKS
+
+
+class Kept(Checkpoints):
+    """Keeps every state in memory."""
+
+    def __init__(self, states: dict[int, State] | None = None) -> None:
+        self.states = states or {}
+
+    def load(self) -> tuple[int, State] | None:
+        return max(self.states.items()) if self.states else None
+
+    def save(self, epoch: int, state: Callable[[], State]) -> None:
+        self.states[epoch] = {name: value.clone() for name, value in state().items()}
+
+
+def data() -> Dataset:
+    return registry.load(DataSpec(name="digits", share=0.2, augment="crop_flip"))
+
+
+def recipe(epochs: int = 4, lr: float = 0.05) -> Recipe:
+    return Recipe(epochs, epochs, Cyclic(high=lr, low=lr / 10), 64, 0.9, True, seed=3, cycle_epochs=1.5)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(*NETWORKS["batchnorm"](), nn.Dropout(0.1))
+
+
+def train(keeper: Checkpoints, epochs: int = 4, stop_after: int | None = None) -> tuple[Point, Point, list[EpochEnd]]:
+    objective = CrossEntropy(network(), 1e-3, "fp32")
+    average = RunningAverage()
+    collector = CycleAverage(recipe().cycle_steps(200), 0, average)
+    ends: list[EpochEnd] = []
+
+    def on_epoch(end: EpochEnd) -> None:
+        ends.append(end)
+        if end.epoch - 1 == stop_after:
+            raise KeyboardInterrupt
+
+    try:
+        fit(objective, data(), recipe(epochs), Workers(), on_epoch, [collector], keeper)
+    except KeyboardInterrupt:
+        pass
+    return point_of(objective.model), average.average or {}, ends
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_resumed_run_takes_the_same_steps(stop_after: int) -> None:
+    """Weights, average and losses of a run that was broken off are those of an unbroken one, to the last bit."""
+    whole, mean, ends = train(Checkpoints())
+    keeper = Kept()
+    train(keeper, stop_after=stop_after)
+    assert max(keeper.states) == stop_after
+    again, again_mean, again_ends = train(keeper)
+    assert [end.epoch for end in again_ends] == list(range(stop_after + 1, 5))
+    assert [(e.train_nll, e.train_error, e.lr) for e in again_ends] == [
+        (e.train_nll, e.train_error, e.lr) for e in ends[stop_after:]
+    ]
+    for name in whole:
+        assert torch.equal(whole[name], again[name])
+        assert torch.equal(mean[name], again_mean[name])
+
+
+def test_steps_are_those_of_torch() -> None:
+    """One epoch equals the loop that everyone writes, with torch's own SGD, on the same batches."""
+    ours, reference = NETWORKS["plain"](), NETWORKS["plain"]()
+    reference.load_state_dict(ours.state_dict())
+    plain = registry.load(DataSpec(name="digits", share=0.2))
+    seen: list[torch.Tensor] = []
+
+    class Watched(CrossEntropy):
+        def backward(self, inputs: torch.Tensor, labels: torch.Tensor, num_examples: int, draw: random.Random) -> torch.Tensor:
+            seen.append(inputs.clone())
+            return super().backward(inputs, labels, num_examples, draw)
+
+    steps = Recipe(1, 1, Constant(lr=0.1), 64, 0.9, False, seed=0)
+    fit(Watched(ours, 1e-3, "fp32"), plain, steps, Workers(), lambda end: None)
+    optimiser = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+    table = {tuple(x.flatten().tolist()): y for x, y in zip(plain.normalise(plain.train.images), plain.train.labels, strict=True)}
+    assert sum(map(len, seen)) == 200
+    for inputs in seen:
+        labels = torch.stack([table[tuple(x.flatten().tolist())] for x in inputs])
+        optimiser.zero_grad()
+        F.cross_entropy(reference(inputs), labels).backward()
+        optimiser.step()
+    assert distance(point_of(ours), point_of(reference)) < 1e-5
+
+
+@pytest.mark.parametrize("shape", curve.SHAPES)
+def test_curve_gradient_is_that_of_the_sum(shape: str) -> None:
+    """The bends' gradients equal those of CE(phi(t)) + decay/2 |phi(t)|^2 written out with torch.func, in float64."""
+    torch.manual_seed(0)
+    net = NETWORKS["plain"]().double()
+    first, middle, last = (point_of(NETWORKS["plain"]().double()) for _ in range(3))
+    inputs, labels = torch.randn(12, 1, 8, 8, dtype=torch.float64), torch.randint(0, 10, (12,))
+    t = random.Random(5).random()
+    objective = CurveLoss(net, shape, first, last, [middle], 0.01, "fp32")
+    objective.backward(inputs, labels, 12, random.Random(5))
+    variable = {name: value.clone().requires_grad_() for name, value in middle.items()}
+    c = curve.coefficients(shape, 1, t)
+    phi = {k: c[0] * first[k] + c[1] * variable[k] + c[2] * last[k] for k in variable}
+    logits = torch.func.functional_call(net, phi, (inputs,))
+    loss = F.cross_entropy(logits, labels) + 0.005 * sum(v.square().sum() for v in phi.values())
+    for gradient, name in zip(torch.autograd.grad(loss, list(variable.values())), variable, strict=True):
+        got = middle[name].grad
+        assert got is not None
+        assert torch.allclose(got, gradient, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("first_step", "cycle", "expected"), [(0, 2, [2, 4, 6]), (3, 2, [5]), (0, 3, [3, 6])])
+def test_members_are_taken_at_the_end_of_cycles(first_step: int, cycle: int, expected: list[int]) -> None:
+    """The average is the mean of the weights at exactly these steps."""
+    net = nn.Linear(1, 1, bias=False)
+    objective = CrossEntropy(net, 0.0, "fp32")
+    collector = CycleAverage(cycle, first_step, RunningAverage())
+    for step in range(1, 7):
+        nn.init.constant_(net.weight, float(step))
+        collector.after_step(step, objective)
+    assert collector.average.count == len(expected)
+    assert collector.average.average is not None
+    assert collector.average.average["weight"].item() == pytest.approx(sum(expected) / len(expected))
+
+
+def test_diverged_run_says_when() -> None:
+    """A loss that leaves the finite numbers stops the run, with the epoch and the last finite loss."""
+    objective = CrossEntropy(NETWORKS["plain"](), 0.0, "fp32")
+    with pytest.raises(DivergedError, match=r"not finite at epoch \d\.00"):
+        fit(objective, data(), recipe(lr=1e37), Workers(), lambda end: None)
+
+
+@pytest.mark.parametrize(("examples", "steps"), [(128, 2), (130, 2), (136, 3), (64, 1), (5, 1)])
+def test_small_remainder_joins_the_batch_before(examples: int, steps: int) -> None:
+    """A remainder below an eighth of a batch makes no batch of its own."""
+    assert recipe().steps_per_epoch(examples) == steps
+
