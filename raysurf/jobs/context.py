@@ -101,7 +101,8 @@ class Context:
             raise StoreError(
                 self.store.uri, f"{path}: {error}", "a safetensors file (remove it and run again)"
             ) from error
-        return {key: value.to(self.workers.device) for key, value in tensors.items()}
+        # The reader gives tensors in any order, and sums over them must be taken in one.
+        return {key: tensors[key].to(self.workers.device) for key in sorted(tensors)}
 
     def weights(self, job: Job) -> tuple[State, State]:
         """A finished input's point and buffers."""

@@ -30,7 +30,7 @@ class Job(Node):
 
     @cached_property
     def tree(self) -> dict[str, Any]:
-        """The job as one would write it in YAML, defaults left out, nested inputs included."""
+        """The job as one would write it in YAML, what was not stated left out, nested inputs included."""
         tree: dict[str, Any] = to_tree(self)
         return tree
 
@@ -121,18 +121,21 @@ class Job(Node):
 
 
 def to_tree(value: Any, left_out: bool = False) -> Any:
-    """Turn a value into plain mappings, lists and scalars, without fields that equal their default.
+    """Turn a value into plain mappings, lists and scalars: the fields that were stated, or differ from their default.
 
     Args:
         value: A model, a container of models, or a scalar.
-        left_out: Whether to drop as well what a model calls ``IDENTITY_EXCLUDED`` (where bytes lie, not what they are).
+        left_out: Whether to leave out what decides nothing: fields that equal their default though they were stated,
+            and those that a model calls ``IDENTITY_EXCLUDED`` (where bytes lie, not what they are).
     """
     if isinstance(value, BaseModel):
         skipped: frozenset[str] = getattr(type(value), "IDENTITY_EXCLUDED", frozenset()) if left_out else frozenset()
         tree: dict[str, Any] = {"kind": value.kind} if isinstance(value, Node) else {}
         for name, field in type(value).model_fields.items():
             inner = getattr(value, name)
-            if name not in skipped and inner != field.get_default(call_default_factory=True):
+            is_default = inner == field.get_default(call_default_factory=True)
+            stated = name in value.model_fields_set and inner is not None and not left_out
+            if name not in skipped and (stated or not is_default):
                 tree[name] = to_tree(inner, left_out)
         return tree
     if isinstance(value, list | tuple):

@@ -326,7 +326,7 @@ def _values(hole: Hole) -> list[Any]:
     if hole.step is None:
         return [hole.low]
     count = math.floor((hole.high - hole.low) / hole.step + 1e-9)
-    return [hole.low + i * hole.step for i in range(count + 1)]
+    return [min(hole.high, hole.low + i * hole.step) for i in range(count + 1)]
 
 
 def _assignments(tree: Tree, values: Callable[[str, Hole], list[Any]], name: str = "") -> Iterator[Params]:

@@ -1,0 +1,216 @@
+"""Files: what they mean, and every mistake with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raysurf as rs
+from raysurf.errors import SpecError
+from raysurf.jobs.job import to_tree
+from raysurf.sweep.document import load
+from raysurf.sweep.plan import make_plan, shared_inputs, waves
+from raysurf.sweep.reader import read
+from tests.cases import ROOT, tiny_sgd
+
+SWEEPS = sorted(path for path in (ROOT / "sweeps").rglob("*.yaml"))
+BASE = "{kind: sgd, model: lenet5, data: digits, epochs: 2, lr: 0.1}"
+GOOD = f"""
+name: good
+job:
+  kind: swa
+  start: {BASE}
+  epochs: 4
+  cycle_epochs: !int [1, 4]
+  lr: !float {{low: 1e-3, high: 0.1, log: true}}
+search: {{metric: validation/accuracy, trials: 3}}
+"""
+
+
+def write(folder: Path, text: str, name: str = "sweep.yaml") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def faults(path: str) -> dict[tuple[str, int], str]:
+    with pytest.raises(SpecError, match="expected") as caught:
+        load(path)
+    return {(fault.where, fault.line): str(fault) for fault in caught.value.faults}
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+def test_every_file_in_sweeps_is_sound(path: Path) -> None:
+    """Each file that we ship loads, and says its question in its first line."""
+    assert load(path)
+    assert path.read_text().startswith("# ")
+
+
+def test_numbers_and_words(tmp_path: Path) -> None:
+    """1e-4 is a number, true a boolean, and yes, on and 1.2.3 are words."""
+    (found,) = read(write(tmp_path, "a: 1e-4\nb: yes\nc: true\nd: '1'\ne: .5\nf: 1.2.3\ng: ~\nh: 10\ni: -2E+3\n"))
+    assert found.tree == {"a": 1e-4, "b": "yes", "c": True, "d": "1", "e": 0.5, "f": "1.2.3", "g": None, "h": 10, "i": -2000.0}
+
+
+def test_include_and_merge(tmp_path: Path) -> None:
+    """An included recipe is used with overrides, from a folder beside; explicit keys win wherever they stand."""
+    (tmp_path / "recipes").mkdir()
+    write(tmp_path, "kind: sgd\nmodel: lenet5\ndata: digits\nepochs: 2\n", "recipes/base.yaml")
+    text = "kind: predict\nweights:\n  epochs: 5\n  <<: !include recipes/base.yaml\n  seed: 3\n"
+    path = write(tmp_path, text)
+    (sweep,) = load(path)
+    assert sweep.job["weights"] == {"kind": "sgd", "model": "lenet5", "data": "digits", "epochs": 5, "seed": 3}
+    assert sweep.name == "sweep"
+    (document,) = read(path)
+    assert document.place(("weights", "model"))[0].endswith("base.yaml")
+    assert document.place(("weights", "seed")) == (path, 5)
+
+
+def test_python_and_yaml_are_one(tmp_path: Path) -> None:
+    """The sweep written in Python has the trials of the one written in YAML."""
+    (from_file,) = load(write(tmp_path, GOOD))
+    start = rs.SGD(model="lenet5", data="digits", epochs=2, lr=0.1)  # type: ignore[arg-type]
+    job = rs.SWA(start=start, epochs=4, cycle_epochs=1, lr=0.1)
+    tree = job.with_holes(cycle_epochs=rs.Int(1, 4), lr=rs.Float(1e-3, 0.1, log=True))
+    sweep = rs.Sweep(tree, rs.Search(metric="validation/accuracy", trials=3), name="good")
+    params = {"cycle_epochs": 2, "lr": 0.05}
+    assert sweep.fill(params).jobs[0].id == from_file.fill(params).jobs[0].id
+    with pytest.raises(SpecError, match="no such place"):
+        job.with_holes({"begin.lr": rs.Int(1, 2)})
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "line", "said"),
+    [
+        ("a: [1\nb: 2\n", "document", 2, "no YAML"),
+        ("", "document", 1, "an empty file"),
+        ("- 1\n- 2\n", "document", 1, "a mapping with name and job"),
+        ("name: x\nname: y\n", "name", 2, "it stands in line 1"),
+        ("1: x\n", "document", 1, "a key that is a word"),
+        ("name: x\njob: !flaot [1, 2]\n", "job", 2, "did you mean !float"),
+        ("name: x\njob: {lr: !float {low: 3, high: 1}}\n", "job.lr", 2, "low 3 above high 1"),
+        ("name: x\njob: {lr: !float {low: 3, hihg: 4}}\n", "job.lr.hihg", 2, "did you mean 'high'"),
+        ("name: x\njob: {lr: !float {low: 3}}\n", "job.lr", 2, "without high"),
+        ("name: x\njob: {lr: !choice []}\n", "job.lr", 2, "an empty choice"),
+        ("name: x\njob: {lr: .nan}\n", "job.lr", 2, "a finite number"),
+        ("name: x\njob: {lr: !int {low: a, high: 3}}\n", "job.lr", 2, "whole numbers"),
+        ("name: x\njob: !include nope.yaml\n", "document", 2, "No such file"),
+        ("name: x\njob: !include sweep.yaml\n", "job", 2, "a circle of includes: sweep.yaml -> sweep.yaml"),
+        ("name: x\njob: &a {b: *a}\n", "document", 2, "an anchor that holds itself"),
+        ("name: x\njob: {<<: 3}\n", "job", 2, "a mapping to merge"),
+        ("name: x\n", "job", 1, "a job: a mapping with kind"),
+        ("name: x\nsaerch: {}\njob: {}\n", "saerch", 2, "did you mean 'search'"),
+        (GOOD.replace("good", "a/b"), "name", 2, "letters, digits"),
+        (GOOD.replace("validation/accuracy", "validation/acuracy"), "search.metric", 9, "did you mean 'validation/accuracy'"),
+        (GOOD.replace("validation/accuracy", "test/accuracy"), "search.metric", 9, "nothing to test with"),
+        (GOOD.replace("trials: 3", "sampler: tpee, trials: 3"), "search.sampler", 9, "'tpe'"),
+        (GOOD.replace(", trials: 3", ""), "search.trials", 9, "how many"),
+        (GOOD.replace("trials: 3", "trials: '3'"), "search.trials", 9, "integer"),
+        (GOOD.replace("trials: 3", "trials: !int [1, 2]"), "search.trials", 9, "holes may stand under job alone"),
+        (GOOD.replace("kind: swa", "kind: !choice [swa, sgd]"), "job.kind", 4, "no hole may stand here"),
+        (GOOD.replace("[1, 4]", "[1, 9]"), "job", 3, "no cycle ends within the run"),
+        (GOOD.replace("!int [1, 4]", "!float [-1, 4]"), "job.cycle_epochs", 7, "greater than 0"),
+        (GOOD.replace("model: lenet5", "model: lenet4"), "job.start.model", 5, "did you mean 'lenet5'"),
+        (GOOD.replace("data: digits", "data: {name: digits, validation: 0}"), "search.metric", 9, "a held-out split"),
+        (GOOD + "seeds: [1, 1]\n", "seeds", 10, "each seed once"),
+        (GOOD + "seeds: [1, -1]\n", "seeds.1", 10, "0 or more"),
+        (GOOD + "resources: {workers: 0}\n", "resources.workers", 10, "greater than or equal to 1"),
+        (GOOD + "resources: {wokers: 2}\n", "resources.wokers", 10, "did you mean 'workers'"),
+        (GOOD + "baselines: {}\n", "baselines", 10, "a list of jobs"),
+        (GOOD + "baselines: [{kind: sgdd}]\n", "baselines.0.kind", 10, "did you mean 'sgd'"),
+        (GOOD.replace("search:", "search_:"), "search_", 9, "one of name, job, search"),
+    ],
+)
+def test_bad_files_are_refused(text: str, where: str, line: int, said: str, tmp_path: Path) -> None:
+    """Each mistake is told with its path, its line, and what may stand there."""
+    found = faults(write(tmp_path, text))
+    assert (where, line) in found, found
+    assert said in found[where, line]
+
+
+def test_all_faults_are_told_together(tmp_path: Path) -> None:
+    """Faults of two documents, of a hole's option and of an included file come in one report, each where it stands."""
+    write(tmp_path, "kind: sgd\nmodel: lenet5\ndata: digits\nepochs: nine\n", "base.yaml")
+    text = """name: one
+job:
+  kind: swa
+  start: !include base.yaml
+  epochs: 4
+  schedule: !choice
+    - {kind: constant, lr: -1}
+    - {kind: cyclc, high: 1}
+search: {metric: validation/nll, trials: 3, speed: 9}
+---
+name: one
+job: {kind: predict}
+"""
+    found = faults(write(tmp_path, text))
+    expected = {("job.start.epochs", 4), ("job.schedule.lr", 7), ("job.schedule.kind", 8), ("search.speed", 9), ("name", 11)}
+    assert expected | {("job.weights", 12)} == set(found)
+    assert "base.yaml:4" in found["job.start.epochs", 4]
+
+
+def test_two_searches_in_one_need_no_more(tmp_path: Path) -> None:
+    """CMA-ES is refused choices, a grid floats without a step, and a search a job without holes."""
+    cma = GOOD.replace("trials: 3", "trials: 3, sampler: cmaes").replace("!int [1, 4]", "!choice [1, 2]")
+    assert "numbers alone" in faults(write(tmp_path, cma))["search.sampler", 9]
+    grid = GOOD.replace("trials: 3", "sampler: grid")
+    assert "a step, for a grid" in faults(write(tmp_path, grid))["lr", 8]
+    plain = GOOD.replace("!int [1, 4]", "2").replace("!float {low: 1e-3, high: 0.1, log: true}", "0.1")
+    assert "a hole in the job" in faults(write(tmp_path, plain))["search", 9]
+
+
+def sweep_of(job: Any, **settings: Any) -> rs.Sweep:
+    return rs.Sweep(job, **settings)
+
+
+def test_inputs_that_do_not_vary_are_shared() -> None:
+    """Of a chain, what no hole touches is run once, for each seed that it does not state itself."""
+    search = rs.Search(metric="validation/nll", trials=2)
+    fixed = rs.SWA(start=tiny_sgd(seed=0), epochs=2, lr=0.1).with_holes(lr=rs.Float(0.1, 0.2))
+    assert [job.id for job in shared_inputs(sweep_of(fixed, search=search, seeds=(1, 2)))] == [tiny_sgd(seed=0).id]
+    free = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1).with_holes(lr=rs.Float(0.1, 0.2))
+    assert {job.id for job in shared_inputs(sweep_of(free, search=search, seeds=(1, 2)))} == {
+        tiny_sgd(seed=1).id,
+        tiny_sgd(seed=2).id,
+    }
+    inner = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1).with_holes({"start.lr": rs.Float(0.1, 0.2)})
+    assert shared_inputs(sweep_of(inner, search=search)) == []
+
+
+def test_plan_counts_what_is_left() -> None:
+    """Epochs of inputs that are done, of trials that are done, and of what an earlier sweep runs, are not counted."""
+    job = rs.SWA(start=tiny_sgd(seed=0), epochs=5, lr=0.1).with_holes(cycle_epochs=rs.Int(1, 2))
+    first = sweep_of(job, search=rs.Search(metric="validation/nll", trials=4), name="first")
+    second = sweep_of(rs.Predict(weights=tiny_sgd(seed=0)), name="second")
+    plan = make_plan([first, second], [], {})
+    assert [each.epochs for each in plan.sweeps] == [(2 + 20, 2 + 20), (0, 0)]
+    assert plan.sweeps[1].jobs == ()
+    again = make_plan([first, second], [tiny_sgd(seed=0).id], {"first": 3, "second": 1})
+    assert [each.epochs for each in again.sweeps] == [(5, 5), (0, 0)]
+    assert not again.is_done
+    assert make_plan([first, second], [tiny_sgd(seed=0).id], {"first": 4, "second": 1}).is_done
+
+
+def test_arms_are_whole_sweeps() -> None:
+    """Each arm of a factorial axis has all trials of its own, and a name."""
+    tree = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1).with_holes(cycle_epochs=rs.Int(1, 2), momentum=rs.Each((0.0, 0.9)))
+    sweep = sweep_of(tree, search=rs.Search(metric="validation/nll", sampler="grid"))
+    (plan,) = make_plan([sweep], [], {}).sweeps
+    assert [arm.trials for arm in plan.arms] == [2, 2]
+    assert sweep.fill({"cycle_epochs": 1, "momentum": "0.9"}).arm == "swa momentum=0.9"
+
+
+def test_waves_put_inputs_first() -> None:
+    """A job stands in a later wave than everything that it needs."""
+    base = tiny_sgd()
+    swa = rs.SWA(start=base, epochs=1, lr=0.1)
+    line = rs.Profile(along=rs.Line(start=base, end=swa))
+    found = waves([line, tiny_sgd(seed=1), swa, base])
+    assert [[job.kind for job in wave] for wave in found] == [["sgd", "sgd"], ["swa"], ["profile"]]
+
+
+def test_tree_of_a_default_is_empty() -> None:
+    """A value that is all defaults leaves nothing to write."""
+    assert to_tree(rs.Resources()) == {}

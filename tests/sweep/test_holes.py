@@ -1,0 +1,118 @@
+"""Holes fill to what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raysurf.errors import SpecError
+from raysurf.sweep import holes
+from raysurf.sweep.holes import Choice, Each, Float, Int
+
+TREE = {
+    "epochs": Int(1, 4),
+    "schedule": Choice(
+        (
+            {"kind": "constant", "lr": Float(0.1, 0.3, step=0.1)},
+            {"kind": "cyclic", "high": Float(1, 1), "inner": Choice(("a", True, 3))},
+        )
+    ),
+    "model": Each(("x", "y")),
+    "rest": [1, "two", None],
+}
+
+
+def _agrees(tree: Any, filled: Any, params: dict[str, Any], name: str = "") -> None:
+    """Compare a filled tree with what the parameters say, by walking both."""
+    if isinstance(tree, Float | Int):
+        assert filled == params[name]
+        assert tree.low <= filled <= tree.high
+    elif isinstance(tree, Choice | Each):
+        label = params[name]
+        option = tree.options[holes.labels(tree).index(label)]
+        _agrees(option, filled, params, f"{name}.{label}")
+    elif isinstance(tree, dict):
+        assert filled.keys() == tree.keys()
+        for key in tree:
+            _agrees(tree[key], filled[key], params, f"{name}.{key}" if name else key)
+    else:
+        assert filled == tree
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_suggested_values_fill_every_hole(seed: int) -> None:
+    """What Optuna suggests, with an arm, fills the tree to just those values."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    params = {**holes.suggest(TREE, study.ask()), "model": "y"}
+    _agrees(TREE, holes.fill(TREE, params), params)
+
+
+@pytest.mark.parametrize("make", [holes.grid, holes.samples])
+def test_enumerated_values_fill_every_hole(make: Any) -> None:
+    """Each item of a grid and of the samples is complete, and different from the others."""
+    found = make(TREE)
+    for params in found:
+        _agrees(TREE, holes.fill(TREE, params), params)
+    assert len({repr(sorted(params.items())) for params in found}) == len(found)
+
+
+def test_grid_is_complete() -> None:
+    """4 epochs x (3 rates + 1 x 3 options) x 2 arms."""
+    assert len(holes.grid(TREE)) == 4 * (3 + 3) * 2
+
+
+def test_samples_touch_everything_and_stay_few() -> None:
+    """Both bounds and every option are in some sample; their number is linear in the holes."""
+    found = holes.samples(TREE)
+    seen = {(name, value) for params in found for name, value in params.items()}
+    for name, hole in holes.parameters(TREE).items():
+        values = holes.labels(hole) if isinstance(hole, Choice | Each) else [hole.low, hole.high]
+        assert {(name, value) for value in values} <= seen
+    assert len(found) <= 10
+
+
+def test_conditional_holes_are_asked_only_when_chosen() -> None:
+    """A hole inside an option that is not chosen has no value."""
+    assert "schedule.cyclic.high" not in holes.samples(TREE)[0]
+    assert "schedule.constant.lr" in holes.samples(TREE)[0]
+
+
+def test_arms_are_the_product_of_the_axes() -> None:
+    """Two axes of two and three give six arms; none gives one."""
+    assert len(holes.arms({"a": Each((1, 2)), "b": {"c": Each(("x", "y", "z"))}})) == 6
+    assert holes.arms({"a": Int(1, 2)}) == [{}]
+
+
+def test_labels_are_unique() -> None:
+    """Options of the same kind keep a name of their own each."""
+    assert holes.labels(Choice(({"kind": "a", "x": 1}, {"kind": "a", "x": 2}, 5, [1]))) == ["a (1)", "a (2)", "5", "option 4"]
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: Float(2, 1), "low 2 above high 1"),
+        (lambda: Float(0, 1, log=True), "no 0"),
+        (lambda: Float(0, float("inf")), "finite numbers"),
+        (lambda: Int(1, 2.5), "whole numbers"),  # type: ignore[arg-type]
+        (lambda: Int(True, 3), "whole numbers"),
+        (lambda: Int(1, 9, step=0), "above 0"),
+        (lambda: Float(1, 9, log=True, step=2), "one of step and log"),
+        (lambda: Choice(()), "an empty choice"),
+        (lambda: Each([]), "an empty choice"),  # type: ignore[arg-type]
+        (lambda: holes.fill(TREE, {"epochs": 1}), "no value"),
+        (lambda: holes.fill({"a": 1}, {"b": 2}), "the holes are none"),
+        (lambda: holes.grid({"a": Float(0, 1)}), "a: got 0 .. 1; expected a step"),
+        (lambda: holes.arms({"a": Choice((Each((1, 2)),))}), "outside every choice"),
+    ],
+)
+def test_bad_holes_are_refused(build: Any, said: str) -> None:
+    """Each mistake says what was got and what was expected."""
+    with pytest.raises(SpecError, match=said):
+        build()
