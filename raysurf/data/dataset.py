@@ -116,7 +116,7 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
 
     def split(images: Images, labels: Labels) -> Split:
         return Split(
-            torch.from_numpy(np.ascontiguousarray(images)).to(device), torch.from_numpy(labels.copy()).to(device)
+            torch.from_numpy(np.array(images, order="C")).to(device), torch.from_numpy(np.array(labels)).to(device)
         )
 
     channels, height, width = raw.images.shape[1:]

@@ -66,9 +66,10 @@ def _idx(spec: DataSpec, file: Path) -> Images:
         data = gzip.decompress(file.read_bytes())
     except (OSError, EOFError) as error:
         raise DataError(spec.name, f"{file}: {error}", "a gzipped IDX file") from error
-    shape = np.frombuffer(data, ">u4", data[3], 4).astype(int) if len(data) > 4 else np.zeros(1, int)
+    is_idx = data[:3] == b"\0\0\x08" and len(data) >= 4 + 4 * data[3]
+    shape = np.frombuffer(data, ">u4", data[3], 4).astype(int) if is_idx else np.zeros(0, int)
     start = 4 + 4 * len(shape)
-    if data[:3] != b"\0\0\x08" or len(data) - start != shape.prod():
+    if not is_idx or len(data) - start != shape.prod():
         raise DataError(spec.name, f"{file}, which is no IDX file of bytes", "the set's original files")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import netrc
 import os
@@ -109,6 +110,10 @@ class WandbSink:
         upload = f"wandb login, then wandb sync {folder}/offline-run-*"
         return f"{folder} (offline; view: wandb leet {folder}; upload: {upload})"
 
+    def wandb_id(self, run_id: str) -> str:
+        """The id that a run has in W&B: the same job in two stores is two runs there."""
+        return f"{run_id}-{hashlib.sha256(self.store.address.encode()).hexdigest()[:6]}"
+
     def open_run(
         self,
         run_id: str,
@@ -123,7 +128,7 @@ class WandbSink:
         """Begin a W&B run.
 
         Args:
-            run_id: Its id.
+            run_id: The run in the tables; it stands in the config too.
             name: Its name for people.
             job_type: The kind of job.
             tags: Words to find it by.
@@ -137,7 +142,7 @@ class WandbSink:
             run = _Run(tuple(follow), stride)
             if run_id in self._runs or self._clear_incomplete(run_id):
                 return
-            run.handle = self._init(run_id, name, job_type, list(tags), dict(config))
+            run.handle = self._init(run_id, name, job_type, list(tags), {**config, "run_id": run_id})
             self._runs[run_id] = run
 
         self._orders.put(order)
@@ -207,7 +212,7 @@ class WandbSink:
         )
         handle = wandb.init(
             project=self.project,
-            id=run_id,
+            id=self.wandb_id(run_id),
             name=name,
             group=self.sweep,
             job_type=job_type,
@@ -228,7 +233,7 @@ class WandbSink:
 
     def _clear_incomplete(self, run_id: str) -> bool:
         """Whether an earlier process has logged the run whole; what it left incomplete is removed."""
-        for folder in (self.directory / "wandb").glob(f"*run-*-{run_id}"):
+        for folder in (self.directory / "wandb").glob(f"*run-*-{self.wandb_id(run_id)}"):
             if (folder / MARK).exists():
                 return True
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""The W&B sink: real offline files, read back by a reader of our own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raysurf.results.store import Store
+from raysurf.tracking import wandb_sink
+from raysurf.tracking.wandb_sink import WandbSink
+from tests.cases import ROOT
+from tests.tracking.wandb_records import read_all
+
+CONFIG = {"start.lr": 0.1, "arm": "swa lr=0.1", "group": "swa-abc"}
+
+
+def epochs(count: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for n in range(1, count + 1):
+        base = {"run_id": "swa-1", "epoch": n, "lr": 0.1, "epoch_s": 1.0}
+        rows.append({**base, "weights": "iterate", "train_loss": 1 / n, "validation_error": 0.5})
+        rows.append({**base, "weights": "average", "validation_error": 0.5 / n})
+    return rows
+
+
+def log(sink: WandbSink, store: Store, count: int = 3) -> None:
+    sink.open_run("swa-1", name="trial 0", job_type="swa", tags=["trial"], config=CONFIG, follow=["swa-1"])
+    for n in range(1, count + 1):
+        store.write_rows("epochs", "swa-1", epochs(n))
+        sink.rows_changed("swa-1")
+
+
+def test_rows_become_a_run(tmp_path: Path) -> None:
+    """History, config, group and summary of the offline file are those of the rows; nothing is warned of."""
+    store, warnings = Store(str(tmp_path)), list[str]()
+    sink = WandbSink(str(tmp_path), "sweep-a", mode="offline", on_warning=warnings.append)
+    log(sink, store)
+    figures = {"run_id": "swa-1", "weights": "average", "scheme": "deterministic", "num_samples": 1, "split": "test"}
+    row = {"accuracy": 0.9, "nll": 0.3, "brier": 0.2, "ece": 0.1, "num_examples": 5, "batchnorm": "none"}
+    store.write_rows("predictions", "swa-1", [figures | row])
+    sink.close_run("swa-1", {"state": "done", "objective": 0.25}, failed=False)
+    sink.close()
+    run = read_all(tmp_path, ended=1)["swa-1"]
+    assert warnings == []
+    assert run.run == {"id": sink.wandb_id("swa-1"), "group": "sweep-a", "name": "trial 0", "job_type": "swa"}
+    assert {k: run.config[k] for k in CONFIG} == CONFIG
+    assert [step["epoch"] for step in run.history] == [1, 2, 3]
+    assert [step["train/loss"] for step in run.history] == [1, 0.5, 1 / 3]
+    assert [step["average/validation/error"] for step in run.history] == [0.5, 0.25, 0.5 / 3]
+    assert (run.summary["objective"], run.summary["average/test_accuracy"]) == (0.25, 0.9)
+    assert run.exit_code == 0
+    assert "wandb leet" in sink.notice
+    assert "wandb sync" in sink.notice
+
+
+def test_points_of_a_surface_are_steps(tmp_path: Path) -> None:
+    """A profile's points are steps along t, its splits side by side."""
+    store = Store(str(tmp_path))
+    point = {"run_id": "profile-1", "geometry": "curve", "batchnorm": "none", "nll": 0.1, "error": 0.2, "l2": 0.0}
+    rows = [
+        {**point, "point": i, "t": i / 2, "split": split, "loss": i + 0.5, "distance": float(i)}
+        for i in range(3)
+        for split in ("train", "test")
+    ]
+    store.write_rows("surface", "profile-1", rows)
+    sink = WandbSink(str(tmp_path), "s", mode="offline")
+    sink.open_run("profile-1", name="p", job_type="profile", tags=[], config={}, follow=["curve-1", "profile-1"])
+    sink.close_run("profile-1", {"error": "it broke"}, failed=True)
+    sink.close()
+    run = read_all(tmp_path, ended=1)["profile-1"]
+    assert [(step["t"], step["curve/train_loss"], step["curve/test_loss"]) for step in run.history] == [
+        (0, 0.5, 0.5),
+        (0.5, 1.5, 1.5),
+        (1, 2.5, 2.5),
+    ]
+    assert run.exit_code == 1
+
+
+def test_long_runs_are_thinned(tmp_path: Path) -> None:
+    """Of 2,000 epochs at most some 500 are logged, the last among them."""
+    store = Store(str(tmp_path))
+    rows = [{"run_id": "sgd-1", "epoch": n, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0} for n in range(1, 2001)]
+    store.write_rows("epochs", "sgd-1", rows)
+    sink = WandbSink(str(tmp_path), "s", mode="offline")
+    sink.open_run("sgd-1", name="p", job_type="sgd", tags=[], config={}, follow=["sgd-1"], expected_rows=2000)
+    sink.close_run("sgd-1", {}, failed=False)
+    sink.close()
+    logged = [step["epoch"] for step in read_all(tmp_path, ended=1)["sgd-1"].history]
+    assert 500 <= len(logged) <= 501
+    assert logged[-1] == 2000
+
+
+KILLED = """
+import sys, time
+from raysurf.results.store import Store
+from raysurf.tracking.wandb_sink import WandbSink
+from tests.tracking.test_wandb_sink import log
+sink = WandbSink(sys.argv[1], "sweep-a", mode="offline")
+log(sink, Store(sys.argv[1]))
+time.sleep(4)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_killed_process_loses_no_row_and_doubles_none(tmp_path: Path) -> None:
+    """Rows logged before a SIGKILL are in the file; a second process logs the run anew, once, and a third not at all."""
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert [step["epoch"] for step in read_all(tmp_path)["swa-1"].history] == [1, 2, 3]
+    for _ in range(2):
+        sink = WandbSink(str(tmp_path), "sweep-a", mode="offline")
+        log(sink, Store(str(tmp_path)), count=5)
+        sink.close_run("swa-1", {}, failed=False)
+        sink.close()
+        assert [step["epoch"] for step in read_all(tmp_path, ended=1)["swa-1"].history] == [1, 2, 3, 4, 5]
+
+
+def test_failing_wandb_is_one_warning(tmp_path: Path) -> None:
+    """A W&B that raises is told once, and the sweep's own calls go on as if nothing were."""
+    (tmp_path / "wandb-place").write_text("a file where a folder should be")
+    warnings: list[str] = []
+    sink = WandbSink(
+        str(tmp_path), "s", mode="offline", directory=str(tmp_path / "wandb-place"), on_warning=warnings.append
+    )
+    log(sink, Store(str(tmp_path)))
+    sink.close_run("swa-1", {}, failed=False)
+    sink.close()
+    assert len(warnings) == 1
+    assert "left out from here on" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("wish", "environment", "expected"),
+    [
+        ("auto", {"WANDB_MODE": "offline"}, "offline"),
+        ("auto", {"WANDB_MODE": "disabled"}, "off"),
+        ("auto", {"WANDB_MODE": "", "WANDB_API_KEY": "k" * 40}, "online"),
+        ("auto", {"WANDB_MODE": "", "WANDB_API_KEY": ""}, "offline"),
+        ("off", {"WANDB_API_KEY": "k" * 40}, "off"),
+        ("offline", {"WANDB_API_KEY": "k" * 40}, "offline"),
+    ],
+)
+def test_mode_follows_the_user(
+    wish: str, environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Offline by itself when nobody is logged in; a wish or W&B's own variables decide before that."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert wandb_sink.resolve_mode(wish) == expected
+
+
+def test_closing_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """A sink whose work hangs is left behind with a warning."""
+    warnings: list[str] = []
+    sink = WandbSink(str(tmp_path), "s", mode="offline", on_warning=warnings.append)
+    sink._orders.put(lambda: time.sleep(3))
+    began = time.monotonic()
+    sink.close(timeout_s=0.2)
+    assert time.monotonic() - began < 2
+    assert "did not finish within 0.2 s" in warnings[0]
