@@ -112,7 +112,10 @@ time.sleep(60)
 
 def test_killed_process_loses_no_row_and_doubles_none(tmp_path: Path) -> None:
     """Rows logged before a SIGKILL are in the file; a second process logs the run anew, once, and a third not at all."""
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
+    # wandb hands its service on to child processes through the environment; this one is to have its own.
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=alone)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     os.kill(process.pid, signal.SIGKILL)
