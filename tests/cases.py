@@ -43,6 +43,8 @@ JOBS: dict[str, Callable[[], object]] = {
 }
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "batchnorm": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 10)),
+    "batchnorm": lambda: nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 10)
+    ),
     "plain": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)),
 }

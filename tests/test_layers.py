@@ -31,7 +31,9 @@ ONLY = {
     "tracking": {"errors", "values", "results"},
     "report": {"errors", "values", "results"},
 }
-FILES = sorted(path for path in (ROOT / "raysurf").rglob("*.py") if path.parent != ROOT / "raysurf" or path.stem in LEVEL)
+FILES = sorted(
+    path for path in (ROOT / "raysurf").rglob("*.py") if path.parent != ROOT / "raysurf" or path.stem in LEVEL
+)
 
 
 def imports(path: object) -> set[str]:

@@ -60,27 +60,32 @@ def _best(sweep: Sweep, results: Results) -> Iterator[str]:
 
 
 def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
-    """Accuracy and NLL of the best trial's weights beside those that they came from."""
-    row = best_row(sweep, results)
-    if row is None:
+    """Accuracy and NLL of the best trial's weights, or of every arm's, beside those that they came from."""
+    rows = results.table("trials", where=f"sweep = '{sweep.name}' and state = 'done'").to_pylist()
+    if sweep.search is not None:
+        rows = [row for row in [best_row(sweep, results)] if row is not None]
+    arms = {run_id: row["arm"] for row in rows for run_id in row["run_ids"]}
+    chain = _with_inputs([*arms, *(job.id for job in sweep.baselines)], results)
+    if not chain:
         return
-    chain = _with_inputs([*row["run_ids"], *(job.id for job in sweep.baselines)], results)
     listed = ", ".join(f"'{run_id}'" for run_id in chain)
-    query = f"""select kind, weights, split, accuracy, nll, "group", run_id from predictions join runs using (run_id)
-        where run_id in ({listed}) and split in ('validation', 'test')"""
-    settings: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    query = f"""select kind, weights, budget, split, accuracy, nll, "group", run_id
+        from predictions join runs using (run_id) where run_id in ({listed}) and split in ('validation', 'test')"""
+    settings: dict[tuple[str, str, float | None, str], dict[str, list[float]]] = {}
     for found in sorted(results.sql(query).to_pylist(), key=lambda found: chain.index(found["run_id"])):
-        figures = settings.setdefault((found["kind"], found["weights"], found["group"]), {})
-        for name in ("accuracy", "nll"):
-            figures.setdefault(f"{found['split']} {name}", []).append(found[name])
+        name = found["kind"] if sweep.search else arms.get(found["run_id"], found["kind"])
+        figures = settings.setdefault((name, found["weights"], found["budget"], found["group"]), {})
+        for figure in ("accuracy", "nll"):
+            figures.setdefault(f"{found['split']} {figure}", []).append(found[figure])
     if settings:
-        names = {"final": "", "average": ""}
+        said = {"final": "", "average": "", "last": ", last iterate"}
         lines = [
-            [f"{kind} {names.get(weights, weights)}".strip(), *(_spread(figures.get(c, [])) for c in COLUMNS)]
-            for (kind, weights, _), figures in settings.items()
+            [f"{name}{said.get(weights, f', {weights}')}", budget, *(_spread(figures.get(c, [])) for c in COLUMNS)]
+            for (name, weights, budget, _), figures in settings.items()
         ]
-        table = text_table(["weights", *COLUMNS], lines)
-        yield from (f"  {line}" for line in ["", *table.splitlines()])
+        yield from (
+            f"  {line}".rstrip() for line in ["", *text_table(["weights", "budget", *COLUMNS], lines).splitlines()]
+        )
 
 
 def _spread(values: list[float]) -> str:

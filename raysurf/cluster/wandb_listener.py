@@ -9,7 +9,7 @@ from typing import Any
 from raysurf.cluster.events import Event, Notice, RunEnded, RunProgressed, RunStarted, SweepEnded
 from raysurf.jobs.job import Job
 from raysurf.results.store import Store
-from raysurf.tracking.wandb_sink import WandbSink
+from raysurf.tracking.wandb_sink import WandbSink, home_of, offline_notice
 
 
 class WandbListener:
@@ -24,7 +24,8 @@ class WandbListener:
     def __init__(self, store: Store, mode: str, tell: Callable[[Event], None]) -> None:
         self.store, self.mode, self.tell = store, mode, tell
         self.sink: WandbSink | None = None
-        self.notice = ""
+        kept = home_of(store) / "wandb"
+        self.notice = offline_notice(kept.parent) if mode != "off" and any(kept.glob("offline-run-*")) else ""
 
     def __enter__(self) -> WandbListener:
         return self
@@ -62,6 +63,7 @@ class WandbListener:
                 tags=tags,
                 config=flat(job.tree) | flat(event.params, "param.") | {"arm": event.arm, "group": job.group},
                 follow=[*_own_inputs(job, event), job.id],
+                expected_rows=job.epochs_to_train,
             )
 
     def _close(self) -> None:

@@ -51,6 +51,19 @@ def resolve_mode(mode: str) -> str:
     return "online" if is_logged_in() else "offline"
 
 
+def home_of(store: Store) -> Path:
+    """The folder whose ``wandb/`` subfolder takes the runs: the store's own if it is a local one, else the current."""
+    return Path(store.root if store.is_local else ".")
+
+
+def offline_notice(directory: Path) -> str:
+    """One line on the offline runs under a folder: how to look at them, and how to upload them."""
+    folder = directory / "wandb"
+    if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    return f"{folder} (offline; view: wandb leet {folder}; upload: wandb login, then wandb sync {folder}/offline-run-*)"
+
+
 @dataclass
 class _Run:
     """A W&B run that is open, and how many rows of each run that it follows it has."""
@@ -89,7 +102,7 @@ class WandbSink:
     ) -> None:
         self.store, self.sweep, self.project = Store(store_uri), sweep, project
         self.mode = resolve_mode(mode)
-        self.directory = Path(directory or (self.store.root if self.store.is_local else "."))
+        self.directory = Path(directory) if directory else home_of(self.store)
         self.on_warning = on_warning
         self._runs: dict[str, _Run] = {}
         self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -100,15 +113,9 @@ class WandbSink:
     @property
     def notice(self) -> str:
         """One line: where the runs are, how to look at them, and how to upload them; empty when off."""
-        if self.mode == "off":
-            return ""
-        folder = self.directory / "wandb"
-        if self.directory.is_absolute() and folder.is_relative_to(Path.cwd()):
-            folder = folder.relative_to(Path.cwd())
         if self.mode == "online":
             return f"project {self.project}, group {self.sweep}"
-        upload = f"wandb login, then wandb sync {folder}/offline-run-*"
-        return f"{folder} (offline; view: wandb leet {folder}; upload: {upload})"
+        return offline_notice(self.directory) if self.mode == "offline" else ""
 
     def wandb_id(self, run_id: str) -> str:
         """The id that a run has in W&B: the same job in two stores is two runs there."""

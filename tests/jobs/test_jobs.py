@@ -236,20 +236,35 @@ def test_file_with_code_is_refused(tmp_path: Path) -> None:
     [
         ({"kind": "sdg"}, "did you mean 'sgd'"),
         ({"epochs": 1}, "kind: one of"),
-        ({"kind": "sgd", "model": "lenet5", "data": "digits", "epocs": 3}, r"epocs: got an unknown key.*did you mean 'epochs'"),
+        (
+            {"kind": "sgd", "model": "lenet5", "data": "digits", "epocs": 3},
+            r"epocs: got an unknown key.*did you mean 'epochs'",
+        ),
         ({"kind": "sgd", "model": "lenet6", "data": "digits", "epochs": 3}, r"did you mean 'lenet5'"),
         ({"kind": "sgd", "model": "lenet5", "data": "digit", "epochs": 3}, r"did you mean 'digits'"),
         ({"kind": "sgd", "model": "lenet5", "data": "digits", "epochs": True}, r"epochs: got True; expected .*integer"),
         ({"kind": "sgd", "model": "lenet5", "data": "digits", "epochs": 0}, "greater than or equal to 1"),
         ({"kind": "sgd", "epochs": 3}, "model and data are required"),
         ({"kind": "sgd", "model": "lenet5", "data": "digits", "epochs": 3, "until": 4}, "beyond epochs 3"),
-        ({"kind": "swa", "start": tiny_sgd().tree, "epochs": 2, "cycle_epochs": 3, "lr": 0.1}, "no cycle ends within the run"),
+        (
+            {"kind": "swa", "start": tiny_sgd().tree, "epochs": 2, "cycle_epochs": 3, "lr": 0.1},
+            "no cycle ends within the run",
+        ),
         ({"kind": "swa", "start": tiny_sgd().tree, "epochs": 2}, "lr or schedule is required"),
         ({"kind": "curve", "start": tiny_sgd().tree, "end": tiny_sgd().tree, "epochs": 2}, "the same job"),
-        ({"kind": "curve", "start": tiny_sgd().tree, "end": tiny_sgd(seed=1).tree, "epochs": 2, "num_bends": 0}, "num_bends"),
+        (
+            {"kind": "curve", "start": tiny_sgd().tree, "end": tiny_sgd(seed=1).tree, "epochs": 2, "num_bends": 0},
+            "num_bends",
+        ),
         ({"kind": "predict", "weights": {"kind": "profile"}}, r"weights\.kind: got 'profile'"),
-        ({"kind": "sgd", "model": "lenet5", "data": {"name": "mnist", "download": False}, "epochs": 3}, "allow download: true"),
-        ({"kind": "sgd", "model": "lenet5", "data": {"name": "parquet", "train": "no.parquet"}, "epochs": 3}, "no such path"),
+        (
+            {"kind": "sgd", "model": "lenet5", "data": {"name": "mnist", "download": False}, "epochs": 3},
+            "allow download: true",
+        ),
+        (
+            {"kind": "sgd", "model": "lenet5", "data": {"name": "parquet", "train": "no.parquet"}, "epochs": 3},
+            "no such path",
+        ),
     ],
 )
 def test_bad_jobs_are_refused(tree: dict[str, Any], said: str) -> None:

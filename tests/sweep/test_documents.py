@@ -50,7 +50,17 @@ def test_every_file_in_sweeps_is_sound(path: Path) -> None:
 def test_numbers_and_words(tmp_path: Path) -> None:
     """1e-4 is a number, true a boolean, and yes, on and 1.2.3 are words."""
     (found,) = read(write(tmp_path, "a: 1e-4\nb: yes\nc: true\nd: '1'\ne: .5\nf: 1.2.3\ng: ~\nh: 10\ni: -2E+3\n"))
-    assert found.tree == {"a": 1e-4, "b": "yes", "c": True, "d": "1", "e": 0.5, "f": "1.2.3", "g": None, "h": 10, "i": -2000.0}
+    assert found.tree == {
+        "a": 1e-4,
+        "b": "yes",
+        "c": True,
+        "d": "1",
+        "e": 0.5,
+        "f": "1.2.3",
+        "g": None,
+        "h": 10,
+        "i": -2000.0,
+    }
 
 
 def test_include_and_merge(tmp_path: Path) -> None:
@@ -102,7 +112,12 @@ def test_python_and_yaml_are_one(tmp_path: Path) -> None:
         ("name: x\n", "job", 1, "a job: a mapping with kind"),
         ("name: x\nsaerch: {}\njob: {}\n", "saerch", 2, "did you mean 'search'"),
         (GOOD.replace("good", "a/b"), "name", 2, "letters, digits"),
-        (GOOD.replace("validation/accuracy", "validation/acuracy"), "search.metric", 9, "did you mean 'validation/accuracy'"),
+        (
+            GOOD.replace("validation/accuracy", "validation/acuracy"),
+            "search.metric",
+            9,
+            "did you mean 'validation/accuracy'",
+        ),
         (GOOD.replace("validation/accuracy", "test/accuracy"), "search.metric", 9, "nothing to test with"),
         (GOOD.replace("trials: 3", "sampler: tpee, trials: 3"), "search.sampler", 9, "'tpe'"),
         (GOOD.replace(", trials: 3", ""), "search.trials", 9, "how many"),
@@ -146,7 +161,13 @@ name: one
 job: {kind: predict}
 """
     found = faults(write(tmp_path, text))
-    expected = {("job.start.epochs", 4), ("job.schedule.lr", 7), ("job.schedule.kind", 8), ("search.speed", 9), ("name", 11)}
+    expected = {
+        ("job.start.epochs", 4),
+        ("job.schedule.lr", 7),
+        ("job.schedule.kind", 8),
+        ("search.speed", 9),
+        ("name", 11),
+    }
     assert expected | {("job.weights", 12)} == set(found)
     assert "base.yaml:4" in found["job.start.epochs", 4]
 
@@ -195,7 +216,9 @@ def test_plan_counts_what_is_left() -> None:
 
 def test_arms_are_whole_sweeps() -> None:
     """Each arm of a factorial axis has all trials of its own, and a name."""
-    tree = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1).with_holes(cycle_epochs=rs.Int(1, 2), momentum=rs.Each((0.0, 0.9)))
+    tree = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1).with_holes(
+        cycle_epochs=rs.Int(1, 2), momentum=rs.Each((0.0, 0.9))
+    )
     sweep = sweep_of(tree, search=rs.Search(metric="validation/nll", sampler="grid"))
     (plan,) = make_plan([sweep], [], {}).sweeps
     assert [arm.trials for arm in plan.arms] == [2, 2]

@@ -91,7 +91,12 @@ def test_arms_are_the_product_of_the_axes() -> None:
 
 def test_labels_are_unique() -> None:
     """Options of the same kind keep a name of their own each."""
-    assert holes.labels(Choice(({"kind": "a", "x": 1}, {"kind": "a", "x": 2}, 5, [1]))) == ["a (1)", "a (2)", "5", "option 4"]
+    assert holes.labels(Choice(({"kind": "a", "x": 1}, {"kind": "a", "x": 2}, 5, [1]))) == [
+        "a (1)",
+        "a (2)",
+        "5",
+        "option 4",
+    ]
 
 
 @pytest.mark.parametrize(

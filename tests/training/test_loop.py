@@ -94,14 +94,19 @@ def test_steps_are_those_of_torch() -> None:
     seen: list[torch.Tensor] = []
 
     class Watched(CrossEntropy):
-        def backward(self, inputs: torch.Tensor, labels: torch.Tensor, num_examples: int, draw: random.Random) -> torch.Tensor:
+        def backward(
+            self, inputs: torch.Tensor, labels: torch.Tensor, num_examples: int, draw: random.Random
+        ) -> torch.Tensor:
             seen.append(inputs.clone())
             return super().backward(inputs, labels, num_examples, draw)
 
     steps = Recipe(1, 1, Constant(lr=0.1), 64, 0.9, False, seed=0)
     fit(Watched(ours, 1e-3, "fp32"), plain, steps, Workers(), lambda end: None)
     optimiser = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
-    table = {tuple(x.flatten().tolist()): y for x, y in zip(plain.normalise(plain.train.images), plain.train.labels, strict=True)}
+    table = {
+        tuple(x.flatten().tolist()): y
+        for x, y in zip(plain.normalise(plain.train.images), plain.train.labels, strict=True)
+    }
     assert sum(map(len, seen)) == 200
     for inputs in seen:
         labels = torch.stack([table[tuple(x.flatten().tolist())] for x in inputs])
@@ -157,4 +162,3 @@ def test_diverged_run_says_when() -> None:
 def test_small_remainder_joins_the_batch_before(examples: int, steps: int) -> None:
     """A remainder below an eighth of a batch makes no batch of its own."""
     assert recipe().steps_per_epoch(examples) == steps
-

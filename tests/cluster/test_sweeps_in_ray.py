@@ -1,0 +1,178 @@
+"""Sweeps through real Ray: Tune trials, Train groups, stopping, failing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raysurf as rs
+from raysurf.cluster import events
+from raysurf.errors import ResourceError
+from raysurf.results.store import Store
+from tests.cases import tiny_sgd
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+
+def trials(root: Path) -> list[dict[str, Any]]:
+    """The rows of ``trials`` in order, without what depends on the clock."""
+    rows = rs.results.open(str(root)).table("trials").sort_by("trial").to_pylist()
+    return [{k: v for k, v in row.items() if k not in ("started_at", "wall_s")} for row in rows]
+
+
+def swa_sweep(**settings: Any) -> rs.Sweep:
+    """Six short trials with a conditional hole."""
+    tree = rs.SWA(start=tiny_sgd(seed=0), epochs=2, lr=0.1).with_holes(
+        cycle_epochs=rs.Int(1, 2),
+        schedule=rs.Choice(
+            (
+                {"kind": "constant", "lr": rs.Float(0.01, 0.1, log=True)},
+                {"kind": "cyclic", "high": rs.Float(0.1, 0.2), "low": rs.Float(0.01, 0.05)},
+            )
+        ),
+    )
+    tree.pop("lr")
+    search = rs.Search(metric="validation/nll", trials=6, seed=1, batch=2)
+    return rs.Sweep(tree, **{"search": search, "name": "swa", **settings})
+
+
+def test_tune_and_inline_are_one(tmp_path: Path) -> None:
+    """The same sweep through Tune and in this process suggests the same values and finds the same figures."""
+    heard: list[events.Event] = []
+    finished = rs.run(swa_sweep(), str(tmp_path / "ray"), listener=heard.append)
+    rs.run(swa_sweep(), str(tmp_path / "inline"), executor="inline")
+    assert (finished.trials, finished.failed) == (7, 0)
+    assert trials(tmp_path / "ray") == trials(tmp_path / "inline")
+    assert len({row["params"] for row in trials(tmp_path / "ray")}) == 6
+    ends = [event for event in heard if isinstance(event, events.RunEnded)]
+    assert sorted(event.number for event in ends if event.label.startswith("trial")) == list(range(6))
+    assert not (tmp_path / "ray" / "_ray").exists()
+
+
+def test_finished_sweep_trains_nothing(tmp_path: Path) -> None:
+    """A second run takes everything from the store, more trials train only themselves, and a new seed its own."""
+    rs.run(swa_sweep(), str(tmp_path), executor="inline")
+    before = {path: Store(str(tmp_path)).get_bytes(path) for path in Store(str(tmp_path)).list("tables/runs")}
+    heard: list[events.Event] = []
+    rs.run(swa_sweep(), str(tmp_path), listener=heard.append)
+    assert not [event for event in heard if isinstance(event, events.RunStarted)]
+    more = swa_sweep(search=rs.Search(metric="validation/nll", trials=8, seed=1, batch=2))
+    rs.run(more, str(tmp_path), listener=heard.append, executor="inline")
+    assert [event.number for event in heard if isinstance(event, events.RunStarted)] == [6, 7]
+    assert {path: Store(str(tmp_path)).get_bytes(path) for path in before} == before
+
+
+def test_failed_trial_is_a_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    """A diverging trial fails with its reason, in trials and in runs; the others end; a second run leaves it failed."""
+    tree = tiny_sgd(epochs=2).with_holes(lr=rs.Choice((0.1, 1e9, 0.05)))
+    sweep = rs.Sweep(tree, rs.Search(metric="validation/accuracy", sampler="grid"), name="diverges")
+    for _ in range(2):
+        assert rs.run(sweep, str(tmp_path)).failed == 1
+        assert [row["state"] for row in trials(tmp_path)] == ["done", "failed", "done"]
+    assert "DivergedError: the loss is not finite at epoch" in trials(tmp_path)[1]["error"]
+    runs = rs.results.open(str(tmp_path)).table("runs", where="status = 'failed'").to_pylist()
+    assert len(runs) == 1
+    assert "Traceback" in runs[0]["error"]
+
+
+def test_replicates_give_mean_and_spread(tmp_path: Path) -> None:
+    """A trial's value is the mean of its seeds, with their deviation; each seed is a run of one group; arms are named."""
+    tree = tiny_sgd().with_holes(momentum=rs.Each((0.0, 0.9)))
+    sweep = rs.Sweep(tree, name="seeds", seeds=(1, 2, 3))
+    rs.run(sweep, str(tmp_path), executor="inline")
+    rows = trials(tmp_path)
+    assert [row["arm"] for row in rows] == ["sgd momentum=0.0", "sgd momentum=0.9"]
+    runs = {row["run_id"]: row for row in rs.results.open(str(tmp_path)).table("runs").to_pylist()}
+    assert len(runs) == 6
+    for row in rows:
+        assert len({runs[run_id]["group"] for run_id in row["run_ids"]}) == 1
+        assert [runs[run_id]["seed"] for run_id in row["run_ids"]] == [1, 2, 3]
+    searched = tiny_sgd().with_holes(lr=rs.Choice((0.1,)))
+    search = rs.Search(metric="validation/nll", sampler="grid")
+    rs.run(rs.Sweep(searched, search, name="mean", seeds=(1, 2, 3)), str(tmp_path), executor="inline")
+    (row,) = rs.results.open(str(tmp_path)).table("trials", where="sweep = 'mean'").to_pylist()
+    runs = {row["run_id"]: row for row in rs.results.open(str(tmp_path)).table("runs").to_pylist()}
+    values = [json.loads(runs[run_id]["metrics"])["validation/nll"] for run_id in row["run_ids"]]
+    mean = sum(values) / 3
+    assert row["value"] == pytest.approx(mean)
+    assert row["std"] == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
+
+
+def test_bad_trials_are_stopped_early(tmp_path: Path) -> None:
+    """ASHA ends hopeless rates before their last epoch; what it stopped is told so, and is not its best."""
+    tree = tiny_sgd(epochs=9).with_holes(lr=rs.Choice((0.1, 1e-6, 2e-6, 3e-6, 4e-6)))
+    search = rs.Search(
+        metric="validation/accuracy", sampler="grid", stopping=rs.Stopping(grace_epochs=1, reduction=2)
+    )
+    rs.run(rs.Sweep(tree, search, name="asha"), str(tmp_path))
+    rows = trials(tmp_path)
+    assert rows[0]["state"] == "done"
+    assert "stopped" in {row["state"] for row in rows}
+    results = rs.results.open(str(tmp_path))
+    assert results.best("asha")["trial"] == 0
+    stopped = [run_id for row in rows if row["state"] == "stopped" for run_id in row["run_ids"]]
+    assert set(results.table("runs", where="status = 'stopped'")["run_id"].to_pylist()) == set(stopped)
+
+
+@pytest.mark.parametrize("sampler", ["random", "cmaes", "gp"])
+def test_every_sampler_searches(sampler: str, tmp_path: Path) -> None:
+    """Each of Optuna's samplers runs through Tune's search, and no two of its trials are the same."""
+    tree = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2, log=True), momentum=rs.Float(0.0, 0.9))
+    search = rs.Search(metric="validation/nll", trials=3, sampler=sampler, seed=0)  # type: ignore[arg-type]
+    rs.run(rs.Sweep(tree, search, name=sampler), str(tmp_path), executor="inline")
+    assert len({row["params"] for row in trials(tmp_path)}) == 3
+
+
+def test_unseeded_search_goes_on(tmp_path: Path) -> None:
+    """Without a seed, a second run keeps the trials that there are and adds the rest."""
+    tree = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2, log=True))
+    for count in (2, 4):
+        search = rs.Search(metric="validation/nll", trials=count)
+        rs.run(rs.Sweep(tree, search, name="free"), str(tmp_path), executor="inline")
+    rows = trials(tmp_path)
+    assert len(rows) == len({row["params"] for row in rows}) == 4
+    assert rs.results.open(str(tmp_path)).table("runs").num_rows == 4
+
+
+def plain(num_classes: int, image_shape: tuple[int, int, int]) -> Any:
+    """A network without batch norm, whose gradient does not depend on how a batch is shared."""
+    from torch import nn
+
+    size = image_shape[0] * image_shape[1] * image_shape[2]
+    return nn.Sequential(nn.Flatten(), nn.Linear(size, 32), nn.ReLU(), nn.Linear(32, num_classes))
+
+
+@pytest.mark.slow
+def test_two_workers_follow_one(tmp_path: Path) -> None:
+    """sgd, swa and curve on a Ray Train group of two have the losses of one worker at the same global batch."""
+    net = rs.ModelSpec(name="tests.cluster.test_sweeps_in_ray:plain")
+    ends = [tiny_sgd(model=net, seed=seed) for seed in (0, 1)]
+    swa = rs.SWA(start=ends[0], epochs=2, lr=0.05)
+    job = rs.Curve(start=swa, end=ends[1], num_bends=1, epochs=2, lr=0.05)
+    both = {}
+    for workers in (1, 2):
+        root = str(tmp_path / str(workers))
+        sweep = rs.Sweep(job, name="group", resources=rs.Resources(workers=workers))
+        assert rs.run(sweep, root, executor="inline" if workers == 1 else "ray").failed == 0
+        both[workers] = rs.results.open(root)
+    columns = ["run_id", "epoch", "weights", "train_loss", "validation_loss"]
+    one, two = (sorted(map(repr, both[w].table("epochs", columns[:3]).to_pylist())) for w in (1, 2))
+    assert one == two
+    query = f"select {', '.join(columns)} from epochs order by run_id, epoch, weights"
+    for a, b in zip(both[1].sql(query).to_pylist(), both[2].sql(query).to_pylist(), strict=True):
+        assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-3)
+        assert a["train_loss"] is None or a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
+    assert set(both[2].table("runs")["workers"].to_pylist()) == {2}
+    assert both[2].table("runs").num_rows == 4
+
+
+def test_what_cannot_be_had_is_said_at_once(tmp_path: Path) -> None:
+    """More workers, CPUs or GPUs than there are is an error before anything starts or is written."""
+    for needs in ({"workers": 500}, {"cpus": 999}, {"gpus": 64}):
+        sweep = rs.Sweep(tiny_sgd(), name="huge", resources=rs.Resources(**needs))
+        with pytest.raises(ResourceError, match="sweep 'huge' asks for .* expected at most the"):
+            rs.run(sweep, str(tmp_path / "r"))
+    assert not list(tmp_path.iterdir())
