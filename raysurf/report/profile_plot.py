@@ -36,19 +36,19 @@ def draw_profile(
     panels = figure.subplots(1, 2)
     runs = [(curve, labels[0], BLUE, "-"), *([(line, labels[1], VERMILION, "--")] if line else [])]
     for panel, split, name, text in (
-        (panels[0], "train", "loss", f"{data} train loss (nats/sample, with L2)"),
+        (panels[0], "train", "loss", f"{data} train loss with L2 (nats/sample)"),
         (panels[1], "test", "error", f"{data} test error (fraction)"),
     ):
         for run_id, label, colour, style in runs:
             points = sorted((row["t"], row[name]) for row in rows if row["run_id"] == run_id and row["split"] == split)
             t, values = np.array(points).T
             panel.plot(t, values, style, color=colour, label=label, linewidth=2)
-            _mark_worst(panel, t, values, colour)
+            _mark_worst(panel, t, values, colour, above=run_id == line or line is None)
             panel.plot(t[[0, -1]], values[[0, -1]], "o", color=GREY, markersize=6, zorder=5)
         panel.set_xlabel("t (position between the two networks)")
         panel.set_ylabel(text)
         panel.set_xlim(-0.03, 1.03)
-        panel.margins(y=0.18)
+        panel.margins(y=0.2)
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title, fontsize=12)
@@ -58,15 +58,16 @@ def draw_profile(
     figure.savefig(path, dpi=150)
 
 
-def _mark_worst(panel: Axes, t: np.ndarray, values: np.ndarray, colour: str) -> None:
+def _mark_worst(panel: Axes, t: np.ndarray, values: np.ndarray, colour: str, above: bool) -> None:
     worst = int(np.argmax(values))
-    panel.plot(t[worst], values[worst], "v", color=colour, markersize=7)
+    panel.plot(t[worst], values[worst], "v" if above else "^", color=colour, markersize=7)
     panel.annotate(
         f"worst {values[worst]:.3g}",
         (t[worst], values[worst]),
         textcoords="offset points",
-        xytext=(0, 8),
+        xytext=(0, 8 if above else -9),
         ha="left" if t[worst] < 0.1 else "right" if t[worst] > 0.9 else "center",
+        va="bottom" if above else "top",
         color=colour,
         fontsize=9,
     )

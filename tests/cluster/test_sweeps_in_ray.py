@@ -79,7 +79,7 @@ def test_failed_trial_is_a_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
 
 
 def test_replicates_give_mean_and_spread(tmp_path: Path) -> None:
-    """A trial's value is the mean of its seeds, with their deviation; each seed is a run of one group; arms are named."""
+    """A trial's value is the mean of its seeds, with their deviation; its runs are of one group; arms are named."""
     tree = tiny_sgd().with_holes(momentum=rs.Each((0.0, 0.9)))
     sweep = rs.Sweep(tree, name="seeds", seeds=(1, 2, 3))
     rs.run(sweep, str(tmp_path), executor="inline")
@@ -104,9 +104,7 @@ def test_replicates_give_mean_and_spread(tmp_path: Path) -> None:
 def test_bad_trials_are_stopped_early(tmp_path: Path) -> None:
     """ASHA ends hopeless rates before their last epoch; what it stopped is told so, and is not its best."""
     tree = tiny_sgd(epochs=9).with_holes(lr=rs.Choice((0.1, 1e-6, 2e-6, 3e-6, 4e-6)))
-    search = rs.Search(
-        metric="validation/accuracy", sampler="grid", stopping=rs.Stopping(grace_epochs=1, reduction=2)
-    )
+    search = rs.Search(metric="validation/accuracy", sampler="grid", stopping=rs.Stopping(grace_epochs=1, reduction=2))
     rs.run(rs.Sweep(tree, search, name="asha"), str(tmp_path))
     rows = trials(tmp_path)
     assert rows[0]["state"] == "done"
@@ -150,12 +148,15 @@ def test_two_workers_follow_one(tmp_path: Path) -> None:
     """sgd, swa and curve on a Ray Train group of two have the losses of one worker at the same global batch."""
     net = rs.ModelSpec(name="tests.cluster.test_sweeps_in_ray:plain")
     ends = [tiny_sgd(model=net, seed=seed) for seed in (0, 1)]
-    swa = rs.SWA(start=ends[0], epochs=2, lr=0.05)
-    job = rs.Curve(start=swa, end=ends[1], num_bends=1, epochs=2, lr=0.05)
+    job = rs.Curve(start=rs.SWA(start=ends[0], epochs=2, lr=0.05), end=ends[1], num_bends=1, epochs=2, lr=0.05)
+    # Holes in both ends make them part of the one trial, and so of the one group.
+    varied = rs.Choice((0.1, 0.2))
+    tree = job.with_holes({"start.start.lr": varied, "end.lr": varied})
+    search = rs.Search(metric="validation/nll", sampler="grid", trials=1)
     both = {}
     for workers in (1, 2):
         root = str(tmp_path / str(workers))
-        sweep = rs.Sweep(job, name="group", resources=rs.Resources(workers=workers))
+        sweep = rs.Sweep(tree, search, name="group", resources=rs.Resources(workers=workers))
         assert rs.run(sweep, root, executor="inline" if workers == 1 else "ray").failed == 0
         both[workers] = rs.results.open(root)
     columns = ["run_id", "epoch", "weights", "train_loss", "validation_loss"]
@@ -173,6 +174,6 @@ def test_what_cannot_be_had_is_said_at_once(tmp_path: Path) -> None:
     """More workers, CPUs or GPUs than there are is an error before anything starts or is written."""
     for needs in ({"workers": 500}, {"cpus": 999}, {"gpus": 64}):
         sweep = rs.Sweep(tiny_sgd(), name="huge", resources=rs.Resources(**needs))
-        with pytest.raises(ResourceError, match="sweep 'huge' asks for .* expected at most the"):
+        with pytest.raises(ResourceError, match=r"sweep 'huge' asks for .* expected at most the"):
             rs.run(sweep, str(tmp_path / "r"))
     assert not list(tmp_path.iterdir())

@@ -211,8 +211,8 @@ def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "r"))
     figures = do(rs.Weights(model="digits_conv", data="digits", file=file), store)  # type: ignore[arg-type]
     assert figures["test/nll"] > 1
+    wrong = rs.ModelSpec(name="digits_conv", options={"width": 4})
     with pytest.raises(DataError, match=r"of another shape \["):
-        wrong = rs.ModelSpec(name="digits_conv", options={"width": 4})
         do(rs.Weights(model=wrong, data="digits", file=file), store)  # type: ignore[arg-type]
 
 

@@ -111,7 +111,7 @@ time.sleep(60)
 
 
 def test_killed_process_loses_no_row_and_doubles_none(tmp_path: Path) -> None:
-    """Rows logged before a SIGKILL are in the file; a second process logs the run anew, once, and a third not at all."""
+    """Rows logged before a SIGKILL are in the file; a second sink logs the run anew, and a third leaves it alone."""
     # wandb hands its service on to child processes through the environment; this one is to have its own.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
     command = [sys.executable, "-c", KILLED, str(tmp_path)]

@@ -1,7 +1,7 @@
 """Reads an offline ``.wandb`` file by itself: LevelDB framing around protocol-buffer records.
 
-A file begins with 7 bytes; blocks are of 32 KiB; a chunk has a header of crc32 (u32), length (u16) and kind (u8: 1 whole,
-2 first, 3 middle, 4 last), and the crc is zlib's, over kind and payload.
+A file begins with 7 bytes; blocks are of 32 KiB; a chunk has a header of crc32 (u32), length (u16) and kind (u8: 1
+whole, 2 first, 3 middle, 4 last), and the crc is zlib's, over kind and payload.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def read(folder: Path) -> OfflineRun:
 
 
 def read_all(directory: Path, ended: int = 0, timeout_s: float = 20) -> dict[str, OfflineRun]:
-    """Every run under a folder, by the id that it has in the tables, once ``ended`` of them have an exit record (files lag behind finish)."""
+    """Every run under a folder, by its id in the tables.
+
+    Files lag behind ``finish``, so this waits until ``ended`` of them have an exit record.
+    """
     until = time.monotonic() + timeout_s
     while True:
         runs = [read(folder) for folder in sorted((directory / "wandb").glob("offline-run-*"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -62,10 +63,8 @@ def train(keeper: Checkpoints, epochs: int = 4, stop_after: int | None = None) -
         if end.epoch - 1 == stop_after:
             raise KeyboardInterrupt
 
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         fit(objective, data(), recipe(epochs), Workers(), on_epoch, [collector], keeper)
-    except KeyboardInterrupt:
-        pass
     return point_of(objective.model), average.average or {}, ends
 
 
