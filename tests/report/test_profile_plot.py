@@ -26,7 +26,8 @@ def rows() -> pa.Table:
 
 def share(path: Path, colour: str) -> float:
     """The share of pixels that have this colour."""
-    pixels = np.asarray(Image.open(path).convert("RGB")) / 255
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")) / 255
     return float((np.abs(pixels - np.array(to_rgb(colour))).max(axis=2) < 0.02).mean())
 
 
@@ -35,7 +36,6 @@ def test_both_runs_are_drawn(line: str | None, tmp_path: Path) -> None:
     """The curve is there in blue, and the line in vermilion if and only if it was measured."""
     path = tmp_path / "deep" / "a.png"
     draw_profile(rows(), curve="curve", line=line, labels=("c", "l"), path=str(path), title="t", data="digits")
-    assert Image.open(path).width > 1000
     assert share(path, BLUE) > 0.001
     assert (share(path, VERMILION) > 0.001) == (line is not None)
 
