@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -93,6 +94,7 @@ class _Driver:
         self.plan, self.store, self.listener = plan, store, listener
         self.provenance = collect()
         self.trials = self.failed = 0
+        self.broken: dict[str, str] = {}
         self.inputs = _InputHandlers(self)
         self.of_sweep: dict[str, _TrialHandlers] = {}
 
@@ -115,7 +117,10 @@ class _Driver:
         for job in (each.job for each in plan.jobs):
             if (figures := found[job.id]) is not None:
                 self.trials += 1
-                self.listener(RunEnded(sweep, -1, f"{roles[job.id]} {job.id}", (job,), "done", True, figures=figures))
+                label, role = f"{roles[job.id]} {job.id}", roles[job.id]
+                self.listener(
+                    RunEnded(sweep, -1, label, (job,), "done", True, figures=figures, arm=job.kind, role=role)
+                )
         for wave in waves([each.job for each in plan.jobs if found[each.job.id] is None]):
             yield Stage(Listed([self._input(sweep, i, roles[job.id], job) for i, job in enumerate(wave)]), sweep)
 
@@ -166,7 +171,7 @@ class _Driver:
             sweep.resources,
             search.metric if search else None,
             search is not None and search.stopping is not None,
-            (os.getcwd(),),
+            os.getcwd(),
             fault,
         )
 
@@ -214,7 +219,9 @@ class _InputHandlers:
     def ended(self, request: Request, report: Report) -> None:
         driver, state = self.driver, report["state"]
         driver.trials += 1
-        driver.failed += state == "failed"
+        if state == "failed":
+            driver.failed += 1
+            driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
         value = report.get("value")
         driver.listener(
             RunEnded(
@@ -245,6 +252,9 @@ class _TrialHandlers(_InputHandlers):
         try:
             assignment = self.sweep.fill(params)
             jobs, arm = assignment.jobs, assignment.arm
+            needed = (each.id for job in jobs for each in job.ancestors if each.id in self.driver.broken)
+            if (run_id := next(needed, None)) is not None:
+                fault = f"its input {run_id} failed: {self.driver.broken[run_id]}"
         except SpecError as error:
             fault = str(error)
         labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
@@ -264,9 +274,8 @@ class _TrialHandlers(_InputHandlers):
         self.driver.trials += 1
         self.driver.failed += state == "failed"
         figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
-        self.driver.listener(
-            RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
-        )
+        ended = RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
+        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm))
 
     def started(self, request: Request) -> None:
         self.ledger.write(request.number, _assigned(request), request.labels.params, "running")

@@ -48,7 +48,10 @@ class RunProgressed:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A trial or an input has ended; ``value`` is the searched figure, if there is one."""
+    """A trial or an input has ended; ``value`` is the searched figure, if there is one.
+
+    What is ``reused`` was done before and never began here, so its parameters, arm and role are told now.
+    """
 
     sweep: Sweep
     number: int
@@ -59,6 +62,9 @@ class RunEnded:
     value: float | None = None
     error: str | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    arm: str = ""
+    role: str = "trial"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
@@ -29,9 +30,10 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     """
     if request.fault is not None:
         return {"state": "failed", "error": request.fault, "number": request.number}
-    for folder in request.import_from:
-        if folder not in sys.path:
-            sys.path.append(folder)
+    if os.path.isdir(request.folder):
+        os.chdir(request.folder)
+    if request.folder not in sys.path:
+        sys.path.append(request.folder)
     told = 0.0
 
     def progress(at: Progress) -> None:

@@ -24,7 +24,7 @@ class Request:
         resources: What each job runs on.
         metric: The figure that is searched; None for inputs.
         every_epoch: Whether a scheduler wants to see every epoch.
-        import_from: Folders that dotted-path models may be imported from.
+        folder: The driver's working folder, in which relative paths and dotted-path models are looked for.
         fault: Why these are no valid jobs, if they are not.
     """
 
@@ -36,7 +36,7 @@ class Request:
     resources: Resources
     metric: str | None = None
     every_epoch: bool = False
-    import_from: tuple[str, ...] = ()
+    folder: str = "."
     fault: str | None = None
 
     def value(self, figures: list[Mapping[str, float]]) -> float | None:

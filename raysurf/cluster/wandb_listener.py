@@ -9,11 +9,13 @@ from typing import Any
 from raysurf.cluster.events import Event, Notice, RunEnded, RunProgressed, RunStarted, SweepEnded
 from raysurf.jobs.job import Job
 from raysurf.results.store import Store
-from raysurf.tracking.wandb_sink import WandbSink, home_of, offline_notice
+from raysurf.tracking.wandb_sink import WandbSink, home_of, is_logged, offline_notice
 
 
 class WandbListener:
     """Listens to events; W&B can neither stop nor slow what it listens to.
+
+    A reused run that W&B does not have whole, since an earlier process was killed or had W&B off, is logged now.
 
     Args:
         store: Whose rows the sinks follow.
@@ -41,14 +43,17 @@ class WandbListener:
             self._open(event)
         elif isinstance(event, RunProgressed) and self.sink is not None:
             self.sink.rows_changed(event.run_id)
-        elif isinstance(event, RunEnded) and self.sink is not None and not event.reused:
-            for job in event.jobs:
-                self.sink.rows_changed(job.id)
-                self.sink.close_run(job.id, {"state": event.state, **_summary(event)}, event.state == "failed")
+        elif isinstance(event, RunEnded):
+            missed = event.reused and any(not is_logged(home_of(self.store), self.store, job.id) for job in event.jobs)
+            if missed:
+                self._open(event)
+            if self.sink is not None and (missed or not event.reused):
+                for job in event.jobs:
+                    self.sink.close_run(job.id, {"state": event.state, **_summary(event)}, event.state == "failed")
         elif isinstance(event, SweepEnded):
             self._close()
 
-    def _open(self, event: RunStarted) -> None:
+    def _open(self, event: RunStarted | RunEnded) -> None:
         if self.sink is None:
             self.sink = WandbSink(
                 self.store.uri, event.sweep.name, mode=self.mode, on_warning=lambda text: self.tell(Notice(text))
@@ -72,7 +77,7 @@ class WandbListener:
             self.sink = None
 
 
-def _own_inputs(job: Job, event: RunStarted) -> list[str]:
+def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[str]:
     """The inputs that belong to the trial itself, whose epochs are part of its history."""
     from raysurf.sweep.plan import shared_inputs
 

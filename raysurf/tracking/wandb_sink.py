@@ -56,6 +56,21 @@ def home_of(store: Store) -> Path:
     return Path(store.root if store.is_local else ".")
 
 
+def wandb_id(store: Store, run_id: str) -> str:
+    """The id that a run has in W&B: the same job in two stores is two runs there."""
+    return f"{run_id}-{hashlib.sha256(store.address.encode()).hexdigest()[:6]}"
+
+
+def folders_of(directory: Path, store: Store, run_id: str) -> list[Path]:
+    """The folders that W&B has made for a run."""
+    return sorted((directory / "wandb").glob(f"*run-*-{wandb_id(store, run_id)}"))
+
+
+def is_logged(directory: Path, store: Store, run_id: str) -> bool:
+    """Whether a run was logged to its end, by this process or an earlier one."""
+    return any((folder / MARK).exists() for folder in folders_of(directory, store, run_id))
+
+
 def offline_notice(directory: Path) -> str:
     """One line on the offline runs under a folder: how to look at them, and how to upload them."""
     folder = directory / "wandb"
@@ -116,10 +131,6 @@ class WandbSink:
         if self.mode == "online":
             return f"project {self.project}, group {self.sweep}"
         return offline_notice(self.directory) if self.mode == "offline" else ""
-
-    def wandb_id(self, run_id: str) -> str:
-        """The id that a run has in W&B: the same job in two stores is two runs there."""
-        return f"{run_id}-{hashlib.sha256(self.store.address.encode()).hexdigest()[:6]}"
 
     def open_run(
         self,
@@ -219,7 +230,7 @@ class WandbSink:
         )
         handle = wandb.init(
             project=self.project,
-            id=self.wandb_id(run_id),
+            id=wandb_id(self.store, run_id),
             name=name,
             group=self.sweep,
             job_type=job_type,
@@ -240,9 +251,9 @@ class WandbSink:
 
     def _clear_incomplete(self, run_id: str) -> bool:
         """Whether an earlier process has logged the run whole; what it left incomplete is removed."""
-        for folder in (self.directory / "wandb").glob(f"*run-*-{self.wandb_id(run_id)}"):
-            if (folder / MARK).exists():
-                return True
+        if is_logged(self.directory, self.store, run_id):
+            return True
+        for folder in folders_of(self.directory, self.store, run_id):
             shutil.rmtree(folder, ignore_errors=True)
         return False
 

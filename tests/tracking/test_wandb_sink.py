@@ -49,7 +49,12 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
     sink.close()
     run = read_all(tmp_path, ended=1)["swa-1"]
     assert warnings == []
-    assert run.run == {"id": sink.wandb_id("swa-1"), "group": "sweep-a", "name": "trial 0", "job_type": "swa"}
+    assert run.run == {
+        "id": wandb_sink.wandb_id(store, "swa-1"),
+        "group": "sweep-a",
+        "name": "trial 0",
+        "job_type": "swa",
+    }
     assert {k: run.config[k] for k in CONFIG} == CONFIG
     assert [step["epoch"] for step in run.history] == [1, 2, 3]
     assert [step["train/loss"] for step in run.history] == [1, 0.5, 1 / 3]

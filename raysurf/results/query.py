@@ -1,0 +1,120 @@
+"""Reading the result tables: as Arrow, by SQL, as pandas. Needs neither torch nor Ray."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from raysurf.errors import StoreError
+from raysurf.results.schemas import SCHEMAS
+from raysurf.results.store import Store, schema_of
+
+
+def open(uri: str = "results") -> Results:
+    """Open a result store for reading.
+
+    Args:
+        uri: A folder, or an address such as ``s3://bucket/results``.
+
+    Raises:
+        StoreError: If there is no store at the address.
+    """
+    store = Store(uri)
+    if not store.list("tables"):
+        raise StoreError(uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)")
+    return Results(store)
+
+
+class Results:
+    """The tables of one store. They are read anew at every call, so a running sweep shows its rows so far."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def tables(self) -> list[str]:
+        """Names of the tables that have rows."""
+        return [name for name in SCHEMAS if self.store.parts(name)]
+
+    def schema(self, name: str) -> pa.Schema:
+        """The written schema of a table, with units and meanings as field metadata.
+
+        Raises:
+            UnknownNameError: If there is no such table.
+        """
+        return schema_of(name)
+
+    def table(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """A table.
+
+        Args:
+            name: Such as ``runs``.
+            columns: Those to read; all if not given.
+            where: A condition in SQL, such as ``scheme = 'ensemble'``.
+
+        Returns:
+            Its rows, in the written schema; none if nothing was written yet.
+
+        Raises:
+            UnknownNameError: If there is no such table.
+            StoreError: If a column does not exist, or the condition is no SQL.
+        """
+        schema = schema_of(name)
+        if wrong := [column for column in columns or () if column not in schema.names]:
+            raise StoreError(self.store.uri, f"no column {wrong[0]!r} in {name}", f"one of {', '.join(schema.names)}")
+        if where is not None:
+            listed = ", ".join(f'"{column}"' for column in columns) if columns else "*"
+            return self.sql(f"select {listed} from {name} where {where}")
+        found: pa.Table = self._dataset(name).to_table(columns=list(columns) if columns else None)
+        return found
+
+    def sql(self, query: str) -> pa.Table:
+        """Ask in SQL (DuckDB's) over all tables.
+
+        Raises:
+            StoreError: If the query fails; the tables or columns that there are are named.
+        """
+        import duckdb
+
+        connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+        try:
+            for name in SCHEMAS:
+                connection.register(name, self._dataset(name))
+            return connection.sql(query).to_arrow_table()
+        except duckdb.Error as error:
+            columns = "; ".join(f"{name} ({', '.join(schema.names)})" for name, schema in SCHEMAS.items())
+            raise StoreError(self.store.uri, str(error).strip(), f"SQL over {columns}") from error
+        finally:
+            connection.close()
+
+    def to_pandas(self, name: str) -> Any:
+        """A table as a pandas DataFrame."""
+        return self.table(name).to_pandas()
+
+    def best(self, sweep: str) -> dict[str, Any]:
+        """The row of a sweep's best finished trial.
+
+        Raises:
+            StoreError: If the sweep has none; the sweeps that there are are named.
+        """
+        rows = [row for row in self.table("trials").to_pylist() if row["state"] == "done"]
+        mine = [row for row in rows if row["sweep"] == sweep]
+        if not mine:
+            known = sorted({row["sweep"] for row in rows})
+            raise StoreError(self.store.uri, f"no finished trial of {sweep!r}", f"one of {', '.join(known) or 'none yet'}")
+        sign = -1.0 if mine[0]["mode"] == "max" else 1.0
+        return min(mine, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["trial"]))
+
+    def _dataset(self, name: str) -> ds.Dataset:
+        root = f"{self.store.root}/tables/{name}"
+        files = [f"{root}/{part}.parquet" for part in self.store.parts(name)]
+        return ds.dataset(files, schema=schema_of(name), filesystem=self.store.fs, format="parquet")
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{name}</td><td>{self._dataset(name).count_rows()}</td></tr>" for name in self.tables()
+        )
+        return f"<b>{html.escape(self.store.uri)}</b><table><tr><th>table</th><th>rows</th></tr>{rows}</table>"

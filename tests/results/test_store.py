@@ -1,0 +1,160 @@
+"""The store: whole files or none, one schema for every reader."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raysurf.errors import StoreError, UnknownNameError
+from raysurf.results import SCHEMAS, open
+from raysurf.results.store import Store
+
+
+def epoch(run_id: str, number: int = 1, **more: Any) -> dict[str, Any]:
+    return {"run_id": run_id, "epoch": number, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, **more}
+
+
+def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:
+    """Opening, checking and reading a store leave no trace."""
+    store = Store(str(tmp_path / "a" / "b"))
+    store.check_writable()
+    assert store.read_rows("epochs", "x") == []
+    assert store.parts("epochs") == store.list() == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_is_replaced_whole(tmp_path: Path) -> None:
+    """Writing a part again leaves its new rows alone; other parts stay."""
+    store = Store(str(tmp_path))
+    store.write_rows("epochs", "a", [epoch("a", i) for i in range(3)])
+    store.write_rows("epochs", "b", [epoch("b")])
+    store.write_rows("epochs", "a", [epoch("a", 7, test_nll=0.5)])
+    assert [row["epoch"] for row in store.read_rows("epochs", "a")] == [7]
+    assert store.parts("epochs") == ["a", "b"]
+    assert not os.listdir(tmp_path / "_tmp")
+
+
+def test_every_reader_sees_the_same_rows(tmp_path: Path) -> None:
+    """pyarrow, DuckDB, pandas and our own query agree, with the written schema."""
+    store = Store(str(tmp_path))
+    for i in range(5):
+        store.write_rows("epochs", f"r-{i}", [epoch(f"r-{i}", n, validation_nll=n / 7) for n in range(4)])
+    ours = open(str(tmp_path)).table("epochs").sort_by([("run_id", "ascending"), ("epoch", "ascending")])
+    plain = pq.read_table(tmp_path / "tables" / "epochs").sort_by([("run_id", "ascending"), ("epoch", "ascending")])
+    assert ours.schema.equals(SCHEMAS["epochs"])
+    assert plain.to_pylist() == ours.to_pylist()
+    files = f"{tmp_path}/tables/epochs/*.parquet"
+    by_duckdb = duckdb.sql(f"select * from read_parquet('{files}', union_by_name=true) order by run_id, epoch")
+    assert by_duckdb.to_arrow_table().to_pylist() == ours.to_pylist()
+    assert open(str(tmp_path)).to_pandas("epochs")["validation_nll"].sum() == pytest.approx(5 * 6 / 7)
+
+
+def test_older_files_give_nulls(tmp_path: Path) -> None:
+    """A file that lacks a column reads as null in it, and one of more columns does not break the reader."""
+    folder = tmp_path / "tables" / "epochs"
+    folder.mkdir(parents=True)
+    Store(str(tmp_path)).write_rows("epochs", "new", [epoch("new", test_nll=0.5)])
+    old = pa.Table.from_pylist([epoch("old")]).cast(pa.schema([SCHEMAS["epochs"].field(n) for n in epoch("old")]))
+    pq.write_table(old, folder / "old.parquet")
+    got = {row["run_id"]: row["test_nll"] for row in open(str(tmp_path)).table("epochs").to_pylist()}
+    assert got == {"new": 0.5, "old": None}
+
+
+def _write_for_ever(root: str) -> None:
+    store = Store(root)
+    for i in range(100000):
+        store.write_rows("epochs", f"r-{i % 20}", [epoch(f"r-{i % 20}", n) for n in range(i % 50 + 1)])
+
+
+def test_killed_writer_leaves_no_torn_file(tmp_path: Path) -> None:
+    """After SIGKILLs in mid-write every file in the tables can be read, by others too."""
+    for _ in range(8):
+        writer = multiprocessing.get_context("spawn").Process(target=_write_for_ever, args=(str(tmp_path),))
+        writer.start()
+        while not (tmp_path / "tables" / "epochs").exists():
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        assert pq.read_table(tmp_path / "tables" / "epochs").num_rows > 0
+        assert duckdb.sql(f"select count(*) from '{tmp_path}/tables/epochs/*.parquet'").fetchall()[0][0] > 0
+
+
+def test_old_leftovers_are_swept(tmp_path: Path) -> None:
+    """What a killed writer left more than an hour ago is removed at the first write; newer things stay."""
+    (tmp_path / "_tmp").mkdir()
+    for name, age in (("old", 7200), ("new", 60)):
+        (tmp_path / "_tmp" / name).write_text("x")
+        os.utime(tmp_path / "_tmp" / name, (time.time() - age,) * 2)
+    Store(str(tmp_path)).put_bytes("a", b"")
+    assert os.listdir(tmp_path / "_tmp") == ["new"]
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "", "a\\b", "a\0b"])
+def test_paths_stay_inside(path: str, tmp_path: Path) -> None:
+    """A path that leads out of the store is refused."""
+    with pytest.raises(StoreError, match="a path within the store"):
+        Store(str(tmp_path / "r")).put_bytes(path, b"x")
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "said"),
+    [
+        (lambda s: s.write_rows("epochs", "a", [{"run_id": "a"}]), StoreError, "no \\['epoch', 'epoch_s', 'lr', 'weights'\\]"),
+        (lambda s: s.write_rows("epochs", "a", [epoch("a", foo=1)]), StoreError, "unknown \\['foo'\\]; expected columns run_id"),
+        (lambda s: s.write_rows("epochs", "a", [epoch("a", "x")]), StoreError, "values of the table's schema"),
+        (lambda s: s.write_rows("epoch", "a", []), UnknownNameError, "did you mean 'epochs'"),
+        (lambda s: s.get_bytes("nope"), StoreError, "no nope"),
+        (lambda s: open(s.uri), StoreError, "no tables; expected a store that a sweep has written"),
+    ],
+)
+def test_bad_use_is_refused(act: Any, kind: type[Exception], said: str, tmp_path: Path) -> None:
+    """Each mistake names what was got and what was expected."""
+    with pytest.raises(kind, match=said):
+        act(Store(str(tmp_path)))
+
+
+def test_unwritable_place_is_told(tmp_path: Path) -> None:
+    """A file where the folder should be is an error at once."""
+    (tmp_path / "file").write_text("x")
+    for place in ("file", "file/below"):
+        with pytest.raises(StoreError, match="a folder"):
+            Store(str(tmp_path / place)).check_writable()
+    with pytest.raises(StoreError, match="expected a folder, or an address"):
+        Store("gopher://x")
+
+
+def test_queries_name_what_there_is(tmp_path: Path) -> None:
+    """A wrong column, table, condition or sweep is answered with the existing ones; SQL cannot reach files."""
+    Store(str(tmp_path)).write_rows("epochs", "a", [epoch("a")])
+    results = open(str(tmp_path))
+    assert results.tables() == ["epochs"]
+    assert results.table("runs").num_rows == 0
+    assert results.table("epochs", ["lr"], "epoch = 1").to_pylist() == [{"lr": 0.1}]
+    assert results.sql("select count(*) as n from epochs join runs using (run_id)").to_pylist() == [{"n": 0}]
+    with pytest.raises(StoreError, match="no column 'foo' in epochs; expected one of run_id, epoch"):
+        results.table("epochs", ["foo"])
+    with pytest.raises(StoreError, match=r"SQL over runs \(run_id"):
+        results.sql("select * from nothing")
+    with pytest.raises(StoreError, match="no finished trial of 'x'; expected one of none yet"):
+        results.best("x")
+    with pytest.raises(StoreError, match="disabled"):
+        results.sql(f"copy epochs to '{tmp_path}/stolen.csv'")
+    assert "<td>epochs</td><td>1</td>" in results._repr_html_()
+
+
+def test_every_column_has_a_meaning() -> None:
+    """Each field of each schema says what it means, and each schema its version."""
+    for name, schema in SCHEMAS.items():
+        assert schema.metadata[b"raysurf.table"].decode() == name
+        assert all(field.metadata and field.metadata[b"meaning"] for field in schema)
