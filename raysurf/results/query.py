@@ -25,7 +25,9 @@ def open(uri: str = "results") -> Results:
     """
     store = Store(uri)
     if not store.list("tables"):
-        raise StoreError(uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)")
+        raise StoreError(
+            uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
+        )
     return Results(store)
 
 
@@ -104,7 +106,9 @@ class Results:
         mine = [row for row in rows if row["sweep"] == sweep]
         if not mine:
             known = sorted({row["sweep"] for row in rows})
-            raise StoreError(self.store.uri, f"no finished trial of {sweep!r}", f"one of {', '.join(known) or 'none yet'}")
+            raise StoreError(
+                self.store.uri, f"no finished trial of {sweep!r}", f"one of {', '.join(known) or 'none yet'}"
+            )
         sign = -1.0 if mine[0]["mode"] == "max" else 1.0
         return min(mine, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["trial"]))
 
@@ -114,7 +118,5 @@ class Results:
         return ds.dataset(files, schema=schema_of(name), filesystem=self.store.fs, format="parquet")
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{name}</td><td>{self._dataset(name).count_rows()}</td></tr>" for name in self.tables()
-        )
+        rows = "".join(f"<tr><td>{name}</td><td>{self._dataset(name).count_rows()}</td></tr>" for name in self.tables())
         return f"<b>{html.escape(self.store.uri)}</b><table><tr><th>table</th><th>rows</th></tr>{rows}</table>"

@@ -8,9 +8,11 @@ option's label in its path, as in ``schedule.cyclic.low``.
 from __future__ import annotations
 
 import itertools
-import math
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from raysurf.errors import Fault, SpecError
@@ -25,7 +27,7 @@ def _refuse(got: str, expected: str) -> SpecError:
 
 def _number(value: Any, whole: bool) -> bool:
     kinds = (int,) if whole else (int, float)
-    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _check_range(hole: Float | Int, whole: bool) -> None:
@@ -38,9 +40,10 @@ def _check_range(hole: Float | Int, whole: bool) -> None:
         raise _refuse(f"log {hole.log!r}", "true or false")
     if hole.log and hole.low <= 0:
         raise _refuse(f"low {hole.low:g} with log", "low above 0, since a logarithmic range has no 0")
-    if hole.step is not None and not (_number(hole.step, whole) and hole.step > 0):
+    given = whole or hole.step is not None
+    if given and not (_number(hole.step, whole) and hole.step is not None and hole.step > 0):
         raise _refuse(f"step {hole.step!r}", f"{what}, above 0")
-    if hole.log and hole.step not in (None, 1):
+    if hole.log and hole.step != (1 if whole else None):
         raise _refuse(f"step {hole.step!r} with log", "one of step and log")
 
 
@@ -103,6 +106,8 @@ class Int:
 
 
 def _check_options(hole: Choice | Each) -> None:
+    if not isinstance(hole.options, tuple | list):
+        raise _refuse(repr(hole.options), "a list or tuple of options")
     if not isinstance(hole.options, tuple):
         object.__setattr__(hole, "options", tuple(hole.options))
     if not hole.options:
@@ -125,6 +130,9 @@ class Choice:
     def __post_init__(self) -> None:
         _check_options(self)
 
+    def __hash__(self) -> int:
+        return hash(_frozen(self.options))
+
     def __str__(self) -> str:
         return " | ".join(labels(self))
 
@@ -145,11 +153,23 @@ class Each:
     def __post_init__(self) -> None:
         _check_options(self)
 
+    def __hash__(self) -> int:
+        return hash(_frozen(self.options))
+
     def __str__(self) -> str:
         return "each of " + ", ".join(labels(self))
 
 
 Hole = Float | Int | Choice | Each
+
+
+def _frozen(tree: Tree) -> Any:
+    """What equal trees have in common, hashable: mappings and lists are taken apart."""
+    if isinstance(tree, Mapping):
+        return frozenset((key, _frozen(value)) for key, value in tree.items())
+    if isinstance(tree, list | tuple):
+        return tuple(map(_frozen, tree))
+    return tree
 
 
 def labels(hole: Choice | Each) -> list[str]:
@@ -163,7 +183,9 @@ def labels(hole: Choice | Each) -> list[str]:
             found.append(f"option {i + 1}")
         else:
             found.append(str(option).lower() if isinstance(option, bool) else str(option))
-    return [name if found.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(found)]
+    while len(set(found)) < len(found):
+        found = [name if found.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(found)]
+    return found
 
 
 def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
@@ -198,8 +220,16 @@ def _all(tree: Tree, name: str = "", within: bool = False) -> Iterator[tuple[str
 
 
 def parameters(tree: Tree) -> dict[str, Hole]:
-    """Every hole by its parameter's name, those inside options included."""
-    return {name: hole for name, hole, _ in _all(tree)}
+    """Every hole by its parameter's name, those inside options included.
+
+    Raises:
+        SpecError: If two holes have one name, as ``a.b`` and the ``b`` of ``a`` have.
+    """
+    every = list(_all(tree))
+    counts = Counter(name for name, _, _ in every)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise SpecError([Fault(name, f"{counts[name]} holes of this name", "one hole a name") for name in twice])
+    return {name: hole for name, hole, _ in every}
 
 
 def arms(tree: Tree) -> list[Params]:
@@ -228,9 +258,9 @@ def suggest(tree: Tree, trial: Any) -> Params:
 
     def take(name: str, hole: Hole) -> Any:
         if isinstance(hole, Float):
-            found[name] = trial.suggest_float(name, hole.low, hole.high, log=hole.log, step=hole.step)
+            found[name] = trial.suggest_float(name, hole.low, _top(hole), log=hole.log, step=hole.step)
         elif isinstance(hole, Int):
-            found[name] = trial.suggest_int(name, hole.low, hole.high, log=hole.log, step=hole.step)
+            found[name] = trial.suggest_int(name, hole.low, _top(hole), log=hole.log, step=hole.step)
         elif isinstance(hole, Choice):
             found[name] = trial.suggest_categorical(name, labels(hole))
         else:
@@ -312,7 +342,8 @@ def _reaching(tree: Tree, wanted: str) -> Params:
 
 def _extremes(hole: Hole) -> list[Any]:
     if isinstance(hole, Float | Int):
-        return [hole.low, hole.high] if hole.low != hole.high else [hole.low]
+        top = _top(hole)
+        return [hole.low, top] if hole.low != top else [hole.low]
     return labels(hole)
 
 
@@ -325,8 +356,22 @@ def _values(hole: Hole) -> list[Any]:
         return list(range(hole.low, hole.high + 1, hole.step))
     if hole.step is None:
         return [hole.low]
-    count = math.floor((hole.high - hole.low) / hole.step + 1e-9)
-    return [min(hole.high, hole.low + i * hole.step) for i in range(count + 1)]
+    low, step = Decimal(str(hole.low)), Decimal(str(hole.step))
+    return [float(low + i * step) for i in range(_num_steps(hole.low, hole.high, hole.step) + 1)]
+
+
+def _num_steps(low: float, high: float, step: float) -> int:
+    """Whole steps between two bounds, counted in decimals, as 0.3 is three times 0.1."""
+    return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))
+
+
+def _top(hole: Float | Int) -> Any:
+    """The highest value that the steps reach."""
+    if hole.step is None or hole.log:
+        return hole.high
+    if isinstance(hole, Int):
+        return hole.low + (hole.high - hole.low) // hole.step * hole.step
+    return float(Decimal(str(hole.low)) + _num_steps(hole.low, hole.high, hole.step) * Decimal(str(hole.step)))
 
 
 def _assignments(tree: Tree, values: Callable[[str, Hole], list[Any]], name: str = "") -> Iterator[Params]:

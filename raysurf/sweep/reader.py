@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from raysurf.sweep.holes import Choice, Each, Float, Int
 Path = tuple[str | int, ...]
 Place = tuple[str, int]
 
+PLAIN = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 TAGS = ("!float", "!int", "!choice", "!each", "!include")
 MERGE = "<<"
+NUM_DIGITS = 300
 FLOAT = re.compile(r"[-+]?(\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 INT = re.compile(r"[-+]?\d[\d_]*")
 
@@ -60,7 +63,10 @@ def read(path: str | FilePath) -> list[Document]:
         reading.fault(str(path), 1, "", "an empty file", "at least one document")
     for node in nodes:
         places: dict[Path, Place] = {}
-        tree = reading.build(node, _At(str(path), (), places, (FilePath(path).resolve(),)))
+        try:
+            tree = reading.build(node, _At(str(path), (), places, (FilePath(path).resolve(),)))
+        except RecursionError:
+            tree = reading.too_deep(str(path), node.start_mark.line + 1)
         if isinstance(tree, dict):
             documents.append(Document(tree, places))
         elif tree is not _BAD:
@@ -107,22 +113,34 @@ class _Reading:
         self.faults.append(Fault(where or "document", got, expected, hint, file, line))
         return _BAD
 
+    def too_deep(self, file: str, line: int) -> Any:
+        return self.fault(file, line, "", "lists or mappings too deep to read", "a document of less depth")
+
     def compose(self, file: str, at: tuple[str, int] | None) -> list[Node]:
         """The root nodes of a file; a file that cannot be read is a fault at ``at``."""
         place_file, place_line = at or (file, 1)
+        nodes: list[Node] = []
+        text = ""
         try:
-            with open(file, encoding="utf-8") as stream:
-                return [node for node in yaml.compose_all(stream, _Loader) if node is not None]
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            self.fault(place_file, place_line, "", f"{file}: {reason}", "a YAML file that can be read")
+            text = FilePath(file).read_text(encoding="utf-8")
+            for node in yaml.compose_all(text, _Loader):
+                if node is not None:
+                    nodes.append(node)
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            self.fault(file, line, "", "text that is not UTF-8", "a YAML file in UTF-8")
+        except OSError as error:
+            self.fault(place_file, place_line, "", f"{file}: {error.strerror}", "a YAML file that can be read")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
             self.fault(file, line, "", f"no YAML: {error.problem or error.context}", "YAML")
-        except yaml.YAMLError as error:
-            self.fault(file, 1, "", f"no YAML: {error}", "YAML")
-        return []
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            self.fault(file, line, "", f"no YAML: the character {chr(error.character)!r}", "YAML")
+        except RecursionError:
+            self.too_deep(file, 1)
+        return nodes
 
     def build(self, node: Node, at: _At) -> Any:
         """The tree of a node, its places noted."""
@@ -144,7 +162,7 @@ class _Reading:
             return self._options(node, at, where)
         if node.tag == "!include":
             return self._include(node, at, where)
-        if node.tag.startswith("!"):
+        if node.tag != "!" and node.tag not in PLAIN:
             near = nearest(node.tag, TAGS)
             hint = f"did you mean {near}?" if near else ""
             return self.fault(at.file, line, where, f"the unknown tag {node.tag}", f"one of {', '.join(TAGS)}", hint)
@@ -168,9 +186,13 @@ class _Reading:
         if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
             return text.lower() == "true"
         if INT.fullmatch(text):
+            if len(text) > NUM_DIGITS:
+                return self.fault(
+                    at.file, node.start_mark.line + 1, where, f"{len(text)} digits", f"at most {NUM_DIGITS}"
+                )
             return int(text.replace("_", ""))
         if FLOAT.fullmatch(text):
-            if text.lower().endswith(("inf", "nan")):
+            if text.lower().endswith(("inf", "nan")) or not math.isfinite(float(text.replace("_", ""))):
                 return self.fault(at.file, node.start_mark.line + 1, where, text, "a finite number")
             return float(text.replace("_", ""))
         return text
@@ -179,12 +201,14 @@ class _Reading:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         lines: dict[str, int] = {}
+        merged_places: dict[Path, Place] = {}
         good = True
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if not isinstance(key_node, ScalarNode) or not isinstance(key := self._scalar(key_node, at, where), str):
+            plain = isinstance(key_node, ScalarNode) and key_node.tag == PLAIN[0]
+            if not plain or not isinstance(key := self._scalar(key_node, at, where), str):
                 good = False
-                got = f"the key {getattr(key_node, 'value', '')!r}"
+                got = f"the key {key_node.value!r}" if plain else "a key with a tag, or of several values"
                 self.fault(at.file, line, where, got, "a key that is a word")
                 continue
             if key in lines:
@@ -196,30 +220,36 @@ class _Reading:
                 continue
             lines[key] = line
             if key == MERGE:
-                good = self._merge(value_node, at, where, merged) and good
+                good = self._merge(value_node, at, where, merged, merged_places) and good
                 continue
             own[key] = self.build(value_node, at / key)
             at.places[*at.path, key] = (at.file, line)
             good = good and own[key] is not _BAD
+        at.places.update({path: place for path, place in merged_places.items() if path[len(at.path)] not in own})
         return {**merged, **own} if good else _BAD
 
-    def _merge(self, node: Node, at: _At, where: str, merged: dict[str, Any]) -> bool:
-        """Take in the mappings of ``<<``; of several, the earlier one wins."""
+    def _merge(self, node: Node, at: _At, where: str, merged: dict[str, Any], places: dict[Path, Place]) -> bool:
+        """Take in the mappings of ``<<`` and their places; of several, the earlier one wins."""
+        good = True
         plain_list = isinstance(node, SequenceNode) and not node.tag.startswith("!")
         for inner in node.value if plain_list else [node]:
-            found = self.build(inner, at)
+            inside: dict[Path, Place] = {}
+            found = self.build(inner, _At(at.file, at.path, inside, at.chain))
             if found is _BAD:
-                return False
-            if not isinstance(found, dict):
+                good = False
+            elif not isinstance(found, dict):
                 self.fault(at.file, inner.start_mark.line + 1, where, f"{found!r} under <<", "a mapping to merge")
-                return False
-            for key, value in found.items():
-                merged.setdefault(key, value)
-        return True
+                good = False
+            else:
+                new = found.keys() - merged.keys()
+                merged.update({key: value for key, value in found.items() if key in new})
+                depth = len(at.path)
+                places.update({p: place for p, place in inside.items() if len(p) > depth and p[depth] in new})
+        return good
 
     def _include(self, node: Node, at: _At, where: str) -> Any:
         line = node.start_mark.line + 1
-        if not isinstance(node, ScalarNode) or not node.value:
+        if not isinstance(node, ScalarNode) or not node.value or "\0" in node.value:
             return self.fault(at.file, line, where, "!include without a file", "!include and a file's name")
         target = FilePath(at.file).parent / node.value
         if target.resolve() in at.chain:
@@ -257,10 +287,11 @@ class _Reading:
         if any(value is _BAD for value in arguments.values()):
             return _BAD
         known = ("low", "high", "log", "step")
-        for key in arguments.keys() - set(known):
+        for key in (key for key in arguments if key not in known):
+            _, key_line = at.places[*at.path, key]
             near = nearest(key, known)
             hint = f"did you mean {near!r}?" if near else ""
-            self.fault(at.file, line, f"{where}.{key}", "an unknown key", f"one of {', '.join(known)}", hint)
+            self.fault(at.file, key_line, f"{where}.{key}", "an unknown key", f"one of {', '.join(known)}", hint)
         if missing := [key for key in ("low", "high") if key not in arguments]:
             return self.fault(at.file, line, where, f"{tag} without {missing[0]}", "low and high")
         if arguments.keys() - set(known):

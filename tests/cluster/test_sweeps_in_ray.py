@@ -177,3 +177,31 @@ def test_what_cannot_be_had_is_said_at_once(tmp_path: Path) -> None:
         with pytest.raises(ResourceError, match=r"sweep 'huge' asks for .* expected at most the"):
             rs.run(sweep, str(tmp_path / "r"))
     assert not list(tmp_path.iterdir())
+
+
+def test_trials_of_a_failed_input_fail_at_once(tmp_path: Path) -> None:
+    """When a shared input fails, its trials are not tried, and say why; a sweep beside them goes on."""
+    job = rs.SWA(start=tiny_sgd(lr=1e9, epochs=3, seed=0), epochs=1, lr=0.1).with_holes(momentum=rs.Each((0.0, 0.5)))
+    good = rs.Sweep(tiny_sgd(), name="good")
+    heard: list[events.Event] = []
+    finished = rs.run([rs.Sweep(job, name="bad"), good], str(tmp_path), executor="inline", listener=heard.append)
+    assert (finished.trials, finished.failed) == (4, 3)
+    rows = {(row["sweep"], row["trial"]): row for row in rs.results.open(str(tmp_path)).table("trials").to_pylist()}
+    assert rows["good", 0]["state"] == "done"
+    assert "its input sgd-" in rows["bad", 1]["error"]
+    assert "DivergedError" in rows["bad", 1]["error"]
+
+
+def test_relative_paths_are_the_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ray worker reads a file, and writes the results, where the driver's relative path leads."""
+    import torch
+
+    from raysurf.models import registry
+
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    net = registry.build("digits_conv", num_classes=10, image_shape=(1, 8, 8))
+    torch.save(net.state_dict(), "net.pt")
+    job = rs.Weights(model="digits_conv", data="digits", file="net.pt")
+    assert rs.run(rs.Sweep(job, name="weights"), "out").failed == 0
+    assert rs.results.open("out").table("predictions").num_rows == 3

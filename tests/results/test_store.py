@@ -110,8 +110,16 @@ def test_paths_stay_inside(path: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("act", "kind", "said"),
     [
-        (lambda s: s.write_rows("epochs", "a", [{"run_id": "a"}]), StoreError, "no \\['epoch', 'epoch_s', 'lr', 'weights'\\]"),
-        (lambda s: s.write_rows("epochs", "a", [epoch("a", foo=1)]), StoreError, "unknown \\['foo'\\]; expected columns run_id"),
+        (
+            lambda s: s.write_rows("epochs", "a", [{"run_id": "a"}]),
+            StoreError,
+            "no \\['epoch', 'epoch_s', 'lr', 'weights'\\]",
+        ),
+        (
+            lambda s: s.write_rows("epochs", "a", [epoch("a", foo=1)]),
+            StoreError,
+            "unknown \\['foo'\\]; expected columns run_id",
+        ),
         (lambda s: s.write_rows("epochs", "a", [epoch("a", "x")]), StoreError, "values of the table's schema"),
         (lambda s: s.write_rows("epoch", "a", []), UnknownNameError, "did you mean 'epochs'"),
         (lambda s: s.get_bytes("nope"), StoreError, "no nope"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import optuna
@@ -99,6 +100,31 @@ def test_labels_are_unique() -> None:
     ]
 
 
+def test_labels_that_look_numbered_stay_unique() -> None:
+    """Every option can be chosen, even where another bears the name that a number would give it."""
+    options = ("a", "a", "a (1)")
+    found = holes.labels(Choice(options))
+    assert [holes.fill(Choice(options), {"": label}) for label in found] == list(options)
+
+
+def test_values_stay_on_the_steps() -> None:
+    """Bounds off the steps are never sampled, and Optuna draws from the same values without a warning."""
+    tree = {"a": Int(1, 10, step=4), "b": Float(0, 1, step=0.3)}
+    grid = holes.grid(tree)
+    assert {params["a"] for params in grid} == {1, 5, 9}
+    assert {params["b"] for params in grid} == {0.0, 0.3, 0.6, 0.9}
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    assert all(params in grid for params in [*holes.samples(tree), holes.suggest(tree, trial)])
+
+
+@pytest.mark.parametrize("hole", holes.parameters(TREE).values(), ids=str)
+def test_holes_cross_processes_and_hash(hole: holes.Hole) -> None:
+    """A hole, options that are mappings included, is equal to its pickled copy and hashes as it does."""
+    copy = pickle.loads(pickle.dumps(hole))
+    assert copy == hole
+    assert hash(copy) == hash(hole)
+
+
 @pytest.mark.parametrize(
     ("build", "said"),
     [
@@ -110,6 +136,12 @@ def test_labels_are_unique() -> None:
         (lambda: Int(1, 9, step=0), "above 0"),
         (lambda: Float(1, 9, log=True, step=2), "one of step and log"),
         (lambda: Choice(()), "an empty choice"),
+        (lambda: Choice("abc"), "a list or tuple"),  # type: ignore[arg-type]
+        (lambda: Each(3), "a list or tuple"),  # type: ignore[arg-type]
+        (lambda: Int(1, 9, step=None), "above 0"),  # type: ignore[arg-type]
+        (lambda: Float(1, 9, log=True, step=1), "one of step and log"),
+        (lambda: Float(0, 10**400), "finite numbers"),
+        (lambda: holes.parameters({"a.b": Int(1, 2), "a": {"b": Int(3, 4)}}), "2 holes of this name"),
         (lambda: Each([]), "an empty choice"),  # type: ignore[arg-type]
         (lambda: holes.fill(TREE, {"epochs": 1}), "no value"),
         (lambda: holes.fill({"a": 1}, {"b": 2}), "the holes are none"),

@@ -1,0 +1,1 @@
+"""What to run: files with holes, how the holes are filled, and the plan."""

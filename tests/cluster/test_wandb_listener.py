@@ -1,0 +1,32 @@
+"""What W&B gets of a sweep that was run before, or without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import raysurf as rs
+from raysurf.cluster.events import Event
+from raysurf.cluster.wandb_listener import WandbListener
+from raysurf.results.store import Store
+from tests.cases import tiny_sgd
+from tests.tracking.wandb_records import read_all
+
+
+def test_what_was_run_without_wandb_is_logged_later(tmp_path: Path) -> None:
+    """A sweep that ran with W&B off is logged whole when it is run again with it, and only once."""
+    sweep = rs.Sweep(rs.Predict(weights=tiny_sgd(seed=0)), name="late")
+    told: list[Event] = []
+    for mode in ("off", "offline", "offline"):
+        with WandbListener(Store(str(tmp_path)), mode, told.append) as tracker:
+            rs.run(sweep, str(tmp_path), executor="inline", listener=tracker)
+        if mode == "off":
+            assert not (tmp_path / "wandb").exists()
+            assert tracker.notice == ""
+    runs = read_all(tmp_path, ended=2)
+    assert sorted(run.run["job_type"] for run in runs.values()) == ["predict", "sgd"]
+    (base,) = (run for run in runs.values() if run.run["job_type"] == "sgd")
+    assert [step["epoch"] for step in base.history] == [1, 2]
+    assert base.config["model.name"] == "digits_conv"
+    assert base.config["group"] == tiny_sgd().group
+    assert told == []
+    assert "wandb leet" in tracker.notice
