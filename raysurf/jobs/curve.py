@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.training import TrainingJob
-from raysurf.models.spec import ModelSpec
+from raysurf.jobs.training import ContinuedJob
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from raysurf.jobs.context import Context
 
 
-class Curve(TrainingJob):
+class Curve(ContinuedJob):
     """A polygonal chain or Bezier curve between fixed ends, its bends trained at a random t a step.
 
     Its own figures are those of its middle, t = 0.5, with re-estimated batch-norm statistics.
@@ -28,28 +26,14 @@ class Curve(TrainingJob):
 
     kind: ClassVar[str] = "curve"
 
-    start: WeightsJob = Field(description="the end at t = 0")
-    end: WeightsJob = Field(description="the end at t = 1; the same network as start")
+    end: WeightsJob = Field(description="the end at t = 1, as start is at t = 0; the same network")
     shape: Literal["polygonal", "bezier"] = Field("bezier", description="polygonal chain or Bezier curve")
     num_bends: int = Field(1, ge=1, description="free control points between the ends")
-    epochs: int = Field(ge=1, description="epochs to train the bends")
 
     @model_validator(mode="after")
     def _joinable(self) -> Self:
         require_joinable(self.start, self.end)
         return self
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.start.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.start.data_spec
-
-    @property
-    def epochs_to_train(self) -> int:
-        return self.epochs
 
     def control_points(self, context: Context) -> list[dict[str, Tensor]]:
         """All points of the trained curve, ends included, on the worker's device."""

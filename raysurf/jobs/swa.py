@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.training import TrainingJob
-from raysurf.models.spec import ModelSpec
+from raysurf.jobs.training import ContinuedJob
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
 
 
-class SWA(WeightsJob, TrainingJob):
+class SWA(WeightsJob, ContinuedJob):
     """Average the weights at the end of each cycle, then re-estimate batch-norm statistics.
 
     Source:
@@ -24,8 +22,6 @@ class SWA(WeightsJob, TrainingJob):
 
     kind: ClassVar[str] = "swa"
 
-    start: WeightsJob = Field(description="weights to start from")
-    epochs: int = Field(ge=1, description="epochs to train on")
     cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is averaged at the end of each")
     average_from: float = Field(0, ge=0, description="epoch at which the first cycle begins")
     include_start: bool = Field(
@@ -42,18 +38,6 @@ class SWA(WeightsJob, TrainingJob):
                 f"{self.cycle_epochs:g} is beyond epochs {self.epochs}"
             )
         return self
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.start.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.start.data_spec
-
-    @property
-    def epochs_to_train(self) -> int:
-        return self.epochs
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network

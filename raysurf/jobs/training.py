@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
-from raysurf.jobs.job import Job
+from raysurf.jobs.job import Job, WeightsJob
 from raysurf.models.spec import ModelSpec
 from raysurf.training.schedules import Constant, PlateauLinear, Schedule
 
@@ -57,3 +57,22 @@ class TrainingJob(Job):
     def constant(self) -> Schedule | None:
         """The schedule given, or ``lr`` all along."""
         return self.schedule or (Constant(lr=self.lr) if self.lr is not None else None)
+
+
+class ContinuedJob(TrainingJob):
+    """A training job that goes on from weights, with their network and data."""
+
+    start: WeightsJob = Field(description="weights to start from")
+    epochs: int = Field(ge=1, description="epochs to train")
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return self.start.model_spec
+
+    @property
+    def data_spec(self) -> DataSpec:
+        return self.start.data_spec
+
+    @property
+    def epochs_to_train(self) -> int:
+        return self.epochs
