@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -118,14 +119,12 @@ class ResourceError(RaysurfError, ValueError):
 
 
 class DivergedError(RaysurfError, ArithmeticError):
-    """Training whose loss left the finite numbers."""
+    """Training whose loss left the finite numbers; ``last_loss`` is NaN if it never was finite."""
 
     def __init__(self, epoch: float, last_loss: float) -> None:
         self.epoch, self.last_loss = epoch, last_loss
         super().__init__(epoch, last_loss)
 
     def __str__(self) -> str:
-        return (
-            f"the loss is not finite at epoch {self.epoch:.2f}; its last finite value was {self.last_loss:.4g} "
-            "(lower the learning rate)"
-        )
+        before = "it never was" if math.isnan(self.last_loss) else f"its last finite value was {self.last_loss:.4g}"
+        return f"the loss is not finite at epoch {self.epoch:.0f}; {before} (lower the learning rate)"

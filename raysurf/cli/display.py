@@ -125,6 +125,8 @@ class Display:
     def _line(self) -> str:
         parts = [f"{self.done} done", f"{len(self.work.running)} running", f"{self.failed} failed"]
         text = f"{self.sweep} {self.stage}: {', '.join(parts)} of {self.total}"
+        if self.work.began is None:
+            text += "; workers are starting"
         if self.best is not None:
             text += f"; best {self.metric} {self.best[0]:.4f} ({self.best[1]})"
         left = self.work.left_s(time.monotonic())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from raysurf.cluster.environment import connection
 from raysurf.cluster.events import Listener, RunEnded, RunProgressed, RunStarted, StageStarted, SweepEnded
-from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.ledger import BLOCKED, Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
@@ -44,7 +44,6 @@ def run_plan(
     listener: Listener,
     address: str | None = None,
     executor: Executor = "ray",
-    device: str = "cpu",
 ) -> Finished:
     """Run what is left of a plan.
 
@@ -54,7 +53,6 @@ def run_plan(
         listener: Told of everything that happens, in this process.
         address: Of a running Ray cluster; None starts one on this machine if anything is left to do.
         executor: ``inline`` runs everything here, one job after another, without Ray.
-        device: Where inline jobs run.
 
     Returns:
         How many trials and inputs there were, and how many failed.
@@ -82,7 +80,7 @@ def run_plan(
                 if executor == "ray":
                     run_in_tune(programme, capacity, storage, driver)
                 else:
-                    run_inline(programme, driver, device)
+                    run_inline(programme, driver)
                 first = programme.left_over
     return Finished(driver.trials, driver.failed)
 
@@ -254,7 +252,7 @@ class _TrialHandlers(_InputHandlers):
             jobs, arm = assignment.jobs, assignment.arm
             needed = (each.id for job in jobs for each in job.ancestors if each.id in self.driver.broken)
             if (run_id := next(needed, None)) is not None:
-                fault = f"its input {run_id} failed: {self.driver.broken[run_id]}"
+                fault = f"{BLOCKED}{run_id} failed: {self.driver.broken[run_id]}"
         except SpecError as error:
             fault = str(error)
         labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)

@@ -13,6 +13,7 @@ from raysurf.results.store import Store
 from raysurf.sweep.sweep import Assignment, Sweep
 
 Row = dict[str, Any]
+BLOCKED = "its input "
 
 
 def part(sweep: str, number: int) -> str:
@@ -41,10 +42,14 @@ class Ledger:
     def finished(
         self, number: int, assignment: Assignment
     ) -> tuple[str, float | None, float | None, str | None] | None:
-        """State, value, spread and error of a trial that has ended; None if it is still to be run."""
+        """State, value, spread and error of a trial that has ended; None if it is still to be run.
+
+        A trial that failed with its input is to be run, since the input is tried again.
+        """
         row = self.rows.get(number)
         run_ids = [job.id for job in assignment.jobs]
-        if row is not None and row["run_ids"] == run_ids and row["state"] in ("failed", "stopped"):
+        ended = row is not None and row["run_ids"] == run_ids and row["state"] in ("failed", "stopped")
+        if ended and not str(row["error"]).startswith(BLOCKED):
             return row["state"], None, None, row["error"]
         figures = [figures_of(self.store, run_id) for run_id in run_ids]
         if any(each is None for each in figures):

@@ -126,13 +126,14 @@ def _scheduler(sweep: Sweep) -> TrialScheduler:
     )
 
 
-def run_inline(programme: Programme, handlers: Handlers, device: str = "cpu") -> None:
-    """Run every request of a programme in this process, one after another."""
+def run_inline(programme: Programme, handlers: Handlers) -> None:
+    """Run every request of a programme in this process, one after another, on its GPU if there is one."""
     import torch
 
     from raysurf.cluster.perform import perform
     from raysurf.training.workers import Workers
 
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = torch.get_num_threads()
     number = 0
     while isinstance(config := programme.suggest(str(number)), dict):
@@ -140,7 +141,7 @@ def run_inline(programme: Programme, handlers: Handlers, device: str = "cpu") ->
         handlers.started(request)
         torch.set_num_threads(request.resources.cpus)
         try:
-            workers = Workers(0, 1, torch.device(device))
+            workers = Workers(0, 1, device)
             last = perform(request, workers, functools.partial(handlers.reported, request))
         finally:
             torch.set_num_threads(threads)

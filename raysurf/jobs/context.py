@@ -72,6 +72,8 @@ class Context:
     def recall(self, table: str) -> list[Row]:
         """Rows that an earlier sitting of this job wrote; they count as reported."""
         self.rows[table] = self.store.read_rows(table, self.job.id)
+        # All workers must have read the same rows before one of them writes more.
+        self.workers.barrier()
         return self.rows[table]
 
     def restore(self, rows: dict[str, list[Row]]) -> None:

@@ -190,6 +190,9 @@ def test_trials_of_a_failed_input_fail_at_once(tmp_path: Path) -> None:
     assert rows["good", 0]["state"] == "done"
     assert "its input sgd-" in rows["bad", 1]["error"]
     assert "DivergedError" in rows["bad", 1]["error"]
+    again: list[events.Event] = []
+    rs.run(rs.Sweep(job, name="bad"), str(tmp_path), executor="inline", listener=again.append)
+    assert [event.label[:5] for event in again if isinstance(event, events.RunStarted)] == ["input", "trial", "trial"]
 
 
 def test_relative_paths_are_the_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,6 +216,17 @@ def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
         do(rs.Weights(model=wrong, data="digits", file=file), store)  # type: ignore[arg-type]
 
 
+def test_bf16_is_near_fp32(tmp_path: Path) -> None:
+    """Autocast to bfloat16 changes the figures a little, and keeps the weights in fp32."""
+    store, found = Store(str(tmp_path)), {}
+    for precision in ("fp32", "bf16"):
+        job = tiny_sgd(precision=precision, lr=0.05)
+        found[precision] = do(job, store)["validation/nll"]
+        weights = store.get_bytes(f"jobs/{job.id}/weights.safetensors")
+        assert b"BF16" not in weights
+    assert found["fp32"] != found["bf16"] == pytest.approx(found["fp32"], rel=0.1)
+
+
 def test_file_with_code_is_refused(tmp_path: Path) -> None:
     """A pickle that would run code is not loaded."""
     import os
