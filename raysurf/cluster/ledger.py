@@ -46,9 +46,9 @@ class Ledger:
 
         A trial that failed with its input is to be run, since the input is tried again.
         """
-        row = self.rows.get(number)
+        row = self.rows.get(number, {"run_ids": None})
         run_ids = [job.id for job in assignment.jobs]
-        ended = row is not None and row["run_ids"] == run_ids and row["state"] in ("failed", "stopped")
+        ended = row["run_ids"] == run_ids and row["state"] in ("failed", "stopped")
         if ended and not str(row["error"]).startswith(BLOCKED):
             return row["state"], None, None, row["error"]
         figures = [figures_of(self.store, run_id) for run_id in run_ids]
