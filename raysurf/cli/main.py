@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
+import traceback
 
 import click
 
@@ -26,27 +30,45 @@ for command in (check, run, table):
 
 
 def main() -> None:
-    """Run the command line; exit 0 when done, 1 if a trial failed, 2 for the user's mistake."""
+    """Run the command line and end the process: 0 when done, 1 if a trial failed, 2 for the user's mistake.
+
+    The process ends without tearing native libraries down: threads of Arrow's scanner that are still about then abort
+    it now and then, after all work was done (arrow#34314).
+    """
+    code = _run()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
-        sys.exit(130)
+        return 130
     except KeyboardInterrupt:
         click.echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
-        sys.exit(130)
+        return 130
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except SpecError as error:
         count = len(error.faults)
         click.echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was started, nothing written:", err=True)
         for fault in error.faults:
             click.echo(f"  {fault}", err=True)
-        sys.exit(2)
+        return 2
     except RaysurfError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        return 2
+    except BrokenPipeError:
+        return 0
+    except Exception:
+        traceback.print_exc()
+        return 1
 
 
 if __name__ == "__main__":

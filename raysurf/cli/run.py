@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import click
@@ -44,4 +43,4 @@ def run(file: str, results: str, address: str | None, wandb_mode: str) -> None:
     done = f"{finished.trials - finished.failed} runs done, {finished.failed} failed" if finished.failed else "all done"
     click.echo(f"{done} in {time.monotonic() - began:.0f} s", err=True)
     if finished.failed:
-        sys.exit(1)
+        click.get_current_context().exit(1)

@@ -112,7 +112,9 @@ class Store:
         path = f"tables/{table}/{part}.parquet"
         if not self.exists(path):
             return []
-        rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(self.get_bytes(path))).to_pylist()
+        # Not read_table: its scanner's threads may outlive the call and abort the process at its end (arrow#34314).
+        part_file = pq.ParquetFile(pa.BufferReader(self.get_bytes(path)))
+        rows: list[dict[str, Any]] = part_file.read(use_threads=False).to_pylist()
         return rows
 
     def parts(self, table: str) -> list[str]:

@@ -172,6 +172,15 @@ class TestQuickstart:
         assert stray == []
         assert "12 done, 0 running, 0 failed of 12" in done.stderr
 
+    def test_a_finished_store_is_read_again_and_again(
+        self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]
+    ) -> None:
+        """Reading commands end with 0 every time, whatever native threads are about (arrow#34314)."""
+        root, _ = quickstart
+        for _ in range(8):
+            done = raysurf("check", "sweeps/quickstart.yaml", "--results", str(root))
+            assert (done.returncode, done.stderr) == (0, "")
+
     def test_tables_are_what_the_store_holds(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         """The commands, pyarrow and DuckDB give the same rows; every trial's runs are there."""
         root, _ = quickstart
