@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from raysurf.data.spec import DataSpec as DataSpec
     from raysurf.errors import RaysurfError as RaysurfError
     from raysurf.jobs.curve import Curve as Curve
-    from raysurf.jobs.job import Line as Line
+    from raysurf.jobs.geometry import Chain as Chain
+    from raysurf.jobs.geometry import Line as Line
+    from raysurf.jobs.geometry import PointOf as PointOf
+    from raysurf.jobs.path import Cycle as Cycle
+    from raysurf.jobs.path import Path as Path
+    from raysurf.jobs.plane import Plane as Plane
     from raysurf.jobs.predict import Predict as Predict
     from raysurf.jobs.profile import Profile as Profile
+    from raysurf.jobs.rays import Rays as Rays
     from raysurf.jobs.sgd import SGD as SGD
     from raysurf.jobs.swa import SWA as SWA
     from raysurf.jobs.weights import Weights as Weights
@@ -40,9 +46,12 @@ _HOMES = {
     "raysurf.data.spec": ("DataSpec",),
     "raysurf.errors": ("RaysurfError",),
     "raysurf.jobs.curve": ("Curve",),
-    "raysurf.jobs.job": ("Line",),
+    "raysurf.jobs.geometry": ("Chain", "Line", "PointOf"),
+    "raysurf.jobs.path": ("Cycle", "Path"),
+    "raysurf.jobs.plane": ("Plane",),
     "raysurf.jobs.predict": ("Predict",),
     "raysurf.jobs.profile": ("Profile",),
+    "raysurf.jobs.rays": ("Rays",),
     "raysurf.jobs.sgd": ("SGD",),
     "raysurf.jobs.swa": ("SWA",),
     "raysurf.jobs.weights": ("Weights",),

@@ -128,3 +128,25 @@ class DivergedError(RaysurfError, ArithmeticError):
     def __str__(self) -> str:
         before = "it never was" if math.isnan(self.last_loss) else f"its last finite value was {self.last_loss:.4g}"
         return f"the loss is not finite at epoch {self.epoch:.0f}; {before} (lower the learning rate)"
+
+
+class DegenerateError(RaysurfError, ValueError):
+    """Weights that span no line, plane or path, since they are equal or lie on one line."""
+
+    def __init__(self, geometry: str, got: str, expected: str) -> None:
+        self.geometry, self.got, self.expected = geometry, got, expected
+        super().__init__(geometry, got, expected)
+
+    def __str__(self) -> str:
+        return f"no {self.geometry}: got {self.got}; expected {self.expected}"
+
+
+class MeasuringError(RaysurfError, RuntimeError):
+    """Points of a measuring job that could not be measured; the others are kept."""
+
+    def __init__(self, failed: int, total: int, first: str) -> None:
+        self.failed, self.total, self.first = failed, total, first
+        super().__init__(failed, total, first)
+
+    def __str__(self) -> str:
+        return f"{self.failed} of {self.total} points could not be measured; the first: {self.first}"

@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from raysurf.cluster.environment import Capacity
+    from raysurf.jobs.job import Job
     from raysurf.sweep.plan import Plan, SweepPlan
 
 
@@ -42,7 +43,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     sweep, lines = plan.sweep, list[tuple[str, str]]()
     for planned in plan.jobs:
         job = planned.job
-        cost = "done, reused" if planned.done else f"{_count(job.epochs_to_train, 'epoch')} to train"
+        cost = "done, reused" if planned.done else _cost(job)
         lines.append((planned.role, f"{job.id}  {job.model_spec.name} on {job.data_spec.name}: {cost}"))
     kind = sweep.samples[0].jobs[0].kind
     seeds = f" x {_count(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
@@ -61,8 +62,9 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
             lines.append(
                 ("stopping", f"{search.stopping.scheduler} after {_count(search.stopping.grace_epochs, 'epoch')}")
             )
-    low, high = plan.epochs
-    lines.append(("epochs", f"{low} to train" if low == high else f"{low} to {high} to train"))
+    lines.append(("epochs", f"{_range(plan.left(lambda job: job.epochs_to_train))} to train"))
+    if (points := plan.left(lambda job: job.points_to_measure)) != (0, 0):
+        lines.append(("points", f"{_range(points)} to measure"))
     dotted = sorted({job.model_spec.name for a in sweep.samples for job in a.jobs if ":" in job.model_spec.name})
     lines += [("imports", f"{name} (runs code of yours)") for name in dotted]
     needs = sweep.resources
@@ -72,6 +74,17 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     fit = f"{_count(at_once, 'trial')} at a time" if at_once else "CANNOT RUN"
     lines.append(("runs on", f"{_count(needs.workers, 'worker')} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
     return lines
+
+
+def _cost(job: Job) -> str:
+    parts = [f"{_count(job.epochs_to_train, 'epoch')} to train"] if job.epochs_to_train else []
+    parts += [f"{_count(job.points_to_measure, 'point')} to measure"] if job.points_to_measure else []
+    return ", ".join(parts) or "nothing to train"
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -10,18 +10,24 @@ from typing import IO, Any
 from raysurf.cluster.events import (
     Event,
     Notice,
+    PointsMeasured,
     RunEnded,
     RunProgressed,
     RunStarted,
     StageStarted,
     SweepEnded,
 )
+from raysurf.jobs.job import POINT_EPOCHS, Job
 from raysurf.sweep.plan import Plan
+
+
+# In a pipe, a surface is a line for every tenth of it.
+TOLD = 10
 
 
 @dataclass
 class Work:
-    """How much is done of what a plan trains, in epochs, and how fast it went."""
+    """How much is done of a plan, in work of so many epochs of training, and how fast it went."""
 
     total: float
     ended: float = 0.0
@@ -46,8 +52,10 @@ class Display:
 
     def __init__(self, plan: Plan, stream: IO[str] | None = None) -> None:
         self.stream = stream or sys.stderr
-        self.costs = {each.sweep.name: sum(each.epochs_per_trial) / 2 for each in plan.sweeps}
-        self.work = Work(sum(sum(each.epochs) / 2 for each in plan.sweeps))
+        self.costs = {each.sweep.name: sum(each.per_trial(_work)) / 2 for each in plan.sweeps}
+        self.work = Work(sum(sum(each.left(_work)) / 2 for each in plan.sweeps))
+        self.measured: dict[str, int] = {}
+        self.surface = ""
         self.sweep = self.stage = ""
         self.total = self.done = self.failed = self.reused = 0
         self.best: tuple[float, str] | None = None
@@ -90,6 +98,8 @@ class Display:
             cost, _ = self.work.running.get(event.number, (0.0, 0.0))
             self.work.running[event.number] = (cost, event.epoch / max(1, event.epochs))
             self.places[event.number] = f"{event.run_id.split('-')[0]} {event.epoch}/{event.epochs}"
+        elif isinstance(event, PointsMeasured):
+            self._measured(event)
         elif isinstance(event, RunEnded):
             self._ended(event)
         elif isinstance(event, SweepEnded):
@@ -98,11 +108,21 @@ class Display:
             self._say(event.text)
 
     def _cost(self, event: RunStarted) -> float:
-        if event.role == "trial":
-            return self.costs[event.sweep.name]
-        return float(sum(job.epochs_to_train for job in event.jobs))
+        spread = sum(POINT_EPOCHS * self.measured.get(job.id, 0) for job in event.jobs)
+        whole = self.costs[event.sweep.name] if event.role == "trial" else sum(map(_work, event.jobs))
+        return max(0.0, whole - spread)
+
+    def _measured(self, event: PointsMeasured) -> None:
+        self.work.began = self.work.began or time.monotonic()
+        before = self.measured.get(event.job.id, event.done)
+        self.measured[event.job.id] = event.done
+        self.work.ended += POINT_EPOCHS * (event.done - before)
+        self.surface = f"{event.job.kind} {event.done} of {event.total} points"
+        if event.done * TOLD // event.total > before * TOLD // event.total:
+            self._say(f"{self._line()}; {self.surface}")
 
     def _ended(self, event: RunEnded) -> None:
+        self.surface = ""
         cost, _ = self.work.running.pop(event.number, (0.0, 0.0))
         self.work.ended += cost
         self.places.pop(event.number, None)
@@ -136,6 +156,7 @@ class Display:
         from rich.text import Text
 
         running = [f"  {self.labels[n]}  {place}" for n, place in sorted(self.places.items())]
+        running += [f"  {self.surface}"] if self.surface else []
         return Text("\n".join([self._line(), *running[:8]]), no_wrap=True, overflow="ellipsis")
 
     def _say(self, line: str) -> None:
@@ -143,6 +164,10 @@ class Display:
             print(line, file=self.stream, flush=True)
         elif " failed" in line.partition(":")[0] or ": " not in line or not line.startswith(self.sweep):
             self._live.console.print(line, markup=False, highlight=False)
+
+
+def _work(job: Job) -> float:
+    return job.work
 
 
 def _params(event: RunStarted) -> str:

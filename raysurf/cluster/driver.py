@@ -5,29 +5,40 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysurf.cluster.environment import connection
-from raysurf.cluster.events import Listener, RunEnded, RunProgressed, RunStarted, StageStarted, SweepEnded
+from raysurf.cluster.events import (
+    Listener,
+    PointsMeasured,
+    RunEnded,
+    RunProgressed,
+    RunStarted,
+    StageStarted,
+    SweepEnded,
+)
 from raysurf.cluster.ledger import BLOCKED, Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
+from raysurf.jobs.measuring import MeasuringJob, missing_points
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Arm, Plan, SweepPlan, waves
-from raysurf.sweep.sweep import Assignment, Sweep
+from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
     from raysurf.cluster.suggestions import Stage
 
 Executor = Literal["ray", "inline"]
+# A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
+PIECE, PIECES = 4, 256
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ class _Driver:
         self.trials = self.failed = 0
         self.broken: dict[str, str] = {}
         self.inputs = _InputHandlers(self)
+        self.pieces = _PieceHandlers(self)
         self.of_sweep: dict[str, _TrialHandlers] = {}
 
     def stages(self) -> Iterator[Stage]:
@@ -120,7 +132,32 @@ class _Driver:
                     RunEnded(sweep, -1, label, (job,), "done", True, figures=figures, arm=job.kind, role=role)
                 )
         for wave in waves([each.job for each in plan.jobs if found[each.job.id] is None]):
-            yield Stage(Listed([self._input(sweep, i, roles[job.id], job) for i, job in enumerate(wave)]), sweep)
+            yield from self._spread(sweep, wave)
+            for measures in (False, True):
+                jobs = [job for job in wave if isinstance(job, MeasuringJob) == measures]
+                if jobs:
+                    requests = [self._input(sweep, i, roles[job.id], job) for i, job in enumerate(jobs)]
+                    yield Stage(Listed(requests), sweep, _needs(sweep, jobs))
+
+    def _spread(self, sweep: Sweep, jobs: Iterable[Job]) -> Iterator[Stage]:
+        """Pieces of the measuring jobs among some whose inputs are done, so that every worker takes part in each."""
+        from raysurf.cluster.suggestions import Listed, Stage
+
+        pieces: list[Request] = []
+        for job in jobs:
+            ready = all(figures_of(self.store, needed.id) is not None for needed in job.ancestors)
+            if not isinstance(job, MeasuringJob) or not ready or figures_of(self.store, job.id) is not None:
+                continue
+            missing = missing_points(job, self.store.rows_of("surface", job.id))
+            self.pieces.measured[job.id] = job.points_to_measure - len(missing)
+            size = max(PIECE, -(-len(missing) // PIECES))
+            for first in range(0, len(missing), size):
+                labels = Labels(sweep.name, "points", job.kind, self.provenance)
+                label = f"{job.kind} points {missing[first]}-"
+                request = self.request(sweep, len(pieces), label, (job,), labels)
+                pieces.append(dataclasses.replace(request, points=tuple(missing[first : first + size])))
+        if len(pieces) > 1:
+            yield Stage(Listed(pieces), sweep, _alone(sweep.resources))
 
     def _input(self, sweep: Sweep, number: int, role: str, job: Job) -> Request:
         labels = Labels(sweep.name, role, job.kind, self.provenance)
@@ -153,7 +190,9 @@ class _Driver:
         for number in replay(suggestions, finished):
             handlers.reused(number, suggestions.params[number])
         if suggestions.queue or suggestions.issued < arm.trials:
-            yield Stage(suggestions, sweep)
+            known_jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
+            yield from self._spread(sweep, known_jobs)
+            yield Stage(suggestions, sweep, _needs(sweep, known_jobs))
 
     def request(
         self, sweep: Sweep, number: int, label: str, jobs: tuple[Job, ...], labels: Labels, fault: str | None = None
@@ -166,7 +205,7 @@ class _Driver:
             jobs,
             labels,
             self.store.address,
-            sweep.resources,
+            _needs(sweep, jobs) if labels.role != "trial" or not sweep.is_searched else sweep.resources,
             search.metric if search else None,
             search is not None and search.stopping is not None,
             os.getcwd(),
@@ -174,6 +213,8 @@ class _Driver:
         )
 
     def _handlers(self, request: Request) -> _InputHandlers:
+        if request.labels.role == "points":
+            return self.pieces
         return self.of_sweep[request.labels.sweep] if request.labels.role == "trial" else self.inputs
 
     def started(self, request: Request) -> None:
@@ -233,6 +274,29 @@ class _InputHandlers:
                 figures=report.get("figures", {}),
             )
         )
+
+
+class _PieceHandlers(_InputHandlers):
+    """Events of pieces of surfaces. What a failed one lacks is left to the job itself, which then says why."""
+
+    def __init__(self, driver: _Driver) -> None:
+        super().__init__(driver)
+        self.measured: dict[str, int] = {}
+
+    def started(self, request: Request) -> None:
+        self._tell(request, 0)
+
+    def reported(self, request: Request, report: Report) -> None:
+        """Told by its end."""
+
+    def ended(self, request: Request, report: Report) -> None:
+        self._tell(request, len(request.points) if report["state"] == "done" else 0)
+
+    def _tell(self, request: Request, more: int) -> None:
+        (job,) = request.jobs
+        self.measured[job.id] += more
+        event = PointsMeasured(self.sweep_of(request), job, self.measured[job.id], job.points_to_measure)
+        self.driver.listener(event)
 
 
 class _TrialHandlers(_InputHandlers):
@@ -298,6 +362,17 @@ class _TrialHandlers(_InputHandlers):
             if figures_of(store, job.id) is None and not store.read_rows("runs", job.id):
                 row = describe(job, request.labels, report["state"], {}, report.get("error"))
                 store.write_rows("runs", job.id, [row | _UNMEASURED])
+
+
+def _alone(resources: Resources) -> Resources:
+    """The same for a lone worker."""
+    return resources.model_copy(update={"workers": 1})
+
+
+def _needs(sweep: Sweep, jobs: Sequence[Job]) -> Resources:
+    """What jobs run on: measuring has no use for a group of workers, since points are spread."""
+    measures = bool(jobs) and all(isinstance(job, MeasuringJob) for job in jobs)
+    return _alone(sweep.resources) if measures else sweep.resources
 
 
 _UNMEASURED = {"started_at": None, "wall_s": None, "device_s": None, "workers": None, "device": None}

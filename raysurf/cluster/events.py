@@ -47,6 +47,16 @@ class RunProgressed:
 
 
 @dataclass(frozen=True)
+class PointsMeasured:
+    """So many of a job's points, which are spread over workers before the job itself is run, are measured."""
+
+    sweep: Sweep
+    job: Job
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class RunEnded:
     """A trial or an input has ended; ``value`` is the searched figure, if there is one.
 
@@ -81,5 +91,5 @@ class Notice:
     text: str
 
 
-Event = StageStarted | RunStarted | RunProgressed | RunEnded | SweepEnded | Notice
+Event = StageStarted | RunStarted | RunProgressed | PointsMeasured | RunEnded | SweepEnded | Notice
 Listener = Callable[[Event], None]

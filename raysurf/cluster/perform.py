@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from raysurf.cluster.request import Report, Request
 from raysurf.jobs.context import Progress
-from raysurf.jobs.execute import execute
+from raysurf.jobs.execute import execute, execute_piece
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -46,6 +46,13 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             tell(report | {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value}))
 
     store, figures = Store(request.store), list[Mapping[str, float]]()
+    if request.points:
+        try:
+            (job,) = request.jobs
+            execute_piece(job, store, workers, progress, request.points)  # type: ignore[arg-type]
+        except Exception as error:
+            return _failed(request, error)
+        return {"state": "done", "number": request.number, "error": None}
     for job in request.jobs:
         try:
             figures.append(execute(job, store, workers, progress, request.labels))

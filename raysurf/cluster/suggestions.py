@@ -15,7 +15,7 @@ from ray.tune.utils import flatten_dict
 from raysurf.errors import SpecError
 from raysurf.sweep import holes
 from raysurf.sweep.plan import Arm
-from raysurf.sweep.sweep import Assignment, Search, Sweep
+from raysurf.sweep.sweep import Assignment, Resources, Search, Sweep
 
 VALUE = "value"
 
@@ -168,17 +168,18 @@ class Listed(_Unsaved):
 
 @dataclass(frozen=True)
 class Stage:
-    """Requests that may run beside one another: a wave of inputs, or the trials of an arm."""
+    """Requests that may run beside one another: a wave of inputs, pieces of surfaces, or the trials of an arm."""
 
     source: Searcher
     sweep: Sweep
+    resources: Resources
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What must be the same for two stages to share one Tune run, and so its warm processes."""
         search = self.sweep.search if isinstance(self.source, Suggestions) else None
         stopped = self.sweep.name if search and search.stopping else None
-        return self.sweep.resources, stopped
+        return self.resources, stopped
 
 
 class Programme(_Unsaved):

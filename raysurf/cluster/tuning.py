@@ -82,8 +82,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         storage: Folder for Ray's own files.
         handlers: Told of everything.
     """
-    sweep = programme.stage.sweep
-    resources = sweep.resources
+    sweep, resources = programme.stage.sweep, programme.stage.resources
     grouped = resources.workers > 1
     if grouped:
         needs: dict[str, float] = {"cpu": 0, "memory": trials.DRIVER_MEMORY}

@@ -13,11 +13,12 @@ from safetensors.torch import load as decode
 from safetensors.torch import save as encode
 from torch import Tensor
 
-from raysurf.errors import StoreError
+from raysurf.errors import DataError, StoreError
 from raysurf.jobs.job import Job
 from raysurf.results.store import Store
 from raysurf.training.loop import Checkpoints, State
 from raysurf.training.workers import Workers
+from raysurf.weightspace.point import first_not_finite
 
 Row = dict[str, Any]
 
@@ -43,38 +44,56 @@ class Context:
         store: Where rows and weights go.
         workers: This process's place in the group.
         progress: Told after every epoch or point; it may stop the job by raising.
+        part: Name of the file of its rows; the job's own id, or the id, a dot and a piece's name where several
+            processes measure pieces of one job.
     """
 
     FLUSH_S = 1.0
+    FLUSH_SHARE = 0.05
 
-    def __init__(self, job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        workers: Workers,
+        progress: Callable[[Progress], None],
+        part: str | None = None,
+    ) -> None:
         self.job, self.store, self.workers, self._tell = job, store, workers, progress
+        self.part = part or job.id
         self.checkpoints = StoredCheckpoints(self)
         self.rows: dict[str, list[Row]] = {}
         self._dirty: set[str] = set()
-        self._flushed = 0.0
+        self._flushed = self._flush_s = 0.0
 
     def report(self, table: str, *rows: Row) -> None:
-        """Add rows of a table; they reach the store within a second, at a checkpoint, or at the end."""
+        """Add rows of a table; they reach the store within a second, or when that costs under 5 % of the time."""
         self.rows.setdefault(table, []).extend({"run_id": self.job.id, **row} for row in rows)
         self._dirty.add(table)
-        if time.monotonic() - self._flushed > self.FLUSH_S:
+        if time.monotonic() - self._flushed > max(self.FLUSH_S, self._flush_s / self.FLUSH_SHARE):
             self.flush()
 
     def flush(self) -> None:
         """Write every table that changed."""
+        began = time.monotonic()
         if self.workers.rank == 0:
             for table in sorted(self._dirty):
-                self.store.write_rows(table, self.job.id, self.rows[table])
+                self.store.write_rows(table, self.part, self.rows[table])
         self._dirty.clear()
         self._flushed = time.monotonic()
+        self._flush_s = self._flushed - began
 
     def recall(self, table: str) -> list[Row]:
-        """Rows that an earlier sitting of this job wrote; they count as reported."""
-        self.rows[table] = self.store.read_rows(table, self.job.id)
+        """Rows that an earlier sitting wrote into this part; they count as reported."""
+        self.rows[table] = self.store.read_rows(table, self.part)
         # All workers must have read the same rows before one of them writes more.
         self.workers.barrier()
         return self.rows[table]
+
+    def rows_of_all_parts(self, table: str) -> list[Row]:
+        """This part's rows, as reported, and those that other processes have written of the same job."""
+        others = [part for part in self.store.parts_of(table, self.job.id) if part != self.part]
+        return [*self.rows.get(table, []), *(row for part in others for row in self.store.read_rows(table, part))]
 
     def restore(self, rows: dict[str, list[Row]]) -> None:
         """Go back to the rows of a checkpoint; later ones are forgotten, in the store as well."""
@@ -106,12 +125,23 @@ class Context:
         # The reader gives tensors in any order, and sums over them must be taken in one.
         return {key: tensors[key].to(self.workers.device) for key in sorted(tensors)}
 
-    def weights(self, job: Job) -> tuple[State, State]:
-        """A finished input's point and buffers."""
+    def weights(self, job: Job, name: str = "weights") -> tuple[State, State]:
+        """A finished input's point and buffers.
+
+        Args:
+            job: The input.
+            name: What it kept them under.
+
+        Raises:
+            StoreError: If they are missing or corrupt.
+            DataError: If a weight is NaN or infinite.
+        """
         parts: dict[str, State] = {"point": {}, "buffer": {}}
-        for key, value in self.load(job, "weights").items():
-            part, _, name = key.partition("/")
-            parts[part][name] = value
+        for key, value in self.load(job, name).items():
+            part, _, tensor = key.partition("/")
+            parts[part][tensor] = value
+        if (wrong := first_not_finite(parts["point"])) is not None:
+            raise DataError(f"{name} of {job.id}", f"NaN or infinity in {wrong}", "finite weights")
         return parts["point"], parts["buffer"]
 
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from raysurf.jobs.geometry import Source, Track, require_joinable, weights_of
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import ContinuedJob
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from raysurf.jobs.context import Context
+    from raysurf.training.loop import State
 
 
 class Curve(ContinuedJob):
-    """A polygonal chain or Bezier curve between fixed ends, its bends trained at a random t a step.
+    """A polygonal chain or Bezier curve between two ends, its bends trained at a random t a step.
 
     Its own figures are those of its middle, t = 0.5, with re-estimated batch-norm statistics.
 
@@ -29,36 +29,72 @@ class Curve(ContinuedJob):
     end: WeightsJob = Field(description="the end at t = 1, as start is at t = 0; the same network")
     shape: Literal["polygonal", "bezier"] = Field("bezier", description="polygonal chain or Bezier curve")
     num_bends: int = Field(1, ge=1, description="free control points between the ends")
+    fix_start: bool = Field(True, description="whether the end at t = 0 stays where it is")
+    fix_end: bool = Field(True, description="whether the end at t = 1 stays where it is")
+    via: Source | None = Field(None, description="weights that the bends begin on; else the straight line")
+    t_strata: int = Field(1, ge=1, description="parts of a batch, each with its own t from its own part of [0, 1]")
 
     @model_validator(mode="after")
     def _joinable(self) -> Self:
-        require_joinable(self.start, self.end)
+        require_joinable(self.start, self.end, *([self.via] if self.via is not None else []))
         return self
 
-    def control_points(self, context: Context) -> list[dict[str, Tensor]]:
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Numbers of the control points that are trained."""
+        first, last = (0,) * (not self.fix_start), (self.num_bends + 1,) * (not self.fix_end)
+        return (*first, *range(1, self.num_bends + 1), *last)
+
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        return tuple(self._name(number) for number in self.free)
+
+    def _name(self, number: int) -> str:
+        return "start" if number == 0 else "end" if number == self.num_bends + 1 else f"bend{number}"
+
+    def named_point(self, context: Context, name: str) -> tuple[State, State]:
+        number = next(n for n in self.free if self._name(n) == name)
+        return self.control_points(context)[number], {}
+
+    def control_points(self, context: Context) -> list[State]:
         """All points of the trained curve, ends included, on the worker's device."""
-        bends: list[dict[str, Tensor]] = [{} for _ in range(self.num_bends)]
-        for key, value in context.load(self, "bends").items():
+        points: list[State] = [{} for _ in range(self.num_bends + 2)]
+        for key, value in context.load(self, "points").items():
             number, _, name = key.partition(".")
-            bends[int(number.removeprefix("bend")) - 1][name] = value
-        return [context.weights(self.start)[0], *bends, context.weights(self.end)[0]]
+            points[int(number.removeprefix("point"))][name] = value
+        for end, source in ((0, self.start), (-1, self.end)):
+            points[end] = points[end] or context.weights(source)[0]
+        return points
+
+    def track(self, context: Context) -> Track:
+        """The trained curve, with the statistics of the weights that it joins."""
+        statistics = [context.weights(source)[1] for source in (self.start, self.end)]
+        return Track("curve", self.shape, self.control_points(context), statistics)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network
+        from raysurf.training.curve_loss import CurveLoss
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.training.objectives import CurveLoss
         from raysurf.weightspace.curve import bends_on_line, evaluate
 
         net, middle = network.Network(self, context), network.Network(self, context)
         (start, buffers), (end, _) = context.weights(self.start), context.weights(self.end)
         net.place(start, buffers)
-        bends = bends_on_line(start, end, self.num_bends)
+        via = None if self.via is None else weights_of(self.via, context)[0]
+        points = [start, *bends_on_line(start, end, self.num_bends, via), end]
         objective = CurveLoss(
-            net.model, self.shape, start, end, bends, self.setting("weight_decay"), self.setting("precision")
+            net.model,
+            self.shape,
+            points,
+            self.free,
+            self.setting("weight_decay"),
+            self.setting("precision"),
+            context.workers,
+            self.t_strata,
         )
 
         def place_middle() -> None:
-            middle.place(evaluate(self.shape, [start, *bends, end], 0.5))
+            middle.place(evaluate(self.shape, points, 0.5))
             middle.reestimate()
 
         def on_epoch(epoch: EpochEnd) -> None:
@@ -70,22 +106,6 @@ class Curve(ContinuedJob):
 
         recipe = net.recipe(self.epochs, self.epochs, self.plateau_linear())
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
-        context.save("bends", objective.trainables)
+        context.save("points", objective.trainables)
         place_middle()
         return middle.report_predictions("t=0.5", "reestimate")
-
-
-def require_joinable(start: WeightsJob, end: WeightsJob) -> None:
-    """Check that two weights are of one network and data set, and are not the same weights.
-
-    Raises:
-        ValueError: Saying which of these fails.
-    """
-    if start.id == end.id:
-        raise ValueError("start and end are the same job; give one of them another seed")
-    if start.model_spec != end.model_spec:
-        raise ValueError(
-            f"start is a {start.model_spec.name} and end a {end.model_spec.name}; both must be one network"
-        )
-    if start.data_spec != end.data_spec:
-        raise ValueError("start and end were trained on different data")

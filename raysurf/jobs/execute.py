@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
+from raysurf.jobs.measuring import MeasuringJob, measure
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import device_name
 from raysurf.results.store import Store
@@ -38,6 +39,25 @@ def execute(job: Job, store: Store, workers: Workers, progress: Callable[[Progre
             _run(needed, store, workers, progress, labels.as_input())
     found = figures_of(store, job.id)
     return _run(job, store, workers, progress, labels) if found is None else found
+
+
+def execute_piece(
+    job: MeasuringJob, store: Store, workers: Workers, progress: Callable[[Progress], None], numbers: Sequence[int]
+) -> None:
+    """Measure some points of a job whose inputs are done; its rows stand beside those of other pieces.
+
+    Args:
+        job: The measuring job.
+        store: Where inputs and rows are.
+        workers: This process.
+        progress: Told of every point.
+        numbers: The points; the first gives the piece its name.
+
+    Raises:
+        MeasuringError: If points raised, after all others were measured.
+    """
+    context = Context(job, store, workers, progress, f"{job.id}.{numbers[0]}")
+    measure(job, context, numbers, job.survey)
 
 
 def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels) -> Figures:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel
 
@@ -17,8 +17,18 @@ from raysurf.values import Node
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
+    from raysurf.training.loop import State
 
 SPLITS = ("train", "validation", "test")
+SETTINGS: dict[str, Any] = {
+    "batch_size": 128,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 0.0,
+    "precision": "fp32",
+}
+# Measuring a point takes two or three forward passes; an epoch's steps are forward and backward.
+POINT_EPOCHS = 0.7
 
 
 class Job(Node):
@@ -94,10 +104,33 @@ class Job(Node):
             node[name] = hole
         return tree
 
+    def setting(self, name: str) -> Any:
+        """A training setting as it holds for this job; the default if it was not trained here."""
+        return SETTINGS[name]
+
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        """Names of the points that this job leaves besides its outcome, such as a curve's ``bend1``."""
+        return ()
+
+    def named_point(self, context: Context, name: str) -> tuple[State, State]:
+        """One of those points, and its batch-norm statistics (empty if it has none of its own)."""
+        raise AssertionError(f"{type(self).__name__} has no point {name!r}")
+
     @property
     def epochs_to_train(self) -> int:
         """Epochs of training that this job itself costs, its inputs not counted."""
         return 0
+
+    @property
+    def points_to_measure(self) -> int:
+        """Points of a surface that this job measures."""
+        return 0
+
+    @property
+    def work(self) -> float:
+        """What this job costs by itself, about, in epochs of training."""
+        return self.epochs_to_train + POINT_EPOCHS * self.points_to_measure
 
     @property
     def budget(self) -> float | None:
@@ -167,17 +200,22 @@ def _jobs_inside(value: BaseModel) -> Iterator[Job]:
             for item in inner:
                 if isinstance(item, Job):
                     yield item
+                elif isinstance(item, BaseModel):
+                    yield from _jobs_inside(item)
 
 
 def _with_seed(value: Any, seed: int) -> Any:
-    if not isinstance(value, BaseModel):
+    if isinstance(value, tuple):
+        items = tuple(_with_seed(item, seed) for item in value)
+        return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    if not isinstance(value, Node):
         return value
     changes: dict[str, Any] = {}
     for name in type(value).model_fields:
         inner = getattr(value, name)
         if name == "seed" and "seed" not in value.model_fields_set:
             changes["seed"] = seed
-        elif isinstance(inner, Node) and (seeded := _with_seed(inner, seed)) is not inner:
+        elif (seeded := _with_seed(inner, seed)) is not inner:
             changes[name] = seeded
     if not changes:
         return value
@@ -186,11 +224,3 @@ def _with_seed(value: Any, seed: int) -> Any:
 
 class WeightsJob(Job):
     """A job whose outcome is one point of weight space, so that others can start from it."""
-
-
-class Line(Node):
-    """The straight segment between two weights."""
-
-    kind: ClassVar[str] = "line"
-    start: WeightsJob
-    end: WeightsJob

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import Figures
 from raysurf.jobs.provenance import Provenance
@@ -40,7 +41,7 @@ def describe(job: Job, labels: Labels, status: str, figures: Figures, error: str
         "group": job.group,
         "model": job.model_spec.name,
         "data": job.data_spec.name,
-        "seed": next((j.seed for j in (job, *reversed(job.ancestors)) if hasattr(j, "seed")), 0),
+        "seed": seed_of(job),
         "budget": job.budget,
         "epochs": float(job.epochs_to_train),
         "params": json.dumps(dict(labels.params), sort_keys=True),

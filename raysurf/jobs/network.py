@@ -46,7 +46,9 @@ class Network:
         all_of_them = {name: getattr(self.data, name) for name in SPLITS}
         return {name: split for name, split in all_of_them.items() if split is not None}
 
-    def recipe(self, epochs: int, schedule_epochs: int, schedule: Schedule, cycle_epochs: float = 1.0) -> Recipe:
+    def recipe(
+        self, epochs: int, schedule_epochs: int, schedule: Schedule, cycle_epochs: float = 1.0, origin: int = 0
+    ) -> Recipe:
         """How the loop runs for this job."""
         setting = self.job.setting
         return Recipe(
@@ -58,6 +60,7 @@ class Network:
             setting("nesterov"),
             self.job.seed,
             cycle_epochs,
+            origin,
         )
 
     def place(self, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None = None) -> None:
@@ -69,11 +72,11 @@ class Network:
         parts = {"point": point_of(self.model), "buffer": buffers_of(self.model)}
         return {f"{part}/{name}": value for part, group in parts.items() for name, value in group.items()}
 
-    def reestimate(self) -> None:
-        """Re-estimate batch-norm statistics on the training split, in batches of the job's own size."""
+    def reestimate(self, share: float = 1.0) -> None:
+        """Re-estimate batch-norm statistics on a share of the training split, in batches of the job's own size."""
         setting = self.job.setting
         evaluation.reestimate_batchnorm(
-            self.model, self.data, self.context.workers, setting("batch_size"), setting("precision")
+            self.model, self.data, self.context.workers, setting("batch_size"), setting("precision"), share
         )
 
     def l2(self) -> float:

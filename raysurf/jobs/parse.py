@@ -68,7 +68,11 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
         if name == "kind":
             continue
         wanted = _nodes(cls, name)
-        if wanted and inner is not None:
+        if wanted and isinstance(inner, list) and _is_list(cls, name):
+            parsed = [parse(item, wanted, (*path, name, i)) for i, item in enumerate(inner)]
+            inner = [item for item, _ in parsed]
+            faults += [each for _, found in parsed for each in found]
+        elif wanted and inner is not None:
             inner, found = parse(inner, wanted, (*path, name))
             faults += found
         values[name] = inner
@@ -84,9 +88,13 @@ def _nodes(cls: type[Node], name: str) -> tuple[type[Node], ...]:
 
 
 def _node_types(annotation: Any) -> list[type[Node]]:
-    if get_origin(annotation) in (Union, types.UnionType, typing.Annotated):
+    if get_origin(annotation) in (Union, types.UnionType, typing.Annotated, tuple):
         return [cls for arg in get_args(annotation) for cls in _node_types(arg)]
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, Node) else []
+
+
+def _is_list(cls: type[Node], name: str) -> bool:
+    return get_origin(cls.model_fields[name].annotation) is tuple
 
 
 def _concerns(path: Path, faults: Sequence[PathFault]) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import Job, WeightsJob
-from raysurf.jobs.training import Data, TrainingJob
+from raysurf.jobs.training import Data
 from raysurf.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Predict(Job):
 
     def setting(self, name: str) -> Any:
         """A training setting (batch size, weight decay, precision) of the weights."""
-        return self.weights.setting(name) if isinstance(self.weights, TrainingJob) else TrainingJob.DEFAULTS[name]
+        return self.weights.setting(name)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network

@@ -1,125 +1,104 @@
-"""``profile``: loss and error at points along a curve or a straight line."""
+"""``profile``: loss and error at points along a curve, a path, a straight line or a chain."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.data.spec import DataSpec
-from raysurf.jobs.curve import Curve, require_joinable
-from raysurf.jobs.job import SPLITS, Job, Line, WeightsJob
-from raysurf.jobs.training import TrainingJob
-from raysurf.models.spec import ModelSpec
+from raysurf.errors import DegenerateError
+from raysurf.jobs.curve import Curve
+from raysurf.jobs.geometry import Chain, Line, Source
+from raysurf.jobs.job import SPLITS
+from raysurf.jobs.measuring import QUANTITIES, MeasuringJob, Spot, spread, spread_names
+from raysurf.jobs.path import Path
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from raysurf.jobs.context import Context
-    from raysurf.jobs.network import Network
-
-QUANTITIES = ("loss", "nll", "error")
-STATISTICS = ("max", "min", "mean", "integral", "barrier")
+    from raysurf.jobs.context import Context, Row
 
 
-class Profile(Job):
-    """Measure a curve, or the line between two weights, at evenly spaced t; every point is a row.
+class Profile(MeasuringJob):
+    """Measure a curve, a path, or the line or chain between weights, at evenly spaced t; every point is a row.
 
-    Figures per split and quantity: ``max``, ``min`` and ``mean`` over the points, ``integral`` (the mean over
-    arc length: sum of (v_i + v_i+1)/2 dl over sum of dl, dl the distance of neighbours), and ``barrier`` (the most
-    by which a point exceeds the line between the two ends' values).
+    Figures per split and quantity: ``max``, ``min`` and ``mean`` over the points; ``t_integral``, the integral over t
+    in [0, 1]; ``arc_integral``, the mean over arc length (sum of (v_i + v_i+1)/2 dl over sum of dl, dl the distance of
+    neighbours; the paper's l-hat); ``barrier``, the most by which a point exceeds the line between the two ends'
+    values; and the ``length``. With a margin, integrals, barrier and length are those of the part between the ends.
 
     Source:
         Garipov et al. 2018 (arXiv:1802.10026), section 3 and the reference code's evaluation; the barrier is that of
-        Frankle et al. 2020 (arXiv:1912.05671), measured along the curve.
+        Frankle et al. 2020 (arXiv:1912.05671), measured along the curve. Batch norm interpolated: the convention of
+        Draxler et al. 2018.
     """
 
     kind: ClassVar[str] = "profile"
 
-    along: Curve | Line = Field(description="a curve job, or kind: line with start and end")
+    along: Curve | Path | Line | Chain = Field(description="a curve or path job, or kind: line or chain of weights")
     num_points: int = Field(61, ge=2, description="points, both ends included")
-    batchnorm: Literal["reestimate", "fixed", "interpolate"] = Field(
-        "reestimate",
-        description="statistics at each point: re-estimated, the start's, or interpolated between the ends",
-    )
+    margin: float = Field(0.0, ge=0, description="how far to go on beyond both ends, as a share of the line's length")
 
     @model_validator(mode="after")
-    def _joinable(self) -> Self:
-        require_joinable(self.along.start, self.along.end)
+    def _straight_beyond(self) -> Self:
+        if self.margin and not isinstance(self.along, Line):
+            raise ValueError(f"margin {self.margin:g} along a {self.along.kind}; only a line goes on beyond its ends")
         return self
 
     @property
-    def model_spec(self) -> ModelSpec:
-        return self.along.start.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.along.start.data_spec
+    def sources(self) -> tuple[Source, ...]:
+        along = self.along
+        return along.sources if isinstance(along, Line | Chain) else (along.start, along.end)
 
     def setting(self, name: str) -> Any:
-        """A training setting (batch size, weight decay, precision) of the curve, or of the line's start."""
-        source: WeightsJob | Curve = self.along if isinstance(self.along, Curve) else self.along.start
-        return source.setting(name) if isinstance(source, TrainingJob) else TrainingJob.DEFAULTS[name]
+        """A training setting of the curve or path, or of the line's start."""
+        return super().setting(name) if isinstance(self.along, Line | Chain) else self.along.setting(name)
+
+    @property
+    def points_to_measure(self) -> int:
+        return self.num_points
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
-        return ("length", *(f"{s}/{stat}_{q}" for s in SPLITS for q in QUANTITIES for stat in STATISTICS))
+        return ("length", *spread_names("t_integral", "arc_integral", "barrier"))
 
-    def run(self, context: Context) -> dict[str, float]:
-        from raysurf.jobs.network import Network
-        from raysurf.weightspace.curve import evaluate
-        from raysurf.weightspace.point import distance
+    def survey(self, context: Context) -> Callable[[int], Spot]:
+        from raysurf.weightspace.curve import arc_lengths
 
-        net = Network(self, context)
-        (start, first_buffers), (end, last_buffers) = (context.weights(w) for w in (self.along.start, self.along.end))
-        if isinstance(self.along, Curve):
-            geometry, shape, control_points = "curve", self.along.shape, self.along.control_points(context)
-        else:
-            geometry, shape, control_points = "line", "polygonal", [start, end]
-        measured = {row["point"] for row in context.recall("surface")}
-        travelled, previous = 0.0, start
-        for i in range(self.num_points):
-            t = i / (self.num_points - 1)
-            point = evaluate(shape, control_points, t)
-            travelled, previous = travelled + distance(point, previous), point
-            if i in measured:
-                continue
-            net.place(point, _buffers(self.batchnorm, first_buffers, last_buffers, t))
-            if self.batchnorm == "reestimate":
-                net.reestimate()
-            place = {"geometry": geometry, "point": i, "t": t, "distance": travelled}
-            context.report("surface", *({**place, **row} for row in self._measured(net)))
-            context.progress(i + 1, self.num_points)
-        return summary(context.rows["surface"])
+        track = self.along.track(context)
+        width = (1.0 + 2 * self.margin) / (self.num_points - 1)
+        ts = [i * width - self.margin for i in range(self.num_points - 1)] + [1.0 + self.margin]
+        distances = arc_lengths(track.shape, track.points, ts)
+        if not distances[-1] > 0:
+            raise DegenerateError(track.geometry, "ends that are equal", "different weights")
 
-    def _measured(self, net: Network) -> list[dict[str, Any]]:
-        l2, batchnorm = net.l2(), self.batchnorm if net.has_batchnorm else "none"
-        found = {split: net.measure(split) for split in net.splits}
-        return [
-            {"split": s, "loss": f.nll + l2, "nll": f.nll, "error": f.error, "l2": l2, "batchnorm": batchnorm}
-            for s, f in found.items()
-        ]
+        def spot(number: int) -> Spot:
+            t = ts[number]
+            columns = {"geometry": track.geometry, "t": t, "distance": distances[number]}
+            return Spot(track.at(t), track.buffers(self.batchnorm, t), columns)
+
+        return spot
+
+    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
+        return along_figures(rows)
 
 
-def _buffers(choice: str, first: dict[str, Tensor], last: dict[str, Tensor], t: float) -> dict[str, Tensor]:
-    if choice != "interpolate":
-        return first
-    return {k: v + (last[k] - v) * t if v.is_floating_point() else v for k, v in first.items()}
-
-
-def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The figures of a profile from its ``surface`` rows alone."""
-    figures: dict[str, float] = {}
+def along_figures(rows: Sequence[Row]) -> dict[str, float]:
+    """The figures of a profile from its ``surface`` rows; points without a value are left out."""
+    figures = spread(rows)
     for split in SPLITS:
-        line = sorted((row for row in rows if row["split"] == split), key=lambda row: int(row["point"]))
-        if not line:
-            continue
-        figures["length"] = line[-1]["distance"]
-        steps = [b["distance"] - a["distance"] for a, b in zip(line, line[1:], strict=False)]
+        mine = sorted((row for row in rows if row["split"] == split), key=lambda row: float(row["t"]))
+        within = [row for row in mine if -1e-9 <= row["t"] <= 1 + 1e-9]
+        if len(within) > 1:
+            figures["length"] = within[-1]["distance"] - within[0]["distance"]
         for name in QUANTITIES:
-            v = [float(row[name]) for row in line]
-            area = sum(0.5 * (a + b) * dl for a, b, dl in zip(v, v[1:], steps, strict=False))
-            rise = max(x - (v[0] + (v[-1] - v[0]) * row["t"]) for x, row in zip(v, line, strict=True))
-            values = (max(v), min(v), sum(v) / len(v), area / sum(steps), rise)
-            figures |= {f"{split}/{stat}_{name}": x for stat, x in zip(STATISTICS, values, strict=True)}
+            line = [(row["t"], row["distance"], float(row[name])) for row in within if row[name] is not None]
+            if len(line) < 2 or not line[-1][1] > line[0][1]:
+                continue
+            steps = [(b[0] - a[0], b[1] - a[1], 0.5 * (a[2] + b[2])) for a, b in zip(line, line[1:], strict=False)]
+            (t0, d0, first), (t1, d1, last) = line[0], line[-1]
+            figures |= {
+                f"{split}/t_integral_{name}": sum(dt * v for dt, _, v in steps) / (t1 - t0),
+                f"{split}/arc_integral_{name}": sum(dl * v for _, dl, v in steps) / (d1 - d0),
+                f"{split}/barrier_{name}": max(v - (first + (last - first) * (t - t0) / (t1 - t0)) for t, _, v in line),
+            }
     return figures

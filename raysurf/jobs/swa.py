@@ -11,6 +11,7 @@ from raysurf.jobs.training import ContinuedJob
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
+    from raysurf.training.loop import State
 
 
 class SWA(WeightsJob, ContinuedJob):
@@ -38,6 +39,14 @@ class SWA(WeightsJob, ContinuedJob):
                 f"{self.cycle_epochs:g} is beyond epochs {self.epochs}"
             )
         return self
+
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        return ("last",)
+
+    def named_point(self, context: Context, name: str) -> tuple[State, State]:
+        """The last SGD iterate."""
+        return context.weights(self, name)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -17,14 +17,6 @@ Data = Annotated[DataSpec, BeforeValidator(DataSpec.parse)]
 
 class TrainingJob(Job):
     """A job that runs the loop. A setting left out is that of the job it starts from, else the default named."""
-
-    DEFAULTS: ClassVar[dict[str, Any]] = {
-        "batch_size": 128,
-        "momentum": 0.9,
-        "nesterov": False,
-        "weight_decay": 0.0,
-        "precision": "fp32",
-    }
 
     seed: int = Field(0, ge=0, description="decides initial weights, order, augmentation and every draw")
     lr: float | None = Field(None, gt=0, description="rate of the kind's usual schedule; or give schedule")
@@ -48,7 +40,7 @@ class TrainingJob(Job):
         if value is not None:
             return value
         start = getattr(self, "start", None)
-        return start.setting(name) if isinstance(start, TrainingJob) else self.DEFAULTS[name]
+        return super().setting(name) if start is None else start.setting(name)
 
     def plateau_linear(self) -> Schedule:
         """The schedule given, or the papers' own at ``lr`` (0.1 if that is not given either)."""

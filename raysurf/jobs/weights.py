@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.training import Data, Model, TrainingJob
+from raysurf.jobs.training import Data, Model
 from raysurf.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -46,12 +46,9 @@ class Weights(WeightsJob):
     def data_spec(self) -> DataSpec:
         return self.data
 
-    def setting(self, name: str) -> Any:
-        """A training setting's default: nothing is known of how these weights were trained."""
-        return TrainingJob.DEFAULTS[name]
-
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
+        from raysurf.weightspace.point import first_not_finite
 
         net = Network(self, context)
         state = self._state()
@@ -65,6 +62,8 @@ class Weights(WeightsJob):
                 f"missing {sorted(missing)[:3]}, unknown {sorted(extra)[:3]}, of another shape {sorted(wrong)[:3]}",
                 f"the {len(own)} tensors of {self.model.name}",
             )
+        if (name := first_not_finite(state)) is not None:
+            raise DataError(self.file or str(self.pretrained), f"NaN or infinity in {name}", "finite weights")
         net.model.load_state_dict(state, strict=False)
         context.save("weights", net.tensors())
         return net.report_predictions("final", "fixed")

@@ -18,7 +18,7 @@ def _schema(table: str, *fields: pa.Field) -> pa.Schema:
 TEXT, REAL, INT, LONG = pa.string(), pa.float64(), pa.int32(), pa.int64()
 TIME = pa.timestamp("ms", tz="UTC")
 RUN = _field("run_id", TEXT, "the run: its job's kind and 16 hex digits of its content")
-NATS, SHARE, SECONDS = "nats/sample", "fraction", "s"
+NATS, SHARE, SECONDS, DISTANCE = "nats/sample", "fraction", "s", "weight distance"
 
 
 def _measured(split: str) -> list[pa.Field]:
@@ -110,17 +110,42 @@ SCHEMAS: dict[str, pa.Schema] = {
     "surface": _schema(
         "surface",
         RUN,
-        _field("geometry", TEXT, "curve, line, path, plane or ray"),
-        _field("point", INT, "number of the point, from 0"),
-        _field("t", REAL, "position on the curve, in [0, 1]", nullable=True),
-        _field("x", REAL, "first plane coordinate", "weight distance", True),
-        _field("y", REAL, "second plane coordinate", "weight distance", True),
+        _field("geometry", TEXT, "curve, line, chain, path, plane or ray"),
+        _field("point", INT, "number of the point within the run, from 0"),
+        _field(
+            "t", REAL, "position: 0 to 1 from end to end (beyond them with a margin), or along a ray", nullable=True
+        ),
+        _field("x", REAL, "first plane coordinate, from the first weights towards the second", DISTANCE, True),
+        _field("y", REAL, "second plane coordinate, at right angles to the first", DISTANCE, True),
+        _field("origin", TEXT, "the weights that a ray starts from", nullable=True),
+        _field("ray", INT, "number of the ray, from 0; none at the origin itself", nullable=True),
         _field("split", TEXT, "train, validation or test"),
-        _field("loss", REAL, "nll with L2: half the weight decay times the sum of squares", NATS),
-        _field("nll", REAL, "mean negative log-likelihood", NATS),
-        _field("error", REAL, "share of wrong answers", SHARE),
+        _field("loss", REAL, "nll with L2: half the weight decay times the sum of squares", NATS, True),
+        _field("nll", REAL, "mean negative log-likelihood", NATS, True),
+        _field("error", REAL, "share of wrong answers", SHARE, True),
         _field("l2", REAL, "the L2 term in loss", NATS),
-        _field("distance", REAL, "arc length from the first point", "weight distance"),
+        _field(
+            "distance",
+            REAL,
+            "arc length from the first point; on rays and planes the distance from the origin",
+            DISTANCE,
+        ),
         _field("batchnorm", TEXT, "how batch-norm statistics were got: fixed, reestimate, interpolate or none"),
+        _field("batchnorm_share", REAL, "share of the training examples that re-estimation saw", SHARE, True),
+        _field("failure", TEXT, "why a point has no figures", nullable=True),
+        _field("point_s", REAL, "time that the point took, all its splits together", SECONDS, True),
+    ),
+    "landmarks": _schema(
+        "landmarks",
+        RUN,
+        _field("landmark", INT, "number of the landmark within the plane, from 0; the first three span it"),
+        _field("name", TEXT, "what it is called in pictures"),
+        _field("source", TEXT, "the run that it comes from"),
+        _field("geometry", TEXT, "weights, curve or path"),
+        _field("position", INT, "number along a curve or path, from 0; weights have one"),
+        _field("t", REAL, "position on a curve or path, in [0, 1]", nullable=True),
+        _field("x", REAL, "first plane coordinate of its projection", DISTANCE),
+        _field("y", REAL, "second plane coordinate of its projection", DISTANCE),
+        _field("off_plane", REAL, "its distance from the plane", DISTANCE),
     ),
 }

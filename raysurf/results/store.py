@@ -123,6 +123,14 @@ class Store:
         names = [path.rsplit("/", 1)[-1] for path in self.list(f"tables/{table}")]
         return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
 
+    def parts_of(self, table: str, run_id: str) -> list[str]:
+        """Names of the parts that hold a run's rows: its id, or its id, a dot and a piece's name."""
+        return [part for part in self.parts(table) if part.partition(".")[0] == run_id]
+
+    def rows_of(self, table: str, run_id: str) -> list[dict[str, Any]]:
+        """A run's rows, of all its parts."""
+        return [row for part in self.parts_of(table, run_id) for row in self.read_rows(table, part)]
+
     def put_bytes(self, path: str, data: bytes) -> None:
         """Write a blob; a reader sees all of it or what was there before, also if the writer is killed.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -52,21 +52,29 @@ class SweepPlan:
         return sum(arm.trials for arm in self.arms)
 
     @cached_property
-    def epochs_per_trial(self) -> tuple[int, int]:
-        """The fewest and the most epochs that a trial trains, over all its seeds, shared inputs not counted."""
+    def _trial_jobs(self) -> list[list[Job]]:
+        """What a trial runs by itself, over all its seeds, shared inputs not counted: for a few typical trials."""
         shared = {job.id for job in shared_inputs(self.sweep)}
-        costs = []
+        found = []
         for assignment in self.sweep.samples:
             parts = {j.id: j for job in assignment.jobs for j in (*job.ancestors, job) if j.id not in shared}
-            costs.append(sum(job.epochs_to_train for job in parts.values()))
+            found.append(list(parts.values()))
+        return found
+
+    def per_trial(self, cost: Callable[[Job], float]) -> tuple[float, float]:
+        """The least and the most that a trial costs by itself."""
+        costs = [sum(map(cost, jobs)) for jobs in self._trial_jobs]
         return min(costs), max(costs)
 
-    @property
-    def epochs(self) -> tuple[int, int]:
-        """The fewest and the most epochs that are left to train."""
-        once = sum(planned.job.epochs_to_train for planned in self.jobs if not planned.done)
+    def left(self, cost: Callable[[Job], float]) -> tuple[float, float]:
+        """The least and the most that is left to be done.
+
+        Args:
+            cost: What a job costs by itself, in epochs, in points, or in work.
+        """
+        once = sum(cost(planned.job) for planned in self.jobs if not planned.done)
         left = self.trials - self.trials_done
-        low, high = self.epochs_per_trial
+        low, high = self.per_trial(cost)
         return once + left * low, once + left * high
 
 

@@ -259,7 +259,7 @@ class WandbSink:
 
     def _log_new(self, run: _Run, followed: str) -> None:
         for table, history in (("epochs", _epoch_history), ("surface", _surface_history)):
-            steps = history(self.store.read_rows(table, followed))
+            steps = history(self.store.rows_of(table, followed))
             done = run.logged.get((followed, table), 0)
             for i, step in enumerate(steps[done:], start=done):
                 if i % run.stride == 0 or i + 1 == len(steps):
@@ -267,7 +267,7 @@ class WandbSink:
             run.logged[followed, table] = max(done, len(steps))
 
     def _predictions(self, run_id: str) -> dict[str, float]:
-        rows = self.store.read_rows("predictions", run_id)
+        rows = self.store.rows_of("predictions", run_id)
         return {
             f"{row['weights']}/{row['split']}_{name}": row[name]
             for row in rows
@@ -291,7 +291,11 @@ def _epoch_history(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _surface_history(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One step a point, the splits side by side."""
     steps: dict[int, dict[str, Any]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: int(row["point"])):
         step = steps.setdefault(row["point"], {k: row[k] for k in ("t", "x", "y", "distance") if row[k] is not None})
-        step |= {f"{row['geometry']}/{row['split']}_{name}": row[name] for name in ("loss", "nll", "error")}
+        step |= {
+            f"{row['geometry']}/{row['split']}_{name}": row[name]
+            for name in ("loss", "nll", "error")
+            if row[name] is not None
+        }
     return list(steps.values())

@@ -64,7 +64,12 @@ def has_batchnorm(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def reestimate_batchnorm(
-    model: nn.Module, data: Dataset, workers: Workers, batch_size: int, precision: str = "fp32"
+    model: nn.Module,
+    data: Dataset,
+    workers: Workers,
+    batch_size: int,
+    precision: str = "fp32",
+    share: float = 1.0,
 ) -> None:
     """Replace batch-norm statistics by those of one pass over the un-augmented training split.
 
@@ -74,6 +79,7 @@ def reestimate_batchnorm(
     Args:
         model: Changed in place; nothing happens to a model without batch norm.
         batch_size: Examples a batch; batches are of mixed classes, in one fixed order.
+        share: Share of the training examples that is passed over, in (0, 1]; the first of that order.
 
     Source:
         Izmailov et al. 2018 (arXiv:1803.05407), section 3.2; the reference's momentum b/(n+b) is this weighting.
@@ -96,8 +102,9 @@ def reestimate_batchnorm(
         layer.train()
         layer.momentum = 1.0
     images = data.train.images
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(images.device)
-    parts = list(batches(len(images), batch_size))
+    count = max(2, round(share * len(images)))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count].to(images.device)
+    parts = list(batches(len(order), batch_size))
     if len(parts) > 1 and parts[-1].stop - parts[-1].start == 1:
         parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
     for part in parts[workers.rank :: workers.size]:
@@ -109,8 +116,8 @@ def reestimate_batchnorm(
             var.add_(layer.running_var.double(), alpha=part.stop - part.start)
     for layer, momentum, (mean, var) in zip(layers, momenta, sums, strict=True):
         assert layer.running_mean is not None and layer.running_var is not None
-        layer.running_mean.copy_(workers.sum(mean) / len(images))
-        layer.running_var.copy_(workers.sum(var) / len(images))
+        layer.running_mean.copy_(workers.sum(mean) / len(order))
+        layer.running_var.copy_(workers.sum(var) / len(order))
         if layer.num_batches_tracked is not None:
             layer.num_batches_tracked.fill_(len(parts))
         layer.momentum = momentum

@@ -23,7 +23,10 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs)."""
+    """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs).
+
+    ``origin`` is how many epochs the job has trained in earlier loops: what is random goes on from there.
+    """
 
     epochs: int
     schedule_epochs: int
@@ -33,6 +36,7 @@ class Recipe:
     nesterov: bool
     seed: int
     cycle_epochs: float = 1.0
+    origin: int = 0
 
     def steps_per_epoch(self, num_examples: int) -> int:
         """Steps that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
@@ -64,6 +68,25 @@ class Checkpoints:
 
     def save(self, epoch: int, state: Callable[[], State]) -> None:
         """Offer a state after an epoch; whether it is taken is the keeper's choice."""
+
+
+class LaterCheckpoints(Checkpoints):
+    """The checkpoints of one loop among those of a job of several loops, whose epochs are counted through.
+
+    Args:
+        keeper: The job's.
+        origin: Epochs of the loops before.
+        saved: The job's newest state if it is of this loop, with its epoch counted through.
+    """
+
+    def __init__(self, keeper: Checkpoints, origin: int, saved: tuple[int, State] | None) -> None:
+        self.keeper, self.origin, self.saved = keeper, origin, saved
+
+    def load(self) -> tuple[int, State] | None:
+        return None if self.saved is None else (self.saved[0] - self.origin, self.saved[1])
+
+    def save(self, epoch: int, state: Callable[[], State]) -> None:
+        self.keeper.save(self.origin + epoch, state)
 
 
 def stream(*key: object) -> random.Random:
@@ -117,21 +140,20 @@ def fit(
         }
         for i, collector in enumerate(collectors):
             parts[f"collector{i}"] = collector.state()
+        parts["loss"] = {"last": torch.tensor(last_loss, dtype=torch.float64)}
         return {f"{part}/{name}": value.detach() for part, group in parts.items() for name, value in group.items()}
 
-    first = 0
+    first, last_loss = 0, float("nan")
     if found := keeper.load():
         first, saved = found
-        _load(saved, objective, optimiser, collectors, first * per_epoch)
-    last_loss = float("nan")
+        last_loss = _load(saved, objective, optimiser, collectors, first * per_epoch)
     for epoch in range(first, recipe.epochs):
         began = time.perf_counter()
-        torch.manual_seed(stream(recipe.seed, epoch, "model", workers.rank).getrandbits(63))
-        order_from = torch.Generator().manual_seed(stream(recipe.seed, epoch, "order").getrandbits(63))
-        augment_from = torch.Generator().manual_seed(
-            stream(recipe.seed, epoch, "augment", workers.rank).getrandbits(63)
-        )
-        draw = stream(recipe.seed, epoch, "draw")
+        key = (recipe.seed, recipe.origin + epoch)
+        torch.manual_seed(stream(*key, "model", workers.rank).getrandbits(63))
+        order_from = torch.Generator().manual_seed(stream(*key, "order").getrandbits(63))
+        augment_from = torch.Generator().manual_seed(stream(*key, "augment", workers.rank).getrandbits(63))
+        draw = stream(*key, "draw")
         order = torch.randperm(num_examples, generator=order_from).to(data.train.images.device)
         sums = torch.zeros(2, dtype=torch.float64, device=data.train.images.device)
         objective.model.train()
@@ -166,7 +188,8 @@ def _load(
     optimiser: torch.optim.SGD,
     collectors: Sequence[Collector],
     steps_done: int,
-) -> None:
+) -> float:
+    """Go on from a checkpoint; gives the last epoch's loss."""
     parts: dict[str, State] = {}
     for key, value in saved.items():
         part, _, name = key.partition("/")
@@ -180,3 +203,4 @@ def _load(
     for i, collector in enumerate(collectors):
         device = next(iter(objective.trainables.values())).device
         collector.load({k: v.to(device, copy=True) for k, v in parts.get(f"collector{i}", {}).items()}, steps_done)
+    return float(parts["loss"]["last"]) if "loss" in parts else float("nan")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raysurf.training.evaluation import autocast
-from raysurf.weightspace import curve
-from raysurf.weightspace.point import Point, combine, place
 
 
 class Objective(Protocol):
@@ -44,12 +42,25 @@ class Objective(Protocol):
         ...
 
 
-def _cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor, num_examples: int, precision: str) -> Tensor:
+def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor, num_examples: int, precision: str) -> Tensor:
+    """Add a part's gradient of the mean cross-entropy to the model's parameters, where gradients are wanted.
+
+    Args:
+        model: Called on the inputs as it stands.
+        inputs: [b, C, H, W] float32.
+        labels: [b] int64.
+        num_examples: Size of the whole batch that the mean is over.
+        precision: fp32 or bf16.
+
+    Returns:
+        [2] float64, detached: summed nll, wrong answers of this part.
+    """
     with autocast(precision, inputs.device):
         logits = model(inputs)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     nll = F.cross_entropy(logits, labels, reduction="sum")
-    (nll / num_examples).backward()  # type: ignore[no-untyped-call]
+    if nll.requires_grad:
+        (nll / num_examples).backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         return torch.stack([nll.detach().double(), (logits.argmax(dim=1) != labels).sum().double()])
 
@@ -62,60 +73,7 @@ class CrossEntropy:
         self.trainables: Mapping[str, Tensor] = dict(model.named_parameters())
 
     def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
-        return _cross_entropy(self.model, inputs, labels, num_examples, self.precision)
-
-
-class CurveLoss:
-    """The loss at a random point of a curve, whose gradient goes to the free control points.
-
-    l(theta) = E_t [ CE(phi_theta(t)) + decay/2 |phi_theta(t)|^2 ],  t ~ U(0, 1), one t a step;
-    d l / d theta_i = c_i(t) d l / d phi(t)
-
-    Args:
-        model: Its parameters are overwritten by phi(t) at each step.
-        shape: ``polygonal`` or ``bezier``.
-        start, end: The fixed ends.
-        bends: The free control points; trained in place.
-        decay: L2 coefficient on phi(t), not on the control points.
-
-    Source:
-        Garipov et al. 2018 (arXiv:1802.10026), section 3.2, equation 2.
-    """
-
-    decay = 0.0
-
-    def __init__(
-        self,
-        model: nn.Module,
-        shape: str,
-        start: Point,
-        end: Point,
-        bends: Sequence[Point],
-        decay: float,
-        precision: str,
-    ) -> None:
-        self.model, self.shape, self.curve_decay, self.precision = model, shape, decay, precision
-        self.control_points = [start, *bends, end]
-        self.trainables: Mapping[str, Tensor] = {
-            f"bend{i}.{name}": value for i, bend in enumerate(bends, start=1) for name, value in bend.items()
-        }
-
-    def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
-        c = curve.coefficients(self.shape, len(self.control_points) - 2, draw.random())
-        place(self.model, combine(self.control_points, c))
-        parameters = dict(self.model.named_parameters())
-        for value in parameters.values():
-            value.grad = None
-        sums = _cross_entropy(self.model, inputs, labels, num_examples, self.precision)
-        names = [name for name, value in parameters.items() if value.grad is not None]
-        gradients = [g for name in names if (g := parameters[name].grad) is not None]
-        if self.curve_decay and gradients:
-            share = self.curve_decay * len(labels) / num_examples
-            torch._foreach_add_(gradients, [parameters[name].detach() for name in names], alpha=share)
-        for i, bend in enumerate(self.control_points[1:-1], start=1):
-            for name, gradient in zip(names, gradients, strict=True):
-                bend[name].grad = gradient * c[i]
-        return sums
+        return cross_entropy(self.model, inputs, labels, num_examples, self.precision)
 
 
 def is_finite(total: Tensor) -> bool:

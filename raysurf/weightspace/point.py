@@ -111,3 +111,30 @@ def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """
     require_same(a, b)
     return math.sqrt(sum(float((a[k].double() - b[k].double()).square().sum()) for k in a))
+
+
+@torch.no_grad()
+def differences_gram(points: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """Inner products of the differences from the first point: G_ij = <w_i - w_0, w_j - w_0>, i, j >= 1.
+
+    Args:
+        points: K + 1 points, K >= 1; same names and shapes.
+
+    Returns:
+        [K, K] float64 on the CPU, accumulated tensor by tensor in float64.
+
+    Raises:
+        PointMismatchError: If two points differ in names or shapes.
+    """
+    for other in points[1:]:
+        require_same(points[0], other)
+    gram = torch.zeros(len(points) - 1, len(points) - 1, dtype=torch.float64)
+    for name, origin in points[0].items():
+        flat = torch.stack([(point[name].double() - origin.double()).reshape(-1) for point in points[1:]])
+        gram += (flat @ flat.T).cpu()
+    return gram
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds NaN or infinity, or None."""
+    return next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)

@@ -22,7 +22,7 @@ from raysurf.cli.main import cli
 from tests.cases import ROOT
 from tests.tracking.wandb_records import read_all
 
-TIMES = ("started_at", "wall_s", "device_s", "epoch_s")
+TIMES = ("point_s", "started_at", "wall_s", "device_s", "epoch_s")
 BASE = "{kind: sgd, model: {name: digits_conv, options: {width: 4}}, data: digits, epochs: EPOCHS, lr: 0.05, seed: 0}"
 SMALL = f"""
 name: small

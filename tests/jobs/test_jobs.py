@@ -25,7 +25,7 @@ from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_sgd
 
-TIMES = {"epoch_s", "wall_s", "device_s", "started_at"}
+TIMES = {"point_s", "epoch_s", "wall_s", "device_s", "started_at"}
 prepare()
 
 

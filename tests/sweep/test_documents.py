@@ -9,7 +9,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.errors import SpecError
-from raysurf.jobs.job import to_tree
+from raysurf.jobs.job import Job, to_tree
 from raysurf.sweep.document import load
 from raysurf.sweep.plan import make_plan, shared_inputs, waves
 from raysurf.sweep.reader import read
@@ -206,10 +206,14 @@ def test_plan_counts_what_is_left() -> None:
     first = sweep_of(job, search=rs.Search(metric="validation/nll", trials=4), name="first")
     second = sweep_of(rs.Predict(weights=tiny_sgd(seed=0)), name="second")
     plan = make_plan([first, second], [], {})
-    assert [each.epochs for each in plan.sweeps] == [(2 + 20, 2 + 20), (0, 0)]
+
+    def epochs(job: Job) -> float:
+        return job.epochs_to_train
+
+    assert [each.left(epochs) for each in plan.sweeps] == [(2 + 20, 2 + 20), (0, 0)]
     assert plan.sweeps[1].jobs == ()
     again = make_plan([first, second], [tiny_sgd(seed=0).id], {"first": 3, "second": 1})
-    assert [each.epochs for each in again.sweeps] == [(5, 5), (0, 0)]
+    assert [each.left(epochs) for each in again.sweeps] == [(5, 5), (0, 0)]
     assert not again.is_done
     assert make_plan([first, second], [tiny_sgd(seed=0).id], {"first": 4, "second": 1}).is_done
 

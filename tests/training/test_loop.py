@@ -16,8 +16,9 @@ from raysurf.data.dataset import Dataset
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DivergedError
 from raysurf.training.collectors import CycleAverage
+from raysurf.training.curve_loss import CurveLoss
 from raysurf.training.loop import Checkpoints, EpochEnd, Recipe, State, fit
-from raysurf.training.objectives import CrossEntropy, CurveLoss
+from raysurf.training.objectives import CrossEntropy
 from raysurf.training.schedules import Constant, Cyclic
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve
@@ -123,7 +124,7 @@ def test_curve_gradient_is_that_of_the_sum(shape: str) -> None:
     first, middle, last = (point_of(NETWORKS["plain"]().double()) for _ in range(3))
     inputs, labels = torch.randn(12, 1, 8, 8, dtype=torch.float64), torch.randint(0, 10, (12,))
     t = random.Random(5).random()
-    objective = CurveLoss(net, shape, first, last, [middle], 0.01, "fp32")
+    objective = CurveLoss(net, shape, [first, middle, last], [1], 0.01, "fp32")
     objective.backward(inputs, labels, 12, random.Random(5))
     variable = {name: value.clone().requires_grad_() for name, value in middle.items()}
     c = curve.coefficients(shape, 1, t)

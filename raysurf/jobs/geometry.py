@@ -1,0 +1,188 @@
+"""Where weights lie: one named point of a job, straight lines and chains; and the track that a profile follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from raysurf.data.spec import DataSpec
+from raysurf.errors import nearest
+from raysurf.jobs.job import Job, WeightsJob
+from raysurf.models.spec import ModelSpec
+from raysurf.values import Node
+
+if TYPE_CHECKING:
+    from raysurf.jobs.context import Context
+    from raysurf.training.loop import State
+
+
+def as_tuple(value: Any) -> Any:
+    """YAML's lists are our tuples."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class PointOf(Node):
+    """One point of a job that leaves several: a curve's ``bend1``, the ``last`` iterate of SWA, a path's ``pivot3``."""
+
+    kind: ClassVar[str] = "point"
+
+    of: Job = Field(description="the job")
+    name: str = Field(description="which of its points")
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        known = self.of.point_names
+        if self.name not in known:
+            near = nearest(self.name, known)
+            hint = f" (did you mean {near!r}?)" if near else ""
+            raise ValueError(f"{self.of.kind} has no point {self.name!r}, but {', '.join(known) or 'none'}{hint}")
+        return self
+
+    @property
+    def id(self) -> str:
+        """The job's id and the point's name."""
+        return f"{self.of.id}/{self.name}"
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """Its network."""
+        return self.of.model_spec
+
+    @property
+    def data_spec(self) -> DataSpec:
+        """Its data."""
+        return self.of.data_spec
+
+    def setting(self, name: str) -> Any:
+        """A training setting of the job."""
+        return self.of.setting(name)
+
+
+Source = WeightsJob | PointOf
+Sources = Annotated[tuple[Source, ...], BeforeValidator(as_tuple)]
+
+
+def weights_of(source: Source, context: Context) -> tuple[State, State]:
+    """The point and the batch-norm statistics of a source; the latter are empty if it has none of its own.
+
+    Raises:
+        StoreError: If they are missing or corrupt.
+        DataError: If a weight is NaN or infinite.
+    """
+    if isinstance(source, PointOf):
+        return source.of.named_point(context, source.name)
+    return context.weights(source)
+
+
+def label_of(source: Source | Job) -> str:
+    """What a source is called in pictures."""
+    if isinstance(source, PointOf):
+        return f"{source.of.kind} {source.name}"
+    return f"{source.kind} seed {seed_of(source)}"
+
+
+def seed_of(job: Job) -> int:
+    """The seed of a job, or of the nearest of its inputs that has one."""
+    return int(next((each.seed for each in (job, *reversed(job.ancestors)) if hasattr(each, "seed")), 0))
+
+
+def require_joinable(*sources: Source) -> None:
+    """Check that weights are of one network and data set, and that no two are the same.
+
+    Raises:
+        ValueError: Saying which of these fails.
+    """
+    first = sources[0]
+    for i, other in enumerate(sources[1:], start=1):
+        if other.id in [each.id for each in sources[:i]]:
+            raise ValueError("two of the weights are the same job; give one of them another seed")
+        if other.model_spec != first.model_spec:
+            names = f"{first.model_spec.name} and {other.model_spec.name}"
+            raise ValueError(f"weights of {names}; all must be of one network")
+        if other.data_spec != first.data_spec:
+            raise ValueError("weights that were trained on different data")
+
+
+@dataclass(frozen=True)
+class Track:
+    """A curve through weight space with batch-norm statistics at stations that are evenly spaced in t.
+
+    Args:
+        geometry: curve, line, chain or path.
+        shape: ``polygonal`` or ``bezier``.
+        points: Control points, ends included.
+        statistics: At least two.
+    """
+
+    geometry: str
+    shape: str
+    points: Sequence[State]
+    statistics: Sequence[State]
+
+    def at(self, t: float) -> State:
+        """The point at t."""
+        from raysurf.weightspace.curve import evaluate
+
+        return evaluate(self.shape, self.points, t)
+
+    def buffers(self, choice: str, t: float) -> State:
+        """The statistics at t: those of the start, or interpolated between the stations beside t."""
+        from raysurf.weightspace.curve import evaluate
+
+        if choice != "interpolate":
+            return self.statistics[0]
+        floating = [{k: v for k, v in each.items() if v.is_floating_point()} for each in self.statistics]
+        return {**self.statistics[0], **evaluate("polygonal", floating, t)}
+
+
+class Line(Node):
+    """The straight segment between two weights."""
+
+    kind: ClassVar[str] = "line"
+    start: Source
+    end: Source
+
+    @model_validator(mode="after")
+    def _joinable(self) -> Self:
+        require_joinable(self.start, self.end)
+        return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Its ends."""
+        return self.start, self.end
+
+    def track(self, context: Context) -> Track:
+        """The line, opened."""
+        return _straight("line", self.sources, context)
+
+
+class Chain(Node):
+    """Straight segments from each of several weights to the next."""
+
+    kind: ClassVar[str] = "chain"
+    weights: Sources = Field(description="two or more weights, in order")
+
+    @model_validator(mode="after")
+    def _joinable(self) -> Self:
+        if len(self.weights) < 2:
+            raise ValueError(f"a chain of {len(self.weights)}; it has two or more weights")
+        require_joinable(*self.weights)
+        return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Its weights."""
+        return self.weights
+
+    def track(self, context: Context) -> Track:
+        """The chain, opened."""
+        return _straight("chain", self.weights, context)
+
+
+def _straight(geometry: str, sources: Sequence[Source], context: Context) -> Track:
+    opened = [weights_of(source, context) for source in sources]
+    return Track(geometry, "polygonal", [point for point, _ in opened], [buffers for _, buffers in opened])

@@ -1,0 +1,161 @@
+"""What the measuring jobs share: independent points, each measured once, in any process and any order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from raysurf.data.spec import DataSpec
+from raysurf.errors import MeasuringError
+from raysurf.jobs.geometry import Source
+from raysurf.jobs.job import SPLITS, Job
+from raysurf.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from raysurf.jobs.context import Context, Row
+    from raysurf.jobs.network import Network
+    from raysurf.training.loop import State
+
+QUANTITIES = ("loss", "nll", "error")
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One point to be measured: its weights, its batch-norm statistics, and where it is, as columns of ``surface``."""
+
+    point: State
+    buffers: State
+    columns: Mapping[str, Any]
+
+
+class MeasuringJob(Job):
+    """A job whose rows are points of a surface that do not depend on one another."""
+
+    batchnorm: Literal["reestimate", "fixed", "interpolate"] = Field(
+        "reestimate",
+        description="statistics at each point: re-estimated, those of the first weights, or interpolated",
+    )
+    batchnorm_share: float = Field(1.0, gt=0, le=1, description="share of the training examples for re-estimation")
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The weights that the surface is spanned by."""
+        raise AssertionError(f"{type(self).__name__} has no sources")
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return self.sources[0].model_spec
+
+    @property
+    def data_spec(self) -> DataSpec:
+        return self.sources[0].data_spec
+
+    def setting(self, name: str) -> Any:
+        """A training setting (batch size, weight decay, precision) of the first weights."""
+        return self.sources[0].setting(name)
+
+    def survey(self, context: Context) -> Callable[[int], Spot]:
+        """Open the weights.
+
+        Returns:
+            What gives a point by its number, from 0 to ``points_to_measure`` - 1.
+        """
+        raise AssertionError(f"{type(self).__name__} surveys nothing")
+
+    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
+        """The job's figures from its ``surface`` rows alone, in any order."""
+        raise AssertionError(f"{type(self).__name__} has no figures")
+
+    def run(self, context: Context) -> dict[str, float]:
+        """Measure what no process has measured yet, and sum it up."""
+        context.recall("surface")
+        measure(self, context, missing_points(self, context.rows_of_all_parts("surface")), self.survey)
+        return self.figures(context.rows_of_all_parts("surface"))
+
+
+def missing_points(job: MeasuringJob, rows: Iterable[Row]) -> list[int]:
+    """Numbers of the points that have no rows yet."""
+    return sorted(set(range(job.points_to_measure)) - {row["point"] for row in rows})
+
+
+def measure(
+    job: Any, context: Context, numbers: Iterable[int], survey: Callable[[Context], Callable[[int], Spot]]
+) -> None:
+    """Measure points on every split, each a row a split; those that have rows in this part already are left alone.
+
+    A point whose figures are not finite is a row without them; one that raises has no row, and the others go on.
+
+    Args:
+        job: Has the settings of a measuring job.
+        context: Where rows go.
+        numbers: The points wanted.
+        survey: Opens the weights, if anything is to be done.
+
+    Raises:
+        MeasuringError: If points raised, after all others were measured.
+    """
+    from raysurf.jobs.network import Network
+
+    known = {row["point"] for row in context.recall("surface")}
+    left = [number for number in numbers if number not in known]
+    if not left:
+        return
+    net, spot_at = Network(job, context), survey(context)
+    failed: list[str] = []
+    for i, number in enumerate(left, start=1):
+        try:
+            rows = _rows(job, net, spot_at(number))
+        except Exception as error:
+            if context.workers.size > 1:  # The others of the group are waiting for this one.
+                raise
+            failed.append(f"point {number}: {type(error).__name__}: {error}")
+            continue
+        context.report("surface", *({"point": number, **row} for row in rows))
+        context.progress(i, len(left))
+    context.flush()
+    if failed:
+        raise MeasuringError(len(failed), len(left), failed[0])
+
+
+def _rows(job: Any, net: Network, spot: Spot) -> list[Row]:
+    began = time.perf_counter()
+    net.place(spot.point, spot.buffers)
+    if job.batchnorm == "reestimate":
+        net.reestimate(job.batchnorm_share)
+    how: dict[str, Any] = {"batchnorm": job.batchnorm if net.has_batchnorm else "none"}
+    if how["batchnorm"] == "reestimate":
+        how["batchnorm_share"] = job.batchnorm_share
+    l2, rows = net.l2(), []
+    for split in net.splits:
+        found = net.measure(split)
+        values = {"loss": found.nll + l2, "nll": found.nll, "error": found.error}
+        row: Row = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        if row["loss"] is None:
+            row["failure"] = "the loss is not finite"
+        rows.append({**spot.columns, "split": split, "l2": l2, **how, **row})
+    point_s = time.perf_counter() - began
+    return [{**row, "point_s": point_s} for row in rows]
+
+
+def spread(rows: Sequence[Row]) -> dict[str, float]:
+    """``max``, ``min`` and ``mean`` over all points, of every quantity on every split, as ``split/max_loss``."""
+    figures: dict[str, float] = {}
+    for split in SPLITS:
+        mine = sorted((row for row in rows if row["split"] == split), key=lambda row: int(row["point"]))
+        for name in QUANTITIES:
+            values = [float(row[name]) for row in mine if row[name] is not None]
+            if values:
+                found = {"max": max(values), "min": min(values), "mean": sum(values) / len(values)}
+                figures |= {f"{split}/{stat}_{name}": value for stat, value in found.items()}
+    return figures
+
+
+def spread_names(*more: str) -> tuple[str, ...]:
+    """Names of the figures of ``spread``, and of further statistics."""
+    stats = ("max", "min", "mean", *more)
+    return tuple(f"{split}/{stat}_{name}" for split in SPLITS for name in QUANTITIES for stat in stats)

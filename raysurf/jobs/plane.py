@@ -1,0 +1,133 @@
+"""``plane``: loss and error over a grid on the plane through three weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from raysurf.jobs.curve import Curve
+from raysurf.jobs.geometry import PointOf, Source, Sources, as_tuple, label_of, require_joinable, weights_of
+from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.measuring import MeasuringJob, Spot, spread, spread_names
+from raysurf.jobs.path import Path
+
+if TYPE_CHECKING:
+    from raysurf.jobs.context import Context, Row
+    from raysurf.weightspace.plane import Plane as Frame
+
+Drawn = WeightsJob | PointOf | Curve | Path
+CURVE_POINTS = 61
+
+
+class Plane(MeasuringJob):
+    """Measure the plane through any three weights; x goes from the first towards the second, y to the third's side.
+
+    Coordinates are weight distances, and the three weights have theirs exactly. What is drawn on the plane (the three
+    weights, further weights, curves and paths) is projected onto it: rows of ``landmarks``.
+
+    Source:
+        Garipov et al. 2018 (arXiv:1802.10026), appendix A.1; Izmailov et al. 2018 (arXiv:1803.05407), figure 1.
+    """
+
+    kind: ClassVar[str] = "plane"
+
+    weights: Sources = Field(description="three weights that are not on one line")
+    grid: (
+        Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(as_tuple)] | Annotated[int, Field(ge=2)]
+    ) = Field(21, description="points each way: one number, or [x, y]")
+    margin: float = Field(0.2, ge=0, description="beyond the weights on every side, as a share of their extent")
+    draw: Annotated[tuple[Drawn, ...], BeforeValidator(as_tuple)] = Field(
+        (), description="further weights, curves and paths to draw on it"
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if len(self.weights) != 3:
+            raise ValueError(f"a plane through {len(self.weights)} weights; weights has three")
+        if isinstance(self.grid, tuple) and len(self.grid) != 2:
+            raise ValueError(f"a grid of {len(self.grid)} numbers; it is one number, or [x, y]")
+        require_joinable(*self.weights)
+        if self.batchnorm == "interpolate" and any(isinstance(each, PointOf) for each in self.weights):
+            raise ValueError(
+                "batchnorm interpolate, and a point with no statistics of its own; use reestimate or fixed"
+            )
+        for each in self.draw:
+            if (each.model_spec, each.data_spec) != (self.model_spec, self.data_spec):
+                raise ValueError(f"{each.kind} of another network or other data to draw; give what lies in one space")
+        return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return self.weights
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Columns and rows of the grid."""
+        return (self.grid, self.grid) if isinstance(self.grid, int) else (self.grid[0], self.grid[1])
+
+    @property
+    def points_to_measure(self) -> int:
+        columns, rows = self.shape
+        return columns * rows
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        return spread_names()
+
+    def survey(self, context: Context) -> Callable[[int], Spot]:
+        from raysurf.weightspace.plane import plane_through
+        from raysurf.weightspace.point import combine
+
+        opened = [weights_of(source, context) for source in self.weights]
+        plane = plane_through(*(point for point, _ in opened))
+        xs, ys = plane.grid(*self.shape, self.margin)
+        first = opened[0][1]
+        floating = [{k: v for k, v in buffers.items() if v.is_floating_point()} for _, buffers in opened]
+
+        def spot(number: int) -> Spot:
+            x, y = xs[number % len(xs)], ys[number // len(xs)]
+            mixed = combine(floating, plane.affine(x, y)) if self.batchnorm == "interpolate" else {}
+            columns = {"geometry": "plane", "x": x, "y": y, "distance": (x * x + y * y) ** 0.5}
+            return Spot(plane.at(x, y), first | mixed, columns)
+
+        return spot
+
+    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
+        return spread(rows)
+
+    def run(self, context: Context) -> dict[str, float]:
+        from raysurf.weightspace.plane import plane_through
+
+        frame = plane_through(*(weights_of(source, context)[0] for source in self.weights))
+        context.report("landmarks", *self._landmarks(frame, context))
+        return super().run(context)
+
+    def _landmarks(self, frame: Frame, context: Context) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for number, drawn in enumerate((*self.weights, *self.draw)):
+            fixed: dict[str, Any] = {"landmark": number, "name": _name(drawn), "source": drawn.id}
+            if isinstance(drawn, Curve | Path):
+                track = drawn.track(context)
+                many = CURVE_POINTS if isinstance(drawn, Curve) else len(track.points)
+                for position in range(many):
+                    t = position / (many - 1)
+                    where = _located(frame, track.at(t))
+                    rows.append({**fixed, "geometry": drawn.kind, "position": position, "t": t, **where})
+            else:
+                where = _located(frame, weights_of(drawn, context)[0])
+                if number < 3:
+                    (where["x"], where["y"]), where["off_plane"] = frame.corners[number], 0.0
+                rows.append({**fixed, "geometry": "weights", "position": 0, "t": None, **where})
+        return rows
+
+
+def _located(frame: Frame, point: Any) -> dict[str, float]:
+    return dict(zip(("x", "y", "off_plane"), frame.locate(point), strict=True))
+
+
+def _name(drawn: Source | Curve | Path) -> str:
+    if isinstance(drawn, Curve):
+        return f"{drawn.shape} curve, {drawn.num_bends} bend" + "s" * (drawn.num_bends > 1)
+    return "minimum-energy path" if isinstance(drawn, Path) else label_of(drawn)

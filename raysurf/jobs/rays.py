@@ -1,0 +1,102 @@
+"""``rays``: loss and error along random directions from one or several weights, for the width of optima."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from raysurf.jobs.geometry import Source, Sources, label_of, require_joinable, weights_of
+from raysurf.jobs.job import SPLITS
+from raysurf.jobs.measuring import QUANTITIES, MeasuringJob, Spot, spread, spread_names
+
+if TYPE_CHECKING:
+    from raysurf.jobs.context import Context, Row
+
+
+class Rays(MeasuringJob):
+    """Measure along the same random rays from every one of several weights.
+
+    ``unit`` rays are of length one in weight distance, and ``length`` is a weight distance. ``filter`` rays are scaled
+    filter by filter to the first weights, and ``length`` counts how many times that ray is gone along. A profile of the
+    line between two weights is the other picture of their width.
+
+    Figures: ``max``, ``min`` and ``mean`` over all points, and ``edge``, the mean over all rays at their far end.
+
+    Source:
+        Izmailov et al. 2018 (arXiv:1803.05407), section 4.3, figure 4; Li et al. 2018 (arXiv:1712.09913), section 4.
+    """
+
+    kind: ClassVar[str] = "rays"
+
+    weights: Sources = Field(description="one or more weights that rays start from; the same network")
+    num_rays: int = Field(10, ge=1, description="random directions")
+    num_points: int = Field(11, ge=2, description="points on a ray, the origin included")
+    length: float = Field(gt=0, description="how far a ray goes")
+    normalise: Literal["unit", "filter"] = Field("unit", description="scale of the directions")
+    seed: int = Field(0, ge=0, description="decides the directions")
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not self.weights:
+            raise ValueError("no weights; at least one")
+        require_joinable(*self.weights)
+        if self.batchnorm == "interpolate":
+            raise ValueError("batchnorm interpolate; a ray has one end, so use reestimate or fixed")
+        return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return self.weights
+
+    @property
+    def points_to_measure(self) -> int:
+        return len(self.weights) * self._per_origin
+
+    @property
+    def _per_origin(self) -> int:
+        return 1 + self.num_rays * (self.num_points - 1)
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        return spread_names("edge")
+
+    def survey(self, context: Context) -> Callable[[int], Spot]:
+        from raysurf.weightspace.directions import random_direction
+        from raysurf.weightspace.point import combine, squared_norm
+
+        opened = [weights_of(source, context) for source in self.weights]
+        drawn: dict[int, tuple[dict, float]] = {}  # type: ignore[type-arg]
+
+        def direction(ray: int) -> tuple[dict, float]:  # type: ignore[type-arg]
+            if ray not in drawn:
+                drawn.clear()
+                found = random_direction(opened[0][0], self.normalise, self.seed, ray)
+                drawn[ray] = found, squared_norm(found) ** 0.5
+            return drawn[ray]
+
+        def spot(number: int) -> Spot:
+            which, place = divmod(number, self._per_origin)
+            point, buffers = opened[which]
+            columns = {"geometry": "ray", "origin": label_of(self.weights[which]), "t": 0.0, "distance": 0.0}
+            if place > 0:
+                ray, step = divmod(place - 1, self.num_points - 1)
+                t = (step + 1) / (self.num_points - 1)
+                towards, norm = direction(ray)
+                point = combine([point, towards], [1.0, t * self.length])
+                columns |= {"ray": ray, "t": t, "distance": t * self.length * norm}
+            return Spot(point, buffers or opened[0][1], columns)
+
+        return spot
+
+    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
+        figures = spread(rows)
+        for split in SPLITS:
+            for name in QUANTITIES:
+                ends = [
+                    row[name] for row in rows if row["split"] == split and row["t"] == 1.0 and row[name] is not None
+                ]
+                if ends:
+                    figures[f"{split}/edge_{name}"] = sum(ends) / len(ends)
+        return figures

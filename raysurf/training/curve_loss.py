@@ -1,0 +1,124 @@
+"""The loss along a curve in weight space, as an objective of the training loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from raysurf.training.objectives import cross_entropy
+from raysurf.training.workers import Workers
+from raysurf.weightspace import curve
+from raysurf.weightspace.point import Point, require_same
+
+
+class CurveLoss:
+    """The loss at a random point of a curve, whose gradient goes to the free control points.
+
+    l(theta) = E_t [ CE(phi_theta(t)) + decay/2 |phi_theta(t)|^2 ],  t ~ U(0, 1);
+    d l / d theta_i = c_i(t) d l / d phi(t)
+
+    One t is drawn a step; with S strata the batch is cut into S parts, and part s has its own t from [s/S, (s+1)/S],
+    which lessens the gradient's variance. With S workers each has a part, at no cost; any number takes the same steps.
+
+    Beyond an SGD step's memory there are the control points, and a gradient and a momentum for each free one.
+
+    Args:
+        model: Its parameters are overwritten by phi(t) at each step.
+        shape: ``polygonal`` or ``bezier``.
+        control_points: theta_0 .. theta_K, ends included; the free ones are trained in place.
+        free: Numbers of those that are trained.
+        decay: L2 coefficient on phi(t), not on the control points.
+        precision: fp32 or bf16.
+        workers: This worker's place in its group, which decides its part of a batch.
+        strata: S.
+
+    Raises:
+        PointMismatchError: If the control points and the model differ in names or shapes.
+
+    Source:
+        Garipov et al. 2018 (arXiv:1802.10026), section 3.2, equation 2. Strata are ours; with one it is the paper's.
+    """
+
+    decay = 0.0
+
+    def __init__(
+        self,
+        model: nn.Module,
+        shape: str,
+        control_points: Sequence[Point],
+        free: Sequence[int],
+        decay: float,
+        precision: str,
+        workers: Workers | None = None,
+        strata: int = 1,
+    ) -> None:
+        self.model, self.shape, self.control_points, self.free = model, shape, list(control_points), tuple(free)
+        self.curve_decay, self.precision, self.strata = decay, precision, strata
+        self.workers = workers or Workers()
+        self._parameters = dict(model.named_parameters())
+        for point in self.control_points:
+            require_same(self._parameters, point)
+        self._rows = [[point[name] for name in self._parameters] for point in self.control_points]
+        self.trainables: Mapping[str, Tensor] = {
+            f"point{i}.{name}": value for i in self.free for name, value in self.control_points[i].items()
+        }
+
+    def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
+        totals = torch.zeros(2, dtype=torch.float64, device=inputs.device)
+        ts = [(s + draw.random()) / self.strata for s in range(self.strata)]
+        # A worker without examples still has gradients (of zero), since all workers sum theirs.
+        parts = list(self._parts(ts, len(labels), num_examples)) or [(ts[0], slice(0, 0))]
+        for t, part in parts:
+            totals += self._at(t, inputs[part], labels[part], num_examples)
+        return totals
+
+    def _parts(self, ts: Sequence[float], count: int, num_examples: int) -> Iterator[tuple[float, slice]]:
+        """This worker's examples of every stratum."""
+        offset = self.workers.share(num_examples).start
+        for s, t in enumerate(ts):
+            part = Workers(s, self.strata).share(num_examples)
+            first, last = max(part.start - offset, 0), min(part.stop - offset, count)
+            if first < last:
+                yield t, slice(first, last)
+
+    def _at(self, t: float, inputs: Tensor, labels: Tensor, num_examples: int) -> Tensor:
+        c = curve.coefficients(self.shape, len(self.control_points) - 2, t)
+        parameters: list[Tensor] = list(self._parameters.values())
+        self._place(parameters, c)
+        for value in parameters:
+            value.grad = None
+        sums = cross_entropy(self.model, inputs, labels, num_examples, self.precision)
+        reached = [(k, value) for k, value in enumerate(parameters) if value.grad is not None]
+        gradients = [value.grad for _, value in reached if value.grad is not None]
+        if self.curve_decay and gradients:
+            share = self.curve_decay * len(labels) / num_examples
+            torch._foreach_add_(gradients, [value.detach() for _, value in reached], alpha=share)
+        for i in self.free:
+            self._hand_on([self._rows[i][k] for k, _ in reached], gradients, c[i])
+        return sums
+
+    @torch.no_grad()
+    def _place(self, parameters: list[Tensor], c: Sequence[float]) -> None:
+        """Write phi(t) into the model without a copy of it beside."""
+        terms = [(row, weight) for row, weight in zip(self._rows, c, strict=True) if weight != 0.0]
+        first, weight = terms[0]
+        torch._foreach_copy_(parameters, first)
+        if weight != 1.0:
+            torch._foreach_mul_(parameters, weight)
+        for row, weight in terms[1:]:
+            torch._foreach_add_(parameters, row, alpha=weight)
+
+    @staticmethod
+    @torch.no_grad()
+    def _hand_on(point: list[Tensor], gradients: list[Tensor], c: float) -> None:
+        """Add c times the gradients to those of a control point."""
+        if not gradients:
+            return
+        if point[0].grad is None:
+            for value, gradient in zip(point, torch._foreach_mul(gradients, c), strict=True):
+                value.grad = gradient
+        else:
+            torch._foreach_add_([value.grad for value in point if value.grad is not None], gradients, alpha=c)
