@@ -20,7 +20,6 @@ from raysurf.cluster.events import (
 from raysurf.jobs.job import POINT_EPOCHS, Job
 from raysurf.sweep.plan import Plan
 
-
 # In a pipe, a surface is a line for every tenth of it.
 TOLD = 10
 

@@ -11,6 +11,7 @@ import traceback
 import click
 
 from raysurf.cli.check import check
+from raysurf.cli.plot import plot
 from raysurf.cli.run import run
 from raysurf.cli.table import table
 from raysurf.errors import RaysurfError, SpecError
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, table):
+for command in (check, run, table, plot):
     cli.add_command(command)
 
 

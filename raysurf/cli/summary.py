@@ -8,7 +8,6 @@ from statistics import mean, stdev
 from typing import Any
 
 from raysurf.cli.table import text_table
-from raysurf.jobs.job import Job, Line
 from raysurf.jobs.profile import Profile
 from raysurf.results.query import Results, open
 from raysurf.results.store import Store
@@ -25,7 +24,7 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
         yield ""
         yield from _best(sweep, results)
         yield from _comparison(sweep, results)
-        pictures += _picture(sweep, results, store)
+        pictures += _pictures(sweep, results, store)
     yield ""
     yield f"tables    {store.uri} ({', '.join(results.tables())})"
     for path in pictures:
@@ -109,37 +108,13 @@ def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
     return list(found)
 
 
-def _picture(sweep: Sweep, results: Results, store: Store) -> list[str]:
-    """Draw the loss along the best curve of a sweep of profiles, against the straight line if it was measured."""
+def _pictures(sweep: Sweep, results: Results, store: Store) -> list[str]:
+    """Draw what a sweep has measured; of profiles the best trial's, beside the baselines that were measured too."""
     row = best_row(sweep, results)
     if row is None or "://" in store.uri:
         return []
-    job = _job(row["run_ids"][0], results)
-    if not isinstance(job, Profile) or isinstance(job.along, Line):
-        return []
-    from raysurf.report.profile_plot import draw_profile
+    from raysurf.report.draw import pictures_of_sweep
 
-    ends = (job.along.start.id, job.along.end.id)
-    lines = [b for b in sweep.baselines if isinstance(b, Profile) and isinstance(b.along, Line)]
-    line = next((b.id for b in lines if (b.along.start.id, b.along.end.id) == ends), None)
-    path = f"{store.uri}/pictures/{sweep.name}.png"
-    draw_profile(
-        results.table("surface"),
-        curve=job.id,
-        line=line,
-        labels=(
-            f"{job.along.shape} curve, {job.along.num_bends} bend{'s' * (job.along.num_bends > 1)}",
-            "straight line",
-        ),
-        path=path,
-        title=f"{job.model_spec.name} on {job.data_spec.name}",
-        data=job.data_spec.name,
-    )
-    return [path]
-
-
-def _job(run_id: str, results: Results) -> Job:
-    from raysurf.jobs.parse import parse_job
-
-    spec = results.table("runs", ["spec"], where=f"run_id = '{run_id}'").to_pylist()[0]["spec"]
-    return parse_job(json.loads(spec))
+    best = row["run_ids"][:1] if row["run_ids"][0].startswith(Profile.kind) else []
+    baselines = [job.id for job in sweep.baselines if isinstance(job, Profile)]
+    return pictures_of_sweep(results, sweep.name, f"{store.uri}/pictures", [*best, *baselines])

@@ -80,7 +80,8 @@ class Curve(ContinuedJob):
         net, middle = network.Network(self, context), network.Network(self, context)
         (start, buffers), (end, _) = context.weights(self.start), context.weights(self.end)
         net.place(start, buffers)
-        via = None if self.via is None else weights_of(self.via, context)[0]
+        start, end = net.laid_out(start), net.laid_out(end)
+        via = None if self.via is None else net.laid_out(weights_of(self.via, context)[0])
         points = [start, *bends_on_line(start, end, self.num_bends, via), end]
         objective = CurveLoss(
             net.model,

@@ -13,10 +13,11 @@ from raysurf.jobs.context import Context
 from raysurf.jobs.job import SPLITS
 from raysurf.models import registry as models
 from raysurf.training import evaluation
+from raysurf.training.layout import channels_last, laid_out_like
 from raysurf.training.loop import EpochEnd, Recipe, stream
 from raysurf.training.metrics import Figures
 from raysurf.training.schedules import Schedule
-from raysurf.weightspace.point import buffers_of, place, point_of, squared_norm
+from raysurf.weightspace.point import Point, buffers_of, place, point_of, squared_norm
 
 
 class Network:
@@ -38,6 +39,7 @@ class Network:
             image_shape=self.data.image_shape,
             options=job.model_spec.options,
         ).to(device)
+        channels_last(self.model, self.data.image_shape)
         self.has_batchnorm = evaluation.has_batchnorm(self.model)
 
     @property
@@ -66,6 +68,10 @@ class Network:
     def place(self, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None = None) -> None:
         """Write weights into the network."""
         place(self.model, point, buffers)
+
+    def laid_out(self, point: Mapping[str, Tensor]) -> Point:
+        """A copy of a point in the memory layout of this network."""
+        return laid_out_like(point, self.model)
 
     def tensors(self) -> dict[str, Tensor]:
         """The network's point and buffers under the names of a weights file."""

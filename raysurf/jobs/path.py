@@ -147,12 +147,13 @@ class Path(TrainingJob):
 
         (start, buffers), (end, last_buffers) = context.weights(self.start), context.weights(self.end)
         net.place(start, buffers)
+        start, end = net.laid_out(start), net.laid_out(end)
         saved = context.checkpoints.load()
         first, origin = self._cycle_of(saved[0] if saved else 0)
         band = [start, *bends_on_line(start, end, self.cycles[0].insert), end]
         if saved:
             pivots = {k.removeprefix("trainable/"): v for k, v in saved[1].items() if k.startswith("trainable/")}
-            band = [start, *_pivots({k: v.to(context.workers.device) for k, v in pivots.items()}), end]
+            band = [start, *(net.laid_out(pivot) for pivot in _pivots(pivots)), end]
         targets = fractions(band)
         if saved and (shares := saved[1].get("collector0/targets")) is not None:
             targets = shares.tolist()

@@ -1,73 +1,92 @@
-"""The picture of a profile: loss and error along a curve, against the straight line between its ends."""
+"""The picture of profiles: loss and error along curves, lines, chains and paths."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#666666"
+from raysurf.report.label_placement import Label, place_labels
+from raysurf.report.picture import write
+from raysurf.report.trace import Array, Trace, read_trace
+from raysurf.report.two_panels import (
+    AXIS_TEXTS,
+    GREY,
+    colours_and_styles,
+    draw_trace,
+    legend_below,
+    two_panels,
+)
+
+MAX_ANNOTATED = 4
+TEXT_BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
+
+
+def profile_figure(
+    traces: Sequence[Trace], *, title: str, data: str, axis: str = "t", ends: tuple[str, str] | None = None
+) -> Figure:
+    """Draw train loss and test error along any number of lines; the worst point of each is marked if they are few.
+
+    Args:
+        traces: What was measured.
+        title: Above the picture.
+        data: Name of the data set, for the axes.
+        axis: ``t``, or ``distance`` for the weight distance from the first weights.
+        ends: What the weights at t = 0 and t = 1 are called, if they are the same for all.
+
+    Source:
+        Garipov et al. 2018 (arXiv:1802.10026), figure 2; with ``distance`` along the line between two weights,
+        Izmailov et al. 2018 (arXiv:1803.05407), figure 5; colours of Okabe & Ito 2008.
+    """
+    figure, panels = two_panels(title, data, AXIS_TEXTS[axis])
+    drawn = list(colours_and_styles(traces))
+    notes: dict[str, tuple[list[Label], list[Array]]] = {}
+    for quantity, panel in panels.items():
+        lines = [draw_trace(panel, trace, axis, quantity, colour, style) for trace, colour, style in drawn]
+        labels = []
+        for (_, colour, _), line in zip(drawn, lines, strict=True):
+            if np.isnan(line[:, 1]).all():
+                continue
+            worst = int(np.nanargmax(line[:, 1]))
+            x, value = line[worst]
+            panel.plot(x, value, "v", color=colour, markersize=7)
+            if len(drawn) <= MAX_ANNOTATED:
+                labels.append(Label(f"worst {value:.3g}", x, value, colour))
+        if ends is not None:
+            labels += _end_labels(traces, axis, quantity, ends)
+        notes[quantity] = labels, lines
+    legend_below(figure, panels["loss"])
+    for quantity, panel in panels.items():
+        place_labels(panel, *notes[quantity], fontsize=9, bbox=TEXT_BOX)
+    return figure
 
 
 def draw_profile(
     surface: pa.Table, *, curve: str, line: str | None, labels: tuple[str, str], path: str, title: str, data: str
 ) -> None:
-    """Draw train loss and test error against t, from rows of ``surface`` alone.
+    """Draw and write a curve against the straight line between its ends, from rows of ``surface`` alone.
 
     Args:
         surface: Rows of the table.
         curve: Run whose points are drawn solid.
         line: Run whose points are drawn dashed, if it was measured.
         labels: What the two are called.
-        path: Where the picture goes; .png or .svg.
+        path: Where the picture goes; .png, .svg or .html.
         title: Above the picture.
         data: Name of the data set, for the axes.
-
-    Source:
-        Garipov et al. 2018 (arXiv:1802.10026), figure 2; colours of Okabe & Ito 2008.
     """
     rows = surface.to_pylist()
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2)
-    runs = [(curve, labels[0], BLUE, "-"), *([(line, labels[1], VERMILION, "--")] if line else [])]
-    for panel, split, name, text in (
-        (panels[0], "train", "loss", f"{data} train loss with L2 (nats/sample)"),
-        (panels[1], "test", "error", f"{data} test error (fraction)"),
-    ):
-        for run_id, label, colour, style in runs:
-            points = sorted((row["t"], row[name]) for row in rows if row["run_id"] == run_id and row["split"] == split)
-            t, values = np.array(points).T
-            panel.plot(t, values, style, color=colour, label=label, linewidth=2)
-            _mark_worst(panel, t, values, colour, above=run_id == line or line is None)
-            panel.plot(t[[0, -1]], values[[0, -1]], "o", color=GREY, markersize=6, zorder=5)
-        panel.set_xlabel("t (position between the two networks)")
-        panel.set_ylabel(text)
-        panel.set_xlim(-0.03, 1.03)
-        panel.margins(y=0.2)
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title, fontsize=12)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    runs = [(curve, labels[0]), *([(line, labels[1])] if line else [])]
+    traces = [read_trace(rows, run_id, label) for run_id, label in runs]
+    write(profile_figure(traces, title=title, data=data), path, title)
 
 
-def _mark_worst(panel: Axes, t: np.ndarray, values: np.ndarray, colour: str, above: bool) -> None:
-    worst = int(np.argmax(values))
-    panel.plot(t[worst], values[worst], "v" if above else "^", color=colour, markersize=7)
-    panel.annotate(
-        f"worst {values[worst]:.3g}",
-        (t[worst], values[worst]),
-        textcoords="offset points",
-        xytext=(0, 8 if above else -9),
-        ha="left" if t[worst] < 0.1 else "right" if t[worst] > 0.9 else "center",
-        va="bottom" if above else "top",
-        color=colour,
-        fontsize=9,
-    )
+def _end_labels(traces: Sequence[Trace], axis: str, quantity: str, ends: tuple[str, str]) -> list[Label]:
+    """The names of the two weights, once a panel, at the first trace where they were measured."""
+    for trace in traces:
+        x, values = trace.ends(axis, quantity)
+        if len(x) == 2 and not np.isnan(values).any():
+            return [Label(name, x[i], values[i], GREY) for i, name in enumerate(ends)]
+    return []

@@ -14,7 +14,8 @@ from raysurf.data.dataset import Dataset, Split
 from raysurf.training import metrics
 from raysurf.training.workers import Workers
 
-BATCH = 512
+# Larger batches are slower on a CPU, whose caches they leave, and faster on a GPU.
+BATCH = {"cpu": 128, "cuda": 1024}
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -38,7 +39,7 @@ def log_probabilities(model: nn.Module, data: Dataset, split: Split, precision: 
     model.eval()
     images = split.images[part]
     out = []
-    for chosen in batches(len(images), BATCH):
+    for chosen in batches(len(images), BATCH.get(images.device.type, 512)):
         with autocast(precision, images.device):
             logits = model(data.normalise(images[chosen]))
         out.append(F.log_softmax(logits.float(), dim=1))

@@ -1,0 +1,40 @@
+"""``raysurf plot``: a picture of what was measured, drawn from the result rows."""
+
+from __future__ import annotations
+
+import click
+
+PICTURES = ("plane", "profile", "width", "path")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(PICTURES))
+@click.option("--sweep", "sweeps", multiple=True, help="Draw the runs of this sweep; may be given again.")
+@click.option(
+    "--run", "run_ids", multiple=True, help="Draw this run, by its id or the beginning of it; may be given again."
+)
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    help="The file; its suffix (.png, .svg, .html) says as what.  [default: RESULTS/pictures/KIND.png]",
+)
+@click.option(
+    "--x", "axis", type=click.Choice(["t", "distance"]), default=None, help="x-axis of profile and path.  [default: t]"
+)
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def plot(
+    kind: str, sweeps: tuple[str, ...], run_ids: tuple[str, ...], output: str | None, axis: str | None, results: str
+) -> None:
+    """Draw KIND: planes, profiles of curves and lines, widths along rays, or minimum-energy paths.
+
+    Without --sweep and --run every run of the kind in the store is drawn; points of runs that still go on as well.
+    """
+    if axis is not None and kind not in ("profile", "path"):
+        raise click.UsageError(f"--x is for profile and path; the axes of a {kind} are weight distances")
+    from raysurf.report.draw import draw
+    from raysurf.results.query import open
+
+    path = output or (f"{kind}.png" if "://" in results else f"{results}/pictures/{kind}.png")
+    draw(open(results), kind, path, sweeps=sweeps, run_ids=run_ids, axis=axis or "t")
+    click.echo(path)

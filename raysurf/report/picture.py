@@ -1,0 +1,75 @@
+"""Writing a picture, by the suffix of its path: PNG, SVG, or a self-contained HTML page."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from raysurf.errors import Fault, SpecError, StoreError
+from raysurf.report.page import Caption, page
+
+SUFFIXES = (".png", ".svg", ".html")
+DPI = 150
+
+
+def check_suffix(path: str) -> None:
+    """Check that a picture can be written under this name.
+
+    Raises:
+        SpecError: If its suffix is of no known kind.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise SpecError([Fault("output", repr(path), f"a name that ends in {', '.join(SUFFIXES)}")])
+
+
+def write(figure: Figure, path: str, title: str, caption: Caption | None = None) -> None:
+    """Write a picture, whole or not at all; the same figure gives the same bytes.
+
+    Args:
+        figure: The picture.
+        path: Where it goes; its suffix says as what.
+        title: Kept inside the file.
+        caption: What a page says under the picture.
+
+    Raises:
+        SpecError: If the suffix is of no known kind.
+        StoreError: If the place cannot be written.
+    """
+    check_suffix(path)
+    suffix = Path(path).suffix.lower()
+    data = _rendered(figure, "png" if suffix == ".png" else "svg", title)
+    if suffix == ".html":
+        data = page(title, _inline(data.decode()), caption or Caption()).encode()
+    aside = Path(f"{path}.{os.getpid()}.part")
+    try:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(data)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise StoreError(path, error.strerror or str(error), "a place where a picture can be written") from error
+
+
+def _rendered(figure: Figure, kind: str, title: str) -> bytes:
+    sink = io.BytesIO()
+    metadata = {"Title": title, "Date": None} if kind == "svg" else {"Title": title, "Software": "raysurf"}
+    with matplotlib.rc_context({"svg.hashsalt": "raysurf"}):
+        figure.savefig(sink, format=kind, dpi=DPI, metadata=metadata)
+    return sink.getvalue()
+
+
+def _inline(svg: str) -> str:
+    """An SVG document as an element of a page: no prologue, no size of its own beside its viewBox."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    return re.sub(
+        r'<svg([^>]*?) width="[^"]*"',
+        r"<svg\1",
+        re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", svg, count=1),
+        count=1,
+    )

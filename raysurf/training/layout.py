@@ -1,0 +1,46 @@
+"""The memory layout of convolutions: channels last where the network allows it, since it is faster on CPUs and GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from raysurf.weightspace.point import Point
+
+
+@torch.no_grad()
+def channels_last(model: nn.Module, image_shape: tuple[int, int, int]) -> nn.Module:
+    """Store a network's convolutions channels last, unless its forward pass cannot take it.
+
+    Args:
+        model: Changed in place; left as it is if it has no two-dimensional convolution, or if it raises on two images
+            (as one does that calls ``view`` on what a convolution gives).
+        image_shape: Channels, height, width.
+
+    Returns:
+        The model.
+    """
+    if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        return model
+    was_training = model.training
+    model.eval().to(memory_format=torch.channels_last)
+    try:
+        model(torch.zeros(2, *image_shape, device=next(model.parameters()).device))
+    except RuntimeError:
+        model.to(memory_format=torch.contiguous_format)
+    return model.train(was_training)
+
+
+def laid_out_like(point: Mapping[str, Tensor], model: nn.Module) -> Point:
+    """A copy of a point whose tensors have the memory layout of a model's parameters, so that copying is fast.
+
+    Args:
+        point: Names and shapes as in the model.
+        model: Whose layout is taken.
+    """
+    return {
+        name: torch.empty_like(value, memory_format=torch.preserve_format).copy_(point[name])
+        for name, value in model.named_parameters()
+    }

@@ -1,0 +1,145 @@
+"""Writing pictures: by suffix, whole or not at all, and pages that need nothing else."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from raysurf.errors import SpecError, StoreError
+from raysurf.report.measured_runs import MeasuredRun
+from raysurf.report.page import MAX_ROWS, Caption
+from raysurf.report.picture import write
+from raysurf.report.profile_plot import profile_figure
+from raysurf.report.trace import read_trace
+from tests.report.measured import along, points, run_id
+
+RUN = MeasuredRun(
+    run_id("profile"),
+    ("study",),
+    model="vgg16",
+    data="cifar10",
+    seed=3,
+    metrics={"train/max_loss": 1.25, "length": 7.5},
+)
+ROWS = points(RUN.run_id, "curve", along(5, 8.0), lambda place: 1.0)
+
+
+def figure() -> Figure:
+    return profile_figure([read_trace(ROWS, RUN.run_id, "curve")], title="a title", data="digits")
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def written(tmp_path: Path, caption: Caption, title: str = "a title") -> str:
+    path = tmp_path / "a.html"
+    write(figure(), str(path), title, caption)
+    return path.read_text()
+
+
+def test_suffix_says_as_what(tmp_path: Path) -> None:
+    """PNG, SVG and HTML are what their suffix says, with the title inside, in folders that are made."""
+    for name in ("a.png", "a.SVG", "a.html"):
+        write(figure(), str(tmp_path / "deep" / name), "a title")
+    with Image.open(tmp_path / "deep" / "a.png") as image:
+        assert (image.format, image.info["Title"]) == ("PNG", "a title")
+    assert "<dc:title>a title</dc:title>" in (tmp_path / "deep" / "a.SVG").read_text()
+    assert (tmp_path / "deep" / "a.html").read_text().startswith("<!doctype html>")
+    assert len(list((tmp_path / "deep").iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a", "png"])
+def test_unknown_suffix(name: str, tmp_path: Path) -> None:
+    """Another suffix is an error that names those that there are, and nothing is written."""
+    with pytest.raises(SpecError, match=r"got '.*'; expected a name that ends in \.png, \.svg, \.html"):
+        write(figure(), str(tmp_path / name), "a title")
+    assert not list(tmp_path.iterdir())
+
+
+def test_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """A folder of the picture's name is an error, and nothing is left beside it."""
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(StoreError, match="expected a place where a picture can be written"):
+        write(figure(), str(tmp_path / "a.png"), "a title")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "html"])
+def test_the_same_rows_give_the_same_bytes(suffix: str, tmp_path: Path) -> None:
+    """Pictures can be compared and kept under version control."""
+    for name in ("a", "b"):
+        write(figure(), str(tmp_path / f"{name}.{suffix}"), "a title", Caption(rows=ROWS))
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+
+
+def test_page_needs_nothing_else(tmp_path: Path) -> None:
+    """It has the picture inside, no script, no address of anything outside, and a policy that forbids both."""
+    text = written(tmp_path, Caption("what it shows", [(RUN, "curve")], ROWS))
+    page = Page(text)
+    assert page.tags.count("svg") == 1
+    assert "script" not in page.tags
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"url\((?!#)|@import", text)
+    assert "default-src 'none'" in text
+    assert set(re.findall(r"https?://[^\s\"']+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert re.search(r"<svg(?![^>]* (width|height)=)[^>]* viewBox=", text)
+
+
+def test_page_says_what_it_shows(tmp_path: Path) -> None:
+    """Caption, sweep, network, data, run and the figures that there are; and every row, in a part that opens."""
+    page = Page(written(tmp_path, Caption("what it shows", [(RUN, "curve")], ROWS)))
+    for said in (
+        "a title",
+        "what it shows",
+        "study",
+        "vgg16",
+        "cifar10",
+        RUN.run_id,
+        "worst train loss",
+        "1.25",
+        "7.5",
+    ):
+        assert said in page.text
+    assert "barrier" not in page.text
+    assert page.tags.count("details") == 1
+    assert page.tags.count("tr") == 2 + 1 + len(ROWS)
+
+
+def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:
+    """Of very many rows the page has the first, and says how many there are."""
+    many = ROWS * (MAX_ROWS // len(ROWS) + 1)
+    page = Page(written(tmp_path, Caption(rows=many)))
+    assert f"the first {MAX_ROWS} of the {len(many)} rows" in page.text
+    assert page.tags.count("tr") == 1 + MAX_ROWS
+
+
+def test_names_cannot_break_a_page(tmp_path: Path) -> None:
+    """Text from rows is text, whatever is in it."""
+    evil = "<script>alert(1)</script>"
+    run = MeasuredRun(RUN.run_id, (evil,), model=evil)
+    page = Page(written(tmp_path, Caption(evil, [(run, evil)]), title=evil))
+    assert "script" not in page.tags
+    assert page.text.count("alert(1)") >= 5
