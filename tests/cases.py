@@ -34,11 +34,78 @@ def tiny_sgd(**changes: object) -> rs.SGD:
     return rs.SGD(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def tiny_curve(**changes: object) -> rs.Curve:
+    """Two epochs of a curve between two of these."""
+    settings: dict[str, object] = {"start": tiny_sgd(), "end": tiny_sgd(seed=1), "epochs": 2, "lr": 0.05}
+    return rs.Curve(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+class Encoder(nn.Module):
+    """A small transformer over the rows of an image, with tied weights, layer norm, attention and a buffer."""
+
+    def __init__(self, num_classes: int, image_shape: tuple[int, int, int], width: int = 16) -> None:
+        super().__init__()
+        channels, height, columns = image_shape
+        self.embed = nn.Linear(channels * columns, width)
+        self.again = nn.Linear(channels * columns, width)
+        self.again.weight = self.embed.weight
+        self.register_buffer("places", torch.linspace(-1, 1, height * width).view(height, width))
+        self.layer = nn.TransformerEncoderLayer(width, 2, 2 * width, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        rows = images.transpose(1, 2).flatten(2)
+        logits: torch.Tensor = self.head(self.layer(self.embed(rows) + self.again(rows.flip(1)) + self.places).mean(1))
+        return logits
+
+
+def transformer(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+    """A small transformer."""
+    return Encoder(num_classes, image_shape)
+
+
+def group_norm(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+    """A convolution with group norm, and a ``view`` that cannot take channels-last tensors."""
+
+    class View(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.view(len(x), -1)
+
+    size = 8 * image_shape[1] * image_shape[2]
+    return nn.Sequential(
+        nn.Conv2d(image_shape[0], 8, 3, padding=1), nn.GroupNorm(2, 8), nn.ReLU(), View(), nn.Linear(size, num_classes)
+    )
+
+
+def residual(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+    """Torchvision's ResNet-18, its first convolution made for the image's channels."""
+    from torchvision.models import resnet18
+
+    net: nn.Module = resnet18(num_classes=num_classes)
+    net.conv1 = nn.Conv2d(image_shape[0], 64, 3, padding=1, bias=False)
+    return net
+
+
 JOBS: dict[str, Callable[[], object]] = {
     "sgd": tiny_sgd,
     "swa": lambda: rs.SWA(start=tiny_sgd(), epochs=3, cycle_epochs=1, lr=0.05),
     "curve": lambda: rs.Curve(start=tiny_sgd(), end=tiny_sgd(seed=1), num_bends=2, epochs=2, lr=0.05),
     "profile": lambda: rs.Profile(along=rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1)), num_points=3),
+    "chain": lambda: rs.Profile(
+        along=rs.Chain(weights=(tiny_sgd(), tiny_sgd(seed=1), tiny_sgd(seed=2))), num_points=5, batchnorm="interpolate"
+    ),
+    "plane": lambda: rs.Plane(
+        weights=(tiny_sgd(), tiny_sgd(seed=1), rs.PointOf(of=tiny_curve(), name="bend1")),
+        grid=(3, 2),
+        draw=(tiny_curve(),),
+    ),
+    "rays": lambda: rs.Rays(weights=(tiny_sgd(), tiny_sgd(seed=1)), num_rays=2, num_points=3, length=2.0),
+    "path": lambda: rs.Path(
+        start=tiny_sgd(),
+        end=tiny_sgd(seed=1),
+        cycles=(rs.Cycle(epochs=2, lr=0.1, insert=2), rs.Cycle(epochs=1, lr=0.05)),
+        num_between=2,
+    ),
     "predict": lambda: rs.Predict(weights=tiny_sgd(), batchnorm="reestimate"),
 }
 

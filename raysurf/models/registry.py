@@ -18,6 +18,7 @@ BUILDERS = {
     "lenet5": "raysurf.models.lenet5:build",
     "vgg16": "raysurf.models.vgg:vgg16",
     "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
+    "densenet40_12": "raysurf.models.densenet:densenet40_12",
     "preresnet110": "raysurf.models.preresnet:preresnet110",
     "preresnet164": "raysurf.models.preresnet:preresnet164",
 }

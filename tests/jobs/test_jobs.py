@@ -40,7 +40,7 @@ def do(job: Job, store: Store, progress: Any = lambda at: None) -> dict[str, flo
 def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
     """Every row of a store, without what depends on the clock."""
     found = {}
-    for table in ("runs", "epochs", "predictions", "surface"):
+    for table in ("runs", "epochs", "predictions", "surface", "landmarks"):
         every = [row for part in store.parts(table) for row in store.read_rows(table, part)]
         found[table] = [{k: v for k, v in row.items() if k not in TIMES} for row in every]
     return found
@@ -109,7 +109,7 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
     assert do(job, store, fail) == figures
 
 
-@pytest.mark.parametrize("name", ["sgd", "swa", "curve", "profile"])
+@pytest.mark.parametrize("name", ["sgd", "swa", "curve", "profile", "plane", "rays", "path"])
 def test_broken_off_job_ends_with_the_same_rows(name: str, tmp_path: Path) -> None:
     """A job that is broken off at every epoch or point, and run again each time, has the rows of an unbroken one."""
     job = JOBS[name]()
@@ -126,7 +126,7 @@ def test_broken_off_job_ends_with_the_same_rows(name: str, tmp_path: Path) -> No
             seen.add(at.epoch)
             raise SystemExit
 
-    for _ in range(5):
+    for _ in range(30):
         try:
             do(job, broken, stop)
             break
