@@ -62,6 +62,7 @@ class CurveLoss:
         for point in self.control_points:
             require_same(self._parameters, point)
         self._rows = [[point[name] for name in self._parameters] for point in self.control_points]
+        self._gradients: dict[tuple[int, int], Tensor] = {}
         self.trainables: Mapping[str, Tensor] = {
             f"point{i}.{name}": value for i in self.free for name, value in self.control_points[i].items()
         }
@@ -91,13 +92,13 @@ class CurveLoss:
         for value in parameters:
             value.grad = None
         sums = cross_entropy(self.model, inputs, labels, num_examples, self.precision)
-        reached = [(k, value) for k, value in enumerate(parameters) if value.grad is not None]
-        gradients = [value.grad for _, value in reached if value.grad is not None]
+        reached = [k for k, value in enumerate(parameters) if value.grad is not None]
+        gradients = [value.grad for value in parameters if value.grad is not None]
         if self.curve_decay and gradients:
             share = self.curve_decay * len(labels) / num_examples
-            torch._foreach_add_(gradients, [value.detach() for _, value in reached], alpha=share)
+            torch._foreach_add_(gradients, [parameters[k].detach() for k in reached], alpha=share)
         for i in self.free:
-            self._hand_on([self._rows[i][k] for k, _ in reached], gradients, c[i])
+            self._hand_on(i, reached, gradients, c[i])
         return sums
 
     @torch.no_grad()
@@ -105,20 +106,19 @@ class CurveLoss:
         """Write phi(t) into the model without a copy of it beside."""
         terms = [(row, weight) for row, weight in zip(self._rows, c, strict=True) if weight != 0.0]
         first, weight = terms[0]
-        torch._foreach_copy_(parameters, first)
-        if weight != 1.0:
-            torch._foreach_mul_(parameters, weight)
+        for value, own in zip(parameters, first, strict=True):
+            torch.mul(own, weight, out=value.data)
         for row, weight in terms[1:]:
             torch._foreach_add_(parameters, row, alpha=weight)
 
-    @staticmethod
     @torch.no_grad()
-    def _hand_on(point: list[Tensor], gradients: list[Tensor], c: float) -> None:
-        """Add c times the gradients to those of a control point."""
-        if not gradients:
-            return
-        if point[0].grad is None:
-            for value, gradient in zip(point, torch._foreach_mul(gradients, c), strict=True):
-                value.grad = gradient
-        else:
-            torch._foreach_add_([value.grad for value in point if value.grad is not None], gradients, alpha=c)
+    def _hand_on(self, i: int, reached: Sequence[int], gradients: list[Tensor], c: float) -> None:
+        """Add c times the gradients to those of a control point; their memory is kept from step to step."""
+        for k, gradient in zip(reached, gradients, strict=True):
+            value = self._rows[i][k]
+            if value.grad is not None:
+                value.grad.add_(gradient, alpha=c)
+                continue
+            if (i, k) not in self._gradients:
+                self._gradients[i, k] = torch.empty_like(value)
+            value.grad = torch.mul(gradient, c, out=self._gradients[i, k])

@@ -123,7 +123,7 @@ def fit(
     keeper = checkpoints or Checkpoints()
     names, tensors = list(objective.trainables), list(objective.trainables.values())
     optimiser = torch.optim.SGD(
-        tensors, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=objective.decay
+        tensors, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=objective.decay, fused=True
     )
     num_examples = len(data.train)
     per_epoch, cycle = recipe.steps_per_epoch(num_examples), recipe.cycle_steps(num_examples)
