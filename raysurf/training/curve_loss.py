@@ -63,6 +63,7 @@ class CurveLoss:
             require_same(self._parameters, point)
         self._rows = [[point[name] for name in self._parameters] for point in self.control_points]
         self._gradients: dict[tuple[int, int], Tensor] = {}
+        self._on_gpu = next(iter(self._parameters.values())).is_cuda
         self.trainables: Mapping[str, Tensor] = {
             f"point{i}.{name}": value for i in self.free for name, value in self.control_points[i].items()
         }
@@ -92,33 +93,44 @@ class CurveLoss:
         for value in parameters:
             value.grad = None
         sums = cross_entropy(self.model, inputs, labels, num_examples, self.precision)
-        reached = [k for k, value in enumerate(parameters) if value.grad is not None]
-        gradients = [value.grad for value in parameters if value.grad is not None]
-        if self.curve_decay and gradients:
-            share = self.curve_decay * len(labels) / num_examples
-            torch._foreach_add_(gradients, [parameters[k].detach() for k in reached], alpha=share)
-        for i in self.free:
-            self._hand_on(i, reached, gradients, c[i])
+        self._hand_on(parameters, c, self.curve_decay * len(labels) / num_examples)
         return sums
+
+    # Both loops go tensor by tensor, so that on a CPU what one operation wrote is still in its cache for the next.
 
     @torch.no_grad()
     def _place(self, parameters: list[Tensor], c: Sequence[float]) -> None:
         """Write phi(t) into the model without a copy of it beside."""
         terms = [(row, weight) for row, weight in zip(self._rows, c, strict=True) if weight != 0.0]
-        first, weight = terms[0]
-        for value, own in zip(parameters, first, strict=True):
-            torch.mul(own, weight, out=value.data)
-        for row, weight in terms[1:]:
-            torch._foreach_add_(parameters, row, alpha=weight)
+        if self._on_gpu:
+            torch._foreach_copy_(parameters, torch._foreach_mul(terms[0][0], terms[0][1]))
+            for row, weight in terms[1:]:
+                torch._foreach_add_(parameters, row, alpha=weight)
+            return
+        for k, value in enumerate(parameters):
+            torch.mul(terms[0][0][k], terms[0][1], out=value.data)
+            for row, weight in terms[1:]:
+                value.data.add_(row[k], alpha=weight)
 
     @torch.no_grad()
-    def _hand_on(self, i: int, reached: Sequence[int], gradients: list[Tensor], c: float) -> None:
-        """Add c times the gradients to those of a control point; their memory is kept from step to step."""
+    def _hand_on(self, parameters: list[Tensor], c: Sequence[float], decay: float) -> None:
+        """Add the gradient at phi(t), times their coefficients, to those of the free control points."""
+        reached = [k for k, value in enumerate(parameters) if value.grad is not None]
+        gradients = [value.grad for value in parameters if value.grad is not None]
+        if self._on_gpu and decay and reached:
+            torch._foreach_add_(gradients, [parameters[k] for k in reached], alpha=decay)
         for k, gradient in zip(reached, gradients, strict=True):
-            value = self._rows[i][k]
-            if value.grad is not None:
-                value.grad.add_(gradient, alpha=c)
-                continue
-            if (i, k) not in self._gradients:
-                self._gradients[i, k] = torch.empty_like(value)
-            value.grad = torch.mul(gradient, c, out=self._gradients[i, k])
+            if decay and not self._on_gpu:
+                gradient.add_(parameters[k], alpha=decay)
+            for i in self.free:
+                self._add_gradient(i, k, gradient, c[i])
+
+    def _add_gradient(self, i: int, k: int, gradient: Tensor, c: float) -> None:
+        value = self._rows[i][k]
+        if value.grad is not None:
+            value.grad.add_(gradient, alpha=c)
+            return
+        # Its memory is kept from step to step: asking for it anew costs more than writing it.
+        if (i, k) not in self._gradients:
+            self._gradients[i, k] = torch.empty_like(value)
+        value.grad = torch.mul(gradient, c, out=self._gradients[i, k])

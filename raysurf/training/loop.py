@@ -197,7 +197,8 @@ def _load(
     for name, tensor in objective.trainables.items():
         tensor.copy_(parts["trainable"][name])
         if name in parts.get("momentum", {}):
-            optimiser.state[tensor]["momentum_buffer"] = parts["momentum"][name].to(tensor.device, copy=True)
+            # The fused step needs it in the tensor's own memory layout.
+            optimiser.state[tensor]["momentum_buffer"] = torch.empty_like(tensor).copy_(parts["momentum"][name])
     for name, buffer in objective.model.named_buffers():
         buffer.copy_(parts["buffer"][name])
     for i, collector in enumerate(collectors):
