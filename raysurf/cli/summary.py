@@ -115,6 +115,6 @@ def _pictures(sweep: Sweep, results: Results, store: Store) -> list[str]:
         return []
     from raysurf.report.draw import pictures_of_sweep
 
-    best = row["run_ids"][:1] if row["run_ids"][0].startswith(Profile.kind) else []
-    baselines = [job.id for job in sweep.baselines if isinstance(job, Profile)]
-    return pictures_of_sweep(results, sweep.name, f"{store.uri}/pictures", [*best, *baselines])
+    profiles = [row["run_ids"][0], *(job.id for job in sweep.baselines if isinstance(job, Profile))]
+    measures_lines = profiles[0].startswith(f"{Profile.kind}-")
+    return pictures_of_sweep(results, sweep.name, f"{store.uri}/pictures", profiles if measures_lines else [])

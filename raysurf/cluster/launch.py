@@ -12,7 +12,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, make_plan, shared_inputs
-from raysurf.sweep.sweep import Sweep
+from raysurf.sweep.sweep import Resources, Sweep
 
 if TYPE_CHECKING:
     from raysurf.cluster.driver import Executor, Finished
@@ -85,7 +85,8 @@ def run(
     """Run a job, a sweep or several; what is done already is not run again.
 
     Args:
-        what: A job, which runs in this process unless an address is given, or sweeps, which run through Ray.
+        what: A job, which runs in this process and on all its cores unless an address is given, or sweeps, which run
+            through Ray.
         results: Address of the result store, a folder or a URI; read it with ``raysurf.results.open``.
         address: Of a running Ray cluster.
         executor: ``ray`` or ``inline`` (this process, one job after another), if not by that rule.
@@ -100,8 +101,9 @@ def run(
         StoreError: If the store cannot be read or written.
     """
     if isinstance(what, Job):
-        sweeps: Sequence[Sweep] = [Sweep(what, name=what.kind)]
         executor = executor or ("inline" if address is None else "ray")
+        cpus = int(local_capacity().cpus) if executor == "inline" else 1
+        sweeps: Sequence[Sweep] = [Sweep(what, name=what.kind, resources=Resources(cpus=cpus))]
     else:
         sweeps = [what] if isinstance(what, Sweep) else list(what)
     store = Store(results)

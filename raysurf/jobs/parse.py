@@ -20,6 +20,7 @@ from raysurf.values import Node, Value
 
 Path = tuple[str | int, ...]
 PathFault = tuple[Path, Fault]
+WRAPPERS = (Union, types.UnionType, typing.Annotated, tuple)
 
 
 def parse_job(tree: Mapping[str, Any]) -> Job:
@@ -77,7 +78,9 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
             faults += found
         values[name] = inner
     node, found = _validate(cls, values, path)
-    faults += [fault for fault in found if not _concerns(fault[0], faults)]
+    faults += [
+        fault for fault in found if not _concerns(fault[0], faults) and not _missing_in(values, fault[0][len(path) :])
+    ]
     faults = _checked(cls, values, path, faults)
     return (None if faults else node), faults
 
@@ -88,13 +91,17 @@ def _nodes(cls: type[Node], name: str) -> tuple[type[Node], ...]:
 
 
 def _node_types(annotation: Any) -> list[type[Node]]:
-    if get_origin(annotation) in (Union, types.UnionType, typing.Annotated, tuple):
-        return [cls for arg in get_args(annotation) for cls in _node_types(arg)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, Node) else []
+    return [cls for cls in _values(annotation) if issubclass(cls, Node)]
 
 
 def _is_list(cls: type[Node], name: str) -> bool:
     return get_origin(cls.model_fields[name].annotation) is tuple
+
+
+def _missing_in(values: Mapping[str, Any], inner: Path) -> bool:
+    """Whether a fault is about an item of a list that could not be built, whose own faults are told already."""
+    items = values.get(str(inner[0])) if len(inner) > 1 else None
+    return isinstance(items, list) and isinstance(inner[1], int) and items[inner[1]] is None
 
 
 def _concerns(path: Path, faults: Sequence[PathFault]) -> bool:
@@ -120,17 +127,34 @@ def pydantic_fault(cls: type[Value], error: Mapping[str, Any], path: Path) -> Pa
     inner = tuple(part for part in error["loc"] if not str(part).startswith("function-"))
     here, kind = (*path, *inner), error["type"]
     if kind == "extra_forbidden":
-        known = [name for name in cls.model_fields] if len(inner) == 1 else []
+        known = _keys_at(cls, inner[:-1])
         near = nearest(str(inner[-1]), known)
-        listed = ", ".join(known) if known else "a known key"
-        return _fault(here, "an unknown key", f"one of {listed}", f"did you mean {near!r}?" if near else "")
+        expected = f"one of {', '.join(known)}" if known else "a known key"
+        return _fault(here, "an unknown key", expected, f"did you mean {near!r}?" if near else "")
     if kind == "missing":
         return _fault(here, "nothing", "a value, which is required")
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    message = message.replace("a valid tuple", "a list")
     if kind == "value_error":
         got = "" if isinstance(error["input"], Mapping | Value) else shown(error["input"])
         return _fault(here, got, message) if got else _fault(here, message, "values that fit together")
     return _fault(here, shown(error["input"]), message)
+
+
+def _keys_at(cls: type[Value], inner: Path) -> list[str]:
+    """Keys of the model that lies at a path within a model; none if it is not known."""
+    found: type[Value] | None = cls
+    for part in inner:
+        if isinstance(part, str) and found is not None:
+            field = found.model_fields.get(part)
+            found = next(iter(_values(field.annotation)), None) if field else None
+    return list(found.model_fields) if found else []
+
+
+def _values(annotation: Any) -> list[type[Value]]:
+    if get_origin(annotation) in WRAPPERS:
+        return [cls for arg in get_args(annotation) for cls in _values(arg)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, Value) else []
 
 
 def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: list[PathFault]) -> list[PathFault]:

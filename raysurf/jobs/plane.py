@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from raysurf.weightspace.plane import Plane as Frame
 
 Drawn = WeightsJob | PointOf | Curve | Path
+Count = Annotated[int, Field(ge=2)]
 CURVE_POINTS = 61
+
+
+def _both_ways(value: Any) -> Any:
+    """One number counts for both directions."""
+    return [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Plane(MeasuringJob):
@@ -34,9 +40,9 @@ class Plane(MeasuringJob):
     kind: ClassVar[str] = "plane"
 
     weights: Sources = Field(description="three weights that are not on one line")
-    grid: (
-        Annotated[tuple[Annotated[int, Field(ge=2)], ...], BeforeValidator(as_tuple)] | Annotated[int, Field(ge=2)]
-    ) = Field(21, description="points each way: one number, or [x, y]")
+    grid: Annotated[tuple[Count, Count], BeforeValidator(lambda value: as_tuple(_both_ways(value)))] = Field(
+        (21, 21), description="points each way: one number, or [x, y]"
+    )
     margin: float = Field(0.2, ge=0, description="beyond the weights on every side, as a share of their extent")
     draw: Annotated[tuple[Drawn, ...], BeforeValidator(as_tuple)] = Field(
         (), description="further weights, curves and paths to draw on it"
@@ -46,8 +52,6 @@ class Plane(MeasuringJob):
     def _sound(self) -> Self:
         if len(self.weights) != 3:
             raise ValueError(f"a plane through {len(self.weights)} weights; weights has three")
-        if isinstance(self.grid, tuple) and len(self.grid) != 2:
-            raise ValueError(f"a grid of {len(self.grid)} numbers; it is one number, or [x, y]")
         require_joinable(*self.weights)
         if self.batchnorm == "interpolate" and any(isinstance(each, PointOf) for each in self.weights):
             raise ValueError(
@@ -63,14 +67,8 @@ class Plane(MeasuringJob):
         return self.weights
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Columns and rows of the grid."""
-        return (self.grid, self.grid) if isinstance(self.grid, int) else (self.grid[0], self.grid[1])
-
-    @property
     def points_to_measure(self) -> int:
-        columns, rows = self.shape
-        return columns * rows
+        return self.grid[0] * self.grid[1]
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
@@ -82,7 +80,7 @@ class Plane(MeasuringJob):
 
         opened = [weights_of(source, context) for source in self.weights]
         plane = plane_through(*(point for point, _ in opened))
-        xs, ys = plane.grid(*self.shape, self.margin)
+        xs, ys = plane.grid(*self.grid, self.margin)
         first = opened[0][1]
         floating = [{k: v for k, v in buffers.items() if v.is_floating_point()} for _, buffers in opened]
 

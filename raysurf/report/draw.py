@@ -85,7 +85,7 @@ def pictures_of_sweep(results: Results, sweep: str, folder: str, profiles: Seque
     Args:
         results: The store.
         sweep: Its name.
-        folder: Where the pictures go, as ``<sweep>-<kind>.png``; that of profiles is ``<sweep>.png``.
+        folder: Where the pictures go: ``<sweep>.png``, or ``<sweep>-<kind>.png`` if they are of several kinds.
         profiles: The profile runs to draw, in this order; with none there is no picture of profiles.
 
     Returns:
@@ -93,17 +93,15 @@ def pictures_of_sweep(results: Results, sweep: str, folder: str, profiles: Seque
     """
     everything = measured_runs(results)
     by_id = {run.run_id: run for run in everything}
-    written = []
-    chosen = [by_id[run_id] for run_id in profiles if run_id in by_id]
-    if chosen:
-        written.append(str(Path(folder) / f"{sweep}.png"))
-        _draw(results, "profile", written[-1], chosen, "t")
+    found = {"profile": [by_id[run_id] for run_id in profiles if run_id in by_id]}
     for kind in ("plane", "width", "path"):
-        runs = [run for run in everything if run.kind == KINDS[kind] and sweep in run.sweeps]
-        if runs:
-            lines = _straight_lines(results, runs) if kind == "path" else []
-            written.append(str(Path(folder) / f"{sweep}-{kind}.png"))
-            _draw(results, kind, written[-1], [*runs, *lines], "t")
+        found[kind] = [run for run in everything if run.kind == KINDS[kind] and sweep in run.sweeps]
+    found = {kind: runs for kind, runs in found.items() if runs}
+    written = []
+    for kind, runs in found.items():
+        lines = _straight_lines(results, runs) if kind == "path" else []
+        written.append(str(Path(folder) / (f"{sweep}.png" if len(found) == 1 else f"{sweep}-{kind}.png")))
+        _draw(results, kind, written[-1], [*runs, *lines], "t")
     return written
 
 

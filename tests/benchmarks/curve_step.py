@@ -1,4 +1,4 @@
-"""What a step of curve training costs over a step of SGD of the same network: ``python -m tests.benchmarks.curve_step``.
+"""What a step of curve training costs over one of SGD of the same network: ``python -m tests.benchmarks.curve_step``.
 
 Batches of 128 images of 32 x 32, on all cores of this machine, or on its GPU (then with more rounds).
 """

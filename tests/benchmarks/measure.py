@@ -1,9 +1,9 @@
 """Points of a plane a second, against the loop that everyone writes: ``python -m tests.benchmarks.measure``.
 
-LeNet-5 on MNIST: the real set if RAYSURF_DATA has it, else random images of its size. Ours is a plane through Ray, on one
-worker and on two of one core each; the peer loads weights, passes over the training and the test set with a DataLoader of
-two workers and PIL transforms, in batches of 128, on two threads (LeNet-5 has no batch norm, so neither makes that pass).
-Start-up counts for neither: not Ray's, not the imports, not reading the set.
+LeNet-5 on MNIST: the real set if RAYSURF_DATA has it, else random images of its size. Ours is a plane through Ray, on
+one worker and on two of one core each; the peer loads weights, passes over the training and the test set with a
+DataLoader of two workers and PIL transforms, in batches of 128, on two threads (LeNet-5 has no batch norm, so neither
+makes that pass). Start-up counts for neither: not Ray's, not the imports, not reading the set.
 """
 
 from __future__ import annotations

@@ -167,7 +167,8 @@ class TestQuickstart:
         ):
             assert said in done.stdout
         assert re.search(r"^  swa +\d", done.stdout, re.MULTILINE)
-        assert (root / "pictures" / "quickstart-curve.png").stat().st_size > 20_000
+        for picture in ("quickstart-curve", "quickstart-plane"):
+            assert (root / "pictures" / f"{picture}.png").stat().st_size > 20_000
         stray = [line for line in done.stderr.splitlines() if not line.startswith(("quickstart-", "all done"))]
         assert stray == []
         assert "12 done, 0 running, 0 failed of 12" in done.stderr
@@ -184,7 +185,7 @@ class TestQuickstart:
     def test_tables_are_what_the_store_holds(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         """The commands, pyarrow and DuckDB give the same rows; every trial's runs are there."""
         root, _ = quickstart
-        for name in ("runs", "predictions", "surface", "epochs", "trials"):
+        for name in ("runs", "predictions", "surface", "landmarks", "epochs", "trials"):
             printed = json.loads(raysurf("table", name, "--format", "json", "--results", str(root)).stdout)
             plain = pq.read_table(root / "tables" / name)
             (count,) = duckdb.sql(f"select count(*) from '{root}/tables/{name}/*.parquet'").fetchall()[0]
@@ -193,7 +194,7 @@ class TestQuickstart:
                 assert sorted(row["nll"] for row in printed) == sorted(plain["nll"].to_pylist())
         runs = {row["run_id"]: row for row in pq.read_table(root / "tables" / "runs").to_pylist()}
         trials = pq.read_table(root / "tables" / "trials").to_pylist()
-        assert {row["sweep"]: 0 for row in trials} == {"quickstart-swa": 0, "quickstart-curve": 0}
+        assert {row["sweep"] for row in trials} == {"quickstart-swa", "quickstart-curve", "quickstart-plane"}
         assert {run_id for row in trials for run_id in row["run_ids"]} <= runs.keys()
         assert {row["status"] for row in runs.values()} == {"done"}
         assert sum(row["kind"] == "sgd" for row in runs.values()) == 3
@@ -224,7 +225,7 @@ class TestQuickstart:
     def test_wandb_runs_are_on_disk(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         """One W&B run a trial, grouped by sweep, with arm, group and spec in its config, and its rows as history."""
         root, _ = quickstart
-        runs = read_all(root, ended=18)
+        runs = read_all(root, ended=19)
         trials = pq.read_table(root / "tables" / "trials").to_pylist()
         for row in trials:
             (run_id,) = row["run_ids"]
@@ -232,8 +233,11 @@ class TestQuickstart:
             assert run.run["group"] == row["sweep"]
             assert run.config["arm"] == row["arm"]
             assert run.config["group"].split("-")[0] == run_id.split("-")[0]
-            assert run.summary["objective"] == row["value"]
+            assert run.summary.get("objective") == row["value"]
             assert run.exit_code == 0
+            if run_id.startswith("plane"):
+                assert sum("plane/train_loss" in step for step in run.history) == 17 * 17
+                continue
             steps = [step["epoch"] for step in run.history if "epoch" in step]
             assert steps == list(range(1, (8 if run_id.startswith("swa") else 15) + 1))
             if run_id.startswith("profile"):

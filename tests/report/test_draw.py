@@ -91,11 +91,13 @@ def test_pictures_of_a_sweep(results: Results, tmp_path: Path) -> None:
     """One picture a kind that the sweep measured; that of profiles shows the runs that it is given."""
     written = pictures_of_sweep(results, "study", str(tmp_path / "pictures"), [CURVE, LINE])
     assert [Path(path).name for path in written] == [
-        "study.png",
+        "study-profile.png",
         "study-plane.png",
         "study-width.png",
         "study-path.png",
     ]
     assert all(Path(path).stat().st_size > 10_000 for path in written)
+    (alone,) = pictures_of_sweep(results, "other", str(tmp_path / "pictures"), [STRAY])
+    assert Path(alone).name == "other.png"
     assert pictures_of_sweep(results, "other", str(tmp_path / "none")) == []
     assert not (tmp_path / "none").exists()
