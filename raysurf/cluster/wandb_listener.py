@@ -68,7 +68,7 @@ class WandbListener:
                 tags=tags,
                 config=flat(job.tree) | flat(event.params, "param.") | {"arm": event.arm, "group": job.group},
                 follow=[*_own_inputs(job, event), job.id],
-                expected_rows=job.epochs_to_train,
+                expected_rows=max(job.epochs_to_train, job.points_to_measure),
             )
 
     def _close(self) -> None:

@@ -152,7 +152,7 @@ class WandbSink:
             tags: Words to find it by.
             config: Flat, with ``arm`` and ``group`` among it.
             follow: Runs whose rows are its history.
-            expected_rows: About how many epochs there will be; of more than 500, every so many are logged.
+            expected_rows: About how many epochs or points there will be; of more than 500, every so many are logged.
         """
         stride = max(1, -(-expected_rows // POINTS))
 
