@@ -11,6 +11,7 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.errors import ResourceError
+from raysurf.jobs.job import to_tree
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd
 
@@ -143,31 +144,47 @@ def plain(num_classes: int, image_shape: tuple[int, int, int]) -> Any:
     return nn.Sequential(nn.Flatten(), nn.Linear(size, 32), nn.ReLU(), nn.Linear(32, num_classes))
 
 
+def varied(tree: Any, hole: Any) -> Any:
+    """The tree with a hole for the rate of every base network in it, so that all of it is part of the one trial."""
+    if isinstance(tree, list):
+        return [varied(item, hole) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    inner = {key: varied(value, hole) for key, value in tree.items()}
+    return inner | {"lr": hole} if tree.get("kind") == "sgd" else inner
+
+
 @pytest.mark.slow
 def test_two_workers_follow_one(tmp_path: Path) -> None:
-    """sgd, swa and curve on a Ray Train group of two have the losses of one worker at the same global batch."""
+    """sgd, swa, curve, path and profile on a Ray Train group of two have the figures of one worker."""
     net = rs.ModelSpec(name="tests.cluster.test_sweeps_in_ray:plain")
     ends = [tiny_sgd(model=net, seed=seed) for seed in (0, 1)]
-    job = rs.Curve(start=rs.SWA(start=ends[0], epochs=2, lr=0.05), end=ends[1], num_bends=1, epochs=2, lr=0.05)
-    # Holes in both ends make them part of the one trial, and so of the one group.
-    varied = rs.Choice((0.1, 0.2))
-    tree = job.with_holes({"start.start.lr": varied, "end.lr": varied})
-    search = rs.Search(metric="validation/nll", sampler="grid", trials=1)
+    averaged = rs.SWA(start=ends[0], epochs=2, lr=0.05)
+    curve = rs.Curve(start=averaged, end=ends[1], num_bends=1, epochs=2, lr=0.05, t_strata=2)
+    path = rs.Path(start=averaged, end=ends[1], cycles=(rs.Cycle(epochs=2, lr=0.05, insert=2),), num_between=2)
+    points = (averaged, rs.PointOf(of=curve, name="bend1"), rs.PointOf(of=path, name="pivot1"))
+    job = rs.Profile(along=rs.Chain(weights=points), num_points=5)
+    search = rs.Search(metric="train/max_loss", sampler="grid", trials=1)
     both = {}
     for workers in (1, 2):
         root = str(tmp_path / str(workers))
+        tree = varied(to_tree(job), rs.Choice((0.1, 0.2)))
         sweep = rs.Sweep(tree, search, name="group", resources=rs.Resources(workers=workers))
         assert rs.run(sweep, root, executor="inline" if workers == 1 else "ray").failed == 0
         both[workers] = rs.results.open(root)
-    columns = ["run_id", "epoch", "weights", "train_loss", "validation_loss"]
-    one, two = (sorted(map(repr, both[w].table("epochs", columns[:3]).to_pylist())) for w in (1, 2))
-    assert one == two
-    query = f"select {', '.join(columns)} from epochs order by run_id, epoch, weights"
-    for a, b in zip(both[1].sql(query).to_pylist(), both[2].sql(query).to_pylist(), strict=True):
-        assert a["validation_loss"] == pytest.approx(b["validation_loss"], rel=1e-3)
-        assert a["train_loss"] is None or a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
+    for table, keys, figures in (
+        ("epochs", "run_id, epoch, weights", "train_nll, train_loss, validation_loss"),
+        ("surface", "run_id, point, split", "distance, loss, error"),
+    ):
+        query = f"select {keys}, {figures} from {table} order by {keys}"
+        one, two = (both[workers].sql(query).to_pylist() for workers in (1, 2))
+        assert len(one) == len(two) > 0
+        for a, b in zip(one, two, strict=True):
+            for name, value in a.items():
+                same = value is None or isinstance(value, str | int)
+                assert b[name] == (value if same else pytest.approx(value, rel=1e-3, abs=0.01 * (name == "error")))
     assert set(both[2].table("runs")["workers"].to_pylist()) == {2}
-    assert both[2].table("runs").num_rows == 4
+    assert sorted(both[2].table("runs")["kind"].to_pylist()) == ["curve", "path", "profile", "sgd", "sgd", "swa"]
 
 
 def test_what_cannot_be_had_is_said_at_once(tmp_path: Path) -> None:
