@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raysurf.data.spec import DataSpec
 from raysurf.jobs.geometry import Track, as_tuple, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
 from raysurf.jobs.measuring import Spot, measure, spread_names
-from raysurf.jobs.training import TrainingJob
-from raysurf.models.spec import ModelSpec
+from raysurf.jobs.training import StartedJob
 from raysurf.training.schedules import Constant
 from raysurf.values import Value
 
@@ -31,7 +29,7 @@ class Cycle(Value):
     insert: int = Field(2, ge=0, description="at most so many new points, where the band is worst; evenly at first")
 
 
-class Path(TrainingJob):
+class Path(StartedJob):
     """A nudged elastic band between two networks, with points inserted where it is worst.
 
     It begins as the straight line with evenly spaced points. After every cycle but the last it is measured on the
@@ -46,8 +44,7 @@ class Path(TrainingJob):
 
     kind: ClassVar[str] = "path"
 
-    start: WeightsJob = Field(description="the end at t = 0, which stays")
-    end: WeightsJob = Field(description="the end at t = 1, which stays; the same network")
+    end: WeightsJob = Field(description="the end at t = 1, as start is at t = 0; the same network, and both stay")
     cycles: Annotated[tuple[Cycle, ...], BeforeValidator(as_tuple)] = Field(description="in order, one at least")
     spring: float | None = Field(None, gt=0, description="stiffness; else points are redistributed after each step")
     num_between: int = Field(9, ge=1, description="places measured in each gap")
@@ -66,14 +63,6 @@ class Path(TrainingJob):
         if not self.cycles or self.cycles[0].insert < 1:
             raise ValueError("no point between the ends; cycles has one entry at least, whose insert is 1 or more")
         return self
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.start.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.start.data_spec
 
     @property
     def max_pivots(self) -> int:

@@ -51,11 +51,10 @@ class TrainingJob(Job):
         return self.schedule or (Constant(lr=self.lr) if self.lr is not None else None)
 
 
-class ContinuedJob(TrainingJob):
-    """A training job that goes on from weights, with their network and data."""
+class StartedJob(TrainingJob):
+    """A training job that starts from weights, with their network and data."""
 
     start: WeightsJob = Field(description="weights to start from")
-    epochs: int = Field(ge=1, description="epochs to train")
 
     @property
     def model_spec(self) -> ModelSpec:
@@ -64,6 +63,12 @@ class ContinuedJob(TrainingJob):
     @property
     def data_spec(self) -> DataSpec:
         return self.start.data_spec
+
+
+class ContinuedJob(StartedJob):
+    """One that goes on for a number of epochs."""
+
+    epochs: int = Field(ge=1, description="epochs to train")
 
     @property
     def epochs_to_train(self) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from raysurf.models.initial import normal_by_fan_out
 
 
 class DenseLayer(nn.Module):
@@ -63,10 +63,7 @@ class DenseNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.bn = nn.BatchNorm2d(width)
         self.head = nn.Linear(width, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                fan = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
-                nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan))
+        normal_by_fan_out(self)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -35,17 +35,18 @@ VGG_BN = VGG + 2 * (2 * 64 + 2 * 128 + 3 * 256 + 6 * 512)
         ("vgg16_bn", COLOUR, VGG_BN),
         ("preresnet110", COLOUR, 1_146_842),
         ("preresnet164", COLOUR, 1_703_258),
+        ("densenet40_12", COLOUR, 1_019_722),
         ("resnet18", COLOUR, 11_181_642),
         ("torchvision.vgg11", (3, 224, 224), 128_807_306),
     ],
 )
 def test_network_has_the_papers_size(name: str, shape: tuple[int, int, int], count: int) -> None:
-    """Parameters for 10 classes; PreResNet-164 is the 1.70 M of He et al. 2016."""
+    """Parameters for 10 classes; PreResNet-164 has He et al.'s 1.70 M, DenseNet-40-12 Huang et al.'s 1.0 M."""
     net = registry.build(name, num_classes=10, image_shape=shape)
     assert sum(p.numel() for p in net.parameters()) == count
 
 
-@pytest.mark.parametrize("name", ["lenet5", "vgg16", "vgg16_bn", "preresnet110"])
+@pytest.mark.parametrize("name", ["lenet5", "vgg16", "vgg16_bn", "preresnet110", "densenet40_12"])
 def test_network_gives_logits(name: str) -> None:
     """A batch of images gives a row of logits each, with gradients everywhere."""
     shape = GREY if name == "lenet5" else COLOUR
