@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from raysurf.data.spec import DataSpec as DataSpec
     from raysurf.errors import RaysurfError as RaysurfError
     from raysurf.jobs.curve import Curve as Curve
+    from raysurf.jobs.fge import FGE as FGE
     from raysurf.jobs.geometry import Chain as Chain
     from raysurf.jobs.geometry import Line as Line
     from raysurf.jobs.geometry import PointOf as PointOf
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
     from raysurf.training.schedules import Constant as Constant
     from raysurf.training.schedules import Cyclic as Cyclic
     from raysurf.training.schedules import PlateauLinear as PlateauLinear
+    from raysurf.training.schedules import Triangle as Triangle
 
 _HOMES = {
     "raysurf.cluster.launch": ("run",),
     "raysurf.data.spec": ("DataSpec",),
     "raysurf.errors": ("RaysurfError",),
     "raysurf.jobs.curve": ("Curve",),
+    "raysurf.jobs.fge": ("FGE",),
     "raysurf.jobs.geometry": ("Chain", "Line", "PointOf"),
     "raysurf.jobs.path": ("Cycle", "Path"),
     "raysurf.jobs.plane": ("Plane",),
@@ -59,7 +62,7 @@ _HOMES = {
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
     "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
-    "raysurf.training.schedules": ("Constant", "Cyclic", "PlateauLinear"),
+    "raysurf.training.schedules": ("Constant", "Cyclic", "PlateauLinear", "Triangle"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

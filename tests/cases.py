@@ -89,6 +89,7 @@ def residual(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
 JOBS: dict[str, Callable[[], object]] = {
     "sgd": tiny_sgd,
     "swa": lambda: rs.SWA(start=tiny_sgd(), epochs=3, cycle_epochs=1, lr=0.05),
+    "fge": lambda: rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
     "curve": lambda: rs.Curve(start=tiny_sgd(), end=tiny_sgd(seed=1), num_bends=2, epochs=2, lr=0.05),
     "profile": lambda: rs.Profile(along=rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1)), num_points=3),
     "chain": lambda: rs.Profile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from torch import Tensor
@@ -32,15 +32,23 @@ class CycleAverage:
 
     Args:
         cycle_steps: Steps a cycle.
-        first_step: Steps after which averaging begins; the first weights are taken a cycle later.
+        first_step: Steps after which averaging begins; the first weights are taken a cycle later. It may lie before the
+            start, where the first cycle is a shorter one.
         average: Where the mean grows; it may hold the start weights already.
+        on_member: Told the number, from 1, of every member that is taken.
 
     Source:
         Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1.
     """
 
-    def __init__(self, cycle_steps: int, first_step: int, average: RunningAverage) -> None:
-        self.cycle_steps, self.first_step, self.average = cycle_steps, first_step, average
+    def __init__(
+        self,
+        cycle_steps: int,
+        first_step: int,
+        average: RunningAverage,
+        on_member: Callable[[int], None] = lambda number: None,
+    ) -> None:
+        self.cycle_steps, self.first_step, self.average, self.on_member = cycle_steps, first_step, average, on_member
         self._initial = average.count
 
     def members(self, steps_done: int) -> int:
@@ -50,6 +58,7 @@ class CycleAverage:
     def after_step(self, steps_done: int, objective: Objective) -> None:
         if self.members(steps_done) > self.members(steps_done - 1):
             self.average.add(objective.trainables)
+            self.on_member(self.members(steps_done))
 
     def state(self) -> dict[str, Tensor]:
         return dict(self.average.average or {})

@@ -59,7 +59,20 @@ class PlateauLinear(Schedule):
         return self.lr * (1.0 - (1.0 - self.floor) * (done - 0.5) / 0.4)
 
 
-class Cyclic(Schedule):
+class TwoRates(Schedule):
+    """What cyclic schedules share: a high and a low rate."""
+
+    high: float = Field(gt=0, description="rate at the start of a cycle")
+    low: float = Field(gt=0, description="lowest rate of a cycle")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
+        return self
+
+
+class Cyclic(TwoRates):
     """Saw-tooth cycles: from ``high`` linearly down to ``low`` in each cycle, per step.
 
     Source:
@@ -68,15 +81,24 @@ class Cyclic(Schedule):
     """
 
     kind: ClassVar[str] = "cyclic"
-    high: float = Field(gt=0, description="rate at the start of a cycle")
-    low: float = Field(gt=0, description="rate at the end of a cycle")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
-        return self
 
     def rate(self, step: int, steps: int, cycle_steps: int) -> float:
         t = (step % cycle_steps + 1) / cycle_steps
         return (1.0 - t) * self.high + t * self.low
+
+
+class Triangle(TwoRates):
+    """Triangular cycles: from ``high`` linearly down to ``low`` at the middle of a cycle, and up again, per step.
+
+    With t = (i mod c) / c: (1 - 2t) alpha_1 + 2t alpha_2 for t < 1/2, else (2 - 2t) alpha_2 + (2t - 1) alpha_1.
+
+    Source:
+        Garipov et al. 2018 (arXiv:1802.10026), section 4, whose members are taken where the rate is lowest.
+    """
+
+    kind: ClassVar[str] = "triangle"
+
+    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+        t = (step % cycle_steps) / cycle_steps
+        towards_low = 2 * t if t < 0.5 else 2 - 2 * t
+        return (1.0 - towards_low) * self.high + towards_low * self.low

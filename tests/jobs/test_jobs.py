@@ -109,7 +109,7 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
     assert do(job, store, fail) == figures
 
 
-@pytest.mark.parametrize("name", ["sgd", "swa", "curve", "profile", "plane", "rays", "path"])
+@pytest.mark.parametrize("name", ["sgd", "swa", "fge", "curve", "profile", "plane", "rays", "path"])
 def test_broken_off_job_ends_with_the_same_rows(name: str, tmp_path: Path) -> None:
     """A job that is broken off at every epoch or point, and run again each time, has the rows of an unbroken one."""
     job = JOBS[name]()
@@ -198,6 +198,37 @@ def test_profile_starts_and_ends_at_the_ends(tmp_path: Path) -> None:
     assert figures_of(store, line.id)["length"] > 0  # type: ignore[index]
 
 
+def test_members_are_taken_where_the_rate_is_lowest(tmp_path: Path) -> None:
+    """Three cycles give three members and their mean; the ensemble of one is that member's own prediction."""
+    from raysurf.jobs.context import Context
+    from raysurf.weightspace.point import combine, distance
+
+    job, store = JOBS["fge"](), Store(str(tmp_path))
+    assert isinstance(job, rs.FGE)
+    do(job, store)
+    context = Context(job, store, Workers(), lambda at: None)
+    members = [job.named_point(context, f"member{i}")[0] for i in (1, 2, 3)]
+    average = job.named_point(context, "average")[0]
+    assert job.point_names == ("member1", "member2", "member3", "average")
+    assert distance(average, combine(members, [1 / 3] * 3)) < 1e-5
+    assert min(distance(a, b) for a, b in zip(members, members[1:], strict=False)) > 0
+    lowest = min(store.read_rows("epochs", job.id), key=lambda row: row["lr"])
+    assert lowest["epoch"] % 2 == 1
+    rows = store.read_rows("predictions", job.id)
+    ensemble = [row for row in rows if row["scheme"] == "ensemble" and row["split"] == "test"]
+    assert [row["num_samples"] for row in ensemble] == [1, 2, 3]
+    assert ensemble[2]["nll"] != ensemble[0]["nll"]
+    plane = rs.Plane(
+        weights=tuple(rs.PointOf(of=job, name=f"member{i}") for i in (1, 2, 3)),
+        grid=2,
+        draw=(rs.PointOf(of=job, name="average"),),
+    )
+    do(plane, store)
+    (drawn,) = [row for row in store.read_rows("landmarks", plane.id) if row["landmark"] == 3]
+    assert drawn["name"] == "fge average"
+    assert drawn["off_plane"] < 1e-4
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
     """A state dict in a file gives the same figures as the network that it came from."""
@@ -262,6 +293,11 @@ def test_file_with_code_is_refused(tmp_path: Path) -> None:
             "no cycle ends within the run",
         ),
         ({"kind": "swa", "start": tiny_sgd().tree, "epochs": 2}, "lr or schedule is required"),
+        ({"kind": "fge", "start": tiny_sgd().tree, "epochs": 2}, "lr or schedule is required"),
+        (
+            {"kind": "fge", "start": tiny_sgd().tree, "epochs": 2, "cycle_epochs": 5, "lr": 0.1},
+            "no member: half a cycle",
+        ),
         ({"kind": "curve", "start": tiny_sgd().tree, "end": tiny_sgd().tree, "epochs": 2}, "the same job"),
         (
             {"kind": "curve", "start": tiny_sgd().tree, "end": tiny_sgd(seed=1).tree, "epochs": 2, "num_bends": 0},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from raysurf.training.schedules import Constant, Cyclic, PlateauLinear
+from raysurf.training.schedules import Constant, Cyclic, PlateauLinear, Triangle
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,19 @@ def test_constant_is_constant() -> None:
     assert {Constant(lr=0.3).rate(step, 10, 2) for step in range(10)} == {0.3}
 
 
+def test_triangle_is_lowest_in_the_middle() -> None:
+    """FGE's rate falls to the middle of a cycle, where members are taken, and rises again."""
+    rates = [Triangle(high=0.5, low=0.1).rate(step, 100, 4) for step in range(9)]
+    assert rates == pytest.approx([0.5, 0.3, 0.1, 0.3, 0.5, 0.3, 0.1, 0.3, 0.5])
+
+
 @pytest.mark.parametrize(
     ("build", "said"),
     [
         (lambda: Constant(lr=-1), "greater than 0"),
         (lambda: Constant(lr=float("nan")), "finite"),
         (lambda: Cyclic(high=0.1, low=0.2), r"low 0\.2 is above high 0\.1"),
+        (lambda: Triangle(high=0.1, low=0.2), r"low 0\.2 is above high 0\.1"),
         (lambda: Constant(lr=True), "valid number"),
         (lambda: Constant(lr="1e-3"), "valid number"),
     ],
