@@ -34,7 +34,7 @@ def draw_grid(panel: Axes, plane: Plane, quantity: str, scale: Scale) -> list[Te
         panel.contourf(plane.x, plane.y, values, levels=scale.levels, extend=extend, zorder=0, **colours)
         style: dict[str, Any] = {"colors": "white", "linewidths": 0.7, "alpha": 0.8, "zorder": 1}
         contours = panel.contour(plane.x, plane.y, values, levels=scale.levels[1:], **style)
-        panel.clabel(contours, scale.levels[1::2], inline=False, fmt="%.3g", fontsize=7, colors="black", zorder=2)
+        panel.clabel(contours, scale.levels[1::2], inline=False, fmt=scale.texts, fontsize=7, colors="black", zorder=2)
         for text in contours.labelTexts:
             text.set_path_effects([withStroke(linewidth=2, foreground="white", alpha=0.9)])
             texts.append(text)

@@ -109,7 +109,7 @@ def _colour_bar(figure: Figure, panels: Sequence[Axes], scale: Scale, text: str)
         shrink=0.95,
         aspect=25,
     )
-    bar.ax.set_yticklabels([f"{level:.3g}" for level in scale.levels])
+    bar.ax.set_yticklabels(list(scale.texts.values()))
     bar.ax.minorticks_off()
     bar.set_label(text)
 

@@ -34,6 +34,15 @@ class Scale:
         return ListedColormap(self.colours[:NUM_CLASSES]).with_extremes(over=self.colours[-1])
 
     @property
+    def texts(self) -> dict[float, str]:
+        """How each level is written: with as many digits, three at least, as tell them apart."""
+        for digits in range(3, 9):
+            written = [f"{level:.{digits}g}" for level in self.levels]
+            if len(set(written)) == len(written):
+                break
+        return dict(zip(self.levels.tolist(), written, strict=True))
+
+    @property
     def norm(self) -> BoundaryNorm:
         """From a value to its class."""
         return BoundaryNorm(self.levels, NUM_CLASSES)

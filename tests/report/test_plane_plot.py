@@ -56,6 +56,14 @@ def test_levels_are_the_papers() -> None:
     assert len({tuple(colour) for colour in scale.cmap(scale.norm(np.array([0.1, *(expected - 1e-6), 7.0])))}) == 8
 
 
+def test_levels_are_written_apart() -> None:
+    """On a nearly flat plane no two levels are written alike; elsewhere three digits do."""
+    flat = scale_of(np.array([0.01260, 0.01265]), bound=5.0, log_alpha=-5.0)
+    assert len(set(flat.texts.values())) == NUM_CLASSES + 1
+    steep = scale_of(np.array([0.1, 3.0]), bound=5.0, log_alpha=-5.0)
+    assert all(len(text.strip("0.").replace(".", "")) <= 3 for text in steep.texts.values())
+
+
 def test_error_levels_are_those_of_percent() -> None:
     """The reference's levels for errors in percent, over 100."""
     percent = np.array([5.0, 60.0])
