@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.geometry import Source, Track, require_joinable, weights_of
+from raysurf.jobs.geometry import Source, Track, require_apart, require_joinable, weights_of
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import ContinuedJob
 
@@ -79,6 +79,7 @@ class Curve(ContinuedJob):
 
         net, middle = network.Network(self, context), network.Network(self, context)
         (start, buffers), (end, _) = context.weights(self.start), context.weights(self.end)
+        require_apart("curve", start, end)
         net.place(start, buffers)
         start, end = net.laid_out(start), net.laid_out(end)
         via = None if self.via is None else net.laid_out(weights_of(self.via, context)[0])

@@ -29,6 +29,7 @@ class FGE(ContinuedJob):
     """
 
     kind: ClassVar[str] = "fge"
+    points_have_statistics: ClassVar[bool] = True
 
     cycle_epochs: float = Field(2, gt=0, description="epochs a cycle; one member is taken at the middle of each")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
-from raysurf.errors import nearest
+from raysurf.errors import DegenerateError, nearest
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.models.spec import ModelSpec
 from raysurf.values import Node
@@ -56,6 +57,11 @@ class PointOf(Node):
         """Its data."""
         return self.of.data_spec
 
+    @property
+    def has_statistics(self) -> bool:
+        """Whether it has batch-norm statistics of its own; the points of curves and paths have none."""
+        return self.of.points_have_statistics
+
     def setting(self, name: str) -> Any:
         """A training setting of the job."""
         return self.of.setting(name)
@@ -81,6 +87,8 @@ def label_of(source: Source | Job) -> str:
     """What a source is called in pictures."""
     if isinstance(source, PointOf):
         return f"{source.of.kind} {source.name}"
+    if (given := getattr(source, "file", None) or getattr(source, "pretrained", None)) is not None:
+        return PurePath(given).stem
     return f"{source.kind} seed {seed_of(source)}"
 
 
@@ -104,6 +112,19 @@ def require_joinable(*sources: Source) -> None:
             raise ValueError(f"weights of {names}; all must be of one network")
         if other.data_spec != first.data_spec:
             raise ValueError("weights that were trained on different data")
+
+
+def require_apart(geometry: str, start: State, end: State) -> None:
+    """Check that the ends of something to be trained are not one point.
+
+    Raises:
+        DegenerateError: If they are equal.
+        PointMismatchError: If they differ in names or shapes.
+    """
+    from raysurf.weightspace.point import distance
+
+    if not distance(start, end) > 0:
+        raise DegenerateError(geometry, "ends that are equal", "different weights")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel
 
@@ -103,6 +103,8 @@ class Job(Node):
                 raise SpecError([Fault(path, "no such place", f"a path into the {self.kind} job")])
             node[name] = hole
         return tree
+
+    points_have_statistics: ClassVar[bool] = False
 
     def setting(self, name: str) -> Any:
         """A training setting as it holds for this job; the default if it was not trained here."""

@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import MeasuringError
-from raysurf.jobs.geometry import Source
+from raysurf.jobs.geometry import PointOf, Source
 from raysurf.jobs.job import SPLITS, Job
 from raysurf.models.spec import ModelSpec
 
@@ -41,6 +41,16 @@ class MeasuringJob(Job):
         description="statistics at each point: re-estimated, those of the first weights, or interpolated",
     )
     batchnorm_share: float = Field(1.0, gt=0, le=1, description="share of the training examples for re-estimation")
+
+    @model_validator(mode="after")
+    def _has_statistics(self) -> Self:
+        lacking = [isinstance(each, PointOf) and not each.has_statistics for each in self.sources]
+        if (self.batchnorm == "fixed" and lacking[:1] == [True]) or (self.batchnorm == "interpolate" and any(lacking)):
+            raise ValueError(
+                f"batchnorm {self.batchnorm}, and a point of a curve or path, which has no statistics of its own; "
+                "use reestimate"
+            )
+        return self
 
     @property
     def sources(self) -> tuple[Source, ...]:

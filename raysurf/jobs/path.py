@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raysurf.jobs.geometry import Track, as_tuple, require_joinable
+from raysurf.jobs.geometry import Track, as_tuple, require_apart, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
 from raysurf.jobs.measuring import Spot, measure, spread_names
 from raysurf.jobs.training import StartedJob
@@ -135,6 +135,7 @@ class Path(StartedJob):
         from raysurf.weightspace.curve import bends_on_line
 
         (start, buffers), (end, last_buffers) = context.weights(self.start), context.weights(self.end)
+        require_apart("path", start, end)
         net.place(start, buffers)
         start, end = net.laid_out(start), net.laid_out(end)
         saved = context.checkpoints.load()
@@ -149,7 +150,7 @@ class Path(StartedJob):
         decay, precision = self.setting("weight_decay"), self.setting("precision")
         for number, cycle in enumerate(self.cycles[first:], start=first):
 
-            def on_epoch(ended: EpochEnd, at: int = origin, points: int = len(band) - 2) -> None:
+            def on_epoch(ended: EpochEnd, at: int = origin) -> None:
                 row = {"epoch": at + ended.epoch, "weights": "band", "lr": ended.lr, "epoch_s": ended.epoch_s}
                 losses = {"train_nll": ended.train_nll, "train_error": ended.train_error}
                 context.report("epochs", row | losses)

@@ -53,10 +53,6 @@ class Plane(MeasuringJob):
         if len(self.weights) != 3:
             raise ValueError(f"a plane through {len(self.weights)} weights; weights has three")
         require_joinable(*self.weights)
-        if self.batchnorm == "interpolate" and any(isinstance(each, PointOf) for each in self.weights):
-            raise ValueError(
-                "batchnorm interpolate, and a point with no statistics of its own; use reestimate or fixed"
-            )
         for each in self.draw:
             if (each.model_spec, each.data_spec) != (self.model_spec, self.data_spec):
                 raise ValueError(f"{each.kind} of another network or other data to draw; give what lies in one space")

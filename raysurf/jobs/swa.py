@@ -22,6 +22,7 @@ class SWA(WeightsJob, ContinuedJob):
     """
 
     kind: ClassVar[str] = "swa"
+    points_have_statistics: ClassVar[bool] = True
 
     cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is averaged at the end of each")
     average_from: float = Field(0, ge=0, description="epoch at which the first cycle begins")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from raysurf.report.measured_runs import MeasuredRun
@@ -65,6 +66,8 @@ def weights_name(spec: Mapping[str, Any]) -> str:
     """Such as "swa seed 0" or "curve bend1", from the job that weights came of; as landmarks and origins are named."""
     if spec.get("kind") == "point":
         return f"{spec['of']['kind']} {spec['name']}"
+    if spec.get("kind") == "weights":
+        return PurePath(str(spec.get("file") or spec.get("pretrained") or "weights")).stem
     inner = spec
     while "seed" not in inner and isinstance(inner.get("start"), dict):
         inner = inner["start"]

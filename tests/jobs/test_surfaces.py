@@ -257,6 +257,12 @@ def test_equal_weights_span_nothing(tmp_path: Path) -> None:
     (tmp_path / "1.safetensors").write_bytes((tmp_path / "0.safetensors").read_bytes())
     with pytest.raises(DegenerateError, match="no line: got ends that are equal"):
         do(job, store)
+    for trained in (
+        rs.Curve(start=job.along.start, end=job.along.end, epochs=1, lr=0.1),  # type: ignore[union-attr]
+        rs.Path(start=job.along.start, end=job.along.end, cycles=(rs.Cycle(epochs=1, lr=0.1),)),  # type: ignore[union-attr]
+    ):
+        with pytest.raises(DegenerateError, match=f"no {trained.kind}: got ends that are equal"):
+            do(trained, store)
     first, second = job.along.start, job.along.end  # type: ignore[union-attr]
     third = tmp_path / "2.safetensors"
     state = load((tmp_path / "0.safetensors").read_bytes())
@@ -313,6 +319,10 @@ def test_free_end_is_trained_and_measured(tmp_path: Path) -> None:
         (lambda: plane_tree(third={"kind": "sgdd"}), r"weights\.2\.kind: got 'sgdd'.*did you mean 'sgd'"),
         (lambda: plane_tree(third=bend("bend7")), "curve has no point 'bend7', but bend1.*did you mean 'bend1'"),
         (lambda: plane_tree(third=bend("bend1"), batchnorm="interpolate"), "no statistics of its own"),
+        (
+            lambda: {"kind": "rays", "weights": [bend("bend1")], "length": 1.0, "batchnorm": "fixed"},
+            "no statistics of its own",
+        ),
         (lambda: tiny_curve().tree | {"num_bends": 0}, "num_bends.*greater than or equal to 1"),
         (lambda: tiny_curve().tree | {"t_strata": 0}, "t_strata"),
         (lambda: {"kind": "rays", "weights": [], "length": 1.0}, "no weights; at least one"),
