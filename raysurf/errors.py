@@ -150,3 +150,14 @@ class MeasuringError(RaysurfError, RuntimeError):
 
     def __str__(self) -> str:
         return f"{self.failed} of {self.total} points could not be measured; the first: {self.first}"
+
+
+class UnsupportedLayerError(RaysurfError, ValueError):
+    """A layer that cannot be made stochastic."""
+
+    def __init__(self, got: str) -> None:
+        self.got = got
+        super().__init__(got)
+
+    def __str__(self) -> str:
+        return f"layer: got {self.got}; expected Linear, Conv1d or Conv2d with zero padding"

@@ -18,6 +18,7 @@ EVERY = [
     errors.DivergedError(2.0, 1.5),
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),
     errors.MeasuringError(2, 441, "point 3: RuntimeError"),
+    errors.UnsupportedLayerError("LSTM"),
 ]
 
 

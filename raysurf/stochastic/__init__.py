@@ -1,0 +1,1 @@
+"""Weights that are noise: dropout, variational dropout and variance layers, for any network."""

@@ -1,0 +1,225 @@
+"""Linear and convolution layers whose weights are random: a mean and a deviation instead of a value."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from raysurf.errors import UnsupportedLayerError
+from raysurf.stochastic.kl import PRIORS
+
+Noise = Literal["sample", "mean", "zero_mean", "permuted"]
+Sharing = Literal["layer", "neuron", "weight", "additive"]
+Family = Literal["gaussian", "bernoulli", "uniform"]
+EPSILON = 1e-16
+
+
+class NoisyLayer(nn.Module):
+    """A linear or convolution layer with random weights w = mu + sigma * noise, the noise of mean 0.
+
+    The noise mode is apart from the training mode, which batch norm and dropout look at: ``sample`` draws noise,
+    ``mean`` has none, ``zero_mean`` draws noise about zero (the bias stays), ``permuted`` draws it with the deviations
+    shuffled over the layer's weights.
+
+    Local reparameterisation draws a layer's outputs instead of its weights, a draw for every example and place:
+    N(op(x, mu) + b, op(x^2, sigma^2)). Without it weights are drawn, one set a call.
+
+    Args:
+        layer: The layer whose place it takes; its weights become the means, or are left out where these are zero.
+        local: Whether to draw outputs; only for Gaussian noise.
+
+    Raises:
+        UnsupportedLayerError: If it is no ``nn.Linear``, ``nn.Conv1d`` or ``nn.Conv2d`` with zero padding.
+
+    Source:
+        Kingma et al. 2015 (arXiv:1506.02557), section 2.3; modes after Neklyudov et al. 2018 (arXiv:1803.03764).
+    """
+
+    def __init__(self, layer: nn.Module, local: bool = True) -> None:
+        super().__init__()
+        self.operation = operation_of(layer)
+        self.local, self.noise = local, "sample"
+        weight, bias = layer.weight, layer.bias
+        assert isinstance(weight, Tensor)
+        self.shape = weight.shape
+        self.bias = None if bias is None else nn.Parameter(torch.as_tensor(bias).detach().clone())
+
+    def mean(self) -> Tensor | None:
+        """mu, shaped as the layer's weight; None for zero."""
+        raise AssertionError(f"{type(self).__name__} has no mean")
+
+    def variance(self) -> Tensor:
+        """sigma^2, shaped as the layer's weight or such that it broadcasts to it."""
+        raise AssertionError(f"{type(self).__name__} has no variance")
+
+    def kl(self, prior: str) -> Tensor:
+        """Divergence of all weights from the prior, in nats, a scalar; zero where it is a constant."""
+        return self.variance().new_zeros(())
+
+    def draw(self) -> Tensor:
+        """Noise of mean 0 and variance 1 for every weight."""
+        return torch.randn(self.shape, device=self.variance().device, dtype=self.variance().dtype)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The layer's output, [B, ...] as the layer that it replaces gives it."""
+        mean = None if self.noise == "zero_mean" else self.mean()
+        if self.noise == "mean":
+            return self._mean_output(inputs, mean)
+        variance = self.variance().expand(self.shape)
+        if self.noise == "permuted":
+            order = torch.randperm(variance.numel(), device=variance.device)
+            variance = variance.reshape(-1)[order].view(self.shape)
+        if not self.local:
+            noise = (variance + EPSILON).sqrt() * self.draw()
+            return self.operation(inputs, noise if mean is None else mean + noise, self.bias)
+        spread = self.operation(inputs.square(), variance, None)
+        deviation = (spread.clamp_min(0.0) + EPSILON).sqrt()
+        return self._mean_output(inputs, mean) + deviation * torch.randn_like(deviation)
+
+    def _mean_output(self, inputs: Tensor, mean: Tensor | None) -> Tensor:
+        if mean is None:
+            mean = torch.zeros(self.shape, device=inputs.device, dtype=inputs.dtype)
+        return self.operation(inputs, mean, self.bias)
+
+
+class VariationalLayer(NoisyLayer):
+    """Variational dropout: trained means, and noise that is trained for each layer, neuron or weight, or added.
+
+    sigma^2 = alpha mu^2, log alpha shared as ``sharing`` says; for ``additive`` log sigma^2 itself is trained.
+
+    Args:
+        layer: Its weights are the initial means.
+        sharing: What has a log alpha of its own; or additive.
+        log_alpha: Initial value; for additive, that of log sigma^2.
+        trained: Whether the noise is trained; Gaussian dropout is a fixed alpha of the layer.
+        local: See ``NoisyLayer``.
+
+    Source:
+        Kingma et al. 2015; Molchanov et al. 2017 (arXiv:1701.05369), additive; Neklyudov et al. 2018, sharing.
+    """
+
+    def __init__(
+        self,
+        layer: nn.Module,
+        sharing: Sharing = "weight",
+        log_alpha: float = -5.0,
+        trained: bool = True,
+        local: bool = True,
+    ) -> None:
+        super().__init__(layer, local)
+        assert sharing in get_args(Sharing), sharing
+        self.sharing = sharing
+        weight = torch.as_tensor(layer.weight).detach()
+        self.weight = nn.Parameter(weight.clone())
+        ones = [1] * weight.dim()
+        shapes = {"layer": ones, "neuron": [len(weight), *ones[1:]]}
+        initial = torch.full(shapes.get(sharing, list(weight.shape)), float(log_alpha)).to(weight)
+        if trained:
+            self.log_noise = nn.Parameter(initial)
+        else:
+            self.register_buffer("log_noise", initial)
+
+    @property
+    def log_alpha(self) -> Tensor:
+        """log(sigma^2 / mu^2), as it is shared; a value for every weight if noise is additive."""
+        if self.sharing != "additive":
+            return self.log_noise
+        return self.log_noise - (self.weight.square() + EPSILON).log()
+
+    def mean(self) -> Tensor:
+        return self.weight
+
+    def variance(self) -> Tensor:
+        scale = self.log_noise.exp()
+        return scale if self.sharing == "additive" else scale * self.weight.square()
+
+    def kl(self, prior: str) -> Tensor:
+        every = PRIORS[prior](self.log_alpha)
+        return every.sum() * (self.weight.numel() / every.numel())
+
+
+class VarianceLayer(NoisyLayer):
+    """Weights of mean zero: all that is trained is how much they vary.
+
+    ``sigma`` is used squared, so that its sign is free. Bernoulli noise is -1 or 1 and uniform noise from -sqrt(3) to
+    sqrt(3), each times sigma: both have variance sigma^2, and are drawn for the weights, one set a call.
+
+    Args:
+        layer: Gives shapes and bias; its weights are left out.
+        family: Of the noise.
+        local: See ``NoisyLayer``; only Gaussian noise can be drawn so.
+
+    Source:
+        Neklyudov et al. 2018 (arXiv:1803.03764), section 3; initial sigma from U(-1, 1) / sqrt(fan-in) as in its code,
+        whose Bernoulli and uniform noise has deviations of 1/2 and 1/sqrt(12) instead of 1.
+    """
+
+    def __init__(self, layer: nn.Module, family: Family = "gaussian", local: bool = True) -> None:
+        super().__init__(layer, local and family == "gaussian")
+        assert family in get_args(Family), family
+        self.family = family
+        weight = torch.as_tensor(layer.weight).detach()
+        bound = 1.0 / math.sqrt(weight[0].numel())
+        self.sigma = nn.Parameter(torch.empty_like(weight).uniform_(-bound, bound))
+
+    def mean(self) -> None:
+        return None
+
+    def variance(self) -> Tensor:
+        return self.sigma.square()
+
+    def draw(self) -> Tensor:
+        if self.family == "gaussian":
+            return super().draw()
+        uniform = torch.rand_like(self.sigma)
+        if self.family == "bernoulli":
+            return torch.where(uniform < 0.5, -1.0, 1.0).to(self.sigma)
+        return (2.0 * uniform - 1.0) * math.sqrt(3.0)
+
+
+Operation = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+def operation_of(layer: nn.Module) -> Operation:
+    """What a layer does with inputs, weight and bias.
+
+    Raises:
+        UnsupportedLayerError: If it is no linear or convolution layer that can be given other weights.
+    """
+    if isinstance(layer, nn.Linear):
+        return F.linear
+    if isinstance(layer, nn.Conv1d | nn.Conv2d):
+        if layer.padding_mode != "zeros":
+            raise UnsupportedLayerError(f"{type(layer).__name__} with {layer.padding_mode} padding")
+        convolve = F.conv1d if isinstance(layer, nn.Conv1d) else F.conv2d
+        return functools.partial(
+            convolve, stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups
+        )
+    raise UnsupportedLayerError(type(layer).__name__)
+
+
+def noisy_layers(model: nn.Module) -> dict[str, NoisyLayer]:
+    """Every noisy layer of a network, by name, in order."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, NoisyLayer)}
+
+
+@contextmanager
+def noise_mode(model: nn.Module, noise: Noise) -> Iterator[None]:
+    """Set the noise mode of every noisy layer, and put it back at the end."""
+    assert noise in get_args(Noise), noise
+    layers = noisy_layers(model).values()
+    before = [layer.noise for layer in layers]
+    for layer in layers:
+        layer.noise = noise
+    try:
+        yield
+    finally:
+        for layer, mode in zip(layers, before, strict=True):
+            layer.noise = mode

@@ -1,0 +1,191 @@
+"""Noisy layers: their moments, modes and divergences, against closed forms and slow references."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import quad
+from torch import nn
+
+from raysurf.errors import UnknownNameError, UnsupportedLayerError
+from raysurf.stochastic.convert import convert
+from raysurf.stochastic.kl import kl_ard, kl_log_uniform
+from raysurf.stochastic.layers import NoisyLayer, VarianceLayer, VariationalLayer, noise_mode, noisy_layers
+from raysurf.stochastic.separation import mmd_closed, mmd_unbiased, signal_to_noise
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "linear": (lambda: nn.Linear(6, 4), (6,)),
+    "conv1d": (lambda: nn.Conv1d(3, 4, 3, stride=2, padding=1), (3, 9)),
+    "conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2, bias=False), (2, 5, 5)),
+}
+NOISY: dict[str, Callable[[nn.Module, bool], NoisyLayer]] = {
+    **{
+        sharing: lambda layer, local, sharing=sharing: VariationalLayer(layer, sharing, -1.0, local=local)  # type: ignore[misc]
+        for sharing in ("layer", "neuron", "weight", "additive")
+    },
+    **{
+        family: lambda layer, local, family=family: VarianceLayer(layer, family, local)  # type: ignore[misc]
+        for family in ("gaussian", "bernoulli", "uniform")
+    },
+}
+TABLE = {
+    -20: (10.63576, 10.0),
+    -10: (5.635781, 5.000023),
+    -5: (3.136684, 2.503358),
+    -3: (2.11559, 1.524294),
+    0: (0.431239, 0.346574),
+    3: (0.02542, 0.024294),
+    5: (0.003415, 0.003358),
+    8: (0.000168, 0.000168),
+    10: (2.3e-5, 2.3e-5),
+}
+
+
+@pytest.mark.parametrize("log_alpha", TABLE)
+def test_divergences_are_the_tabled_ones(log_alpha: int) -> None:
+    """Both priors' divergences at these alphas, to 1e-5."""
+    at = torch.tensor(float(log_alpha), dtype=torch.float64)
+    assert kl_log_uniform(at).item() == pytest.approx(TABLE[log_alpha][0], abs=1e-5)
+    assert kl_ard(at).item() == pytest.approx(TABLE[log_alpha][1], abs=1e-5)
+
+
+def test_log_uniform_divergence_is_near_the_integral() -> None:
+    """The published approximation is within 0.01 nats of numerical integration for log alpha from -8 to 8."""
+
+    def exact(log_alpha: float) -> float:
+        """E log|1 + sqrt(alpha) e| - log(alpha) / 2, up to its limit for large alpha."""
+        scale = math.exp(0.5 * log_alpha)
+
+        def integrand(e: float) -> float:
+            return math.exp(-0.5 * e * e) / math.sqrt(2 * math.pi) * math.log(max(abs(1 + scale * e), 1e-300))
+
+        points = [p for p in (-1 / scale,) if -12 < p < 12]
+        return float(quad(integrand, -12, 12, points=points or None, limit=400)[0]) - 0.5 * log_alpha
+
+    limit = -0.5 * (np.euler_gamma + math.log(2))
+    for log_alpha in range(-8, 9, 2):
+        found = kl_log_uniform(torch.tensor(float(log_alpha))).item()
+        assert found == pytest.approx(exact(log_alpha) - limit, abs=0.01)
+
+
+@pytest.mark.parametrize("shape", LAYERS)
+@pytest.mark.parametrize("noisy", NOISY)
+def test_draws_have_the_mean_and_variance_of_the_weights(noisy: str, shape: str) -> None:
+    """Drawn outputs and drawn weights agree with op(x, mu) + b and op(x^2, sigma^2), over many draws."""
+    torch.manual_seed(0)
+    build, size = LAYERS[shape]
+    layer = build()
+    inputs = torch.randn(1, *size)
+    many = inputs.expand(20_000, *size)
+    for local in (True, False):
+        torch.manual_seed(1)
+        made = NOISY[noisy](layer, local)
+        with torch.no_grad():
+            mean = made.mean()
+            spread = made.operation(inputs.square(), made.variance().expand(made.shape), None)
+            middle = made.operation(inputs, torch.zeros(made.shape) if mean is None else mean, made.bias)
+            draws = made(many) if made.local else torch.cat([made(inputs) for _ in range(4000)])
+        deviation = spread.sqrt()
+        count = len(draws)
+        assert torch.allclose(draws.mean(0), middle[0], atol=float(6 * deviation.max() / math.sqrt(count)))
+        assert torch.allclose(draws.var(0), spread[0], rtol=0.2, atol=1e-6)
+
+
+@pytest.mark.parametrize("noisy", NOISY)
+def test_modes_do_what_they_say(noisy: str) -> None:
+    """``mean`` is the layer itself or its bias, ``zero_mean`` has the bias for a mean, and modes are put back."""
+    torch.manual_seed(0)
+    layer = nn.Linear(6, 4)
+    made, inputs = NOISY[noisy](layer, True), torch.randn(5, 6)
+    with noise_mode(made, "mean"):
+        expected = layer(inputs) if isinstance(made, VariationalLayer) else layer.bias.expand(5, 4)
+        assert torch.equal(made(inputs), expected)
+    with noise_mode(made, "zero_mean"), torch.no_grad():
+        many = torch.stack([made(inputs) for _ in range(4000)])
+        assert torch.allclose(many.mean(0), layer.bias.expand(5, 4), atol=0.1)
+    assert made.noise == "sample"
+    assert not torch.equal(made(inputs), made(inputs))
+
+
+def test_permuting_keeps_the_deviations() -> None:
+    """A permuted layer draws with the same multiset of deviations, in other places."""
+    torch.manual_seed(0)
+    made = VarianceLayer(nn.Linear(6, 4))
+    seen: list[torch.Tensor] = []
+    made.operation = lambda inputs, weight, bias: seen.append(weight) or inputs  # type: ignore[func-returns-value]
+    with noise_mode(made, "permuted"):
+        made(torch.randn(2, 6))
+    assert torch.equal(seen[0].flatten().sort().values, made.variance().flatten().sort().values)
+    assert not torch.equal(seen[0], made.variance())
+
+
+def test_parameterisations_agree_where_they_coincide() -> None:
+    """With one alpha for all weights, sharing by layer, neuron and weight has the same variance and divergence."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, 4, 3)
+    made = [VariationalLayer(layer, sharing, -2.0) for sharing in ("layer", "neuron", "weight")]  # type: ignore[arg-type]
+    additive = VariationalLayer(layer, "additive")
+    with torch.no_grad():
+        additive.log_noise.copy_(made[0].variance().log())
+    for other in (*made[1:], additive):
+        assert torch.allclose(other.variance().expand(layer.weight.shape), made[0].variance(), rtol=1e-5)
+        for prior in ("log_uniform", "ard"):
+            assert other.kl(prior).item() == pytest.approx(made[0].kl(prior).item(), rel=1e-4)
+    assert made[0].kl("ard").item() == pytest.approx(layer.weight.numel() * kl_ard(torch.tensor(-2.0)).item(), rel=1e-5)
+
+
+def test_fixed_noise_is_not_trained() -> None:
+    """Gaussian dropout's alpha is a buffer: it is stored, and has no gradient."""
+    made = VariationalLayer(nn.Linear(3, 2), "layer", 0.0, trained=False)
+    assert [name for name, _ in made.named_parameters()] == ["bias", "weight"]
+    assert "log_noise" in made.state_dict()
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+
+
+def test_converted_network_without_noise_is_the_network() -> None:
+    """Chosen layers are replaced in a copy, which without noise gives the same to the last bit; the original stays."""
+    net = network().eval()
+    before = copy.deepcopy(net.state_dict())
+    noisy = convert(net, "0, 4", lambda layer: VariationalLayer(layer, "neuron")).eval()
+    inputs = torch.randn(3, 1, 8, 8)
+    assert list(noisy_layers(noisy)) == ["0", "4"]
+    with noise_mode(noisy, "mean"):
+        assert torch.equal(noisy(inputs), net(inputs))
+    assert not torch.equal(noisy(inputs), net(inputs))
+    assert noisy_layers(net) == {}
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("layers", "kind", "said"),
+    [
+        ("5*", UnknownNameError, "unknown layer: got '5\\*'; expected one of 0, 4"),
+        ("1", UnsupportedLayerError, "got 1, a BatchNorm2d; expected Linear, Conv1d or Conv2d"),
+    ],
+)
+def test_layers_that_cannot_be_noisy_are_refused(layers: str, kind: type[Exception], said: str) -> None:
+    """A pattern that matches nothing lists what there is; a layer of another type is named."""
+    with pytest.raises(kind, match=said):
+        convert(network(), layers, VarianceLayer)
+    with pytest.raises(UnsupportedLayerError, match="circular padding"):
+        VarianceLayer(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"))
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (0.7, 0.5), (2.0, 1.5)])
+def test_discrepancy_is_the_closed_form(mean: float, deviation: float) -> None:
+    """The unbiased estimate converges to the closed form; one over alpha is the signal to noise."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(4000, generator=generator, dtype=torch.float64) * deviation for _ in range(2))
+    expected = mmd_closed(torch.tensor(mean), torch.tensor(deviation**2), 0.8).item()
+    assert mmd_unbiased(x + mean, y, 0.8).item() == pytest.approx(expected, abs=0.01)
+    snr = signal_to_noise(torch.tensor(mean), torch.tensor(deviation**2)).item()
+    assert snr == pytest.approx((mean / deviation) ** 2)
