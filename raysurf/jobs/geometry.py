@@ -18,6 +18,7 @@ from raysurf.values import Node
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
     from raysurf.training.loop import State
+    from raysurf.weightspace.plane import Plane
 
 
 def as_tuple(value: Any) -> Any:
@@ -148,6 +149,12 @@ class Track:
         from raysurf.weightspace.curve import evaluate
 
         return evaluate(self.shape, self.points, t)
+
+    def located(self, plane: Plane, ts: Sequence[float]) -> list[tuple[float, float, float]]:
+        """Coordinates of the points at some t on a plane, and their distances from it."""
+        from raysurf.weightspace.curve import coefficients
+
+        return plane.locate_mixtures(self.points, [coefficients(self.shape, len(self.points) - 2, t) for t in ts])
 
     def buffers(self, choice: str, t: float) -> State:
         """The statistics at t: those of the start, or interpolated between the stations beside t."""

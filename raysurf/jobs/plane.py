@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Drawn = WeightsJob | PointOf | Curve | Path
 Count = Annotated[int, Field(ge=2)]
 CURVE_POINTS = 61
+COORDINATES = ("x", "y", "off_plane")
 
 
 def _both_ways(value: Any) -> Any:
@@ -105,20 +106,16 @@ class Plane(MeasuringJob):
             if isinstance(drawn, Curve | Path):
                 track = drawn.track(context)
                 many = CURVE_POINTS if isinstance(drawn, Curve) else len(track.points)
-                for position in range(many):
-                    t = position / (many - 1)
-                    where = _located(frame, track.at(t))
-                    rows.append({**fixed, "geometry": drawn.kind, "position": position, "t": t, **where})
+                ts = [position / (many - 1) for position in range(many)]
+                for position, (t, where) in enumerate(zip(ts, track.located(frame, ts), strict=True)):
+                    place = dict(zip(COORDINATES, where, strict=True))
+                    rows.append({**fixed, "geometry": drawn.kind, "position": position, "t": t, **place})
             else:
-                where = _located(frame, weights_of(drawn, context)[0])
-                if number < 3:
-                    (where["x"], where["y"]), where["off_plane"] = frame.corners[number], 0.0
-                rows.append({**fixed, "geometry": "weights", "position": 0, "t": None, **where})
+                corner = number < len(frame.corners)
+                at = (*frame.corners[number], 0.0) if corner else frame.locate(weights_of(drawn, context)[0])
+                place = dict(zip(COORDINATES, at, strict=True))
+                rows.append({**fixed, "geometry": "weights", "position": 0, "t": None, **place})
         return rows
-
-
-def _located(frame: Frame, point: Any) -> dict[str, float]:
-    return dict(zip(("x", "y", "off_plane"), frame.locate(point), strict=True))
 
 
 def _name(drawn: Source | Curve | Path) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysurf.errors import DegenerateError, PointMismatchError
+from raysurf.weightspace import curve
 from raysurf.weightspace.curve import arc_lengths, evaluate
 from raysurf.weightspace.directions import random_direction
 from raysurf.weightspace.plane import plane_through
@@ -46,6 +47,15 @@ def test_what_lies_off_the_plane_says_how_far() -> None:
     first, second = ({"a": torch.eye(3, dtype=torch.float64)[i]} for i in range(2))
     plane = plane_through(base, first, second)
     assert plane.locate({"a": torch.tensor([0.2, 0.7, 3.0], dtype=torch.float64)}) == pytest.approx((0.2, 0.7, 3.0))
+
+
+def test_mixtures_are_located_as_points_are() -> None:
+    """Mixtures of points have the coordinates that each of them has by itself, on the plane and off it."""
+    plane = plane_through(*(random_point(i) for i in range(3)))
+    points = [random_point(i) for i in (0, 5, 6, 1)]
+    mixtures = [curve.coefficients("bezier", 2, t) for t in (0.0, 0.3, 0.8, 1.0)]
+    for mixture, found in zip(mixtures, plane.locate_mixtures(points, mixtures), strict=True):
+        assert found == pytest.approx(plane.locate(combine(points, mixture)), abs=1e-6)
 
 
 def test_grid_holds_the_weights_and_a_margin() -> None:
