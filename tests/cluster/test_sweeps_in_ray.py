@@ -161,9 +161,9 @@ def test_two_workers_follow_one(tmp_path: Path) -> None:
     ends = [tiny_sgd(model=net, seed=seed) for seed in (0, 1)]
     averaged = rs.SWA(start=ends[0], epochs=2, lr=0.05)
     curve = rs.Curve(start=averaged, end=ends[1], num_bends=1, epochs=2, lr=0.05, t_strata=2)
-    path = rs.Path(start=averaged, end=ends[1], cycles=(rs.Cycle(epochs=2, lr=0.05, insert=2),), num_between=2)
+    path = rs.Path(start=averaged, end=ends[1], cycles=(rs.Cycle(epochs=1, lr=0.05, insert=2),), num_between=1)
     points = (averaged, rs.PointOf(of=curve, name="bend1"), rs.PointOf(of=path, name="pivot1"))
-    job = rs.Profile(along=rs.Chain(weights=points), num_points=5)
+    job = rs.Profile(along=rs.Chain(weights=points), num_points=3)
     search = rs.Search(metric="train/max_loss", sampler="grid", trials=1)
     both = {}
     for workers in (1, 2):
