@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from raysurf.jobs.geometry import Chain as Chain
     from raysurf.jobs.geometry import Line as Line
     from raysurf.jobs.geometry import PointOf as PointOf
+    from raysurf.jobs.initial import ConstantSigma as ConstantSigma
+    from raysurf.jobs.initial import KaimingSigma as KaimingSigma
+    from raysurf.jobs.initial import SigmaFromMeans as SigmaFromMeans
+    from raysurf.jobs.initial import SigmaFromNoise as SigmaFromNoise
+    from raysurf.jobs.initial import UniformSigma as UniformSigma
     from raysurf.jobs.path import Cycle as Cycle
     from raysurf.jobs.path import Path as Path
     from raysurf.jobs.plane import Plane as Plane
@@ -27,8 +32,13 @@ if TYPE_CHECKING:
     from raysurf.jobs.rays import Rays as Rays
     from raysurf.jobs.sgd import SGD as SGD
     from raysurf.jobs.swa import SWA as SWA
+    from raysurf.jobs.variational import Variational as Variational
     from raysurf.jobs.weights import Weights as Weights
     from raysurf.models.spec import ModelSpec as ModelSpec
+    from raysurf.stochastic.spec import Dropout as Dropout
+    from raysurf.stochastic.spec import GaussianDropout as GaussianDropout
+    from raysurf.stochastic.spec import VarianceNoise as VarianceNoise
+    from raysurf.stochastic.spec import VariationalDropout as VariationalDropout
     from raysurf.sweep.document import load as load
     from raysurf.sweep.holes import Choice as Choice
     from raysurf.sweep.holes import Each as Each
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
     from raysurf.sweep.sweep import Sweep as Sweep
     from raysurf.training.schedules import Constant as Constant
     from raysurf.training.schedules import Cyclic as Cyclic
+    from raysurf.training.schedules import Linear as Linear
     from raysurf.training.schedules import PlateauLinear as PlateauLinear
     from raysurf.training.schedules import Triangle as Triangle
 
@@ -50,6 +61,7 @@ _HOMES = {
     "raysurf.jobs.curve": ("Curve",),
     "raysurf.jobs.fge": ("FGE",),
     "raysurf.jobs.geometry": ("Chain", "Line", "PointOf"),
+    "raysurf.jobs.initial": ("ConstantSigma", "KaimingSigma", "SigmaFromMeans", "SigmaFromNoise", "UniformSigma"),
     "raysurf.jobs.path": ("Cycle", "Path"),
     "raysurf.jobs.plane": ("Plane",),
     "raysurf.jobs.predict": ("Predict",),
@@ -57,12 +69,14 @@ _HOMES = {
     "raysurf.jobs.rays": ("Rays",),
     "raysurf.jobs.sgd": ("SGD",),
     "raysurf.jobs.swa": ("SWA",),
+    "raysurf.jobs.variational": ("Variational",),
     "raysurf.jobs.weights": ("Weights",),
     "raysurf.models.spec": ("ModelSpec",),
+    "raysurf.stochastic.spec": ("Dropout", "GaussianDropout", "VarianceNoise", "VariationalDropout"),
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
     "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
-    "raysurf.training.schedules": ("Constant", "Cyclic", "PlateauLinear", "Triangle"),
+    "raysurf.training.schedules": ("Constant", "Cyclic", "Linear", "PlateauLinear", "Triangle"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -119,15 +119,15 @@ class ResourceError(RaysurfError, ValueError):
 
 
 class DivergedError(RaysurfError, ArithmeticError):
-    """Training whose loss left the finite numbers; ``last_loss`` is NaN if it never was finite."""
+    """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was."""
 
-    def __init__(self, epoch: float, last_loss: float) -> None:
-        self.epoch, self.last_loss = epoch, last_loss
-        super().__init__(epoch, last_loss)
+    def __init__(self, epoch: float, last_loss: float, step: int) -> None:
+        self.epoch, self.last_loss, self.step = epoch, last_loss, step
+        super().__init__(epoch, last_loss, step)
 
     def __str__(self) -> str:
         before = "it never was" if math.isnan(self.last_loss) else f"its last finite value was {self.last_loss:.4g}"
-        return f"the loss is not finite at epoch {self.epoch:.0f}; {before} (lower the learning rate)"
+        return f"the loss is not finite at epoch {self.epoch:.0f}, step {self.step}; {before} (lower the learning rate)"
 
 
 class DegenerateError(RaysurfError, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,3 +17,8 @@ class Node(Value):
     """A value that is chosen by name: one of several kinds may stand in its place."""
 
     kind: ClassVar[str] = ""
+
+
+def as_tuple(value: Any) -> Any:
+    """YAML's lists are our tuples."""
+    return tuple(value) if isinstance(value, list) else value

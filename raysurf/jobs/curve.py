@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from raysurf.jobs.geometry import Source, Track, require_apart, require_joinable, weights_of
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import ContinuedJob
+from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
@@ -70,6 +72,18 @@ class Curve(ContinuedJob):
         """The trained curve, with the statistics of the weights that it joins."""
         statistics = [context.weights(source)[1] for source in (self.start, self.end)]
         return Track("curve", self.shape, self.control_points(context), statistics)
+
+    @property
+    def possible_schemes(self) -> tuple[Scheme, ...]:
+        return ("stochastic", "ensemble")
+
+    def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
+        """Points at t from U(0, 1); their statistics must be re-estimated."""
+        from raysurf.training.loop import stream
+
+        track, draw = self.track(context), stream(seed, "t")
+        for _ in range(num_samples):
+            yield track.at(draw.random()), {}
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from raysurf.jobs.training import ContinuedJob
+from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from raysurf.jobs.context import Context
-    from raysurf.jobs.network import Network
     from raysurf.training.loop import State
 
 
@@ -79,37 +78,23 @@ class FGE(ContinuedJob):
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         context.workers.barrier()
         assert average.average is not None
-        figures = self._ensemble(net, context, average.count)
+        members = self.draw_members(context, average.count, self.seed)
+        figures = net.report_members("members", ("ensemble",), average.count, members, "fixed")
         net.place(average.average)
         net.reestimate()
         context.save("average", net.tensors())
         net.report_predictions("average", "reestimate")
         return figures
 
-    def _ensemble(self, net: Network, context: Context, num_members: int) -> dict[str, float]:
-        """Report the predictions of the first one, two, … members; the figures are those of all."""
-        from raysurf.training import evaluation, metrics
+    @property
+    def max_samples(self) -> int:
+        return self.num_members
 
-        totals: dict[str, Tensor] = {}
-        figures: dict[str, float] = {}
-        for number in range(1, num_members + 1):
-            net.place(*context.weights(self, f"member{number}"))
-            for name, split in net.splits.items():
-                part = context.workers.share(len(split))
-                answers = evaluation.log_probabilities(net.model, net.data, split, self.setting("precision"), part)
-                own = answers.double().exp()
-                totals[name] = totals[name] + own if name in totals else own
-                sums = metrics.sums((totals[name] / number).log(), split.labels[part])
-                found = metrics.figures(context.workers.sum(sums))
-                values = {k: getattr(found, k) for k in ("accuracy", "nll", "brier", "ece")}
-                row: dict[str, Any] = {
-                    "weights": "members",
-                    "scheme": "ensemble",
-                    "num_samples": number,
-                    "split": name,
-                    "num_examples": found.num_examples,
-                    "batchnorm": "fixed" if net.has_batchnorm else "none",
-                }
-                context.report("predictions", row | values)
-                figures |= {f"{name}/{k}": v for k, v in values.items()} | {f"{name}/error": found.error}
-        return figures
+    @property
+    def possible_schemes(self) -> tuple[Scheme, ...]:
+        return ("stochastic", "ensemble")
+
+    def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
+        """The first members, in the order in which they were trained."""
+        for number in range(1, num_samples + 1):
+            yield context.weights(self, f"member{number}")

@@ -13,17 +13,12 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DegenerateError, nearest
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.models.spec import ModelSpec
-from raysurf.values import Node
+from raysurf.values import Node, as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
     from raysurf.training.loop import State
     from raysurf.weightspace.plane import Plane
-
-
-def as_tuple(value: Any) -> Any:
-    """YAML's lists are our tuples."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 class PointOf(Node):

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from raysurf.data.spec import DataSpec
 from raysurf.errors import Fault, SpecError
 from raysurf.models.spec import ModelSpec
+from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.values import Node
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "nesterov": False,
     "weight_decay": 0.0,
     "precision": "fp32",
+    "optimiser": "sgd",
 }
 # Measuring a point takes two or three forward passes; an epoch's steps are forward and backward.
 POINT_EPOCHS = 0.7
@@ -118,6 +120,26 @@ class Job(Node):
     def named_point(self, context: Context, name: str) -> tuple[State, State]:
         """One of those points, and its batch-norm statistics (empty if it has none of its own)."""
         raise AssertionError(f"{type(self).__name__} has no point {name!r}")
+
+    @property
+    def possible_schemes(self) -> tuple[Scheme, ...]:
+        """Prediction schemes that may be asked of its outcome; none if it has no weights to predict with."""
+        return ()
+
+    @property
+    def max_samples(self) -> int | None:
+        """The most members that an ensemble of it can have, if that is limited."""
+        return None
+
+    def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
+        """Members of an ensemble, for jobs that are ensembles of weights: points, and statistics where they have them.
+
+        Args:
+            context: Where the outcome is.
+            num_samples: K.
+            seed: Decides which, where members are drawn.
+        """
+        raise AssertionError(f"{type(self).__name__} has no members")
 
     @property
     def epochs_to_train(self) -> int:
@@ -226,3 +248,10 @@ def _with_seed(value: Any, seed: int) -> Any:
 
 class WeightsJob(Job):
     """A job whose outcome is one point of weight space, so that others can start from it."""
+
+    @property
+    def possible_schemes(self) -> tuple[Scheme, ...]:
+        """Those of its noise; of weights without, a network with dropout can give samples as well."""
+        noise = self.model_spec.noise
+        controls = [each for each in CONTROLS if noise and all(each in other.CONTROLS for other in noise)]
+        return ("deterministic", "stochastic", "ensemble", *controls)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from raysurf.data import registry as data_sets
+from raysurf.errors import UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.job import SPLITS
 from raysurf.models import registry as models
-from raysurf.training import evaluation
+from raysurf.models.spec import ModelSpec
+from raysurf.stochastic.convert import convert
+from raysurf.stochastic.layers import VarianceLayer, noisy_layers
+from raysurf.stochastic.spec import Scheme
+from raysurf.training import elbo, evaluation, schemes
 from raysurf.training.layout import channels_last, laid_out_like
-from raysurf.training.loop import EpochEnd, Recipe, stream
+from raysurf.training.loop import EpochEnd, Recipe, State, stream
 from raysurf.training.metrics import Figures
 from raysurf.training.schedules import Schedule
 from raysurf.weightspace.point import Point, buffers_of, place, point_of, squared_norm
+
+if TYPE_CHECKING:
+    from raysurf.jobs.initial import InitialSigma
 
 
 class Network:
@@ -33,12 +42,13 @@ class Network:
         device = context.workers.device
         self.data = data_sets.load(job.data_spec, str(device))
         torch.manual_seed(stream(getattr(job, "seed", 0), "weights").getrandbits(63))
+        spec: ModelSpec = job.model_spec
         self.model = models.build(
-            job.model_spec.name,
-            num_classes=self.data.num_classes,
-            image_shape=self.data.image_shape,
-            options=job.model_spec.options,
-        ).to(device)
+            spec.name, num_classes=self.data.num_classes, image_shape=self.data.image_shape, options=spec.options
+        )
+        for noise in spec.noise:
+            self.model = convert(self.model, noise.layers, noise.make)
+        self.model.to(device)
         channels_last(self.model, self.data.image_shape)
         self.has_batchnorm = evaluation.has_batchnorm(self.model)
 
@@ -63,6 +73,7 @@ class Network:
             self.job.seed,
             cycle_epochs,
             origin,
+            setting("optimiser"),
         )
 
     def place(self, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None = None) -> None:
@@ -86,21 +97,45 @@ class Network:
         )
 
     def l2(self) -> float:
-        """Half the job's weight decay times the sum of squared weights."""
+        """Half the job's weight decay times the sum of squared weights, the noise's parameters left out."""
         decay = self.job.setting("weight_decay")
-        return 0.5 * decay * squared_norm(point_of(self.model)) if decay else 0.0
+        if not decay:
+            return 0.0
+        noise = elbo.noise_parameters(self.model)
+        return 0.5 * float(decay) * squared_norm({k: v for k, v in point_of(self.model).items() if k not in noise})
 
     def measure(self, split: str) -> Figures:
-        """The figures of the network as it stands on one split."""
+        """The figures of the network as it stands on one split; weights that are random are their means."""
         return evaluation.evaluate(
             self.model, self.data, self.splits[split], self.context.workers, self.job.setting("precision")
+        )
+
+    def measure_scheme(self, split: str, scheme: Scheme, num_samples: int, seed: int) -> schemes.Found:
+        """The figures of one split under a prediction scheme, by number of samples."""
+        return schemes.measure(
+            self.model,
+            self.data,
+            self.splits[split],
+            self.context.workers,
+            scheme,
+            num_samples,
+            seed,
+            self.job.setting("precision"),
         )
 
     def is_due(self, epoch: int) -> bool:
         """Whether this epoch is one to evaluate at: every so many, and the last."""
         return bool(epoch % self.job.evaluate_every == 0 or epoch == self.job.epochs_to_train)
 
-    def report_epoch(self, end: EpochEnd, weights: str, evaluate: bool, trained: bool = False) -> dict[str, float]:
+    def report_epoch(
+        self,
+        end: EpochEnd,
+        weights: str,
+        evaluate: bool,
+        trained: bool = False,
+        scheme: Scheme = "deterministic",
+        kl: float | None = None,
+    ) -> dict[str, float]:
         """Report an ``epochs`` row, evaluated on validation and test if asked.
 
         Args:
@@ -108,44 +143,154 @@ class Network:
             weights: Which weights are measured.
             evaluate: Whether to measure them.
             trained: Whether the epoch's training figures belong to these weights; those of ``iterate`` do.
+            scheme: How they are measured.
+            kl: Divergence of noisy weights from their prior, in nats.
 
         Returns:
             The row's figures as ``split/name``.
         """
         row: dict[str, Any] = {"epoch": end.epoch, "weights": weights, "lr": end.lr, "epoch_s": end.epoch_s}
+        row |= {"scheme": scheme, "kl": kl}
         l2 = self.l2()
         if trained or weights == "iterate":
             row |= {"train_loss": end.train_nll + l2, "train_error": end.train_error, "train_nll": end.train_nll}
         for split in ("validation", "test") if evaluate else ():
             if split in self.splits:
-                found = self.measure(split)
+                (found,) = self.measure_scheme(split, scheme, 1, end.epoch).values()
                 row |= {f"{split}_loss": found.nll + l2, f"{split}_error": found.error, f"{split}_nll": found.nll}
         self.context.report("epochs", row)
         figures = {k.replace("_", "/", 1): v for k, v in row.items() if k.startswith(SPLITS)}
         return figures | {f"{s}/accuracy": 1.0 - figures[f"{s}/error"] for s in SPLITS if f"{s}/error" in figures}
 
-    def report_predictions(self, weights: str, batchnorm: str) -> dict[str, float]:
-        """Report a ``predictions`` row for every split, of the network as it stands.
+    def report_predictions(
+        self,
+        weights: str,
+        batchnorm: str,
+        wanted: Sequence[Scheme] = ("deterministic",),
+        num_samples: int = 1,
+        seed: int = 0,
+    ) -> dict[str, float]:
+        """Report ``predictions`` rows for every split, of the network as it stands.
+
+        Ensembles are measured on validation and test alone: on train they say little and cost most.
 
         Args:
             weights: Which weights they are.
             batchnorm: How their batch-norm statistics were got; recorded as ``none`` for a network without.
+            wanted: Schemes, the most telling last.
+            num_samples: Of ensembles.
+            seed: Of samples.
 
         Returns:
-            The figures as ``split/name``.
+            The figures of the last scheme that a split has, as ``split/name``; those of several as
+            ``split/scheme_name`` too.
+
+        Raises:
+            UnknownNameError: If the network cannot give a scheme.
         """
+        possible = schemes.possible_schemes(self.model)
+        for scheme in wanted:
+            if scheme not in possible:
+                raise UnknownNameError(f"scheme of these weights of {self.job.model_spec.name}", scheme, possible)
         figures: dict[str, float] = {}
         for split in self.splits:
-            found = self.measure(split)
-            values = {k: getattr(found, k) for k in ("accuracy", "nll", "brier", "ece")}
+            for scheme in wanted if split != "train" else [s for s in wanted if s in ("deterministic", "stochastic")]:
+                found = self.measure_scheme(split, scheme, num_samples, seed)
+                own = self.report_found(weights, scheme, split, found, batchnorm)
+                figures |= {f"{split}/{k}": v for k, v in own.items()}
+                if len(wanted) > 1:
+                    figures |= {f"{split}/{scheme}_{k}": v for k, v in own.items()}
+        return figures
+
+    def report_found(
+        self, weights: str, scheme: str, split: str, found: schemes.Found, batchnorm: str
+    ) -> dict[str, float]:
+        """Report ``predictions`` rows of one scheme and split; the figures given are those of the most samples."""
+        figures: dict[str, float] = {}
+        for num_samples, each in found.items():
+            values = {k: getattr(each, k) for k in ("accuracy", "nll", "brier", "ece")}
             row = {
                 "weights": weights,
-                "scheme": "deterministic",
-                "num_samples": 1,
+                "scheme": scheme,
+                "num_samples": num_samples,
                 "split": split,
-                "num_examples": found.num_examples,
+                "num_examples": each.num_examples,
                 "batchnorm": batchnorm if self.has_batchnorm else "none",
             }
             self.context.report("predictions", row | values)
-            figures |= {f"{split}/{k}": v for k, v in values.items()} | {f"{split}/error": found.error}
+            figures = {**values, "error": each.error}
         return figures
+
+    def report_members(
+        self,
+        weights: str,
+        wanted: Sequence[Scheme],
+        num_samples: int,
+        members: Iterable[tuple[State, State]],
+        batchnorm: str,
+    ) -> dict[str, float]:
+        """Report ``predictions`` rows of an ensemble of weights for every split, for its first one, two, … members.
+
+        Args:
+            weights: What they are called.
+            wanted: ``stochastic`` (the first member), ``ensemble``, the most telling last.
+            num_samples: Members.
+            members: Their points and batch-norm statistics, one member after another.
+            batchnorm: ``fixed`` for the members' own statistics, or ``reestimate``.
+
+        Returns:
+            Figures as ``report_predictions`` gives them.
+        """
+        workers, splits = self.context.workers, self.splits
+        parts = {name: workers.share(len(split)) for name, split in splits.items()}
+
+        def answers() -> Iterator[list[Tensor]]:
+            for point, buffers in itertools.islice(members, num_samples):
+                self.place(point, buffers)
+                if batchnorm == "reestimate":
+                    self.reestimate()
+                precision = self.job.setting("precision")
+                yield [
+                    evaluation.log_probabilities(self.model, self.data, split, precision, parts[name])
+                    for name, split in splits.items()
+                ]
+
+        labels = [split.labels[parts[name]] for name, split in splits.items()]
+        figures: dict[str, float] = {}
+        for split, found in zip(splits, schemes.measure_members(answers(), labels, workers), strict=True):
+            for scheme in wanted:
+                shown = found if scheme == "ensemble" else {1: found[1]}
+                own = self.report_found(weights, scheme, split, shown, batchnorm)
+                figures |= {f"{split}/{k}": v for k, v in own.items()}
+                if len(wanted) > 1:
+                    figures |= {f"{split}/{scheme}_{k}": v for k, v in own.items()}
+        return figures
+
+    def bound(self, num_samples: int, seed: int) -> dict[str, float]:
+        """The evidence lower bound on train, -N CE - KL in nats, and the divergence KL."""
+        nll = schemes.expected_nll(
+            self.model,
+            self.data,
+            self.data.train,
+            self.context.workers,
+            num_samples,
+            seed,
+            self.job.setting("precision"),
+        )
+        kl = float(elbo.divergence(self.model).detach())
+        return {"train/elbo": -len(self.data.train) * nll - kl, "train/kl": kl}
+
+    @torch.no_grad()
+    def initialise_sigmas(self, init: InitialSigma) -> None:
+        """Give all variance layers initial deviations, drawn from the job's seed."""
+        for name, layer in noisy_layers(self.model).items():
+            if isinstance(layer, VarianceLayer):
+                torch.manual_seed(stream(self.job.seed, "sigma", name).getrandbits(63))
+                layer.sigma.copy_(init.sigma_of(name, layer.sigma, self.context))
+
+    def place_shared(self, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+        """Write the weights of a network that may have other noise: what both have is taken."""
+        own = point_of(self.model)
+        shared = {name: value for name, value in point.items() if name in own and own[name].shape == value.shape}
+        known = dict(self.model.named_buffers())
+        place(self.model, own | shared, {name: value for name, value in buffers.items() if name in known})

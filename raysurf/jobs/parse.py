@@ -13,7 +13,7 @@ from raysurf.data import registry as data_sets
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
 from raysurf.jobs.job import Job
-from raysurf.jobs.registry import KINDS
+from raysurf.jobs.registry import kinds
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.values import Node, Value
@@ -50,19 +50,19 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
     Returns:
         The node, or None if it has faults; and the faults, each with its path.
     """
-    kinds = [kind for kind, cls in KINDS.items() if issubclass(cls, expected)]
+    possible = kinds(expected)
     if isinstance(tree, Node):
         return tree, []
     if not isinstance(tree, Mapping):
-        return None, [_fault(path, shown(tree), f"a mapping with kind: one of {', '.join(kinds)}")]
+        return None, [_fault(path, shown(tree), f"a mapping with kind: one of {', '.join(possible)}")]
     kind = tree.get("kind")
-    if kind not in kinds:
-        known = f"one of {', '.join(kinds)}"
+    if kind not in possible:
+        known = f"one of {', '.join(possible)}"
         if kind is None:
             return None, [_fault(path, "no kind", f"kind: {known}")]
-        near = nearest(str(kind), kinds)
+        near = nearest(str(kind), possible)
         return None, [_fault((*path, "kind"), shown(kind), known, f"did you mean {near!r}?" if near else "")]
-    cls = KINDS[kind]
+    cls = possible[kind]
     values: dict[str, Any] = {}
     faults: list[PathFault] = []
     for name, inner in tree.items():

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raysurf.jobs.geometry import Track, as_tuple, require_apart, require_joinable
+from raysurf.jobs.geometry import Track, require_apart, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
 from raysurf.jobs.measuring import Spot, measure, spread_names
 from raysurf.jobs.training import StartedJob
 from raysurf.training.schedules import Constant
-from raysurf.values import Value
+from raysurf.values import Value, as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.jobs.curve import Curve
-from raysurf.jobs.geometry import PointOf, Source, Sources, as_tuple, label_of, require_joinable, weights_of
+from raysurf.jobs.geometry import PointOf, Source, Sources, label_of, require_joinable, weights_of
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.measuring import MeasuringJob, Spot, spread, spread_names
 from raysurf.jobs.path import Path
+from raysurf.values import as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context, Row

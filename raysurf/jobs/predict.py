@@ -1,28 +1,84 @@
-"""``predict``: measure the predictions of any weights."""
+"""``predict``: measure the predictions of any weights, by any scheme that they allow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
-from raysurf.jobs.job import Job, WeightsJob
+from raysurf.jobs.curve import Curve
+from raysurf.jobs.fge import FGE
+from raysurf.jobs.geometry import PointOf, weights_of
+from raysurf.jobs.job import SPLITS, Job, WeightsJob
 from raysurf.jobs.training import Data
 from raysurf.models.spec import ModelSpec
+from raysurf.stochastic.spec import CONTROLS, Scheme
+from raysurf.values import as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
 
+FIGURES = ("accuracy", "error", "nll", "brier", "ece")
+SCHEMES: tuple[Scheme, ...] = ("deterministic", "stochastic", *CONTROLS, "ensemble")
+
 
 class Predict(Job):
-    """Accuracy, NLL, Brier score and ECE of finished weights on every split of their data, or of other data."""
+    """Accuracy, NLL, Brier score and ECE of finished weights on every split of their data, or of other data.
+
+    Schemes: ``deterministic`` takes the weights' means, ``stochastic`` one sample, ``ensemble`` the mean of K samples'
+    probabilities; ``zero_mean`` and ``permuted`` are ensembles with the means left out, and with deviations shuffled.
+    Samples are draws of the noise, of dropout, members of FGE in order, or points of a curve at random t. Its own
+    figures are those of the last of these that is measured; with several, each also has ``split/scheme_figure``.
+
+    Source:
+        Neklyudov et al. 2018 (arXiv:1803.03764), section 4.
+    """
 
     kind: ClassVar[str] = "predict"
 
-    weights: WeightsJob = Field(description="the weights to measure")
+    weights: WeightsJob | PointOf | FGE | Curve = Field(description="the weights to measure")
     data: Data | None = Field(None, description="data to measure on, if not that of the weights")
-    batchnorm: Literal["fixed", "reestimate"] = Field("fixed", description="keep the stored statistics, or re-estimate")
+    batchnorm: Literal["fixed", "reestimate"] | None = Field(
+        None, description="keep the stored statistics, or re-estimate; default: keep where there are any"
+    )
+    schemes: Annotated[tuple[Scheme, ...], BeforeValidator(as_tuple)] | None = Field(
+        None, min_length=1, description="default: all but controls for noise and ensembles, else deterministic"
+    )
+    num_samples: int | None = Field(None, ge=1, description="K of ensembles; default 20, of FGE all members")
+    sample_seed: int = Field(0, ge=0, description="decides every sample")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        possible, what = self._source.possible_schemes, self._source.kind
+        for scheme in self.schemes or ():
+            if scheme not in possible:
+                raise ValueError(f"no scheme {scheme} of {what} weights; they can give {', '.join(possible)}")
+        most = self._source.max_samples
+        if self.num_samples is not None and most is not None and self.num_samples > most:
+            raise ValueError(f"num_samples {self.num_samples} is more than the {most} members of {what}")
+        if self.batchnorm == "fixed" and self._is_curve:
+            raise ValueError("batchnorm fixed, and points of a curve, which have no statistics of their own")
+        return self
+
+    @property
+    def _source(self) -> Job:
+        return self.weights.of if isinstance(self.weights, PointOf) else self.weights
+
+    @property
+    def _is_curve(self) -> bool:
+        return isinstance(self.weights, Curve) or (
+            isinstance(self.weights, PointOf) and not self.weights.has_statistics
+        )
+
+    @property
+    def _wanted(self) -> tuple[Scheme, ...]:
+        """Schemes in the order of ``SCHEMES``."""
+        possible = self._source.possible_schemes
+        if self.schemes is None:
+            plain = "deterministic" in possible and not self.model_spec.noise
+            return ("deterministic",) if plain else tuple(s for s in SCHEMES if s in possible and s not in CONTROLS)
+        return tuple(scheme for scheme in SCHEMES if scheme in self.schemes)
 
     @property
     def model_spec(self) -> ModelSpec:
@@ -36,11 +92,20 @@ class Predict(Job):
         """A training setting (batch size, weight decay, precision) of the weights."""
         return self.weights.setting(name)
 
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in SCHEMES for name in FIGURES)
+        return (*super().metric_names(), *own)
+
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
 
-        net = Network(self, context)
-        net.place(*context.weights(self.weights))
-        if self.batchnorm == "reestimate":
+        net, batchnorm = Network(self, context), self.batchnorm or ("reestimate" if self._is_curve else "fixed")
+        if not isinstance(self.weights, WeightsJob | PointOf):
+            count = self.num_samples or self.weights.max_samples or 20
+            members = self.weights.draw_members(context, count, self.sample_seed)
+            return net.report_members("members", self._wanted, count, members, batchnorm)
+        net.place(*weights_of(self.weights, context))
+        if batchnorm == "reestimate":
             net.reestimate()
-        return net.report_predictions("final", self.batchnorm)
+        return net.report_predictions("final", batchnorm, self._wanted, self.num_samples or 20, self.sample_seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.fge import FGE
 from raysurf.jobs.geometry import Chain, Line, PointOf
+from raysurf.jobs.initial import ConstantSigma, KaimingSigma, SigmaFromMeans, SigmaFromNoise, UniformSigma
 from raysurf.jobs.job import Job
 from raysurf.jobs.path import Path
 from raysurf.jobs.plane import Plane
@@ -13,12 +14,21 @@ from raysurf.jobs.profile import Profile
 from raysurf.jobs.rays import Rays
 from raysurf.jobs.sgd import SGD
 from raysurf.jobs.swa import SWA
+from raysurf.jobs.variational import Variational
 from raysurf.jobs.weights import Weights
-from raysurf.training.schedules import Constant, Cyclic, PlateauLinear, Triangle
+from raysurf.stochastic.spec import Dropout, GaussianDropout, VarianceNoise, VariationalDropout
+from raysurf.training.schedules import Constant, Cyclic, Linear, PlateauLinear, Triangle
 from raysurf.values import Node
 
-_JOBS = (SGD, SWA, FGE, Curve, Path, Profile, Plane, Rays, Predict, Weights)
+_JOBS = (SGD, SWA, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, Weights)
 _PLACES = (Line, Chain, PointOf)
-_SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle)
-KINDS: dict[str, type[Node]] = {node.kind: node for node in (*_JOBS, *_PLACES, *_SCHEDULES)}
-JOBS: dict[str, type[Job]] = {kind: node for kind, node in KINDS.items() if issubclass(node, Job)}
+_SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle, Linear)
+_NOISES = (Dropout, GaussianDropout, VariationalDropout, VarianceNoise)
+_INITIAL = (UniformSigma, ConstantSigma, KaimingSigma, SigmaFromMeans, SigmaFromNoise)
+NODES: tuple[type[Node], ...] = (*_JOBS, *_PLACES, *_SCHEDULES, *_NOISES, *_INITIAL)
+JOBS: dict[str, type[Job]] = {node.kind: node for node in _JOBS}
+
+
+def kinds(expected: type[Node] | tuple[type[Node], ...]) -> dict[str, type[Node]]:
+    """The kinds that may stand where one of some classes is expected, by name; a name may serve in several places."""
+    return {node.kind: node for node in NODES if issubclass(node, expected)}

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BUILDERS = {
     "digits_conv": "raysurf.models.digits_conv:build",
     "lenet5": "raysurf.models.lenet5:build",
+    "lenet5_bn": "raysurf.models.lenet5_bn:build",
+    "toy_mlp": "raysurf.models.toy_mlp:build",
+    "vgg_like": "raysurf.models.vgg_like:build",
     "vgg16": "raysurf.models.vgg:vgg16",
     "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
     "densenet40_12": "raysurf.models.densenet:densenet40_12",

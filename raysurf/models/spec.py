@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from raysurf.stochastic.spec import Noise
 from raysurf.values import Value
 
 
@@ -13,7 +14,22 @@ class ModelSpec(Value):
     name: str
     options: dict[str, bool | int | float | str] = {}
 
+    @property
+    def noise(self) -> tuple[Noise, ...]:
+        """Which of its layers are noisy, and how."""
+        return ()
+
     @staticmethod
     def parse(value: Any) -> Any:
         """Read the short form: a bare name."""
         return {"name": value} if isinstance(value, str) else value
+
+
+class NoisyModelSpec(ModelSpec):
+    """A network some of whose layers are noisy; what a job has whose weights are noise, never written by itself."""
+
+    noisy: tuple[Noise, ...]
+
+    @property
+    def noise(self) -> tuple[Noise, ...]:
+        return self.noisy

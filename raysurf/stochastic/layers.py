@@ -6,13 +6,14 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raysurf.errors import UnsupportedLayerError
+from raysurf.stochastic.draws import FRESH, Draws
 from raysurf.stochastic.kl import PRIORS
 
 Noise = Literal["sample", "mean", "zero_mean", "permuted"]
@@ -35,6 +36,9 @@ class NoisyLayer(nn.Module):
         layer: The layer whose place it takes; its weights become the means, or are left out where these are zero.
         local: Whether to draw outputs; only for Gaussian noise.
 
+    Attributes:
+        draws: Where its random numbers come from.
+
     Raises:
         UnsupportedLayerError: If it is no ``nn.Linear``, ``nn.Conv1d`` or ``nn.Conv2d`` with zero padding.
 
@@ -42,10 +46,13 @@ class NoisyLayer(nn.Module):
         Kingma et al. 2015 (arXiv:1506.02557), section 2.3; modes after Neklyudov et al. 2018 (arXiv:1803.03764).
     """
 
+    MODES: ClassVar[tuple[str, ...]] = ("sample", "mean", "zero_mean", "permuted")
+
     def __init__(self, layer: nn.Module, local: bool = True) -> None:
         super().__init__()
         self.operation = operation_of(layer)
         self.local, self.noise = local, "sample"
+        self.draws = FRESH
         weight, bias = layer.weight, layer.bias
         assert isinstance(weight, Tensor)
         self.shape = weight.shape
@@ -59,34 +66,97 @@ class NoisyLayer(nn.Module):
         """sigma^2, shaped as the layer's weight or such that it broadcasts to it."""
         raise AssertionError(f"{type(self).__name__} has no variance")
 
-    def kl(self, prior: str) -> Tensor:
-        """Divergence of all weights from the prior, in nats, a scalar; zero where it is a constant."""
+    def kl(self) -> Tensor:
+        """Divergence of all weights from their prior, in nats, a scalar; zero where it is a constant."""
         return self.variance().new_zeros(())
 
-    def draw(self) -> Tensor:
+    @property
+    def noise_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that say how much noise there is."""
+        return ()
+
+    def unit_noise(self) -> Tensor:
         """Noise of mean 0 and variance 1 for every weight."""
-        return torch.randn(self.shape, device=self.variance().device, dtype=self.variance().dtype)
+        return self.draws.weights(self.shape, self.variance())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The layer's output, [B, ...] as the layer that it replaces gives it."""
-        mean = None if self.noise == "zero_mean" else self.mean()
         if self.noise == "mean":
-            return self._mean_output(inputs, mean)
+            return self._mean_output(inputs, self.mean())
+        if self.local:
+            mean, deviation = self.moments(inputs)
+            # The moments of a batch serve several samples of it.
+            many = len(inputs) // len(mean)
+            unit = self.draws.normal((many * len(mean), *mean.shape[1:]), deviation)
+            return torch.addcmul(mean, deviation, unit.view(many, *mean.shape)).flatten(0, 1)
+        noise, middle = (self._variance() + EPSILON).sqrt() * self.unit_noise(), self._mean()
+        return self.operation(inputs, noise if middle is None else middle + noise, self.bias)
+
+    def moments(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of every output over the noise, [B, ...] each, under Gaussian noise."""
+        spread = self.operation(inputs.square(), self._variance(), None)
+        return self._mean_output(inputs, self._mean()), (spread.clamp_min(0.0) + EPSILON).sqrt()
+
+    def _mean(self) -> Tensor | None:
+        return None if self.noise == "zero_mean" else self.mean()
+
+    def _variance(self) -> Tensor:
         variance = self.variance().expand(self.shape)
-        if self.noise == "permuted":
-            order = torch.randperm(variance.numel(), device=variance.device)
-            variance = variance.reshape(-1)[order].view(self.shape)
-        if not self.local:
-            noise = (variance + EPSILON).sqrt() * self.draw()
-            return self.operation(inputs, noise if mean is None else mean + noise, self.bias)
-        spread = self.operation(inputs.square(), variance, None)
-        deviation = (spread.clamp_min(0.0) + EPSILON).sqrt()
-        return self._mean_output(inputs, mean) + deviation * torch.randn_like(deviation)
+        if self.noise != "permuted":
+            return variance
+        return variance.reshape(-1)[self.draws.order(variance.numel(), variance.device)].view(self.shape)
 
     def _mean_output(self, inputs: Tensor, mean: Tensor | None) -> Tensor:
         if mean is None:
             mean = torch.zeros(self.shape, device=inputs.device, dtype=inputs.dtype)
         return self.operation(inputs, mean, self.bias)
+
+
+class DropoutLayer(NoisyLayer):
+    """Binary dropout of a layer's inputs: each is zero with probability p, and else divided by 1 - p.
+
+    Its weights are theta * b / (1 - p) with b from Bernoulli(1 - p), shared by the weights of one input: mean theta,
+    variance alpha theta^2 with alpha = p / (1 - p).
+
+    Args:
+        layer: Its weights are the means.
+        p: Probability, in (0, 1).
+
+    Source:
+        Srivastava et al. 2014 (JMLR 15); alpha as in Molchanov et al. 2017 (arXiv:1701.05369), section 2.
+    """
+
+    MODES = ("sample", "mean")
+
+    def __init__(self, layer: nn.Module, p: float = 0.5) -> None:
+        super().__init__(layer)
+        self.p = p
+        self.weight = nn.Parameter(torch.as_tensor(layer.weight).detach().clone())
+
+    def mean(self) -> Tensor:
+        return self.weight
+
+    def variance(self) -> Tensor:
+        return self.weight.square() * (self.p / (1.0 - self.p))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        assert self.noise in self.MODES, self.noise
+        if self.noise == "sample":
+            inputs = dropped(inputs, self.p, self.draws)
+        return self.operation(inputs, self.weight, self.bias)
+
+
+def dropped(inputs: Tensor, p: float, draws: Draws, whole_channels: bool = False) -> Tensor:
+    """Set inputs to zero with probability p and divide the others by 1 - p.
+
+    Args:
+        inputs: [B, ...].
+        p: Probability, in [0, 1).
+        draws: Where the numbers come from.
+        whole_channels: Whether a channel [B, C] is kept or dropped as one.
+    """
+    shape = (*inputs.shape[:2], *(1 for _ in inputs.shape[2:])) if whole_channels else inputs.shape
+    return inputs * (draws.uniform(shape, inputs) >= p).to(inputs.dtype).div_(1.0 - p)
 
 
 class VariationalLayer(NoisyLayer):
@@ -98,8 +168,10 @@ class VariationalLayer(NoisyLayer):
         layer: Its weights are the initial means.
         sharing: What has a log alpha of its own; or additive.
         log_alpha: Initial value; for additive, that of log sigma^2.
-        trained: Whether the noise is trained; Gaussian dropout is a fixed alpha of the layer.
+        trained: Whether the noise is trained; Gaussian dropout is a fixed alpha of the layer, and has no divergence.
         local: See ``NoisyLayer``.
+        prior: Of the weights, one of ``PRIORS``.
+        clip: Least and largest log alpha that ``clip_noise`` leaves.
 
     Source:
         Kingma et al. 2015; Molchanov et al. 2017 (arXiv:1701.05369), additive; Neklyudov et al. 2018, sharing.
@@ -112,10 +184,12 @@ class VariationalLayer(NoisyLayer):
         log_alpha: float = -5.0,
         trained: bool = True,
         local: bool = True,
+        prior: str = "log_uniform",
+        clip: tuple[float, float] | None = None,
     ) -> None:
         super().__init__(layer, local)
         assert sharing in get_args(Sharing), sharing
-        self.sharing = sharing
+        self.sharing, self.prior, self.clip = sharing, prior, clip
         weight = torch.as_tensor(layer.weight).detach()
         self.weight = nn.Parameter(weight.clone())
         ones = [1] * weight.dim()
@@ -133,6 +207,12 @@ class VariationalLayer(NoisyLayer):
             return self.log_noise
         return self.log_noise - (self.weight.square() + EPSILON).log()
 
+    @torch.no_grad()
+    def clip_noise(self) -> None:
+        """Put log alpha back between its limits, if it has any."""
+        if self.clip is not None:
+            self.log_noise.add_(self.log_alpha.clamp(*self.clip) - self.log_alpha)
+
     def mean(self) -> Tensor:
         return self.weight
 
@@ -140,8 +220,14 @@ class VariationalLayer(NoisyLayer):
         scale = self.log_noise.exp()
         return scale if self.sharing == "additive" else scale * self.weight.square()
 
-    def kl(self, prior: str) -> Tensor:
-        every = PRIORS[prior](self.log_alpha)
+    @property
+    def noise_parameters(self) -> tuple[str, ...]:
+        return ("log_noise",) if isinstance(self.log_noise, nn.Parameter) else ()
+
+    def kl(self) -> Tensor:
+        if not self.noise_parameters:
+            return super().kl()
+        every = PRIORS[self.prior](self.log_alpha)
         return every.sum() * (self.weight.numel() / every.numel())
 
 
@@ -175,10 +261,14 @@ class VarianceLayer(NoisyLayer):
     def variance(self) -> Tensor:
         return self.sigma.square()
 
-    def draw(self) -> Tensor:
+    @property
+    def noise_parameters(self) -> tuple[str, ...]:
+        return ("sigma",)
+
+    def unit_noise(self) -> Tensor:
         if self.family == "gaussian":
-            return super().draw()
-        uniform = torch.rand_like(self.sigma)
+            return super().unit_noise()
+        uniform = self.draws.weights(self.shape, self.sigma, uniform=True)
         if self.family == "bernoulli":
             return torch.where(uniform < 0.5, -1.0, 1.0).to(self.sigma)
         return (2.0 * uniform - 1.0) * math.sqrt(3.0)

@@ -36,6 +36,7 @@ class BandLoss:
     """
 
     decay = 0.0
+    own_rates: Mapping[str, float] = {}
 
     def __init__(
         self,

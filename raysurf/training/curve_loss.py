@@ -43,6 +43,7 @@ class CurveLoss:
     """
 
     decay = 0.0
+    own_rates: Mapping[str, float] = {}
 
     def __init__(
         self,

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from raysurf.data.dataset import Dataset, Split
+from raysurf.stochastic.draws import FRESH, RepeatableDraws
+from raysurf.stochastic.layers import noise_mode, noisy_layers
 from raysurf.training import metrics
 from raysurf.training.workers import Workers
 
@@ -31,7 +33,7 @@ def batches(count: int, size: int) -> Iterator[slice]:
 
 @torch.no_grad()
 def log_probabilities(model: nn.Module, data: Dataset, split: Split, precision: str, part: slice) -> Tensor:
-    """The model's log-softmax over a part of a split, in evaluation mode.
+    """The model's log-softmax over a part of a split, in evaluation mode; weights that are random are their means.
 
     Returns:
         [part, classes] float32.
@@ -39,10 +41,11 @@ def log_probabilities(model: nn.Module, data: Dataset, split: Split, precision: 
     model.eval()
     images = split.images[part]
     out = []
-    for chosen in batches(len(images), BATCH.get(images.device.type, 512)):
-        with autocast(precision, images.device):
-            logits = model(data.normalise(images[chosen]))
-        out.append(F.log_softmax(logits.float(), dim=1))
+    with noise_mode(model, "mean"):
+        for chosen in batches(len(images), BATCH.get(images.device.type, 512)):
+            with autocast(precision, images.device):
+                logits = model(data.normalise(images[chosen]))
+            out.append(F.log_softmax(logits.float(), dim=1))
     return torch.cat(out) if out else torch.zeros(0, data.num_classes, device=images.device)
 
 
@@ -75,7 +78,8 @@ def reestimate_batchnorm(
     """Replace batch-norm statistics by those of one pass over the un-augmented training split.
 
     mean = sum_b n_b mean_b / N and likewise the (unbiased) variances, over batches b of n_b examples; only
-    batch-norm layers run in training mode, so that dropout stays off.
+    batch-norm layers run in training mode, so that dropout stays off. Noisy layers draw
+    their noise, the same each time.
 
     Args:
         model: Changed in place; nothing happens to a model without batch norm.
@@ -109,6 +113,8 @@ def reestimate_batchnorm(
     if len(parts) > 1 and parts[-1].stop - parts[-1].start == 1:
         parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
     for part in parts[workers.rank :: workers.size]:
+        for noisy in noisy_layers(model).values():
+            noisy.draws = RepeatableDraws(0, [0], part.start, part.stop - part.start, images.device)
         with autocast(precision, images.device):
             model(data.normalise(images[order[part]]))
         for layer, (mean, var) in zip(layers, sums, strict=True):
@@ -123,3 +129,5 @@ def reestimate_batchnorm(
             layer.num_batches_tracked.fill_(len(parts))
         layer.momentum = momentum
         layer.eval()
+    for noisy in noisy_layers(model).values():
+        noisy.draws = FRESH

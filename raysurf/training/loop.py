@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ class Recipe:
     """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs).
 
     ``origin`` is how many epochs the job has trained in earlier loops: what is random goes on from there.
+    ``optimiser`` is sgd or adam, whose beta1 is ``momentum``.
     """
 
     epochs: int
@@ -37,6 +39,7 @@ class Recipe:
     seed: int
     cycle_epochs: float = 1.0
     origin: int = 0
+    optimiser: str = "sgd"
 
     def steps_per_epoch(self, num_examples: int) -> int:
         """Steps that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
@@ -103,7 +106,7 @@ def fit(
     collectors: Sequence[Collector] = (),
     checkpoints: Checkpoints | None = None,
 ) -> None:
-    """Train an objective by SGD, going on from the newest checkpoint.
+    """Train an objective by SGD or Adam, going on from the newest checkpoint.
 
     Everything random is drawn from (seed, epoch), so a run that was killed and resumed takes the same
     steps, to the last bit, as one that was not (on one machine's CPU, with the same number of threads).
@@ -121,21 +124,16 @@ def fit(
         DivergedError: If the loss of an epoch is not finite.
     """
     keeper = checkpoints or Checkpoints()
-    names, tensors = list(objective.trainables), list(objective.trainables.values())
-    optimiser = torch.optim.SGD(
-        tensors, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=objective.decay, fused=True
-    )
+    tensors = list(objective.trainables.values())
+    optimiser = _optimiser(objective, recipe)
     num_examples = len(data.train)
     per_epoch, cycle = recipe.steps_per_epoch(num_examples), recipe.cycle_steps(num_examples)
     total = per_epoch * recipe.schedule_epochs
 
     def state() -> State:
-        momenta = {
-            n: optimiser.state[t]["momentum_buffer"] for n, t in zip(names, tensors, strict=True) if optimiser.state[t]
-        }
-        parts = {
+        parts: dict[str, Mapping[str, Tensor]] = {
             "trainable": objective.trainables,
-            "momentum": momenta,
+            **{key: _moments(objective, optimiser, key) for key in MOMENTS},
             "buffer": dict(objective.model.named_buffers()),
         }
         for i, collector in enumerate(collectors):
@@ -156,36 +154,60 @@ def fit(
         draw = stream(*key, "draw")
         order = torch.randperm(num_examples, generator=order_from).to(data.train.images.device)
         sums = torch.zeros(2, dtype=torch.float64, device=data.train.images.device)
+        finite_steps = torch.zeros((), dtype=torch.float64, device=sums.device)
         objective.model.train()
         for i in range(per_epoch):
             step = epoch * per_epoch + i
             batch = order[i * recipe.batch_size : num_examples if i + 1 == per_epoch else (i + 1) * recipe.batch_size]
             lr = recipe.schedule.rate(step, total, cycle)
             for group in optimiser.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["rate"]
             chosen = batch[workers.share(len(batch))]
             images = data.train.images[chosen]
             if data.augment == "crop_flip":
                 images = crop_flip(images, augment_from)
             optimiser.zero_grad(set_to_none=True)
             sums += objective.backward(data.normalise(images), data.train.labels[chosen], len(batch), draw)
+            finite_steps += sums[0].isfinite()
             workers.sum_all([t.grad for t in tensors if t.grad is not None])
             optimiser.step()
             for collector in collectors:
                 collector.after_step(step + 1, objective)
         workers.sum(sums)
         if not is_finite(sums):
-            raise DivergedError(epoch + 1.0, last_loss)
+            workers.least(finite_steps)
+            raise DivergedError(epoch + 1.0, last_loss, epoch * per_epoch + int(finite_steps) + 1)
         last_loss, train_error = (sums / num_examples).tolist()
         on_epoch(EpochEnd(epoch + 1, lr, last_loss, train_error, time.perf_counter() - began))
         keeper.save(epoch + 1, state)
+
+
+MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")
+
+
+def _optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser of the trainables; ``rate`` of each of its groups is a factor of the schedule's rate."""
+    shared = [tensor for name, tensor in objective.trainables.items() if name not in objective.own_rates]
+    groups: list[dict[str, Any]] = [{"params": shared, "rate": 1.0, "weight_decay": objective.decay}]
+    for rate in sorted(set(objective.own_rates.values())):
+        own = [objective.trainables[name] for name, factor in objective.own_rates.items() if factor == rate]
+        groups.append({"params": own, "rate": rate, "weight_decay": 0.0})
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=1.0, betas=(recipe.momentum, 0.999), fused=True)
+    return torch.optim.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+
+
+def _moments(objective: Objective, optimiser: torch.optim.Optimizer, key: str) -> State:
+    """What the optimiser keeps of each trainable under a key, so far."""
+    kept = {name: optimiser.state[tensor] for name, tensor in objective.trainables.items()}
+    return {name: state[key] for name, state in kept.items() if state.get(key) is not None}
 
 
 @torch.no_grad()
 def _load(
     saved: Mapping[str, Tensor],
     objective: Objective,
-    optimiser: torch.optim.SGD,
+    optimiser: torch.optim.Optimizer,
     collectors: Sequence[Collector],
     steps_done: int,
 ) -> float:
@@ -196,9 +218,11 @@ def _load(
         parts.setdefault(part, {})[name] = value
     for name, tensor in objective.trainables.items():
         tensor.copy_(parts["trainable"][name])
-        if name in parts.get("momentum", {}):
-            # The fused step needs it in the tensor's own memory layout.
-            optimiser.state[tensor]["momentum_buffer"] = torch.empty_like(tensor).copy_(parts["momentum"][name])
+        for key in MOMENTS:
+            if (saved_moment := parts.get(key, {}).get(name)) is not None:
+                # The fused step needs it in the tensor's own memory layout.
+                own = torch.empty_like(tensor) if saved_moment.shape == tensor.shape else torch.empty_like(saved_moment)
+                optimiser.state[tensor][key] = own.to(tensor.device).copy_(saved_moment)
     for name, buffer in objective.model.named_buffers():
         buffer.copy_(parts["buffer"][name])
     for i, collector in enumerate(collectors):

@@ -21,11 +21,13 @@ class Objective(Protocol):
         model: The network whose forward pass is taken, and whose buffers belong to the training state.
         trainables: Leaf tensors by name; ``backward`` leaves their gradients in ``.grad``.
         decay: L2 coefficient that the optimiser applies to the trainables; 0 if the objective does it itself.
+        own_rates: Trainables by name whose learning rate is that many times the schedule's, and which have no decay.
     """
 
     model: nn.Module
     trainables: Mapping[str, Tensor]
     decay: float
+    own_rates: Mapping[str, float]
 
     def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
         """Leave in ``.grad`` this worker's part of the gradient of the mean over the global batch.
@@ -67,6 +69,8 @@ def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor, num_examples
 
 class CrossEntropy:
     """Mean cross-entropy of one network, with L2 (half ``decay`` times the sum of squares) by the optimiser."""
+
+    own_rates: Mapping[str, float] = {}
 
     def __init__(self, model: nn.Module, decay: float, precision: str) -> None:
         self.model, self.decay, self.precision = model, decay, precision

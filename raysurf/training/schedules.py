@@ -59,6 +59,24 @@ class PlateauLinear(Schedule):
         return self.lr * (1.0 - (1.0 - self.floor) * (done - 0.5) / 0.4)
 
 
+class Linear(Schedule):
+    """From ``lr`` linearly down to ``end``, per step, after a share of the length at ``lr``.
+
+    Source:
+        Neklyudov et al. 2018 (arXiv:1803.03764) and Molchanov et al. 2017 (arXiv:1701.05369), whose codes change Adam's
+        rate so, once an epoch.
+    """
+
+    kind: ClassVar[str] = "linear"
+    lr: float = Field(gt=0, description="learning rate at the start")
+    end: float = Field(0.0, ge=0, description="rate that the line reaches at the end")
+    hold: float = Field(0.0, ge=0, lt=1, description="share of the length before the rate falls")
+
+    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+        fallen = max(0.0, step / steps - self.hold) / (1.0 - self.hold)
+        return self.lr + (self.end - self.lr) * fallen
+
+
 class TwoRates(Schedule):
     """What cyclic schedules share: a high and a low rate."""
 

@@ -34,6 +34,12 @@ class Workers:
             dist.all_reduce(value)
         return value
 
+    def least(self, value: Tensor) -> Tensor:
+        """Take the smallest of a tensor over the group, in place, and return it."""
+        if self.size > 1:
+            dist.all_reduce(value, dist.ReduceOp.MIN)
+        return value
+
     def sum_all(self, values: Sequence[Tensor]) -> None:
         """Add many tensors over the group in place, as one message."""
         if self.size == 1 or not values:

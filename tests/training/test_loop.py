@@ -154,7 +154,7 @@ def test_members_are_taken_at_the_end_of_cycles(first_step: int, cycle: int, exp
 def test_diverged_run_says_when() -> None:
     """A loss that leaves the finite numbers stops the run, with the epoch and the last finite loss."""
     objective = CrossEntropy(NETWORKS["plain"](), 0.0, "fp32")
-    with pytest.raises(DivergedError, match=r"not finite at epoch \d; it"):
+    with pytest.raises(DivergedError, match=r"not finite at epoch \d, step \d+; it"):
         fit(objective, data(), recipe(lr=1e37), Workers(), lambda end: None)
 
 

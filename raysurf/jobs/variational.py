@@ -1,0 +1,153 @@
+"""``variational``: train a network some of whose weights are noise, by its evidence lower bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from raysurf.data.spec import DataSpec
+from raysurf.jobs.initial import InitialSigma
+from raysurf.jobs.job import SPLITS, WeightsJob
+from raysurf.jobs.training import Data, Model, TrainingJob
+from raysurf.models.spec import ModelSpec, NoisyModelSpec
+from raysurf.stochastic.spec import Noise, Scheme, VarianceNoise
+from raysurf.training.schedules import Linear, Schedule
+from raysurf.values import as_tuple
+
+if TYPE_CHECKING:
+    from raysurf.jobs.context import Context
+    from raysurf.jobs.network import Network
+
+FIGURES = ("accuracy", "error", "nll", "brier", "ece")
+
+
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, Noise) else as_tuple(value)
+
+
+class Variational(WeightsJob, TrainingJob):
+    """Dropout, variational dropout and variance networks: chosen layers get noise, and the bound is maximised.
+
+    Its usual optimiser is Adam with a rate that falls linearly to zero. Its figures are those of the ensemble on
+    validation and test, of one sample on train; each scheme's own are ``split/scheme_figure``. ``train/elbo`` is
+    -N CE - KL with CE averaged over ``elbo_samples`` draws.
+
+    Source:
+        Kingma et al. 2015 (arXiv:1506.02557); Molchanov et al. 2017 (arXiv:1701.05369); Neklyudov et al. 2018
+        (arXiv:1803.03764) and its code.
+    """
+
+    kind: ClassVar[str] = "variational"
+    SCHEMES: ClassVar[tuple[Scheme, ...]] = ("deterministic", "stochastic", "ensemble")
+
+    epochs: int = Field(ge=1, description="epochs to train")
+    model: Model | None = Field(None, description="a network by name; or start")
+    data: Data | None = Field(None, description="a data set by name; or start")
+    start: WeightsJob | None = Field(None, description="weights to start from; model and data are then theirs")
+    noise: Annotated[tuple[Noise, ...], BeforeValidator(_one_or_several)] = Field(
+        min_length=1, description="which layers are noisy, and how; one or a list"
+    )
+    init: InitialSigma | None = Field(None, description="initial deviations of variance layers; default kind: uniform")
+    kl_warmup: Annotated[tuple[float, float], BeforeValidator(as_tuple)] | None = Field(
+        None, description="epochs between which the divergence's weight rises from 0 to 1; default: 1 from the start"
+    )
+    samples: int = Field(1, ge=1, description="draws of the noise a training step")
+    noise_rate: float = Field(1.0, gt=0, description="learning rate of the noise's parameters, a multiple of the rate")
+    num_samples: int = Field(20, ge=1, description="samples of the ensemble that is measured at the end")
+    elbo_samples: int = Field(10, ge=1, description="samples that the bound is estimated with at the end")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.start is None and (self.model is None or self.data is None):
+            raise ValueError("model and data are required unless start gives them")
+        if self.start is not None and self.model is not None:
+            raise ValueError("model is that of start; leave it out")
+        if self.init is not None and not any(isinstance(each, VarianceNoise) for each in self.noise):
+            raise ValueError("init is for noise of kind: variance; others begin at their own log_alpha, p or alpha")
+        if self.kl_warmup is not None and not 0 <= self.kl_warmup[0] < self.kl_warmup[1]:
+            low, high = self.kl_warmup
+            raise ValueError(f"kl_warmup from {low:g} to {high:g}; give two epochs, the first below the second")
+        of = getattr(self.init, "of", None)
+        if of is not None and (of.model_spec.name, of.model_spec.options) != (self._plain.name, self._plain.options):
+            raise ValueError(f"init is of {of.model_spec.name}; it must be of {self._plain.name}")
+        return self
+
+    @property
+    def _plain(self) -> ModelSpec:
+        return self.model or self.start.model_spec  # type: ignore[union-attr]
+
+    @property
+    def model_spec(self) -> NoisyModelSpec:
+        return NoisyModelSpec(name=self._plain.name, options=self._plain.options, noisy=self.noise)
+
+    @property
+    def data_spec(self) -> DataSpec:
+        return self.data or self.start.data_spec  # type: ignore[union-attr]
+
+    @property
+    def epochs_to_train(self) -> int:
+        return self.epochs
+
+    @property
+    def full_epochs(self) -> int:
+        """Epochs of the whole schedule: a budget of one."""
+        return self.epochs
+
+    def setting(self, name: str) -> Any:
+        """A setting as it holds for this job; the optimiser is Adam unless it is stated."""
+        return self.optimiser or "adam" if name == "optimiser" else super().setting(name)
+
+    def linear(self) -> Schedule:
+        """The schedule given, or a line from ``lr`` (1e-3 if that is not given either) to zero."""
+        return self.schedule or Linear(lr=1e-3 if self.lr is None else self.lr)
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in cls.SCHEMES for name in FIGURES)
+        return (*super().metric_names(), "train/elbo", "train/kl", *own)
+
+    def run(self, context: Context) -> dict[str, float]:
+        from raysurf.jobs.network import Network
+        from raysurf.training import elbo
+        from raysurf.training.loop import EpochEnd, fit, stream
+
+        net = Network(self, context)
+        self._initialise(net, context)
+        num_train = len(net.data.train)
+        objective = elbo.ELBO(
+            net.model,
+            num_train,
+            self.setting("weight_decay"),
+            self.setting("precision"),
+            self.samples,
+            self.noise_rate,
+        )
+        recipe = net.recipe(self.epochs, self.epochs, self.linear())
+        collectors: list[elbo.KLWarmUp | elbo.NoiseClip] = [elbo.NoiseClip()]
+        if self.kl_warmup is not None:
+            first, last = (round(epoch * recipe.steps_per_epoch(num_train)) for epoch in self.kl_warmup)
+            collectors.append(elbo.KLWarmUp(objective, first, last))
+
+        def on_epoch(end: EpochEnd) -> None:
+            figures = net.report_epoch(
+                end,
+                "iterate",
+                evaluate=net.is_due(end.epoch),
+                scheme="stochastic",
+                kl=float(elbo.divergence(net.model).detach()),
+            )
+            context.progress(end.epoch, self.epochs, figures)
+
+        fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
+        context.save("weights", net.tensors())
+        seed = stream(self.seed, "predict").getrandbits(31)
+        figures = net.report_predictions("final", "fixed", self.SCHEMES, self.num_samples, seed)
+        return figures | net.bound(self.elbo_samples, seed)
+
+    def _initialise(self, net: Network, context: Context) -> None:
+        """Start weights, as far as the network has them, and initial deviations."""
+        if self.start is not None:
+            net.place_shared(*context.weights(self.start))
+        if self.init is not None:
+            net.initialise_sigmas(self.init)

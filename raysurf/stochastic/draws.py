@@ -1,0 +1,101 @@
+"""Random numbers for noise: fresh ones for training, and ones that can be had again for predictions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Draws:
+    """Fresh numbers from torch's global generator; what training uses."""
+
+    def normal(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Standard normal numbers for a batch, [B, ...]."""
+        return torch.randn(tuple(shape), device=like.device, dtype=like.dtype)
+
+    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Numbers from U(0, 1) for a batch, [B, ...]."""
+        return torch.rand(tuple(shape), device=like.device, dtype=like.dtype)
+
+    def weights(self, shape: Sequence[int], like: Tensor, uniform: bool = False) -> Tensor:
+        """Numbers for weights: one set, whatever the batch."""
+        return self.uniform(shape, like) if uniform else self.normal(shape, like)
+
+    def order(self, count: int, device: torch.device) -> Tensor:
+        """A random order of ``count`` things, int64."""
+        return torch.randperm(count, device=device)
+
+
+class RepeatableDraws(Draws):
+    """Numbers that depend on seed, sample and example alone: not on batches, workers, or what was drawn before.
+
+    Examples lie in blocks of ``BLOCK``; each block of each sample has a generator of its own, whose numbers go to the
+    noise of a network in the order in which its pass asks for them.
+
+    Args:
+        seed: Of all draws.
+        samples: Numbers of the samples that a batch holds, one after another: it has ``len(samples)`` times as many
+            rows as there are examples.
+        first: Number of the batch's first example in its split.
+        count: Examples of the batch.
+        device: Where numbers are drawn; the same on one kind of device only.
+    """
+
+    BLOCK = 128
+
+    def __init__(self, seed: int, samples: Sequence[int], first: int, count: int, device: torch.device) -> None:
+        self.seed, self.samples, self.first, self.count, self.device = seed, tuple(samples), first, count, device
+        self._generators: dict[tuple[int, int], torch.Generator] = {}
+
+    def normal(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        return self._by_example(shape, like, uniform=False)
+
+    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        return self._by_example(shape, like, uniform=True)
+
+    def weights(self, shape: Sequence[int], like: Tensor, uniform: bool = False) -> Tensor:
+        (sample,) = self.samples
+        out = torch.empty(tuple(shape), device=like.device, dtype=like.dtype)
+        generator = self._generator(sample, -1)
+        return out.uniform_(generator=generator) if uniform else out.normal_(generator=generator)
+
+    def order(self, count: int, device: torch.device) -> Tensor:
+        (sample,) = self.samples
+        return torch.randperm(count, generator=self._generator(sample, -1), device=device)
+
+    def _by_example(self, shape: Sequence[int], like: Tensor, uniform: bool) -> Tensor:
+        assert shape[0] == len(self.samples) * self.count, (shape, self.samples, self.count)
+        out = torch.empty(tuple(shape), device=like.device, dtype=like.dtype)
+        whole: Tensor | None = None
+        for i, sample in enumerate(self.samples):
+            at, end = self.first, self.first + self.count
+            while at < end:
+                block, offset = divmod(at, self.BLOCK)
+                size = min(self.BLOCK - offset, end - at)
+                row = i * self.count + at - self.first
+                rows = out[row : row + size]
+                generator = self._generator(sample, block)
+                # Part of a block has the numbers that it would have in the whole one.
+                if size == self.BLOCK:
+                    target = rows
+                else:
+                    whole = target = out.new_empty(self.BLOCK, *shape[1:]) if whole is None else whole
+                _ = target.uniform_(generator=generator) if uniform else target.normal_(generator=generator)
+                if target is not rows:
+                    rows.copy_(target[offset : offset + size])
+                at += size
+        return out
+
+    def _generator(self, sample: int, block: int) -> torch.Generator:
+        if (sample, block) not in self._generators:
+            digest = hashlib.blake2b(f"{self.seed}/{sample}/{block}".encode(), digest_size=8).digest()
+            generator = torch.Generator(self.device)
+            generator.manual_seed(int.from_bytes(digest, "big") >> 1)
+            self._generators[sample, block] = generator
+        return self._generators[sample, block]
+
+
+FRESH = Draws()
