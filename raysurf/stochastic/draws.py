@@ -37,8 +37,7 @@ class RepeatableDraws(Draws):
 
     Args:
         seed: Of all draws.
-        samples: Numbers of the samples that a batch holds, one after another: it has ``len(samples)`` times as many
-            rows as there are examples.
+        sample: Number of the sample, from 0.
         first: Number of the batch's first example in its split.
         count: Examples of the batch.
         device: Where numbers are drawn; the same on one kind of device only.
@@ -46,9 +45,9 @@ class RepeatableDraws(Draws):
 
     BLOCK = 128
 
-    def __init__(self, seed: int, samples: Sequence[int], first: int, count: int, device: torch.device) -> None:
-        self.seed, self.samples, self.first, self.count, self.device = seed, tuple(samples), first, count, device
-        self._generators: dict[tuple[int, int], torch.Generator] = {}
+    def __init__(self, seed: int, sample: int, first: int, count: int, device: torch.device) -> None:
+        self.seed, self.sample, self.first, self.count, self.device = seed, sample, first, count, device
+        self._generators: dict[int, torch.Generator] = {}
 
     def normal(self, shape: Sequence[int], like: Tensor) -> Tensor:
         return self._by_example(shape, like, uniform=False)
@@ -57,45 +56,37 @@ class RepeatableDraws(Draws):
         return self._by_example(shape, like, uniform=True)
 
     def weights(self, shape: Sequence[int], like: Tensor, uniform: bool = False) -> Tensor:
-        (sample,) = self.samples
         out = torch.empty(tuple(shape), device=like.device, dtype=like.dtype)
-        generator = self._generator(sample, -1)
+        generator = self._generator(-1)
         return out.uniform_(generator=generator) if uniform else out.normal_(generator=generator)
 
     def order(self, count: int, device: torch.device) -> Tensor:
-        (sample,) = self.samples
-        return torch.randperm(count, generator=self._generator(sample, -1), device=device)
+        return torch.randperm(count, generator=self._generator(-1), device=device)
 
     def _by_example(self, shape: Sequence[int], like: Tensor, uniform: bool) -> Tensor:
-        assert shape[0] == len(self.samples) * self.count, (shape, self.samples, self.count)
+        assert shape[0] == self.count, (shape, self.count)
         out = torch.empty(tuple(shape), device=like.device, dtype=like.dtype)
-        whole: Tensor | None = None
-        for i, sample in enumerate(self.samples):
-            at, end = self.first, self.first + self.count
-            while at < end:
-                block, offset = divmod(at, self.BLOCK)
-                size = min(self.BLOCK - offset, end - at)
-                row = i * self.count + at - self.first
-                rows = out[row : row + size]
-                generator = self._generator(sample, block)
-                # Part of a block has the numbers that it would have in the whole one.
-                if size == self.BLOCK:
-                    target = rows
-                else:
-                    whole = target = out.new_empty(self.BLOCK, *shape[1:]) if whole is None else whole
-                _ = target.uniform_(generator=generator) if uniform else target.normal_(generator=generator)
-                if target is not rows:
-                    rows.copy_(target[offset : offset + size])
-                at += size
+        at, end = self.first, self.first + self.count
+        while at < end:
+            block, offset = divmod(at, self.BLOCK)
+            size = min(self.BLOCK - offset, end - at)
+            rows = out[at - self.first : at - self.first + size]
+            # Part of a block has the numbers that it would have in the whole one.
+            drawn = rows if size == self.BLOCK else out.new_empty(self.BLOCK, *shape[1:])
+            generator = self._generator(block)
+            _ = drawn.uniform_(generator=generator) if uniform else drawn.normal_(generator=generator)
+            if drawn is not rows:
+                rows.copy_(drawn[offset : offset + size])
+            at += size
         return out
 
-    def _generator(self, sample: int, block: int) -> torch.Generator:
-        if (sample, block) not in self._generators:
-            digest = hashlib.blake2b(f"{self.seed}/{sample}/{block}".encode(), digest_size=8).digest()
+    def _generator(self, block: int) -> torch.Generator:
+        if block not in self._generators:
+            digest = hashlib.blake2b(f"{self.seed}/{self.sample}/{block}".encode(), digest_size=8).digest()
             generator = torch.Generator(self.device)
             generator.manual_seed(int.from_bytes(digest, "big") >> 1)
-            self._generators[sample, block] = generator
-        return self._generators[sample, block]
+            self._generators[block] = generator
+        return self._generators[block]
 
 
 FRESH = Draws()

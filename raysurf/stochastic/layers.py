@@ -85,10 +85,7 @@ class NoisyLayer(nn.Module):
             return self._mean_output(inputs, self.mean())
         if self.local:
             mean, deviation = self.moments(inputs)
-            # The moments of a batch serve several samples of it.
-            many = len(inputs) // len(mean)
-            unit = self.draws.normal((many * len(mean), *mean.shape[1:]), deviation)
-            return torch.addcmul(mean, deviation, unit.view(many, *mean.shape)).flatten(0, 1)
+            return torch.addcmul(mean, deviation, self.draws.normal(mean.shape, deviation))
         noise, middle = (self._variance() + EPSILON).sqrt() * self.unit_noise(), self._mean()
         return self.operation(inputs, noise if middle is None else middle + noise, self.bias)
 

@@ -14,8 +14,6 @@ from raysurf.stochastic.draws import FRESH, Draws, RepeatableDraws
 from raysurf.stochastic.layers import DropoutLayer, NoisyLayer, dropped, noise_mode, noisy_layers
 
 DROPOUTS: dict[type[nn.Module], bool] = {nn.Dropout: False, nn.Dropout1d: True, nn.Dropout2d: True}
-# Samples of a batch that are taken as one larger batch: more rows than this leave a CPU's caches.
-ROWS = {"cpu": 256, "cuda": 4096}
 
 
 def dropouts(model: nn.Module) -> dict[str, nn.Module]:
@@ -35,7 +33,7 @@ def samples(
     """Answers of a network to a batch under different noise.
 
     Modules that run before the first noisy layer run once, and so do that layer's moments under local
-    reparameterisation; samples go through the rest of the network in groups.
+    reparameterisation.
 
     Args:
         model: In evaluation mode, so that batch norm uses its statistics; the noise is on nonetheless.
@@ -50,21 +48,12 @@ def samples(
     """
     own, layers = dropouts(model), noisy_layers(model)
     sources: dict[nn.Module, None] = dict.fromkeys([*own.values(), *layers.values()])
-    # Weights that are drawn, or shuffled, are one set a pass.
-    by_weights = noise == "permuted" or any(not layer.local for layer in layers.values())
-    group = 1 if by_weights else max(1, ROWS.get(inputs.device.type, 256) // max(1, len(inputs)))
-    count = len(inputs)
     with noise_mode(model, noise), _Pass(model, sources, keep_moments=noise != "permuted") as this:  # type: ignore[arg-type]
-        number = 0
-        while number < num_samples:
-            # The first pass finds out what can be kept, for one sample.
-            numbers = range(number, min(number + (group if number else 1), num_samples))
-            this.draws = RepeatableDraws(seed, numbers, first, count, inputs.device)
-            this.begin(len(numbers))
-            logits = model(inputs if len(numbers) == 1 else inputs.repeat(len(numbers), *(1 for _ in inputs.shape[1:])))
+        for number in range(num_samples):
+            this.begin(RepeatableDraws(seed, number, first, len(inputs), inputs.device))
+            yield number, model(inputs)
+            # The first pass finds out what can be kept.
             this.recording = False
-            yield from zip(numbers, logits.split(count), strict=True)
-            number = numbers.stop
 
 
 @dataclass
@@ -85,7 +74,7 @@ class _Pass:
     def __init__(self, model: nn.Module, sources: dict[nn.Module, None], keep_moments: bool) -> None:
         self.model, self.sources, self.keep_moments = model, sources, keep_moments
         self.draws: Draws = FRESH
-        self.recording, self.noise_reached, self.many = True, False, 1
+        self.recording, self.noise_reached = True, False
         self.calls: dict[int, int] = {}
         self.kept: dict[tuple[int, int], _Record] = {}
         self.moments: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
@@ -107,9 +96,9 @@ class _Pass:
                 module.draws = FRESH
                 module.__dict__.pop("moments", None)
 
-    def begin(self, many: int) -> None:
-        """Begin a pass of so many samples."""
-        self.many, self.calls = many, {}
+    def begin(self, draws: Draws) -> None:
+        """Begin a pass with its draws."""
+        self.draws, self.calls = draws, {}
         if not self.recording:
             self.kept = {key: record for key, record in self.kept.items() if record.is_intact()}
 
@@ -123,10 +112,10 @@ class _Pass:
         if not self.recording and key in self.kept:
             record = self.kept[key]
             self.calls = dict(record.calls)
-            return _repeated(record.output, self.many)
+            return record.output
         before = set(self.kept)
         out = inner(*args, **kwargs)
-        if self.recording and not self.noise_reached and _is_batch(out):
+        if self.recording and not self.noise_reached:
             # What ran inside it will not run again.
             self.kept = {k: record for k, record in self.kept.items() if k in before}
             self.kept[key] = _Record(out, [tensor._version for tensor in _tensors(out)], dict(self.calls))
@@ -148,19 +137,9 @@ class _Pass:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    return [value] if isinstance(value, Tensor) else [each for each in value if isinstance(each, Tensor)]
-
-
-def _is_batch(value: Any) -> bool:
-    """Whether it is one tensor, or a tuple or list of tensors: what can be repeated."""
-    if isinstance(value, tuple | list):
-        return bool(value) and all(isinstance(each, Tensor) for each in value)
-    return isinstance(value, Tensor)
-
-
-def _repeated(value: Any, many: int) -> Any:
-    if many == 1:
-        return value
+    """Every tensor of an output: one, or those of a tuple, list or mapping."""
     if isinstance(value, Tensor):
-        return value.repeat(many, *(1 for _ in value.shape[1:]))
-    return type(value)(_repeated(each, many) for each in value)
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [tensor for each in value for tensor in _tensors(each)] if isinstance(value, tuple | list) else []

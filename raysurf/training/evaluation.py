@@ -114,7 +114,7 @@ def reestimate_batchnorm(
         parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
     for part in parts[workers.rank :: workers.size]:
         for noisy in noisy_layers(model).values():
-            noisy.draws = RepeatableDraws(0, [0], part.start, part.stop - part.start, images.device)
+            noisy.draws = RepeatableDraws(0, 0, part.start, part.stop - part.start, images.device)
         with autocast(precision, images.device):
             model(data.normalise(images[order[part]]))
         for layer, (mean, var) in zip(layers, sums, strict=True):
