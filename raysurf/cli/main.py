@@ -11,6 +11,7 @@ import traceback
 import click
 
 from raysurf.cli.check import check
+from raysurf.cli.compare import compare
 from raysurf.cli.plot import plot
 from raysurf.cli.run import run
 from raysurf.cli.table import table
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, table, plot):
+for command in (check, run, table, compare, plot):
     cli.add_command(command)
 
 

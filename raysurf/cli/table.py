@@ -74,9 +74,9 @@ def _without_lists(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def text_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Columns side by side, numbers to the right; long cells are cut."""
-    cells = [[_cell(value) for value in row] for row in rows]
+def text_table(names: Sequence[str], rows: Sequence[Sequence[object]], longest: int | None = 40) -> str:
+    """Columns side by side, numbers to the right; cells of more than ``longest`` characters are cut."""
+    cells = [[_cell(value, longest) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(names)]
     right = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(names))]
 
@@ -87,9 +87,9 @@ def text_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join([line(names), line(["-" * w for w in widths]), *(line(row) for row in cells)])
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, longest: int | None) -> str:
     if value is None:
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     text = text.replace("\n", " ")
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if longest is None or len(text) <= longest else text[: longest - 3] + "..."

@@ -112,6 +112,25 @@ class Results:
         sign = -1.0 if mine[0]["mode"] == "max" else 1.0
         return min(mine, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["trial"]))
 
+    def compare(self, name: str, sweeps: Sequence[str] = ()) -> pa.Table:
+        """Our figures, mean and spread over seeds, beside published ones; accuracies as fractions.
+
+        Args:
+            name: The published table: ``parameterizations`` (of variational dropout) or ``schemes`` (of prediction).
+            sweeps: Compare the runs of these sweeps and their inputs; of all if not given.
+
+        Returns:
+            A row a network, data set, method, setting and figure; each field says what it means. Runs that did not
+            finish are not counted.
+
+        Raises:
+            UnknownNameError: If there is no such table or sweep.
+            StoreError: If there is nothing to compare.
+        """
+        from raysurf.results.comparison import compare
+
+        return compare(self, name, sweeps).table
+
     def _dataset(self, name: str) -> ds.Dataset:
         root = f"{self.store.root}/tables/{name}"
         files = [f"{root}/{part}.parquet" for part in self.store.parts(name)]
