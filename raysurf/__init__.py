@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from raysurf.jobs.initial import SigmaFromMeans as SigmaFromMeans
     from raysurf.jobs.initial import SigmaFromNoise as SigmaFromNoise
     from raysurf.jobs.initial import UniformSigma as UniformSigma
+    from raysurf.jobs.noise import NoiseOf as NoiseOf
     from raysurf.jobs.path import Cycle as Cycle
     from raysurf.jobs.path import Path as Path
     from raysurf.jobs.plane import Plane as Plane
     from raysurf.jobs.predict import Predict as Predict
     from raysurf.jobs.profile import Profile as Profile
     from raysurf.jobs.rays import Rays as Rays
+    from raysurf.jobs.regions import Regions as Regions
     from raysurf.jobs.sgd import SGD as SGD
     from raysurf.jobs.swa import SWA as SWA
     from raysurf.jobs.variational import Variational as Variational
@@ -62,11 +64,13 @@ _HOMES = {
     "raysurf.jobs.fge": ("FGE",),
     "raysurf.jobs.geometry": ("Chain", "Line", "PointOf"),
     "raysurf.jobs.initial": ("ConstantSigma", "KaimingSigma", "SigmaFromMeans", "SigmaFromNoise", "UniformSigma"),
+    "raysurf.jobs.noise": ("NoiseOf",),
     "raysurf.jobs.path": ("Cycle", "Path"),
     "raysurf.jobs.plane": ("Plane",),
     "raysurf.jobs.predict": ("Predict",),
     "raysurf.jobs.profile": ("Profile",),
     "raysurf.jobs.rays": ("Rays",),
+    "raysurf.jobs.regions": ("Regions",),
     "raysurf.jobs.sgd": ("SGD",),
     "raysurf.jobs.swa": ("SWA",),
     "raysurf.jobs.variational": ("Variational",),

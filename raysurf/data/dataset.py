@@ -14,13 +14,13 @@ from raysurf.data.spec import DataSpec
 from raysurf.data.split import stratified_split
 from raysurf.errors import DataError
 
-Images = NDArray[np.uint8]
+Images = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples: images [N, C, H, W] uint8 and labels [N] int64, on one device."""
+    """Examples: images [N, C, H, W], uint8 (float32 where they are no images) and labels [N] int64, on one device."""
 
     images: Tensor
     labels: Tensor
@@ -34,7 +34,7 @@ class RawSet:
     """What a loader gives: arrays as they were read, and what is usual for the set.
 
     Args:
-        images, labels: Training examples, [N, C, H, W] uint8 and [N].
+        images, labels: Training examples, [N, C, H, W] uint8 (or float32) and [N].
         test_images, test_labels: Test examples.
         num_classes: Classes.
         validation: Training examples that are held out unless a spec says otherwise.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LOADERS = {
     "digits": "raysurf.data.digits",
+    "toy_gaussians": "raysurf.data.toy_gaussians",
     "mnist": "raysurf.data.torchvision_sets",
     "fashion_mnist": "raysurf.data.torchvision_sets",
     "cifar10": "raysurf.data.torchvision_sets",

@@ -7,11 +7,13 @@ from raysurf.jobs.fge import FGE
 from raysurf.jobs.geometry import Chain, Line, PointOf
 from raysurf.jobs.initial import ConstantSigma, KaimingSigma, SigmaFromMeans, SigmaFromNoise, UniformSigma
 from raysurf.jobs.job import Job
+from raysurf.jobs.noise import NoiseOf
 from raysurf.jobs.path import Path
 from raysurf.jobs.plane import Plane
 from raysurf.jobs.predict import Predict
 from raysurf.jobs.profile import Profile
 from raysurf.jobs.rays import Rays
+from raysurf.jobs.regions import Regions
 from raysurf.jobs.sgd import SGD
 from raysurf.jobs.swa import SWA
 from raysurf.jobs.variational import Variational
@@ -20,7 +22,7 @@ from raysurf.stochastic.spec import Dropout, GaussianDropout, VarianceNoise, Var
 from raysurf.training.schedules import Constant, Cyclic, Linear, PlateauLinear, Triangle
 from raysurf.values import Node
 
-_JOBS = (SGD, SWA, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, Weights)
+_JOBS = (SGD, SWA, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, NoiseOf, Regions, Weights)
 _PLACES = (Line, Chain, PointOf)
 _SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle, Linear)
 _NOISES = (Dropout, GaussianDropout, VariationalDropout, VarianceNoise)

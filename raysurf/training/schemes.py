@@ -46,10 +46,15 @@ class Ensemble:
         self._total = own if self._total is None else self._total.add_(own)
         self.count += 1
 
+    @property
+    def probabilities(self) -> Tensor:
+        """The mean of the members so far, [B, classes] float64."""
+        assert self._total is not None
+        return self._total / self.count
+
     def sums(self, labels: Tensor) -> Tensor:
         """What ``metrics.sums`` gives for the mean of the members so far."""
-        assert self._total is not None
-        return metrics.sums((self._total / self.count).log(), labels)
+        return metrics.sums(self.probabilities.log(), labels)
 
 
 @torch.no_grad()

@@ -1,0 +1,158 @@
+"""``noise``: how noisy a variational network's layers are, and what its neurons do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from raysurf.data.spec import DataSpec
+from raysurf.errors import DataError, UnknownNameError
+from raysurf.jobs.job import Job, WeightsJob
+from raysurf.models.spec import ModelSpec
+from raysurf.values import as_tuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from raysurf.jobs.context import Context, Row
+    from raysurf.jobs.network import Network
+
+
+class NoiseOf(Job):
+    """A row of ``layers`` for each noisy layer: signal-to-noise ratio, log alpha, share of the divergence, MMD.
+
+    The MMD is that of the layer's N(mu, sigma^2) from N(0, sigma^2); dropout and other noise count as the Gaussian of
+    the same moments. With ``neurons``, rows of ``activations`` too: the outputs of these neurons of one layer over the
+    test examples and draws of the noise, a histogram a class.
+
+    Source:
+        Neklyudov et al. 2018 (arXiv:1803.03764), section 4; bandwidth and estimate of the MMD in
+        ``stochastic.separation.discrepancy``.
+    """
+
+    kind: ClassVar[str] = "noise"
+
+    weights: WeightsJob = Field(description="weights that are noise, such as those of a variational job")
+    num_draws: int = Field(100, ge=2, description="draws of each distribution that the MMD is estimated with")
+    layer: str | None = Field(None, description="the layer whose neurons are looked at")
+    neurons: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field((), description="its outputs, from 0")
+    num_samples: int = Field(10, ge=1, description="draws of the noise for each test example")
+    num_bins: int = Field(60, ge=2, description="bins of the histograms")
+    sample_seed: int = Field(0, ge=0, description="decides every draw")
+
+    @model_validator(mode="after")
+    def _has_noise(self) -> Self:
+        if not self.weights.model_spec.noise:
+            raise ValueError(f"weights of {self.weights.kind} have no noise; give those of a variational job")
+        if (self.layer is None) != (not self.neurons):
+            raise ValueError("layer and neurons go together; give both, or neither")
+        if any(neuron < 0 for neuron in self.neurons):
+            raise ValueError(f"neuron {min(self.neurons)}; they are counted from 0")
+        return self
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return self.weights.model_spec
+
+    @property
+    def data_spec(self) -> DataSpec:
+        return self.weights.data_spec
+
+    def setting(self, name: str) -> Any:
+        """A training setting of the weights."""
+        return self.weights.setting(name)
+
+    @classmethod
+    def metric_names(cls) -> tuple[str, ...]:
+        return ("snr", "kl", "mmd")
+
+    def run(self, context: Context) -> dict[str, float]:
+        from raysurf.jobs.network import Network
+
+        net = Network(self, context)
+        net.place(*context.weights(self.weights))
+        rows = self._layers(net)
+        context.report("layers", *rows)
+        if self.neurons:
+            context.report("activations", *self._activations(net))
+        weights = sum(row["num_weights"] for row in rows)
+        means = {k: sum(row[k] * row["num_weights"] for row in rows) / weights for k in ("snr", "mmd")}
+        return means | {"kl": sum(row["kl"] for row in rows)}
+
+    def _layers(self, net: Network) -> list[Row]:
+        import torch
+
+        from raysurf.stochastic.layers import noisy_layers
+        from raysurf.stochastic.separation import discrepancy, log_alpha_of, signal_to_noise
+
+        rows: list[Row] = []
+        with torch.no_grad():
+            for position, (name, layer) in enumerate(noisy_layers(net.model).items()):
+                variance, mean = layer.variance().expand(layer.shape).double(), layer.mean()
+                middle = variance.new_zeros(layer.shape) if mean is None else mean.double()
+                snr = signal_to_noise(middle, variance.clamp_min(1e-300))
+                generator = torch.Generator(snr.device).manual_seed(self.sample_seed)
+                estimate, closed = discrepancy(snr.flatten(), self.num_draws, generator)
+                row: Row = {"layer": name, "position": position, "num_weights": snr.numel()}
+                row |= {"sigma": float(variance.mean().sqrt()), "snr": float(snr.mean()), "kl": float(layer.kl())}
+                row |= {"mmd": estimate, "mmd_closed": closed, "num_draws": self.num_draws}
+                if mean is not None:
+                    log_alpha = log_alpha_of(middle, variance)
+                    row |= {"log_alpha": float(log_alpha.mean())}
+                    row |= {"log_alpha_min": float(log_alpha.min()), "log_alpha_max": float(log_alpha.max())}
+                rows.append(row)
+        total = sum(row["kl"] for row in rows)
+        return [row | {"kl_share": row["kl"] / total if total else None} for row in rows]
+
+    def _activations(self, net: Network) -> Iterator[Row]:
+        import torch
+
+        values, labels = self._outputs(net), net.data.test.labels.repeat(self.num_samples)
+        for place, neuron in enumerate(self.neurons):
+            own = values[:, place]
+            edges = torch.linspace(float(own.min()), float(own.max()), self.num_bins + 1, dtype=torch.float64)
+            for label in range(net.data.num_classes):
+                mine = own[labels == label].double().cpu()
+                if not len(mine):
+                    continue
+                counts = torch.histogram(mine, edges).hist / len(mine)
+                common: Row = {"layer": self.layer, "neuron": neuron, "label": label, "num_draws": len(mine)}
+                common |= {"mean": float(mine.mean()), "std": float(mine.std(correction=0))}
+                for low, high, share in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
+                    yield {**common, "low": low, "high": high, "share": share}
+
+    def _outputs(self, net: Network) -> Tensor:
+        """The neurons' outputs, [samples * test examples, neurons], sample by sample."""
+        import torch
+
+        from raysurf.stochastic.sampling import samples
+        from raysurf.training.evaluation import batches
+
+        modules = {name: module for name, module in net.model.named_modules() if name}
+        assert self.layer is not None
+        if self.layer not in modules:
+            raise UnknownNameError("layer", self.layer, modules)
+        seen: list[Tensor] = []
+
+        def keep(module: object, inputs: object, out: Tensor) -> None:
+            flat = out.flatten(2).mean(2) if out.dim() > 2 else out
+            if (most := max(self.neurons)) >= flat.shape[1]:
+                known = f"0 to {flat.shape[1] - 1}"
+                raise DataError(net.data.name, f"neuron {most} of {self.layer}", f"one of its outputs {known}")
+            seen[:] = [flat[:, list(self.neurons)].clone()]
+
+        images = net.data.test.images
+        net.model.eval()
+        parts: list[list[Tensor]] = [[] for _ in range(self.num_samples)]
+        handle = modules[self.layer].register_forward_hook(keep)
+        try:
+            for part in batches(len(images), 128):
+                inputs = net.data.normalise(images[part])
+                for number, _ in samples(net.model, inputs, part.start, self.num_samples, "sample", self.sample_seed):
+                    # A layer that no noise reaches is not called again for later samples; its outputs are the same.
+                    parts[number].append(seen[0])
+        finally:
+            handle.remove()
+        return torch.cat([torch.cat(own) for own in parts])
