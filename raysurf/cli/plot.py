@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-PICTURES = ("plane", "profile", "width", "path")
+PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy")
 
 
 @click.command()
@@ -26,12 +26,13 @@ PICTURES = ("plane", "profile", "width", "path")
 def plot(
     kind: str, sweeps: tuple[str, ...], run_ids: tuple[str, ...], output: str | None, axis: str | None, results: str
 ) -> None:
-    """Draw KIND: planes, profiles of curves and lines, widths along rays, or minimum-energy paths.
+    """Draw KIND: planes, profiles of curves and lines, widths along rays, minimum-energy paths; of networks that are
+    sampled the schemes of prediction, activations of neurons by class, or a toy network on two-dimensional inputs.
 
-    Without --sweep and --run every run of the kind in the store is drawn; points of runs that still go on as well.
+    Without --sweep and --run every such run in the store is drawn; rows of runs that still go on as well.
     """
     if axis is not None and kind not in ("profile", "path"):
-        raise click.UsageError(f"--x is for profile and path; the axes of a {kind} are weight distances")
+        raise click.UsageError(f"--x is for profile and path; {kind} has axes of its own")
     from raysurf.report.draw import draw
     from raysurf.results.query import open
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -17,21 +17,12 @@ FIGURES = {
     "length": ("length",),
     "pivots": ("num_pivots",),
 }
-ROW_COLUMNS = (
-    "geometry",
-    "origin",
-    "ray",
-    "point",
-    "t",
-    "x",
-    "y",
-    "distance",
-    "split",
-    "loss",
-    "nll",
-    "error",
-    "failure",
-)
+COLUMNS = {
+    "surface": "geometry origin ray point t x y distance split loss nll error failure",
+    "predictions": "weights scheme num_samples split accuracy nll brier ece num_examples",
+    "activations": "layer neuron label low high share mean std num_draws",
+    "inputs": "origin point x y label answer confidence deterministic_answer layer output_mean output_std",
+}
 LANDMARK_COLUMNS = ("name", "x", "y", "off_plane", "source")
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fcfcfb; --faint: #6a6a6a; --rule: #d8d8d4; }
@@ -60,14 +51,16 @@ class Caption:
     Args:
         says: A sentence on what is drawn, and how to read it.
         runs: The runs that are drawn, each with its label.
-        rows: The rows of ``surface`` that are drawn.
+        rows: The rows that are drawn.
         landmarks: The rows of ``landmarks`` that are drawn, one a landmark.
+        table: The table that the rows are of.
     """
 
     says: str = ""
     runs: Sequence[tuple[MeasuredRun, str]] = ()
     rows: Sequence[Mapping[str, Any]] = ()
-    landmarks: Sequence[Mapping[str, Any]] = field(default=())
+    landmarks: Sequence[Mapping[str, Any]] = ()
+    table: str = "surface"
 
 
 def page(title: str, svg: str, caption: Caption) -> str:
@@ -83,7 +76,7 @@ def page(title: str, svg: str, caption: Caption) -> str:
         listed = [[row[name] for name in LANDMARK_COLUMNS] for row in caption.landmarks]
         parts.append(_details(f"{len(listed)} landmarks", _table(LANDMARK_COLUMNS, listed)))
     if caption.rows:
-        parts.append(_rows(caption.rows, {run.run_id: label for run, label in caption.runs}))
+        parts.append(_rows(caption))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -130,14 +123,16 @@ def _runs(runs: Sequence[tuple[MeasuredRun, str]]) -> str:
     return f'<div class="rows">{_table(names, lines)}</div>'
 
 
-def _rows(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
+def _rows(caption: Caption) -> str:
+    rows, labels = caption.rows, {run.run_id: label for run, label in caption.runs}
     shown = rows[:MAX_ROWS]
-    kept = [name for name in ROW_COLUMNS if any(row[name] is not None for row in rows)]
+    kept = [name for name in COLUMNS[caption.table].split() if any(row[name] is not None for row in rows)]
     lines = [[labels.get(row["run_id"], row["run_id"]), *(row[name] for name in kept)] for row in shown]
     text = (
         f"the {len(rows)} rows that are drawn"
         if len(shown) == len(rows)
-        else (f"the first {len(shown)} of the {len(rows)} rows that are drawn (all of them: raysurf table surface)")
+        else f"the first {len(shown)} of the {len(rows)} rows that are drawn"
+        f" (all of them: raysurf table {caption.table})"
     )
     return _details(text, _table(("drawn", *kept), lines))
 
@@ -161,4 +156,6 @@ def _table(names: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, list):
+        return ", ".join(_cell(each) for each in value)
     return escape(f"{value:.5g}" if isinstance(value, float) else str(value))

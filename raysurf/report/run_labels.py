@@ -8,6 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from raysurf.report.measured_runs import MeasuredRun
+from raysurf.report.noise_labels import noise_name
+
+MEASURING = ("predict", "noise", "regions")
 
 
 def labels_of(runs: Sequence[MeasuredRun]) -> dict[str, str]:
@@ -35,6 +38,10 @@ def what_it_is(run: MeasuredRun) -> str:
         return "minimum-energy path"
     if run.kind == "plane":
         return _plane(run.spec)
+    if run.kind == "variational":
+        return noise_name(run.spec)
+    if run.kind in MEASURING and isinstance(run.spec.get("weights"), dict):
+        return _weights(run.spec["weights"])
     along = run.spec.get("along")
     if not isinstance(along, dict):
         return run.kind
@@ -44,6 +51,13 @@ def what_it_is(run: MeasuredRun) -> str:
         listed = next((value for value in along.values() if isinstance(value, list)), [])
         return f"chain of {len(listed)}" if listed else "chain"
     return {"line": "straight line", "path": "minimum-energy path"}.get(str(along.get("kind")), run.kind)
+
+
+def _weights(spec: Mapping[str, Any]) -> str:
+    """What weights are, without their seed."""
+    if spec.get("kind") == "variational":
+        return noise_name(spec)
+    return weights_name(spec) if spec.get("kind") in ("point", "weights") else str(spec.get("kind", "weights"))
 
 
 def _curve(spec: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from raysurf.cli import main
 from raysurf.cli.plot import PICTURES
-from raysurf.report.measured_runs import KINDS
+from raysurf.report.draw import KINDS
 from tests.report.measured import along, points, run, run_id, store
 
 Plot = Callable[..., tuple[int, str, str]]
@@ -63,6 +63,10 @@ def test_output_and_choice(plot: Plot) -> None:
         (("plane",), "no measured points of a plane run"),
         (("profile", "-o", "a.pdf"), "expected a name that ends in .png, .svg, .html"),
         (("plane", "--x", "t"), "--x is for profile and path"),
+        (("schemes", "--x", "distance"), "--x is for profile and path"),
+        (("schemes",), "no predictions of an ensemble"),
+        (("activations", "--sweep", "study"), "no activations of a noise run in study"),
+        (("toy", "--run", "profile-0007"), "no measured run 'profile-0007'; expected one regions run of (none yet)"),
         (("profile", "--results", "nowhere"), "expected a store that a sweep has written"),
     ],
 )

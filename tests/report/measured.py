@@ -110,11 +110,16 @@ def line(run_id: str, number: int, name: str, geometry: str, places: list[tuple[
 
 
 def store(
-    root: Path, runs: list[Row], surface: list[Row], landmarks: Sequence[Row] = (), trials: Sequence[Row] = ()
+    root: Path,
+    runs: list[Row],
+    surface: Sequence[Row] = (),
+    landmarks: Sequence[Row] = (),
+    trials: Sequence[Row] = (),
+    **others: Sequence[Row],
 ) -> Results:
     """Write rows, a part a run as jobs do, and open them."""
     written = Store(str(root))
-    for table, rows in (("runs", runs), ("surface", surface), ("landmarks", landmarks)):
+    for table, rows in {"runs": runs, "surface": surface, "landmarks": landmarks, **others}.items():
         for part in dict.fromkeys(row["run_id"] for row in rows):
             written.write_rows(table, part, [row for row in rows if row["run_id"] == part])
     if trials:

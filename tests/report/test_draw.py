@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raysurf.errors import SpecError
+from raysurf.errors import SpecError, UnknownNameError
 from raysurf.report.draw import draw, pictures_of_sweep
 from raysurf.results.query import Results
 from tests.report.measured import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
@@ -85,6 +85,12 @@ def test_suffix_is_checked_first(results: Results) -> None:
     """A wrong suffix is told before the store is read."""
     with pytest.raises(SpecError, match="ends in"):
         draw(results, "nothing", "a.jpeg")
+
+
+def test_kind_that_there_is_not(results: Results) -> None:
+    """A kind of picture that no registry knows is told with the nearest that there is."""
+    with pytest.raises(UnknownNameError, match="did you mean 'plane'"):
+        draw(results, "plains", "a.png")
 
 
 def test_pictures_of_a_sweep(results: Results, tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import StoreError, UnknownNameError
+from raysurf.report.draw import KINDS
 from raysurf.report.measured_runs import choose
 from raysurf.results.query import Results
 from tests.report.measured import along, points, run, run_id, store, trial
+from tests.report.noisy import prediction
 
 
 @pytest.fixture
@@ -36,13 +38,13 @@ def results(tmp_path: Path) -> Results:
 )
 def test_choice(results: Results, sweeps: list[str], given: list[str], numbers: list[int]) -> None:
     """All of a kind by default; a sweep's own, reused and running ones; runs by the beginning of their id or digits."""
-    found = [found.run_id for found in choose(results, "profile", sweeps, given)]
+    found = [found.run_id for found in choose(results, KINDS["profile"].wanted, sweeps, given)]
     assert sorted(found) == [run_id("profile", number) for number in numbers]
 
 
 def test_a_running_run_tells_what_is_known(results: Results) -> None:
     """A run without a row of ``runs`` has its kind and its sweep."""
-    (running,) = choose(results, "profile", run_ids=["003c"])
+    (running,) = choose(results, KINDS["profile"].wanted, run_ids=["003c"])
     assert (running.kind, running.sweeps, running.spec) == ("profile", ("live",), {})
 
 
@@ -50,7 +52,6 @@ def test_a_running_run_tells_what_is_known(results: Results) -> None:
     ("picture", "sweeps", "given", "error", "said"),
     [
         ("profile", ["stduy"], [], UnknownNameError, "one of live, other, study .did you mean 'study'"),
-        ("plains", [], [], UnknownNameError, "did you mean 'plane'"),
         (
             "profile",
             [],
@@ -62,6 +63,15 @@ def test_a_running_run_tells_what_is_known(results: Results) -> None:
         ("profile", [], ["plane-0001"], StoreError, "plane-0001000000000000, a plane run"),
         ("plane", ["other"], [], StoreError, "no measured points of a plane run in other"),
         ("width", [], [], StoreError, "measured so far: plane, profile"),
+        (
+            "schemes",
+            [],
+            [],
+            StoreError,
+            "no predictions of an ensemble; expected a sweep of variational, fge or predict",
+        ),
+        ("schemes", [], ["sgd"], StoreError, "expected one run with predictions of an ensemble of .none yet"),
+        ("toy", ["study"], [], StoreError, "no inputs of a regions run in study; .* .measured so far: nothing"),
     ],
 )
 def test_mistakes_name_what_there_is(
@@ -69,4 +79,15 @@ def test_mistakes_name_what_there_is(
 ) -> None:
     """A name that is not there is one error that names those that are."""
     with pytest.raises(error, match=said):
-        choose(results, picture, sweeps, given)
+        choose(results, KINDS[picture].wanted, sweeps, given)
+
+
+def test_a_picture_says_which_table_its_runs_have_rows_in(tmp_path: Path) -> None:
+    """Any kind of job may have an ensemble; a condition on rows leaves out runs that have none that meet it."""
+    ensembles, alone = [run_id("fge"), run_id("variational")], run_id("sgd")
+    predictions = [prediction(name, "ensemble", 2, 0.9, 0.3) for name in ensembles]
+    predictions.append(prediction(alone, "deterministic", 1, 0.9, 0.3))
+    found = store(tmp_path, [run(name, group=f"{name}-group") for name in [*ensembles, alone]], predictions=predictions)
+    chosen = choose(found, KINDS["schemes"].wanted)
+    assert {each.run_id for each in chosen} == set(ensembles)
+    assert chosen[0].group == f"{chosen[0].run_id}-group"

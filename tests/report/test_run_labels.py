@@ -9,6 +9,7 @@ import pytest
 from raysurf.report.measured_runs import MeasuredRun
 from raysurf.report.run_labels import ends_of, labels_of, weights_name, what_it_is
 from tests.report.measured import OTHER, SGD, SWA, run_id
+from tests.report.noisy import DROPOUT, VARIANCE
 
 
 def measured(
@@ -28,6 +29,18 @@ def measured(
         (measured(along={"kind": "chain", "weights": [SGD, SWA, OTHER]}), "chain of 3"),
         (measured(kind="path"), "minimum-energy path"),
         (MeasuredRun(run_id("profile")), "profile"),
+        (MeasuredRun(run_id("variational"), spec=VARIANCE), "variance network"),
+        (MeasuredRun(run_id("noise"), spec={"kind": "noise", "weights": DROPOUT}), "dropout"),
+        (MeasuredRun(run_id("regions"), spec={"kind": "regions", "weights": VARIANCE}), "variance network"),
+        (MeasuredRun(run_id("predict"), spec={"kind": "predict", "weights": SWA}), "swa"),
+        (
+            MeasuredRun(
+                run_id("predict"),
+                spec={"kind": "predict", "weights": {"kind": "point", "of": {"kind": "curve"}, "name": "bend1"}},
+            ),
+            "curve bend1",
+        ),
+        (MeasuredRun(run_id("variational")), "variational"),
     ],
 )
 def test_what_a_run_is(found: MeasuredRun, label: str) -> None:

@@ -1,0 +1,137 @@
+"""The picture of a network on two-dimensional inputs: the data, a noisy layer's outputs, and decision regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+
+from raysurf.report.class_colours import FLAT, colour_of, marker_of, shaded, strength_of
+from raysurf.report.input_rows import Examples, InputPlane, Whole
+from raysurf.report.trace import Array
+
+INPUT_TEXTS = ("first input", "second input")
+
+
+def input_figure(planes: Sequence[InputPlane], *, title: str, data: str) -> Figure:
+    """Draw, a block of panels a run: (a) the examples, (b) means and (c) standard deviations of the noisy layer's
+    first two outputs, (d) the ensemble's decision regions and (e) those of the mean weights.
+
+    A class has one colour and one marker everywhere. The axes of the means are as wide as the outputs are noisy, so
+    that means which coincide beside their noise are seen to coincide.
+
+    Args:
+        planes: The runs.
+        title: Above the picture.
+        data: Name of the data set.
+
+    Source:
+        The toy problem is that of Neklyudov et al. 2018 (arXiv:1803.03764); colours of Okabe & Ito 2008.
+    """
+    figure = Figure(figsize=(10.0, 0.4 + 6.7 * len(planes)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title if len(planes) != 1 else f"{title}, {planes[0].label}", fontsize=12)
+    classes = sorted({each for plane in planes for each in plane.classes})
+    for block, plane in zip(figure.subfigures(len(planes), 1, squeeze=False)[:, 0], planes, strict=True):
+        if len(planes) > 1:
+            block.suptitle(plane.label, fontsize=11, fontweight="bold")
+        _block(block, plane, classes, data)
+    return figure
+
+
+def _block(block: SubFigure, plane: InputPlane, classes: Sequence[int], data: str) -> None:
+    (data_set, means, stds), (ensemble, mean_weights, key) = block.subplots(2, 3)
+    examples, regions = plane.examples, plane.regions
+    _scatter(data_set, examples.at, examples.label, classes)
+    _dress(data_set, " ".join(filter(None, ("(a)", data, examples.origin, "examples"))), INPUT_TEXTS)
+    _outputs(means, stds, examples, classes)
+    sure = strength_of(regions.confidence, len(classes))
+    panels = (
+        (ensemble, "(d) ensemble", regions.answer, sure, examples.answer),
+        (mean_weights, "(e) mean weights", regions.deterministic, np.full(sure.shape, FLAT), examples.deterministic),
+    )
+    for panel, text, answer, strength, answered in panels:
+        if regions.extent is not None:
+            panel.imshow(shaded(answer, strength, classes), origin="lower", extent=regions.extent, aspect="auto")
+        _scatter(panel, examples.at, examples.label, classes)
+        right = examples.accuracy(answered)
+        _dress(panel, text if np.isnan(right) else f"{text}, {examples.origin} accuracy {right:.3g}", INPUT_TEXTS)
+    if regions.extent is not None:
+        for panel in (data_set, ensemble, mean_weights):
+            panel.set(xlim=regions.extent[:2], ylim=regions.extent[2:])
+    _key(key, classes)
+
+
+def _dress(panel: Axes, title: str, names: Sequence[str]) -> None:
+    panel.set(xlabel=names[0], ylabel=names[1])
+    panel.set_title(title, fontsize=10)
+    panel.set_box_aspect(1)
+
+
+def _outputs(means: Axes, stds: Axes, examples: Examples, classes: Sequence[int]) -> None:
+    """Means stand amid a range of one deviation of the noisiest example at least; deviations begin at zero."""
+    titles = "(b) means over noise", "(c) deviations over noise"
+    for panel, values, title, word in zip(
+        (means, stds), (examples.mean, examples.std), titles, ("mean", "std"), strict=True
+    ):
+        _scatter(panel, values, examples.label, classes)
+        names = [f"{word} of output {i}" if i < examples.num_outputs else "(one output only)" for i in range(2)]
+        _dress(panel, ", ".join(filter(None, (title, examples.layer))), names)
+        panel.axhline(0.0, color="black", linewidth=0.6, alpha=0.4, zorder=1)
+        panel.axvline(0.0, color="black", linewidth=0.6, alpha=0.4, zorder=1)
+    if len(examples.label):
+        widest = np.maximum(examples.std.max(axis=0), 1e-9)
+        low, high = examples.mean.min(axis=0), examples.mean.max(axis=0)
+        half = 1.08 * np.maximum((high - low) / 2, widest)
+        ends = (low + high) / 2 + np.array([-1.0, 1.0])[:, None] * half
+        means.set(xlim=ends[:, 0], ylim=ends[:, 1])
+        stds.set(xlim=(-0.04 * widest[0], 1.08 * widest[0]), ylim=(-0.04 * widest[1], 1.08 * widest[1]))
+
+
+def _scatter(panel: Axes, at: Array, label: Whole, classes: Sequence[int]) -> None:
+    """A collection a class; smaller marks where there are many."""
+    size = float(np.clip(6000.0 / max(len(label), 1), 7.0, 30.0))
+    for number, each in enumerate(classes):
+        mine = at[label == each]
+        panel.scatter(
+            mine[:, 0],
+            mine[:, 1],
+            s=size,
+            marker=marker_of(number),
+            color=colour_of(number),
+            edgecolors="white",
+            linewidths=0.4,
+            label=f"class {each}",
+            zorder=3,
+        )
+
+
+def _key(panel: Axes, classes: Sequence[int]) -> None:
+    """What colours, markers and lightness mean: a bar a class, from a guess to certainty."""
+    num = max(len(classes), 2)
+    confidence = np.tile(np.linspace(1.0 / num, 1.0, 64), (len(classes), 1))
+    answer = np.tile(np.array(classes, dtype=np.int64)[:, None], (1, 64))
+    image = shaded(answer, strength_of(confidence, num), classes)
+    bars = panel.inset_axes((0.28, 0.3, 0.62, 0.45))
+    panel.axis("off")
+    panel.set_box_aspect(1)
+    if classes:
+        bars.imshow(image, aspect="auto", extent=(1.0 / num, 1.0, len(classes) - 0.5, -0.5))
+    bars.set_yticks(range(len(classes)), [f"class {each}" for each in classes])
+    bars.tick_params(axis="y", length=0, pad=16)
+    for number in range(len(classes)):
+        bars.plot(
+            -0.06,
+            number,
+            marker_of(number),
+            color=colour_of(number),
+            markersize=6,
+            transform=bars.get_yaxis_transform(),
+            clip_on=False,
+        )
+    bars.set_xticks([1.0 / num, 1.0], [f"{1.0 / num:.2g}", "1"])
+    bars.set_xlabel("confidence in (d)")
+    bars.spines[:].set_visible(False)

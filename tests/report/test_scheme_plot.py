@@ -1,0 +1,128 @@
+"""Prediction schemes: what is read, and what stands in the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.lines import Line2D
+
+from raysurf.report.scheme_plot import LOOKS, colours, scheme_figure
+from raysurf.report.scheme_rows import Schemes, read_schemes
+from raysurf.report.two_panels import BLUE, OKABE_ITO, VERMILION
+from tests.report.measured import run_id
+from tests.report.noisy import COUNTS, prediction, schemes
+
+ONE, TWO = run_id("variational", 1), run_id("variational", 2)
+
+
+def setting(label: str = "variance network", **controls: float) -> Schemes:
+    return read_schemes(schemes(ONE, 0.101, 0.959, 0.993, **controls), [ONE], label)
+
+
+def lines(panel: Axes, colour: str, marker: str) -> list[Line2D]:
+    return [line for line in panel.lines if line.get_color() == colour and line.get_marker() == marker]
+
+
+def test_rows_of_test_in_order() -> None:
+    """Rows in any order give errors by number of samples, of the asked run and the test split alone."""
+    rows = [*reversed(schemes(ONE, 0.1, 0.9, 0.98)), *schemes(TWO, 0.5, 0.5, 0.5)]
+    found = read_schemes(rows, [ONE], "a").steps
+    assert set(found) == {"deterministic", "stochastic", "ensemble"}
+    np.testing.assert_array_equal(found["ensemble"].num_samples, COUNTS)
+    np.testing.assert_allclose(found["ensemble"].error[0], [0.02 + 0.08 / count for count in COUNTS])
+    np.testing.assert_allclose(found["deterministic"].error, [[0.9]])
+
+
+def test_the_weights_of_the_ensemble_are_meant() -> None:
+    """Where a scheme was measured for several weights, those that have an ensemble come before others."""
+    rows = [
+        prediction(ONE, "deterministic", 1, 0.5, 1.0, weights="last"),
+        prediction(ONE, "deterministic", 1, 0.8, 1.0, weights="final"),
+        prediction(ONE, "ensemble", 2, 0.9, 1.0, weights="final"),
+    ]
+    np.testing.assert_allclose(read_schemes(rows, [ONE], "a").steps["deterministic"].error, [[0.2]])
+    np.testing.assert_allclose(read_schemes([rows[0], rows[2]], [ONE], "a").steps["deterministic"].error, [[0.5]])
+
+
+def test_replicates_share_their_numbers_of_samples() -> None:
+    """A number of samples that one seed lacks is left out, and a scheme that it lacks as well."""
+    rows = schemes(ONE, 0.1, 0.9, 0.98, zero_mean=0.9) + schemes(TWO, 0.1, 0.9, 0.96, counts=(1, 10, 1000))
+    found = read_schemes(rows, [ONE, TWO], "a")
+    assert found.num_runs == 2
+    assert "zero_mean" not in found.steps
+    assert found.steps["ensemble"].num_samples.tolist() == [1, 10]
+    np.testing.assert_allclose(found.steps["ensemble"].error[:, 1], [0.028, 0.046])
+
+
+def test_what_stands_on_the_axes() -> None:
+    """Axes say data set, figure and unit; samples are on a log axis at round numbers, the legend names each scheme."""
+    figure = scheme_figure([setting(zero_mean=0.99, permuted=0.1)], title="t", data="mnist")
+    error, nll = figure.axes
+    assert (error.get_ylabel(), nll.get_ylabel()) == ("mnist test error (fraction)", "mnist test NLL (nats/sample)")
+    for panel in figure.axes:
+        assert (panel.get_xlabel(), panel.get_xscale()) == ("number of samples K", "log")
+        assert panel.get_xticks().tolist() == list(COUNTS)
+        (line,) = lines(panel, BLUE, "o")
+        assert np.asarray(line.get_xdata()).tolist() == list(COUNTS)
+        assert len(lines(panel, BLUE, "D")) == len(lines(panel, BLUE, "s")) == len(lines(panel, BLUE, "x")) == 1
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said == ["variance network", " ", *(look.text for look in LOOKS.values())]
+
+
+def test_chance_and_a_good_ensemble_are_both_readable() -> None:
+    """Mean weights are a line across; figures far apart are on a log axis, and both numbers stand beside the lines."""
+    figure = scheme_figure([setting()], title="t", data="mnist")
+    for panel in figure.axes:
+        assert panel.get_yscale() == "log"
+        (across,) = lines(panel, BLUE, "")
+        assert np.asarray(across.get_xdata()).tolist() == [1.0, 100.0]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.00734", "0.899"]
+    assert [text.get_fontweight() for text in figure.axes[0].texts] == ["bold", "normal"]
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "many", "scale"), [(0.94, 0.95, "linear"), (0.1, 0.99, "log"), (0.1, 1.0, "symlog")]
+)
+def test_the_scale_is_that_of_the_figures(deterministic: float, many: float, scale: str) -> None:
+    """Errors that are near each other are on a linear axis, and no error at all can be drawn too."""
+    rows = [prediction(ONE, "deterministic", 1, deterministic, 1.0), prediction(ONE, "ensemble", 2, 0.93, 1.0)]
+    rows.append(prediction(ONE, "ensemble", 10, many, 1.0))
+    figure = scheme_figure([read_schemes(rows, [ONE], "a")], title="t", data="mnist")
+    assert figure.axes[0].get_yscale() == scale
+    assert figure.axes[1].get_yscale() == "linear"
+    figure.draw_without_rendering()
+
+
+def test_seeds_are_a_mean_with_their_range() -> None:
+    """Replicates are one line, their mean, in a band from the lowest to the highest; the legend counts them."""
+    rows = schemes(ONE, 0.1, 0.9, 0.98) + schemes(TWO, 0.2, 0.9, 0.96)
+    figure = scheme_figure([read_schemes(rows, [ONE, TWO], "dropout")], title="t", data="mnist")
+    panel = figure.axes[0]
+    (line,) = lines(panel, BLUE, "o")
+    np.testing.assert_allclose(line.get_ydata()[-1], 0.03 + 0.07 / 100)
+    bands = [each for each in panel.collections if isinstance(each, FillBetweenPolyCollection)]
+    heights = [np.asarray(band.get_paths()[0].vertices)[:, 1] for band in bands]
+    assert any(np.allclose((each.min(), each.max()), (0.8, 0.9)) for each in heights)
+    assert figure.legends[0].get_texts()[0].get_text() == "dropout\n(mean and range of 2 seeds)"
+
+
+def test_a_colour_a_setting() -> None:
+    """Every setting has a colour of its own, however many there are; numbers are written where they are few."""
+    figure = scheme_figure([setting(), setting("dropout")], title="t", data="mnist")
+    assert len(lines(figure.axes[0], VERMILION, "o")) == 1
+    assert len(figure.axes[0].texts) == 4
+    many = scheme_figure([setting(str(i)) for i in range(5)], title="t", data="mnist")
+    assert not many.axes[0].texts
+    assert colours(7) == list(OKABE_ITO)
+    assert len(set(colours(30))) == 30
+    assert scheme_figure([setting(str(i)) for i in range(30)], title="t", data="").get_figheight() > 6
+
+
+def test_a_setting_without_rows_does_not_stop_the_others() -> None:
+    """A run that has no prediction yet is in the legend alone."""
+    figure = scheme_figure([read_schemes([], [TWO], "none yet"), setting()], title="t", data="mnist")
+    assert len(lines(figure.axes[0], VERMILION, "o")) == 1
+    assert figure.legends[0].get_texts()[0].get_text() == "none yet"
+    scheme_figure([read_schemes([], [TWO], "none yet")], title="t", data="").draw_without_rendering()
