@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from raysurf.training import shared_gradient
 from raysurf.training.objectives import cross_entropy
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve
@@ -23,7 +24,8 @@ class CurveLoss:
     One t is drawn a step; with S strata the batch is cut into S parts, and part s has its own t from [s/S, (s+1)/S],
     which lessens the gradient's variance. With S workers each has a part, at no cost; any number takes the same steps.
 
-    Beyond an SGD step's memory there are the control points, and a gradient and a momentum for each free one.
+    Beyond an SGD step's memory there are the control points, and a gradient and a momentum for each free one, less
+    the gradients that ``own_step`` saves.
 
     Args:
         model: Its parameters are overwritten by phi(t) at each step.
@@ -64,6 +66,8 @@ class CurveLoss:
             require_same(self._parameters, point)
         self._rows = [[point[name] for name in self._parameters] for point in self.control_points]
         self._gradients: dict[tuple[int, int], Tensor] = {}
+        self._large: tuple[int, ...] = ()
+        self._c: Sequence[float] = ()
         self._on_gpu = next(iter(self._parameters.values())).is_cuda
         self.trainables: Mapping[str, Tensor] = {
             f"point{i}.{name}": value for i in self.free for name, value in self.control_points[i].items()
@@ -78,6 +82,27 @@ class CurveLoss:
             totals += self._at(t, inputs[part], labels[part], num_examples)
         return totals
 
+    def own_step(self, optimiser: torch.optim.Optimizer) -> Callable[[], object]:
+        """A step for which the free control points' gradients of large tensors, multiples of one, are never written.
+
+        On a CPU, with one worker and one stratum; ``backward`` then leaves none of them in ``.grad``.
+        """
+        if self._on_gpu or self.workers.size > 1 or self.strata > 1 or not shared_gradient.serves(optimiser):
+            self._large = ()
+            return optimiser.step
+        parameters = list(self._parameters.values())
+        self._large = tuple(k for k, value in enumerate(parameters) if value.numel() >= shared_gradient.CHUNK)
+
+        def step() -> None:
+            for k in self._large:
+                gradient, free = parameters[k].grad, [self._rows[i][k] for i in self.free]
+                c = [self._c[i] for i in self.free]
+                if gradient is not None and not shared_gradient.sgd_step(optimiser, free, gradient, c):
+                    self._add_gradients(k, gradient, self._c)
+            optimiser.step()
+
+        return step
+
     def _parts(self, ts: Sequence[float], count: int, num_examples: int) -> Iterator[tuple[float, slice]]:
         """This worker's examples of every stratum."""
         offset = self.workers.share(num_examples).start
@@ -88,7 +113,7 @@ class CurveLoss:
                 yield t, slice(first, last)
 
     def _at(self, t: float, inputs: Tensor, labels: Tensor, num_examples: int) -> Tensor:
-        c = curve.coefficients(self.shape, len(self.control_points) - 2, t)
+        self._c = c = curve.coefficients(self.shape, len(self.control_points) - 2, t)
         parameters: list[Tensor] = list(self._parameters.values())
         self._place(parameters, c)
         for value in parameters:
@@ -123,15 +148,17 @@ class CurveLoss:
         for k, gradient in zip(reached, gradients, strict=True):
             if decay and not self._on_gpu:
                 gradient.add_(parameters[k], alpha=decay)
-            for i in self.free:
-                self._add_gradient(i, k, gradient, c[i])
+            if k not in self._large:
+                self._add_gradients(k, gradient, c)
 
-    def _add_gradient(self, i: int, k: int, gradient: Tensor, c: float) -> None:
-        value = self._rows[i][k]
-        if value.grad is not None:
-            value.grad.add_(gradient, alpha=c)
-            return
-        # Its memory is kept from step to step: asking for it anew costs more than writing it.
-        if (i, k) not in self._gradients:
-            self._gradients[i, k] = torch.empty_like(value)
-        value.grad = torch.mul(gradient, c, out=self._gradients[i, k])
+    @torch.no_grad()
+    def _add_gradients(self, k: int, gradient: Tensor, c: Sequence[float]) -> None:
+        for i in self.free:
+            value = self._rows[i][k]
+            if value.grad is not None:
+                value.grad.add_(gradient, alpha=c[i])
+                continue
+            # Its memory is kept from step to step: asking for it anew costs more than writing it.
+            if (i, k) not in self._gradients:
+                self._gradients[i, k] = torch.empty_like(value)
+            value.grad = torch.mul(gradient, c[i], out=self._gradients[i, k])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,3 +44,17 @@ def laid_out_like(point: Mapping[str, Tensor], model: nn.Module) -> Point:
         name: torch.empty_like(value, memory_format=torch.preserve_format).copy_(point[name])
         for name, value in model.named_parameters()
     }
+
+
+def flat_views(tensors: Sequence[Tensor]) -> list[Tensor] | None:
+    """See tensors of one shape as vectors in the order of their memory, so that they go together element by element.
+
+    Args:
+        tensors: At least one; channels last, transposed or otherwise.
+
+    Returns:
+        A view of each; None unless all lie in memory in one order and without gaps.
+    """
+    order = sorted(range(tensors[0].dim()), key=tensors[0].stride, reverse=True)
+    ordered = [tensor.permute(order) for tensor in tensors]
+    return [tensor.view(-1) for tensor in ordered] if all(tensor.is_contiguous() for tensor in ordered) else None

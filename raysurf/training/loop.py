@@ -15,7 +15,7 @@ from raysurf.data.augment import crop_flip
 from raysurf.data.dataset import Dataset
 from raysurf.errors import DivergedError
 from raysurf.training.collectors import Collector
-from raysurf.training.objectives import Objective, is_finite
+from raysurf.training.objectives import Objective, is_finite, step_of
 from raysurf.training.schedules import Schedule
 from raysurf.training.workers import Workers
 
@@ -126,6 +126,7 @@ def fit(
     keeper = checkpoints or Checkpoints()
     tensors = list(objective.trainables.values())
     optimiser = _optimiser(objective, recipe)
+    take_step = step_of(objective, optimiser)
     num_examples = len(data.train)
     per_epoch, cycle = recipe.steps_per_epoch(num_examples), recipe.cycle_steps(num_examples)
     total = per_epoch * recipe.schedule_epochs
@@ -170,7 +171,7 @@ def fit(
             sums += objective.backward(data.normalise(images), data.train.labels[chosen], len(batch), draw)
             finite_steps += sums[0].isfinite()
             workers.sum_all([t.grad for t in tensors if t.grad is not None])
-            optimiser.step()
+            take_step()
             for collector in collectors:
                 collector.after_step(step + 1, objective)
         workers.sum(sums)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,24 @@ class Objective(Protocol):
             [2] float64, detached: summed nll, wrong answers of this part.
         """
         ...
+
+
+@runtime_checkable
+class OwnStep(Protocol):
+    """An objective that takes a part of the optimiser's step itself, so that not all its gradients need be written."""
+
+    def own_step(self, optimiser: torch.optim.Optimizer) -> Callable[[], object]:
+        """What is called after each ``backward`` from now on, instead of ``optimiser.step``, with the same effect.
+
+        From now on ``backward`` need not leave all gradients in ``.grad``. What the optimiser keeps of a tensor stays
+        in its state.
+        """
+        ...
+
+
+def step_of(objective: Objective, optimiser: torch.optim.Optimizer) -> Callable[[], object]:
+    """What takes a step after ``backward``: the optimiser, unless the objective brings its own."""
+    return objective.own_step(optimiser) if isinstance(objective, OwnStep) else optimiser.step
 
 
 def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor, num_examples: int, precision: str) -> Tensor:

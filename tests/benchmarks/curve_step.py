@@ -13,7 +13,7 @@ import torch
 from raysurf.models import registry
 from raysurf.training.curve_loss import CurveLoss
 from raysurf.training.layout import channels_last
-from raysurf.training.objectives import CrossEntropy, Objective
+from raysurf.training.objectives import CrossEntropy, Objective, step_of
 from raysurf.weightspace.curve import bends_on_line
 from raysurf.weightspace.point import Point
 from tests.benchmarks.rounds import in_turns, is_quick, seconds, tell
@@ -59,13 +59,14 @@ def _step(objective: Objective, images: torch.Tensor, labels: torch.Tensor, step
     optimiser = torch.optim.SGD(
         list(objective.trainables.values()), lr=1e-3, momentum=0.9, weight_decay=objective.decay, fused=True
     )
+    take_step = step_of(objective, optimiser)
     draw = random.Random(0)
 
     def run() -> None:
         for _ in range(steps):
             optimiser.zero_grad(set_to_none=True)
             objective.backward(images, labels, len(images), draw)
-            optimiser.step()
+            take_step()
         if images.is_cuda:
             torch.cuda.synchronize()
 
