@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ from raysurf.sweep.plan import Arm, Plan, SweepPlan, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
-    from raysurf.cluster.suggestions import Stage
+    from raysurf.cluster.suggestions import Stage, Suggestions
 
 Executor = Literal["ray", "inline"]
 # A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
@@ -164,16 +165,27 @@ class _Driver:
         return self.request(sweep, number, f"{role} {job.id}", (job,), labels)
 
     def _trials(self, plan: SweepPlan) -> Iterator[Stage]:
+        from raysurf.cluster.suggestions import Arms, Stage
+
         sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep)
         handlers = self.of_sweep[sweep.name] = _TrialHandlers(self, sweep, ledger)
         self.listener(StageStarted(sweep, "trials", plan.trials, min(plan.trials, ledger.count_finished())))
-        first = 0
+        left: list[tuple[Resources, Suggestions]] = []
+        first, spread = 0, list[Job]()
         for arm in plan.arms:
-            yield from self._arm(sweep, arm, first, handlers)
+            suggestions = self._arm(sweep, arm, first, handlers)
             first += arm.trials
+            if suggestions.queue or suggestions.issued < arm.trials:
+                jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
+                left.append((_needs(sweep, jobs), suggestions))
+                spread += jobs
+        yield from self._spread(sweep, spread)
+        for needs, together in itertools.groupby(left, key=lambda each: each[0]):
+            yield Stage(Arms([suggestions for _, suggestions in together]), sweep, needs)
 
-    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: _TrialHandlers) -> Iterator[Stage]:
-        from raysurf.cluster.suggestions import VALUE, Stage, Suggestions, replay
+    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: _TrialHandlers) -> Suggestions:
+        """What is left of an arm; trials that are done are taken as they are."""
+        from raysurf.cluster.suggestions import VALUE, Suggestions, replay
 
         ledger = handlers.ledger
 
@@ -189,10 +201,7 @@ class _Driver:
         suggestions = Suggestions(sweep, arm, first, known, request)
         for number in replay(suggestions, finished):
             handlers.reused(number, suggestions.params[number])
-        if suggestions.queue or suggestions.issued < arm.trials:
-            known_jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
-            yield from self._spread(sweep, known_jobs)
-            yield Stage(suggestions, sweep, _needs(sweep, known_jobs))
+        return suggestions
 
     def request(
         self, sweep: Sweep, number: int, label: str, jobs: tuple[Job, ...], labels: Labels, fault: str | None = None

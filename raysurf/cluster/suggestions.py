@@ -1,4 +1,4 @@
-"""The trials of one arm of a sweep, as Ray Tune's searcher: Optuna's suggestions, turned into jobs."""
+"""The trials of a sweep's arms, as Ray Tune's searchers: Optuna's suggestions, turned into jobs."""
 
 from __future__ import annotations
 
@@ -166,9 +166,37 @@ class Listed(_Unsaved):
         """Nothing is learnt from it."""
 
 
+class Arms(_Unsaved):
+    """Hands out the trials of several arms, the next arm's as soon as no more of the one before can begin."""
+
+    def __init__(self, arms: Sequence[Suggestions]) -> None:
+        super().__init__(metric=VALUE, mode="max")
+        self.arms = arms
+        self.owners: dict[str, Suggestions] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next request of the first arm that has one, None for not now, or FINISHED."""
+        waiting = False
+        for arm in self.arms:
+            found = arm.suggest(trial_id)
+            if isinstance(found, dict):
+                self.owners[trial_id] = arm
+                return found
+            waiting = waiting or found is None
+        return None if waiting else str(Searcher.FINISHED)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Searchers are told of ends alone."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass an end on to the trial's arm."""
+        if trial_id in self.owners:
+            self.owners[trial_id].on_trial_complete(trial_id, result=result, error=error)
+
+
 @dataclass(frozen=True)
 class Stage:
-    """Requests that may run beside one another: a wave of inputs, pieces of surfaces, or the trials of an arm."""
+    """Requests that may run beside one another: a wave of inputs, pieces of surfaces, or the trials of arms."""
 
     source: Searcher
     sweep: Sweep
@@ -177,7 +205,7 @@ class Stage:
     @property
     def key(self) -> tuple[Any, ...]:
         """What must be the same for two stages to share one Tune run, and so its warm processes."""
-        search = self.sweep.search if isinstance(self.source, Suggestions) else None
+        search = self.sweep.search if isinstance(self.source, Arms) else None
         stopped = self.sweep.name if search and search.stopping else None
         return self.resources, stopped
 
