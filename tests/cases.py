@@ -40,6 +40,21 @@ def tiny_curve(**changes: object) -> rs.Curve:
     return rs.Curve(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def tiny_noise(**changes: object) -> rs.Variational:
+    """Two epochs of the digits network with a noisy dense layer."""
+    settings: dict[str, object] = {
+        "model": rs.ModelSpec(name="digits_conv", options={"width": 4}),
+        "data": rs.DataSpec(name="digits", share=0.2),
+        "epochs": 2,
+        "lr": 1e-3,
+        "batch_size": 64,
+        "noise": (rs.VariationalDropout(layers="9", sharing="layer", log_alpha=-1.0),),
+        "num_samples": 3,
+        "elbo_samples": 2,
+    }
+    return rs.Variational(**{**settings, **changes})  # type: ignore[arg-type]
+
+
 class Encoder(nn.Module):
     """A small transformer over the rows of an image, with tied weights, layer norm, attention and a buffer."""
 
@@ -107,7 +122,32 @@ JOBS: dict[str, Callable[[], object]] = {
         cycles=(rs.Cycle(epochs=2, lr=0.1, insert=2), rs.Cycle(epochs=1, lr=0.05)),
         num_between=2,
     ),
+    "variational": lambda: tiny_noise(kl_warmup=(0, 1), samples=2, noise_rate=3.0),
+    "variance": lambda: tiny_noise(
+        noise=(rs.VarianceNoise(layers="9"), rs.Dropout(layers="11", p=0.2)),
+        init=rs.SigmaFromMeans(of=tiny_sgd(), alpha=0.5),
+    ),
     "predict": lambda: rs.Predict(weights=tiny_sgd(), batchnorm="reestimate"),
+    "predict noise": lambda: rs.Predict(
+        weights=tiny_noise(),
+        schemes=("deterministic", "stochastic", "zero_mean", "permuted", "ensemble"),
+        num_samples=4,
+    ),
+    "predict curve": lambda: rs.Predict(weights=tiny_curve(), num_samples=2),
+    "predict fge": lambda: rs.Predict(
+        weights=rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
+        num_samples=2,
+    ),
+    "noise": lambda: rs.NoiseOf(weights=tiny_noise(), layer="9", neurons=(0, 3), num_samples=2, num_draws=4),
+    "regions": lambda: rs.Regions(
+        weights=tiny_noise(
+            model=rs.ModelSpec(name="toy_mlp", options={"width": 10}),
+            data=rs.DataSpec(name="toy_gaussians", share=0.1),
+            noise=(rs.VarianceNoise(layers="bottleneck"),),
+        ),
+        grid=4,
+        num_samples=2,
+    ),
 }
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import mean, stdev
 from typing import Any
@@ -68,20 +69,27 @@ def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
     if not chain:
         return
     listed = ", ".join(f"'{run_id}'" for run_id in chain)
-    query = f"""select kind, weights, budget, split, accuracy, nll, "group", run_id
-        from predictions join runs using (run_id) where run_id in ({listed}) and split in ('validation', 'test')"""
-    settings: dict[tuple[str, str, float | None, str], dict[str, list[float]]] = {}
+    query = f"""select kind, weights, scheme, num_samples, budget, split, accuracy, nll, "group", run_id
+        from predictions join runs using (run_id) where run_id in ({listed}) and split in ('validation', 'test')
+        qualify num_samples = max(num_samples) over (partition by run_id, weights, scheme, split)"""
+    settings: dict[tuple[str, str, str, float | None, str], dict[str, list[float]]] = {}
     for found in sorted(results.sql(query).to_pylist(), key=lambda found: chain.index(found["run_id"])):
         name = found["kind"] if sweep.search else arms.get(found["run_id"], found["kind"])
-        figures = settings.setdefault((name, found["weights"], found["budget"], found["group"]), {})
+        scheme = {"deterministic": "means", "ensemble": f"ensemble of {found['num_samples']}"}.get(
+            found["scheme"], found["scheme"]
+        )
+        key = (name, found["weights"], scheme, found["budget"], found["group"])
+        figures = settings.setdefault(key, {})
         for figure in ("accuracy", "nll"):
             figures.setdefault(f"{found['split']} {figure}", []).append(found[figure])
     if settings:
         said = {"final": "", "average": "", "last": ", last iterate"}
-        lines = [
-            [f"{name}{said.get(weights, f', {weights}')}", budget, *(_spread(figures.get(c, [])) for c in COLUMNS)]
-            for (name, weights, budget, _), figures in settings.items()
-        ]
+        schemes = Counter((name, weights, group) for name, weights, _, _, group in settings)
+        lines = []
+        for (name, weights, scheme, budget, group), figures in settings.items():
+            by = f", {scheme}" if schemes[name, weights, group] > 1 else ""
+            label = f"{name}{said.get(weights, f', {weights}')}{by}"
+            lines.append([label, budget, *(_spread(figures.get(c, [])) for c in COLUMNS)])
         yield from (
             f"  {line}".rstrip() for line in ["", *text_table(["weights", "budget", *COLUMNS], lines).splitlines()]
         )

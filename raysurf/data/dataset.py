@@ -72,9 +72,11 @@ class Dataset:
     fingerprint: str
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Turn bytes [B, C, H, W] into float32 of mean 0 and deviation 1 a channel."""
+        """Turn bytes [B, C, H, W] into new float32 of mean 0 and deviation 1 a channel."""
         factor = 1.0 / (self.scale * self.std)
-        return images.float().mul_(factor[:, None, None]).sub_((self.mean / self.std)[:, None, None])
+        return (
+            images.to(torch.float32, copy=True).mul_(factor[:, None, None]).sub_((self.mean / self.std)[:, None, None])
+        )
 
 
 def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:

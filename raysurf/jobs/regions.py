@@ -107,7 +107,7 @@ class Regions(Job):
             handle.remove()
         for _, logits in samples(net.model, given, 0, self.num_samples, "sample", self.sample_seed):
             ensemble.add(logits.log_softmax(1))
-        confidence, answer = (each.tolist() for each in ensemble.probabilities.max(1))
+        confidence, answer = (each.tolist() for each in ensemble.log_probabilities.exp().max(1))
         means, deviations = (torch.cat(list(each)).tolist() for each in zip(*moments, strict=True))
         points = inputs.flatten(1).tolist()
         return [

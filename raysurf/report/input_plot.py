@@ -14,6 +14,7 @@ from raysurf.report.input_rows import Examples, InputPlane, Whole
 from raysurf.report.trace import Array
 
 INPUT_TEXTS = ("first input", "second input")
+FAR = 10.0
 
 
 def input_figure(planes: Sequence[InputPlane], *, title: str, data: str) -> Figure:
@@ -72,7 +73,10 @@ def _dress(panel: Axes, title: str, names: Sequence[str]) -> None:
 
 
 def _outputs(means: Axes, stds: Axes, examples: Examples, classes: Sequence[int]) -> None:
-    """Means stand amid a range of one deviation of the noisiest example at least; deviations begin at zero."""
+    """Means stand amid a range of one deviation of the noisiest example at least.
+
+    Deviations begin at zero, or have logarithmic axes if the largest are far from most.
+    """
     titles = "(b) means over noise", "(c) deviations over noise"
     for panel, values, title, word in zip(
         (means, stds), (examples.mean, examples.std), titles, ("mean", "std"), strict=True
@@ -88,6 +92,10 @@ def _outputs(means: Axes, stds: Axes, examples: Examples, classes: Sequence[int]
         half = 1.08 * np.maximum((high - low) / 2, widest)
         ends = (low + high) / 2 + np.array([-1.0, 1.0])[:, None] * half
         means.set(xlim=ends[:, 0], ylim=ends[:, 1])
+        if examples.std.min() > 0 and (widest > FAR * np.median(examples.std, axis=0)).any():
+            for scale in (stds.set_xscale, stds.set_yscale):
+                scale("log")
+            return
         stds.set(xlim=(-0.04 * widest[0], 1.08 * widest[0]), ylim=(-0.04 * widest[1], 1.08 * widest[1]))
 
 

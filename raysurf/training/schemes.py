@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -34,27 +35,27 @@ def sample_counts(num_samples: int) -> tuple[int, ...]:
 
 
 class Ensemble:
-    """The mean of members' probabilities, as it grows. Sums are of float64, so that their order decides nothing."""
+    """The mean of members' probabilities, as it grows: the log of their sum in float64, which cannot underflow."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._total: Tensor | None = None
+        self._log_sum: Tensor | None = None
 
     def add(self, log_probabilities: Tensor) -> None:
         """Take a member's answers to the same examples, [B, classes]."""
-        own = log_probabilities.double().exp()
-        self._total = own if self._total is None else self._total.add_(own)
+        own = log_probabilities.double()
+        self._log_sum = own if self._log_sum is None else torch.logaddexp(self._log_sum, own)
         self.count += 1
 
     @property
-    def probabilities(self) -> Tensor:
-        """The mean of the members so far, [B, classes] float64."""
-        assert self._total is not None
-        return self._total / self.count
+    def log_probabilities(self) -> Tensor:
+        """The log of the members' mean so far, [B, classes] float64."""
+        assert self._log_sum is not None
+        return self._log_sum - math.log(self.count)
 
     def sums(self, labels: Tensor) -> Tensor:
         """What ``metrics.sums`` gives for the mean of the members so far."""
-        return metrics.sums(self.probabilities.log(), labels)
+        return metrics.sums(self.log_probabilities, labels)
 
 
 @torch.no_grad()

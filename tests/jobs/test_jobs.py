@@ -40,7 +40,7 @@ def do(job: Job, store: Store, progress: Any = lambda at: None) -> dict[str, flo
 def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
     """Every row of a store, without what depends on the clock."""
     found = {}
-    for table in ("runs", "epochs", "predictions", "surface", "landmarks"):
+    for table in ("runs", "epochs", "predictions", "surface", "landmarks", "layers", "activations", "inputs"):
         every = [row for part in store.parts(table) for row in store.read_rows(table, part)]
         found[table] = [{k: v for k, v in row.items() if k not in TIMES} for row in every]
     return found
