@@ -92,7 +92,12 @@ class NoisyLayer(nn.Module):
     def moments(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of every output over the noise, [B, ...] each, under Gaussian noise."""
         spread = self.operation(inputs.square(), self._variance(), None)
-        return self._mean_output(inputs, self._mean()), (spread.clamp_min(0.0) + EPSILON).sqrt()
+        # Under the root nothing is zero, whose gradient would be infinite, nor below it by rounding.
+        deviation, middle = spread.clamp_min(EPSILON).sqrt(), self._mean()
+        if middle is not None:
+            return self._mean_output(inputs, middle), deviation
+        bias = spread.new_zeros(spread.shape[1]) if self.bias is None else self.bias
+        return bias.view(-1, *(1 for _ in spread.shape[2:])).expand_as(spread), deviation
 
     def _mean(self) -> Tensor | None:
         return None if self.noise == "zero_mean" else self.mean()

@@ -16,7 +16,7 @@ from raysurf.jobs.context import Context
 from raysurf.jobs.network import Network
 from raysurf.jobs.parse import parse_job
 from raysurf.results.store import Store
-from raysurf.stochastic.layers import noisy_layers
+from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.training.workers import Workers
 from tests.cases import tiny_curve, tiny_noise, tiny_sgd
 from tests.jobs.test_jobs import do
@@ -37,8 +37,9 @@ def initial(job: rs.Variational, store: Store) -> torch.Tensor:
     context = Context(job, store, Workers(), lambda at: None)
     net = Network(job, context)
     job._initialise(net, context)
-    found: torch.Tensor = noisy_layers(net.model)["9"].sigma.detach()  # type: ignore[assignment]
-    return found
+    layer = noisy_layers(net.model)["9"]
+    assert isinstance(layer, VarianceLayer)
+    return layer.sigma.detach()
 
 
 def test_variational_job_reports_its_schemes_and_bound(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -112,7 +113,7 @@ def test_what_no_noise_reaches_runs_once() -> None:
     layer.operation = counted("moments", layer.operation)
     last.register_forward_hook(lambda *_: calls.__setitem__("last", calls["last"] + 1))
     drawn(net, torch.randn(5, 1, 8, 8), 5, 10)
-    assert calls == {"conv": 1, "moments": 2, "last": 10}
+    assert calls == {"conv": 1, "moments": 1, "last": 10}
 
 
 def test_networks_are_left_as_they_were() -> None:
@@ -122,7 +123,8 @@ def test_networks_are_left_as_they_were() -> None:
         before = net(inputs)
     pending = samples(net, inputs, 0, 5, "sample", 0)
     next(pending)
-    pending.close()
+    del pending
+    gc.collect()
     assert all("forward" not in module.__dict__ for module in net.modules())
     with noise_mode(net, "mean"):
         assert torch.equal(net(inputs), before)

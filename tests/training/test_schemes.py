@@ -15,6 +15,7 @@ from raysurf.errors import DivergedError
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VarianceLayer, VariationalLayer, noise_mode
 from raysurf.stochastic.sampling import samples
+from raysurf.stochastic.spec import Scheme
 from raysurf.training import elbo, metrics, schemes
 from raysurf.training.elbo import ELBO, KLWarmUp, NoiseClip
 from raysurf.training.loop import Recipe, fit
@@ -58,7 +59,7 @@ def test_ensembles_are_means_of_probabilities() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["stochastic", "ensemble", "zero_mean", "permuted"])
-def test_schemes_depend_on_the_seed_alone(scheme: schemes.Scheme) -> None:
+def test_schemes_depend_on_the_seed_alone(scheme: Scheme) -> None:
     """A scheme gives the same at any batch size and on any number of workers, and another seed gives other samples."""
     data, net = registry.load(DATA), variational()
 
