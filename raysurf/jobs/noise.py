@@ -39,7 +39,7 @@ class NoiseOf(Job):
     layer: str | None = Field(None, description="the layer whose neurons are looked at")
     neurons: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field((), description="its outputs, from 0")
     num_samples: int = Field(10, ge=1, description="draws of the noise for each test example")
-    num_bins: int = Field(60, ge=2, description="bins of the histograms")
+    num_bins: int = Field(120, ge=2, description="bins of the histograms")
     sample_seed: int = Field(0, ge=0, description="decides every draw")
 
     @model_validator(mode="after")
@@ -85,14 +85,14 @@ class NoiseOf(Job):
         import torch
 
         from raysurf.stochastic.layers import noisy_layers
-        from raysurf.stochastic.separation import discrepancy, log_alpha_of, signal_to_noise
+        from raysurf.stochastic.separation import TINY, discrepancy, log_alpha_of, signal_to_noise
 
         rows: list[Row] = []
         with torch.no_grad():
             for position, (name, layer) in enumerate(noisy_layers(net.model).items()):
                 variance, mean = layer.variance().expand(layer.shape).double(), layer.mean()
                 middle = variance.new_zeros(layer.shape) if mean is None else mean.double()
-                snr = signal_to_noise(middle, variance.clamp_min(1e-300))
+                snr = signal_to_noise(middle, variance.clamp_min(TINY))
                 generator = torch.Generator(snr.device).manual_seed(self.sample_seed)
                 estimate, closed = discrepancy(snr.flatten(), self.num_draws, generator)
                 row: Row = {"layer": name, "position": position, "num_weights": snr.numel()}

@@ -23,6 +23,17 @@ def noise_name(spec: Mapping[str, Any]) -> str:
     return " + ".join(dict.fromkeys(names)) or str(spec.get("kind", "variational"))
 
 
+def noisy_layers(spec: Mapping[str, Any]) -> str:
+    """Which layers are noisy, such as "conv2, dense1"; empty of other jobs."""
+    return ", ".join(str(noise.get("layers")) for noise in spec.get("noise") or () if isinstance(noise, dict))
+
+
+def noisy_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The variational job that a run is, or whose weights it looks at."""
+    weights = spec.get("weights")
+    return weights if isinstance(weights, dict) else spec
+
+
 def _one(noise: Mapping[str, Any]) -> str:
     kind = str(noise.get("kind", "noise"))
     name = NAMES.get(kind, kind.replace("_", " "))

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from raysurf.report.measured_runs import MeasuredRun
-from raysurf.report.noise_labels import noise_name
+from raysurf.report.noise_labels import noise_name, noisy_layers, noisy_spec
 
 MEASURING = ("predict", "noise", "regions")
 
@@ -117,6 +117,7 @@ def _ends(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
 
 DETAILS: tuple[Callable[[MeasuredRun, Sequence[MeasuredRun]], str], ...] = (
     lambda run, same: _ends(run, same) if what_it_is(run) == "straight line" else "",
+    lambda run, same: noisy_layers(noisy_spec(run.spec)),
     lambda run, same: run.arm,
     _params,
     _seed,

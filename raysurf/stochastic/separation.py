@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-EPSILON = 1e-16
+TINY = 1e-300
 
 
 def signal_to_noise(mean: Tensor, variance: Tensor) -> Tensor:
@@ -50,9 +50,9 @@ def log_alpha_of(mean: Tensor, variance: Tensor) -> Tensor:
     """log(sigma^2 / mu^2) of each weight, finite for a mean of zero.
 
     Args:
-        mean, variance: mu and sigma^2, of shapes that broadcast.
+        mean, variance: mu and sigma^2 in float64, of shapes that broadcast.
     """
-    return (variance + EPSILON).log() - (mean.square() + EPSILON).log()
+    return variance.clamp_min(TINY).log() - mean.square().clamp_min(TINY).log()
 
 
 def discrepancy(snr: Tensor, num_draws: int, generator: torch.Generator, chunk: int = 8192) -> tuple[float, float]:
