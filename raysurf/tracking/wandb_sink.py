@@ -267,12 +267,18 @@ class WandbSink:
             run.logged[followed, table] = max(done, len(steps))
 
     def _predictions(self, run_id: str) -> dict[str, float]:
-        rows = self.store.rows_of("predictions", run_id)
-        return {
-            f"{row['weights']}/{row['split']}_{name}": row[name]
-            for row in rows
-            for name in ("accuracy", "nll", "brier", "ece")
-        }
+        """Figures of every scheme, an ensemble's being those of its most samples; and what noisy layers carry."""
+        rows = sorted(self.store.rows_of("predictions", run_id), key=lambda row: int(row["num_samples"]))
+        figures: dict[str, float] = {}
+        for row in rows:
+            scheme = "" if row["scheme"] == "deterministic" else f"{row['scheme']}/"
+            for name in ("accuracy", "nll", "brier", "ece"):
+                figures[f"{row['weights']}/{scheme}{row['split']}_{name}"] = row[name]
+        for row in self.store.rows_of("layers", run_id):
+            for name in ("log_alpha", "snr", "kl", "mmd"):
+                if row[name] is not None:
+                    figures[f"layers/{row['layer']}/{name}"] = row[name]
+        return figures
 
 
 def _epoch_history(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -285,6 +291,8 @@ def _epoch_history(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             split, _, figure = name.partition("_")
             if split in ("train", "validation", "test") and value is not None:
                 step[f"{prefix}{split}/{figure}"] = value
+        if row["kl"] is not None:
+            step["train/kl"] = row["kl"]
     return list(steps.values())
 
 

@@ -15,7 +15,14 @@ from torch import nn
 from raysurf.errors import UnknownNameError, UnsupportedLayerError
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.kl import kl_ard, kl_log_uniform
-from raysurf.stochastic.layers import NoisyLayer, VarianceLayer, VariationalLayer, noise_mode, noisy_layers
+from raysurf.stochastic.layers import (
+    DropoutLayer,
+    NoisyLayer,
+    VarianceLayer,
+    VariationalLayer,
+    noise_mode,
+    noisy_layers,
+)
 from raysurf.stochastic.separation import mmd_closed, mmd_unbiased, signal_to_noise
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -74,7 +81,7 @@ def test_log_uniform_divergence_is_near_the_integral() -> None:
 
 
 @pytest.mark.parametrize("shape", LAYERS)
-@pytest.mark.parametrize("noisy", NOISY)
+@pytest.mark.parametrize("noisy", [*NOISY, "dropout"])
 def test_draws_have_the_mean_and_variance_of_the_weights(noisy: str, shape: str) -> None:
     """Drawn outputs and drawn weights agree with op(x, mu) + b and op(x^2, sigma^2), over many draws."""
     torch.manual_seed(0)
@@ -84,7 +91,7 @@ def test_draws_have_the_mean_and_variance_of_the_weights(noisy: str, shape: str)
     many = inputs.expand(20_000, *size)
     for local in (True, False):
         torch.manual_seed(1)
-        made = NOISY[noisy](layer, local)
+        made = DropoutLayer(layer, 0.3) if noisy == "dropout" else NOISY[noisy](layer, local)
         with torch.no_grad():
             mean = made.mean()
             spread = made.operation(inputs.square(), made.variance().expand(made.shape), None)

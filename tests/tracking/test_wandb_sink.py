@@ -65,6 +65,30 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
     assert "wandb sync" in sink.notice
 
 
+def test_schemes_and_noisy_layers_are_in_the_summary(tmp_path: Path) -> None:
+    """Each scheme has its own figures, an ensemble those of its most samples; layers have theirs, epochs the KL."""
+    store = Store(str(tmp_path))
+    sink = WandbSink(str(tmp_path), "noise", mode="offline", on_warning=lambda text: None)
+    sink.open_run("v-1", name="trial 0", job_type="variational", tags=[], config={}, follow=["v-1"])
+    epoch = {"run_id": "v-1", "epoch": 1, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, "kl": 12.5}
+    store.write_rows("epochs", "v-1", [epoch])
+    sink.rows_changed("v-1")
+    common = {"run_id": "v-1", "weights": "final", "split": "test", "num_examples": 5, "batchnorm": "none"}
+    common |= {"nll": 0.3, "brier": 0.2, "ece": 0.1}
+    found = [("deterministic", 1, 0.1), ("ensemble", 10, 0.99), ("ensemble", 2, 0.97), ("stochastic", 1, 0.95)]
+    rows = [{**common, "scheme": scheme, "num_samples": n, "accuracy": accuracy} for scheme, n, accuracy in found]
+    store.write_rows("predictions", "v-1", rows)
+    layer = {"run_id": "v-1", "layer": "dense1", "position": 0, "num_weights": 8, "sigma": 0.1, "snr": 1e-5, "kl": 2.0}
+    store.write_rows("layers", "v-1", [{**layer, "mmd": 1e-6, "mmd_closed": 1e-6, "num_draws": 9, "log_alpha": 11.5}])
+    sink.close_run("v-1", {"state": "done"}, failed=False)
+    sink.close()
+    run = read_all(tmp_path, ended=1)["v-1"]
+    names = ("test_accuracy", "ensemble/test_accuracy", "stochastic/test_accuracy")
+    assert [run.summary[f"final/{name}"] for name in names] == [0.1, 0.99, 0.95]
+    assert (run.summary["layers/dense1/snr"], run.summary["layers/dense1/log_alpha"]) == (1e-5, 11.5)
+    assert run.history[0]["train/kl"] == 12.5
+
+
 def test_points_of_a_surface_are_steps(tmp_path: Path) -> None:
     """A profile's points are steps along t, its splits side by side."""
     store = Store(str(tmp_path))
