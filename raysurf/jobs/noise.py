@@ -126,6 +126,7 @@ class NoiseOf(Job):
     def _outputs(self, net: Network) -> Tensor:
         """The neurons' outputs, [samples * test examples, neurons], sample by sample."""
         import torch
+        from torch import nn
 
         from raysurf.stochastic.sampling import samples
         from raysurf.training.evaluation import batches
@@ -135,13 +136,15 @@ class NoiseOf(Job):
         if self.layer not in modules:
             raise UnknownNameError("layer", self.layer, modules)
         seen: list[Tensor] = []
+        is_linear = isinstance(modules[self.layer], nn.Linear) or len(getattr(modules[self.layer], "shape", ())) == 2
 
         def keep(module: object, inputs: object, out: Tensor) -> None:
-            flat = out.flatten(2).mean(2) if out.dim() > 2 else out
-            if (most := max(self.neurons)) >= flat.shape[1]:
-                known = f"0 to {flat.shape[1] - 1}"
+            if out.dim() > 2:
+                out = out.mean(tuple(range(1, out.dim() - 1))) if is_linear else out.flatten(2).mean(2)
+            if (most := max(self.neurons)) >= out.shape[1]:
+                known = f"0 to {out.shape[1] - 1}"
                 raise DataError(net.data.name, f"neuron {most} of {self.layer}", f"one of its outputs {known}")
-            seen[:] = [flat[:, list(self.neurons)].clone()]
+            seen[:] = [out[:, list(self.neurons)].clone()]
 
         images = net.data.test.images
         net.model.eval()

@@ -7,6 +7,7 @@ import fnmatch
 from collections.abc import Callable
 
 from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from raysurf.errors import UnknownNameError, UnsupportedLayerError
 from raysurf.stochastic.layers import NoisyLayer, operation_of
@@ -42,10 +43,17 @@ def convert(model: nn.Module, layers: str, make: Callable[[nn.Module], NoisyLaye
     for name in chosen:
         parent, _, attribute = name.rpartition(".")
         setattr(modules[parent], attribute, make(modules[name]))
+    for module in modules.values():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            # Its fast path in evaluation takes the weights of its layers and never calls them; this turns it off.
+            module.activation_relu_or_gelu = 0
     return converted
 
 
 def _is_possible(module: nn.Module) -> bool:
+    """Whether it is a layer with weights that its network calls; attention takes its projection's weights itself."""
+    if isinstance(module, NonDynamicallyQuantizableLinear):
+        return False
     try:
         operation_of(module)
     except UnsupportedLayerError:

@@ -96,8 +96,9 @@ class NoisyLayer(nn.Module):
         deviation, middle = spread.clamp_min(EPSILON).sqrt(), self._mean()
         if middle is not None:
             return self._mean_output(inputs, middle), deviation
-        bias = spread.new_zeros(spread.shape[1]) if self.bias is None else self.bias
-        return bias.view(-1, *(1 for _ in spread.shape[2:])).expand_as(spread), deviation
+        bias = spread.new_zeros(self.shape[0]) if self.bias is None else self.bias
+        # A linear layer's outputs are the last dimension, a convolution's channels the second.
+        return bias.view(-1, *(1 for _ in self.shape[2:])).expand_as(spread), deviation
 
     def _mean(self) -> Tensor | None:
         return None if self.noise == "zero_mean" else self.mean()

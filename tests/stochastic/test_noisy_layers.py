@@ -24,6 +24,7 @@ from raysurf.stochastic.layers import (
     noisy_layers,
 )
 from raysurf.stochastic.separation import mmd_closed, mmd_unbiased, signal_to_noise
+from tests.cases import residual, transformer
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(6, 4), (6,)),
@@ -171,6 +172,23 @@ def test_converted_network_without_noise_is_the_network() -> None:
     assert not torch.equal(noisy(inputs), net(inputs))
     assert noisy_layers(net) == {}
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_any_network_is_converted() -> None:
+    """A transformer's feed-forward layers are noisy in evaluation too; its attention's projection cannot be."""
+    net = transformer(10, (1, 8, 8))
+    noisy = convert(net, "layer.linear*, head", VarianceLayer).eval()
+    inputs = torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        assert not torch.equal(noisy(inputs), noisy(inputs))
+        with noise_mode(noisy, "mean"):
+            assert torch.equal(noisy(inputs), noisy.head.bias.expand(3, 10))  # type: ignore[operator,union-attr]
+        quiet = convert(net, "layer.linear1", lambda layer: VariationalLayer(layer, log_alpha=-60.0)).eval()
+        assert torch.allclose(quiet(inputs), net.eval()(inputs), atol=1e-5)
+    with pytest.raises(UnsupportedLayerError, match=r"layer\.self_attn\.out_proj, a NonDynamicallyQuantizableLinear"):
+        convert(net, "layer.self_attn.out_proj", VarianceLayer)
+    names = list(noisy_layers(convert(residual(10, (1, 8, 8)), "layer4.*", VarianceLayer)))
+    assert names == [f"layer4.{name}" for name in ("0.conv1", "0.conv2", "0.downsample.0", "1.conv1", "1.conv2")]
 
 
 @pytest.mark.parametrize(
