@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import Fault, SpecError
@@ -255,3 +255,20 @@ class WeightsJob(Job):
         noise = self.model_spec.noise
         controls = [each for each in CONTROLS if noise and all(each in other.CONTROLS for other in noise)]
         return ("deterministic", "stochastic", "ensemble", *controls)
+
+
+class OfWeights(Job):
+    """A job that looks at finished weights, with their network, data and settings."""
+
+    weights: WeightsJob = Field(description="the weights")
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return self.weights.model_spec
+
+    @property
+    def data_spec(self) -> DataSpec:
+        return self.weights.data_spec
+
+    def setting(self, name: str) -> Any:
+        return self.weights.setting(name)

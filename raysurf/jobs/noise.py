@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, UnknownNameError
-from raysurf.jobs.job import Job, WeightsJob
-from raysurf.models.spec import ModelSpec
+from raysurf.jobs.job import OfWeights, WeightsJob
 from raysurf.values import as_tuple
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from raysurf.jobs.network import Network
 
 
-class NoiseOf(Job):
+class NoiseOf(OfWeights):
     """A row of ``layers`` for each noisy layer: signal-to-noise ratio, log alpha, share of the divergence, MMD.
 
     The MMD is that of the layer's N(mu, sigma^2) from N(0, sigma^2); dropout and other noise count as the Gaussian of
@@ -51,18 +49,6 @@ class NoiseOf(Job):
         if any(neuron < 0 for neuron in self.neurons):
             raise ValueError(f"neuron {min(self.neurons)}; they are counted from 0")
         return self
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.weights.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.weights.data_spec
-
-    def setting(self, name: str) -> Any:
-        """A training setting of the weights."""
-        return self.weights.setting(name)
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, UnknownNameError
-from raysurf.jobs.job import Job, WeightsJob
-from raysurf.models.spec import ModelSpec
+from raysurf.jobs.job import OfWeights, WeightsJob
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from raysurf.jobs.network import Network
 
 
-class Regions(Job):
+class Regions(OfWeights):
     """Rows of ``inputs``: answers at every example and over a grid, with the moments of a layer's outputs.
 
     Source:
@@ -34,18 +32,6 @@ class Regions(Job):
     margin: float = Field(0.1, ge=0, description="how far the grid goes beyond the examples, as a share of their range")
     num_samples: int = Field(50, ge=1, description="samples of the ensemble")
     sample_seed: int = Field(0, ge=0, description="decides every sample")
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.weights.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.weights.data_spec
-
-    def setting(self, name: str) -> Any:
-        """A training setting of the weights."""
-        return self.weights.setting(name)
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:

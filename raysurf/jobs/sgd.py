@@ -6,43 +6,26 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.training import Data, Model, TrainingJob
-from raysurf.models.spec import ModelSpec
+from raysurf.jobs.training import FirstJob
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
 
 
-class SGD(WeightsJob, TrainingJob):
+class SGD(WeightsJob, FirstJob):
     """Plain SGD; its usual schedule (``lr``) is the papers' plateau, linear decay and floor."""
 
     kind: ClassVar[str] = "sgd"
 
     epochs: int = Field(ge=1, description="length of the schedule")
     until: int | None = Field(None, ge=1, description="epoch to stop at, if before the schedule's end")
-    model: Model | None = Field(None, description="a network by name; or start")
-    data: Data | None = Field(None, description="a data set by name; or start")
-    start: WeightsJob | None = Field(None, description="weights to start from; model and data are then theirs")
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.start is None and (self.model is None or self.data is None):
-            raise ValueError("model and data are required unless start gives them")
-        if self.start is not None and self.model is not None:
-            raise ValueError("model is that of start; leave it out")
+    def _stops_within(self) -> Self:
         if self.until is not None and self.until > self.epochs:
             raise ValueError(f"until {self.until} is beyond epochs {self.epochs}")
         return self
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.model or self.start.model_spec  # type: ignore[union-attr]
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.data or self.start.data_spec  # type: ignore[union-attr]
 
     @property
     def epochs_to_train(self) -> int:

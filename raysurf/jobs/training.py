@@ -52,6 +52,30 @@ class TrainingJob(Job):
         return self.schedule or (Constant(lr=self.lr) if self.lr is not None else None)
 
 
+class FirstJob(TrainingJob):
+    """A training job that needs no start: it has a network and data of its own, or starts from weights with theirs."""
+
+    model: Model | None = Field(None, description="a network by name; or start")
+    data: Data | None = Field(None, description="a data set by name; or start")
+    start: WeightsJob | None = Field(None, description="weights to start from; model and data are then theirs")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.start is None and (self.model is None or self.data is None):
+            raise ValueError("model and data are required unless start gives them")
+        if self.start is not None and self.model is not None:
+            raise ValueError("model is that of start; leave it out")
+        return self
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return self.model or self.start.model_spec  # type: ignore[union-attr]
+
+    @property
+    def data_spec(self) -> DataSpec:
+        return self.data or self.start.data_spec  # type: ignore[union-attr]
+
+
 class StartedJob(TrainingJob):
     """A training job that starts from weights, with their network and data."""
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raysurf.data.spec import DataSpec
 from raysurf.jobs.initial import InitialSigma
 from raysurf.jobs.job import SPLITS, WeightsJob
-from raysurf.jobs.training import Data, Model, TrainingJob
-from raysurf.models.spec import ModelSpec, NoisyModelSpec
+from raysurf.jobs.training import FirstJob
+from raysurf.models.spec import NoisyModelSpec
 from raysurf.stochastic.spec import Noise, Scheme, VarianceNoise
 from raysurf.training.schedules import Linear, Schedule
 from raysurf.values import as_tuple
@@ -26,7 +25,7 @@ def _one_or_several(value: Any) -> Any:
     return (value,) if isinstance(value, Noise) else as_tuple(value)
 
 
-class Variational(WeightsJob, TrainingJob):
+class Variational(WeightsJob, FirstJob):
     """Dropout, variational dropout and variance networks: chosen layers get noise, and the bound is maximised.
 
     Its usual optimiser is Adam with a rate that falls linearly to zero. Its figures are those of the ensemble on
@@ -42,9 +41,6 @@ class Variational(WeightsJob, TrainingJob):
     SCHEMES: ClassVar[tuple[Scheme, ...]] = ("deterministic", "stochastic", "ensemble")
 
     epochs: int = Field(ge=1, description="epochs to train")
-    model: Model | None = Field(None, description="a network by name; or start")
-    data: Data | None = Field(None, description="a data set by name; or start")
-    start: WeightsJob | None = Field(None, description="weights to start from; model and data are then theirs")
     noise: Annotated[tuple[Noise, ...], BeforeValidator(_one_or_several)] = Field(
         min_length=1, description="which layers are noisy, and how; one or a list"
     )
@@ -58,32 +54,22 @@ class Variational(WeightsJob, TrainingJob):
     elbo_samples: int = Field(10, ge=1, description="samples that the bound is estimated with at the end")
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.start is None and (self.model is None or self.data is None):
-            raise ValueError("model and data are required unless start gives them")
-        if self.start is not None and self.model is not None:
-            raise ValueError("model is that of start; leave it out")
+    def _fits_together(self) -> Self:
         if self.init is not None and not any(isinstance(each, VarianceNoise) for each in self.noise):
             raise ValueError("init is for noise of kind: variance; others begin at their own log_alpha, p or alpha")
         if self.kl_warmup is not None and not 0 <= self.kl_warmup[0] < self.kl_warmup[1]:
             low, high = self.kl_warmup
             raise ValueError(f"kl_warmup from {low:g} to {high:g}; give two epochs, the first below the second")
         of = getattr(self.init, "of", None)
-        if of is not None and (of.model_spec.name, of.model_spec.options) != (self._plain.name, self._plain.options):
-            raise ValueError(f"init is of {of.model_spec.name}; it must be of {self._plain.name}")
+        own = super().model_spec
+        if of is not None and (of.model_spec.name, of.model_spec.options) != (own.name, own.options):
+            raise ValueError(f"init is of {of.model_spec.name}; it must be of {own.name}")
         return self
 
     @property
-    def _plain(self) -> ModelSpec:
-        return self.model or self.start.model_spec  # type: ignore[union-attr]
-
-    @property
     def model_spec(self) -> NoisyModelSpec:
-        return NoisyModelSpec(name=self._plain.name, options=self._plain.options, noisy=self.noise)
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.data or self.start.data_spec  # type: ignore[union-attr]
+        plain = super().model_spec
+        return NoisyModelSpec(name=plain.name, options=plain.options, noisy=self.noise)
 
     @property
     def epochs_to_train(self) -> int:
