@@ -33,14 +33,18 @@ class Spot:
     columns: Mapping[str, Any]
 
 
-class MeasuringJob(Job):
-    """A job whose rows are points of a surface that do not depend on one another."""
+class AtPoints(Job):
+    """A job that measures points of weight space, and how it gets batch-norm statistics there."""
 
     batchnorm: Literal["reestimate", "fixed", "interpolate"] = Field(
         "reestimate",
         description="statistics at each point: re-estimated, those of the first weights, or interpolated",
     )
     batchnorm_share: float = Field(1.0, gt=0, le=1, description="share of the training examples for re-estimation")
+
+
+class MeasuringJob(AtPoints):
+    """A job whose rows are points of a surface that do not depend on one another."""
 
     @model_validator(mode="after")
     def _has_statistics(self) -> Self:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.jobs.geometry import Track, require_apart, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
-from raysurf.jobs.measuring import Spot, measure, spread_names
+from raysurf.jobs.measuring import AtPoints, Spot, measure, spread_names
 from raysurf.jobs.training import StartedJob
 from raysurf.training.schedules import Constant
 from raysurf.values import Value, as_tuple
@@ -29,7 +29,7 @@ class Cycle(Value):
     insert: int = Field(2, ge=0, description="at most so many new points, where the band is worst; evenly at first")
 
 
-class Path(StartedJob):
+class Path(StartedJob, AtPoints):
     """A nudged elastic band between two networks, with points inserted where it is worst.
 
     It begins as the straight line with evenly spaced points. After every cycle but the last it is measured on the
@@ -49,11 +49,6 @@ class Path(StartedJob):
     spring: float | None = Field(None, gt=0, description="stiffness; else points are redistributed after each step")
     num_between: int = Field(9, ge=1, description="places measured in each gap")
     threshold: float = Field(0.1, ge=0, description="least excess that a point is inserted for, as share of the range")
-    batchnorm: Literal["reestimate", "fixed", "interpolate"] = Field(
-        "reestimate",
-        description="statistics where it is measured: re-estimated, the start's, or interpolated between the ends",
-    )
-    batchnorm_share: float = Field(1.0, gt=0, le=1, description="share of the training examples for re-estimation")
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
