@@ -174,7 +174,8 @@ class VariationalLayer(NoisyLayer):
         trained: Whether the noise is trained; Gaussian dropout is a fixed alpha of the layer, and has no divergence.
         local: See ``NoisyLayer``.
         prior: Of the weights, one of ``PRIORS``.
-        clip: Least and largest log alpha that ``clip_noise`` leaves.
+        clip: Least and largest log alpha: what ``clip_noise`` leaves, or with additive noise what is used, where means
+            that shrink must not pull their sigma along.
 
     Source:
         Kingma et al. 2015; Molchanov et al. 2017 (arXiv:1701.05369), additive; Neklyudov et al. 2018, sharing.
@@ -205,23 +206,25 @@ class VariationalLayer(NoisyLayer):
 
     @property
     def log_alpha(self) -> Tensor:
-        """log(sigma^2 / mu^2), as it is shared; a value for every weight if noise is additive."""
+        """log(sigma^2 / mu^2), as it is shared; a value for every weight if noise is additive, between its limits."""
         if self.sharing != "additive":
             return self.log_noise
-        return self.log_noise - (self.weight.square() + EPSILON).log()
+        free = self.log_noise - (self.weight.square() + EPSILON).log()
+        return free if self.clip is None else free.clamp(*self.clip)
 
     @torch.no_grad()
     def clip_noise(self) -> None:
-        """Put log alpha back between its limits, if it has any."""
-        if self.clip is not None:
-            self.log_noise.add_(self.log_alpha.clamp(*self.clip) - self.log_alpha)
+        """Put a trained log alpha back between its limits, if it has any; that of additive noise is clipped in use."""
+        if self.clip is not None and self.sharing != "additive":
+            self.log_noise.clamp_(*self.clip)
 
     def mean(self) -> Tensor:
         return self.weight
 
     def variance(self) -> Tensor:
-        scale = self.log_noise.exp()
-        return scale if self.sharing == "additive" else scale * self.weight.square()
+        if self.sharing == "additive" and self.clip is None:
+            return self.log_noise.exp()
+        return self.log_alpha.exp() * self.weight.square()
 
     @property
     def noise_parameters(self) -> tuple[str, ...]:

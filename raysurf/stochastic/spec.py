@@ -71,7 +71,7 @@ class VariationalDropout(Noise):
     log_alpha: float = Field(-5.0, description="initial log alpha; for additive that of log sigma^2")
     prior: Literal["log_uniform", "ard"] = Field("log_uniform", description="prior of the weights")
     clip: Annotated[tuple[float, float], BeforeValidator(as_tuple)] | None = Field(
-        None, description="least and largest log alpha, kept after every step"
+        None, description="least and largest log alpha"
     )
     local: bool = Field(True, description="draw outputs (local reparameterisation) rather than weights")
 

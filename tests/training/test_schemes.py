@@ -149,10 +149,14 @@ def test_warm_up_and_clipping() -> None:
         weights.append(objective.kl_weight)
         warm.after_step(step, objective)
     assert weights == [0.0, 0.0, 0.0, 0.5, 1.0, 1.0]
-    NoiseClip().after_step(1, objective)
-    layer = net[4]  # type: ignore[index]
-    assert layer.log_alpha.max().item() == pytest.approx(8.0, abs=1e-4)
-    assert layer.log_alpha.min().item() >= 8.0 - 1e-3
+    for sharing in ("layer", "additive"):
+        net = convert(network(), "4", lambda layer, s=sharing: VariationalLayer(layer, s, 30.0, clip=(-8.0, 8.0)))  # type: ignore[misc]
+        NoiseClip().after_step(1, ELBO(net, 50, 0.0, "fp32"))
+        layer = net[4]  # type: ignore[index]
+        assert layer.log_alpha.unique().tolist() == pytest.approx([8.0])
+        assert torch.allclose(layer.variance(), torch.e**8 * layer.weight.square(), rtol=1e-4)
+        # Of additive noise the parameter itself is left alone, so that it is there again when the mean grows.
+        assert layer.log_noise.max().item() == pytest.approx(30.0 if sharing == "additive" else 8.0)
 
 
 def test_noise_has_its_own_rate_and_no_decay() -> None:
