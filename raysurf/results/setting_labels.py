@@ -9,6 +9,9 @@ from typing import Any
 
 from raysurf.results.compared_runs import ComparedRun
 
+# Entries of a job that are told at most; what still coincides then is told apart by the group's id.
+MOST = 3
+
 
 def setting_labels(runs: Sequence[ComparedRun]) -> list[str]:
     """A label a setting, all different; empty if there is but one.
@@ -49,11 +52,13 @@ def _groups(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 def _differences(trees: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Of each mapping the entries that are not the same in all; what is absent is not said."""
+    """Of each mapping the entries that are not the same in all, outer ones first; what is absent is not said."""
     texts = [{name: json.dumps(value, sort_keys=True) for name, value in tree.items()} for tree in trees]
     names = dict.fromkeys(name for tree in trees for name in tree)
     differing = [name for name in names if len({text.get(name) for text in texts}) > 1]
-    return [", ".join(f"{name} = {_short(tree[name])}" for name in differing if name in tree) for tree in trees]
+    differing.sort(key=lambda name: name.count("."))
+    told = [[f"{name} = {_short(tree[name])}" for name in differing if name in tree] for tree in trees]
+    return [", ".join([*each[:MOST], *(["…"] if len(each) > MOST else [])]) for each in told]
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
