@@ -161,13 +161,14 @@ class TestQuickstart:
         for said in (
             "quickstart-swa: 12 done",
             "quickstart-curve: 6 done",
+            "quickstart-variance-init: 8 done",
             "best trial",
             "wandb leet",
             "next      raysurf",
         ):
             assert said in done.stdout
         assert re.search(r"^  swa +\d", done.stdout, re.MULTILINE)
-        for picture in ("quickstart-curve", "quickstart-plane"):
+        for picture in ("quickstart-curve", "quickstart-plane", "quickstart-variance-init"):
             assert (root / "pictures" / f"{picture}.png").stat().st_size > 20_000
         stray = [line for line in done.stderr.splitlines() if not line.startswith(("quickstart-", "all done"))]
         assert stray == []
@@ -194,7 +195,9 @@ class TestQuickstart:
                 assert sorted(row["nll"] for row in printed) == sorted(plain["nll"].to_pylist())
         runs = {row["run_id"]: row for row in pq.read_table(root / "tables" / "runs").to_pylist()}
         trials = pq.read_table(root / "tables" / "trials").to_pylist()
-        assert {row["sweep"] for row in trials} == {"quickstart-swa", "quickstart-curve", "quickstart-plane"}
+        assert {row["sweep"] for row in trials} == {
+            f"quickstart-{name}" for name in ("swa", "curve", "plane", "variance-init")
+        }
         assert {run_id for row in trials for run_id in row["run_ids"]} <= runs.keys()
         assert {row["status"] for row in runs.values()} == {"done"}
         assert sum(row["kind"] == "sgd" for row in runs.values()) == 3
@@ -211,6 +214,18 @@ class TestQuickstart:
         worst = {row["geometry"]: row["worst"] for row in reversed(json.loads(done.stdout))}
         assert worst["line"] > 5 * worst["curve"]
 
+    def test_variance_networks_answer_by_their_noise(
+        self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]
+    ) -> None:
+        """The best ensemble of a variance network is far better than its means, which answer one class."""
+        root, _ = quickstart
+        query = """select scheme, max(accuracy) as best from predictions join runs using (run_id)
+            where kind = 'variational' and split = 'test' group by 1"""
+        done = raysurf("table", "--sql", query, "--format", "json", "--results", str(root))
+        best = {row["scheme"]: row["best"] for row in json.loads(done.stdout)}
+        assert best["deterministic"] < 0.15
+        assert best["ensemble"] > max(0.85, best["stochastic"])
+
     def test_other_formats(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         """CSV and Parquet on stdout can be read again; a condition and columns are taken."""
         root, _ = quickstart
@@ -225,7 +240,7 @@ class TestQuickstart:
     def test_wandb_runs_are_on_disk(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         """One W&B run a trial, grouped by sweep, with arm, group and spec in its config, and its rows as history."""
         root, _ = quickstart
-        runs = read_all(root, ended=19)
+        runs = read_all(root, ended=27)
         trials = pq.read_table(root / "tables" / "trials").to_pylist()
         for row in trials:
             (run_id,) = row["run_ids"]
@@ -239,7 +254,8 @@ class TestQuickstart:
                 assert sum("plane/train_loss" in step for step in run.history) == 11 * 11
                 continue
             steps = [step["epoch"] for step in run.history if "epoch" in step]
-            assert steps == list(range(1, (8 if run_id.startswith("swa") else 15) + 1))
+            length = {"swa": 8, "variational": 12}.get(run_id.partition("-")[0], 15)
+            assert steps == list(range(1, length + 1))
             if run_id.startswith("profile"):
                 assert sum("curve/train_loss" in step for step in run.history) == 21
 
