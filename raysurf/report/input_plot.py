@@ -93,8 +93,8 @@ def _outputs(means: Axes, stds: Axes, examples: Examples, classes: Sequence[int]
         ends = (low + high) / 2 + np.array([-1.0, 1.0])[:, None] * half
         means.set(xlim=ends[:, 0], ylim=ends[:, 1])
         if examples.std.min() > 0 and (widest > FAR * np.median(examples.std, axis=0)).any():
-            for scale in (stds.set_xscale, stds.set_yscale):
-                scale("log")
+            least = np.quantile(examples.std, 0.002, axis=0)
+            stds.set(xscale="log", yscale="log", xlim=(least[0] / 2, 2 * widest[0]), ylim=(least[1] / 2, 2 * widest[1]))
             return
         stds.set(xlim=(-0.04 * widest[0], 1.08 * widest[0]), ylim=(-0.04 * widest[1], 1.08 * widest[1]))
 
