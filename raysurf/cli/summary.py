@@ -20,12 +20,13 @@ COLUMNS = ("validation accuracy", "test accuracy", "validation nll", "test nll")
 def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: str) -> Iterator[str]:
     """The lines of the end: best trials, comparisons, where everything is, and what to do next."""
     results = open(store.uri)
-    pictures = []
+    pictures: list[str] = []
+    measured: dict[Any, Any] = {}
     for sweep in sweeps:
         yield ""
         yield from _best(sweep, results)
         yield from _comparison(sweep, results)
-        pictures += _pictures(sweep, results, store)
+        pictures += _pictures(sweep, results, store, measured)
     yield ""
     yield f"tables    {store.uri} ({', '.join(results.tables())})"
     for path in pictures:
@@ -116,7 +117,7 @@ def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
     return list(found)
 
 
-def _pictures(sweep: Sweep, results: Results, store: Store) -> list[str]:
+def _pictures(sweep: Sweep, results: Results, store: Store, measured: dict[Any, Any]) -> list[str]:
     """Draw what a sweep has measured; of profiles the best trial's, beside the baselines that were measured too."""
     row = best_row(sweep, results)
     if row is None or "://" in store.uri:
@@ -125,4 +126,5 @@ def _pictures(sweep: Sweep, results: Results, store: Store) -> list[str]:
 
     profiles = [row["run_ids"][0], *(job.id for job in sweep.baselines if isinstance(job, Profile))]
     measures_lines = profiles[0].startswith(f"{Profile.kind}-")
-    return pictures_of_sweep(results, sweep.name, f"{store.uri}/pictures", profiles if measures_lines else [])
+    folder = f"{store.uri}/pictures"
+    return pictures_of_sweep(results, sweep.name, folder, profiles if measures_lines else [], measured)

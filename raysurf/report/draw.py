@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.errors import UnknownNameError
-from raysurf.report.measured_runs import MeasuredRun, choose, measured_runs
+from raysurf.report.measured_runs import MeasuredRun, Wanted, choose, measured_runs
 from raysurf.report.noise_pictures import ACTIVATIONS, SCHEMES, TOY
 from raysurf.report.page import Caption
 from raysurf.report.picture import check_suffix, write
@@ -26,6 +26,9 @@ KINDS: dict[str, PictureKind] = {
     "activations": ACTIVATIONS,
     "toy": TOY,
 }
+
+
+Found = dict[tuple[str, str], list[MeasuredRun]]
 
 
 def draw(
@@ -58,7 +61,9 @@ def draw(
     _draw(results, KINDS[kind], path, choose(results, KINDS[kind].wanted, sweeps, run_ids), axis)
 
 
-def pictures_of_sweep(results: Results, sweep: str, folder: str, profiles: Sequence[str] = ()) -> list[str]:
+def pictures_of_sweep(
+    results: Results, sweep: str, folder: str, profiles: Sequence[str] = (), found_before: Found | None = None
+) -> list[str]:
     """Draw every picture that a sweep's rows allow.
 
     Args:
@@ -66,15 +71,17 @@ def pictures_of_sweep(results: Results, sweep: str, folder: str, profiles: Seque
         sweep: Its name.
         folder: Where the pictures go: ``<sweep>.png``, or ``<sweep>-<kind>.png`` if they are of several kinds.
         profiles: The profile runs to draw, in this order; with none there is no picture of profiles.
+        found_before: Given the same mapping for several sweeps, each looks up what no other has.
 
     Returns:
         The paths written.
     """
-    by_id = {run.run_id: run for run in measured_runs(results, PROFILE.wanted)}
+    known: Found = {} if found_before is None else found_before
+    by_id = {run.run_id: run for run in _with_rows(results, PROFILE.wanted, known)}
     found = {"profile": [by_id[run_id] for run_id in profiles if run_id in by_id]}
     for name, kind in KINDS.items():
         if kind is not PROFILE:
-            found[name] = _worth_drawing(results, kind, sweep)
+            found[name] = _worth_drawing(results, kind, sweep, known)
     found = {name: runs for name, runs in found.items() if runs}
     written = []
     for name, runs in found.items():
@@ -83,10 +90,18 @@ def pictures_of_sweep(results: Results, sweep: str, folder: str, profiles: Seque
     return written
 
 
-def _worth_drawing(results: Results, kind: PictureKind, sweep: str) -> list[MeasuredRun]:
+def _worth_drawing(results: Results, kind: PictureKind, sweep: str, known: Found) -> list[MeasuredRun]:
     wanted = replace(kind.wanted, where=kind.in_sweep or kind.wanted.where)
-    runs = measured_runs(results, wanted)
+    runs = _with_rows(results, wanted, known)
     return [run for run in runs if wanted.job in ("", run.kind) and sweep in run.sweeps]
+
+
+def _with_rows(results: Results, wanted: Wanted, known: Found) -> list[MeasuredRun]:
+    """Every run with such rows, asked for once."""
+    key = (wanted.table, wanted.where)
+    if key not in known:
+        known[key] = measured_runs(results, wanted)
+    return known[key]
 
 
 def _draw(results: Results, kind: PictureKind, path: str, chosen: Sequence[MeasuredRun], axis: str) -> None:
