@@ -237,3 +237,26 @@ def test_download_without_a_network_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with pytest.raises(DataError, match="or a network to download it from"):
         registry.load(DataSpec(name="fashion_mnist", root=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["digits", "toy_gaussians"])
+def test_normalising_leaves_the_data_alone(name: str) -> None:
+    """Inputs are normal after it, whatever their type, and the set itself is as it was."""
+    data = registry.load(DataSpec(name=name))
+    before = data.train.images.clone()
+    normal = data.normalise(data.train.images)
+    assert torch.equal(data.train.images, before)
+    assert normal.dtype == torch.float32
+    assert torch.allclose(normal.mean((0, 2, 3)), torch.zeros(normal.shape[1]), atol=1e-4)
+    assert torch.allclose(normal.std((0, 2, 3)), torch.ones(normal.shape[1]), atol=1e-2)
+
+
+def test_toy_problem_is_four_gaussians() -> None:
+    """500 examples of each class for training and for test, about the corners of a square, always the same."""
+    data = registry.load(DataSpec(name="toy_gaussians"))
+    assert (len(data.train), len(data.test), data.validation, data.num_classes) == (2000, 2000, None, 4)
+    for label, centre in enumerate(((3.0, 3.0), (3.0, 10.0), (10.0, 3.0), (10.0, 10.0))):
+        mine = data.test.images[data.test.labels == label].flatten(1)
+        assert len(mine) == 500
+        assert torch.allclose(mine.mean(0), torch.tensor(centre), atol=0.2)
+        assert torch.allclose(mine.std(0), torch.ones(2), atol=0.1)

@@ -31,6 +31,9 @@ VGG_BN = VGG + 2 * (2 * 64 + 2 * 128 + 3 * 256 + 6 * 512)
     ("name", "shape", "count"),
     [
         ("lenet5", GREY, 430_500 + 20 + 50 + 500 + 10),
+        ("lenet5_bn", GREY, 430_500 + 580 + 2 * (20 + 50 + 500)),
+        ("vgg_like", COLOUR, VGG_BN - (512 * 512 + 512) + 2 * 512),
+        ("toy_mlp", (2, 1, 1), 300 + 3 * 10_100 + 202 + 300 + 1_010),
         ("vgg16", COLOUR, VGG),
         ("vgg16_bn", COLOUR, VGG_BN),
         ("preresnet110", COLOUR, 1_146_842),
@@ -46,15 +49,28 @@ def test_network_has_the_papers_size(name: str, shape: tuple[int, int, int], cou
     assert sum(p.numel() for p in net.parameters()) == count
 
 
-@pytest.mark.parametrize("name", ["lenet5", "vgg16", "vgg16_bn", "preresnet110", "densenet40_12"])
+@pytest.mark.parametrize(
+    "name", ["lenet5", "lenet5_bn", "vgg_like", "vgg16", "vgg16_bn", "preresnet110", "densenet40_12"]
+)
 def test_network_gives_logits(name: str) -> None:
     """A batch of images gives a row of logits each, with gradients everywhere."""
-    shape = GREY if name == "lenet5" else COLOUR
+    shape = GREY if name.startswith("lenet5") else COLOUR
     net = registry.build(name, num_classes=7, image_shape=shape)
     out = net(torch.randn(2, *shape))
     assert out.shape == (2, 7)
     out.sum().backward()
     assert all(p.grad is not None for p in net.parameters())
+
+
+def test_noisy_layers_of_the_papers_networks_have_names() -> None:
+    """What the sweeps make noisy is there by name, and VGG-like's head leaves dropout to it on request."""
+    names = dict(registry.build("lenet5_bn", num_classes=10, image_shape=GREY).named_modules())
+    assert {"conv1", "conv2", "dense1", "dense2"} <= names.keys()
+    for head_dropout, count in ((True, 10), (False, 6)):
+        options = {"head_dropout": head_dropout}
+        modules = dict(registry.build("vgg_like", num_classes=20, image_shape=COLOUR, options=options).named_modules())
+        assert {"conv11", "conv12", "conv13", "dense1", "dense2"} <= modules.keys()
+        assert sum(type(module) is torch.nn.Dropout for module in modules.values()) == count
 
 
 def test_digits_network_is_small() -> None:
