@@ -179,7 +179,7 @@ class TestQuickstart:
     ) -> None:
         """Reading commands end with 0 every time, whatever native threads are about (arrow#34314)."""
         root, _ = quickstart
-        for _ in range(8):
+        for _ in range(4):
             done = raysurf("check", "sweeps/quickstart.yaml", "--results", str(root))
             assert (done.returncode, done.stderr) == (0, "")
 
