@@ -79,7 +79,7 @@ def reestimate_batchnorm(
 
     mean = sum_b n_b mean_b / N and likewise the (unbiased) variances, over batches b of n_b examples; only
     batch-norm layers run in training mode, so that dropout stays off. Noisy layers draw
-    their noise, the same each time.
+    their noise anew in every batch, the same each time.
 
     Args:
         model: Changed in place; nothing happens to a model without batch norm.
@@ -114,7 +114,7 @@ def reestimate_batchnorm(
         parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
     for part in parts[workers.rank :: workers.size]:
         for noisy in noisy_layers(model).values():
-            noisy.draws = RepeatableDraws(0, 0, part.start, part.stop - part.start, images.device)
+            noisy.draws = RepeatableDraws(0, part.start, part.start, part.stop - part.start, images.device)
         with autocast(precision, images.device):
             model(data.normalise(images[order[part]]))
         for layer, (mean, var) in zip(layers, sums, strict=True):

@@ -16,7 +16,7 @@ from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VarianceLayer, VariationalLayer, noise_mode
 from raysurf.stochastic.sampling import samples
 from raysurf.stochastic.spec import Scheme
-from raysurf.training import elbo, metrics, schemes
+from raysurf.training import elbo, evaluation, metrics, schemes
 from raysurf.training.elbo import ELBO, KLWarmUp, NoiseClip
 from raysurf.training.loop import Recipe, fit
 from raysurf.training.schedules import Constant
@@ -188,3 +188,22 @@ def test_a_bound_that_is_not_finite_names_its_step() -> None:
     recipe = Recipe(3, 3, Constant(lr=1e-3), 50, 0.9, False, 0)
     with pytest.raises(DivergedError, match="not finite at epoch 2, step 6; its last finite value was"):
         fit(Broken(variational(), 200, 0.0, "fp32"), registry.load(DATA), recipe, Workers(), lambda end: None)
+
+
+def test_reestimation_draws_new_weights_in_every_batch() -> None:
+    """Statistics under weight noise are over many draws of it, and the same ones when they are estimated again."""
+    data, net = registry.load(DATA), convert(network(), "0", lambda layer: VarianceLayer(layer, "bernoulli"))
+    layer, seen = net[0], list[torch.Tensor]()  # type: ignore[index]
+    inner = layer.operation
+
+    def operation(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        seen.append(weight.detach().clone())
+        out: torch.Tensor = inner(inputs, weight, bias)
+        return out
+
+    layer.operation = operation
+    for _ in range(2):
+        evaluation.reestimate_batchnorm(net, data, Workers(), 50)
+    assert len(seen) == 8
+    assert not torch.equal(seen[0], seen[1])
+    assert all(torch.equal(first, again) for first, again in zip(seen[:4], seen[4:], strict=True))
