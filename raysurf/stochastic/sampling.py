@@ -21,11 +21,6 @@ def dropouts(model: nn.Module) -> dict[str, nn.Module]:
     return {name: m for name, m in model.named_modules() if type(m) in DROPOUTS and getattr(m, "p", 0.0) > 0.0}
 
 
-def is_noisy(model: nn.Module) -> bool:
-    """Whether a network's answers can be random: it has noisy layers or dropout."""
-    return bool(noisy_layers(model) or dropouts(model))
-
-
 @torch.no_grad()
 def samples(
     model: nn.Module, inputs: Tensor, first: int, num_samples: int, noise: str, seed: int
