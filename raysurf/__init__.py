@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from raysurf.jobs.regions import Regions as Regions
     from raysurf.jobs.sgd import SGD as SGD
     from raysurf.jobs.swa import SWA as SWA
+    from raysurf.jobs.swag import SWAG as SWAG
     from raysurf.jobs.variational import Variational as Variational
     from raysurf.jobs.weights import Weights as Weights
     from raysurf.models.spec import ModelSpec as ModelSpec
@@ -73,6 +74,7 @@ _HOMES = {
     "raysurf.jobs.regions": ("Regions",),
     "raysurf.jobs.sgd": ("SGD",),
     "raysurf.jobs.swa": ("SWA",),
+    "raysurf.jobs.swag": ("SWAG",),
     "raysurf.jobs.variational": ("Variational",),
     "raysurf.jobs.weights": ("Weights",),
     "raysurf.models.spec": ("ModelSpec",),

@@ -104,6 +104,8 @@ def residual(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
 JOBS: dict[str, Callable[[], object]] = {
     "sgd": tiny_sgd,
     "swa": lambda: rs.SWA(start=tiny_sgd(), epochs=3, cycle_epochs=1, lr=0.05),
+    "swa by steps": lambda: rs.SWA(start=tiny_sgd(), budget=2.5, cycle_steps=3, lr=0.05, average_on="cpu"),
+    "swag": lambda: rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3),
     "fge": lambda: rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
     "curve": lambda: rs.Curve(start=tiny_sgd(), end=tiny_sgd(seed=1), num_bends=2, epochs=2, lr=0.05),
     "profile": lambda: rs.Profile(along=rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1)), num_points=3),
@@ -132,6 +134,13 @@ JOBS: dict[str, Callable[[], object]] = {
         weights=tiny_noise(),
         schemes=("deterministic", "stochastic", "zero_mean", "permuted", "ensemble"),
         num_samples=4,
+    ),
+    "predict swag": lambda: rs.Predict(
+        weights=rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3), num_samples=2
+    ),
+    "predict members": lambda: rs.Predict(
+        weights=rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
+        members=(3, 1),
     ),
     "predict curve": lambda: rs.Predict(weights=tiny_curve(), num_samples=2),
     "predict fge": lambda: rs.Predict(

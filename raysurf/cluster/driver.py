@@ -31,7 +31,7 @@ from raysurf.jobs.measuring import MeasuringJob, missing_points
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
 from raysurf.results.store import Store
-from raysurf.sweep.plan import Arm, Plan, SweepPlan, waves
+from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
@@ -170,18 +170,19 @@ class _Driver:
         sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep)
         handlers = self.of_sweep[sweep.name] = _TrialHandlers(self, sweep, ledger)
         self.listener(StageStarted(sweep, "trials", plan.trials, min(plan.trials, ledger.count_finished())))
-        left: list[tuple[Resources, Suggestions]] = []
+        left: list[tuple[Resources, Suggestions, Sequence[Job]]] = []
         first, spread = 0, list[Job]()
         for arm in plan.arms:
             suggestions = self._arm(sweep, arm, first, handlers)
             first += arm.trials
             if suggestions.queue or suggestions.issued < arm.trials:
                 jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
-                left.append((_needs(sweep, jobs), suggestions))
+                left.append((_needs(sweep, jobs), suggestions, jobs))
                 spread += jobs
         yield from self._spread(sweep, spread)
         for needs, together in itertools.groupby(left, key=lambda each: each[0]):
-            yield Stage(Arms([suggestions for _, suggestions in together]), sweep, needs)
+            _, arms, jobs_of = zip(*together, strict=True)
+            yield Stage(Arms(arms, continued(jobs_of)), sweep, needs)
 
     def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: _TrialHandlers) -> Suggestions:
         """What is left of an arm; trials that are done are taken as they are."""

@@ -49,12 +49,12 @@ class Job(Node):
     @cached_property
     def id(self) -> str:
         """``<kind>-<16 hex digits>``: a hash of the canonical JSON of everything that decides the outcome."""
-        return f"{self.kind}-{_digest(to_tree(self, left_out=True))}"
+        return f"{self.kind}-{digest_of(to_tree(self, left_out=True))}"
 
     @cached_property
     def group(self) -> str:
         """The id with every seed left out: the same for all replicates of one setting."""
-        return f"{self.kind}-{_digest(_without_seeds(to_tree(self, left_out=True)))}"
+        return f"{self.kind}-{digest_of(_without_seeds(to_tree(self, left_out=True)))}"
 
     @cached_property
     def inputs(self) -> tuple[Job, ...]:
@@ -157,11 +157,35 @@ class Job(Node):
         return self.epochs_to_train + POINT_EPOCHS * self.points_to_measure
 
     @property
-    def budget(self) -> float | None:
-        """Epochs spent, inputs counted once, over the epochs of the first full schedule in the chain."""
-        full = next((e for job in (*self.ancestors, self) if (e := getattr(job, "full_epochs", None))), None)
-        spent = sum(job.epochs_to_train for job in (*self.ancestors, self))
-        return spent / full if full else None
+    def full_epochs(self) -> int | None:
+        """Epochs of a budget of one, of a job that trains from scratch."""
+        return None
+
+    @property
+    def base_budget(self) -> int | None:
+        """Epochs of a budget of one: those of the first job in the chain that says how many they are."""
+        return next((epochs for job in (*self.ancestors, self) if (epochs := job.full_epochs)), None)
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs that its inputs were trained for, each counted once."""
+        return sum(job.epochs_to_train for job in self.ancestors)
+
+    @property
+    def budget_spent(self) -> float | None:
+        """Epochs spent, inputs counted once, over the base budget; None if nothing says what a budget of one is."""
+        base = self.base_budget
+        return (self.epochs_before + self.epochs_to_train) / base if base else None
+
+    @property
+    def trajectory(self) -> str:
+        """Id of the training that this job is a part of: jobs that train alike, but not as long, share it."""
+        return self.id
+
+    @property
+    def canonical(self) -> Self:
+        """The same job as its id sees it, where one thing can be written in two ways."""
+        return self
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
@@ -185,6 +209,8 @@ def to_tree(value: Any, left_out: bool = False) -> Any:
         left_out: Whether to leave out what decides nothing: fields that equal their default though they were stated,
             and those that a model calls ``IDENTITY_EXCLUDED`` (where bytes lie, not what they are).
     """
+    if isinstance(value, Job) and left_out:
+        value = value.canonical
     if isinstance(value, BaseModel):
         skipped: frozenset[str] = getattr(type(value), "IDENTITY_EXCLUDED", frozenset()) if left_out else frozenset()
         tree: dict[str, Any] = {"kind": value.kind} if isinstance(value, Node) else {}
@@ -208,7 +234,8 @@ def _without_seeds(tree: Any) -> Any:
     return tree
 
 
-def _digest(tree: Any) -> str:
+def digest_of(tree: Any) -> str:
+    """16 hex digits that stand for a tree of plain values."""
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -251,10 +278,13 @@ class WeightsJob(Job):
 
     @property
     def possible_schemes(self) -> tuple[Scheme, ...]:
-        """Those of its noise; of weights without, a network with dropout can give samples as well."""
-        noise = self.model_spec.noise
-        controls = [each for each in CONTROLS if noise and all(each in other.CONTROLS for other in noise)]
-        return ("deterministic", "stochastic", "ensemble", *controls)
+        return schemes_of_point(self.model_spec)
+
+
+def schemes_of_point(spec: ModelSpec) -> tuple[Scheme, ...]:
+    """Prediction schemes of one point: those of its noise; without noise, a network with dropout can give samples."""
+    controls = [each for each in CONTROLS if spec.noise and all(each in other.CONTROLS for other in spec.noise)]
+    return ("deterministic", "stochastic", "ensemble", *controls)
 
 
 class OfWeights(Job):

@@ -16,13 +16,14 @@ from raysurf.jobs.rays import Rays
 from raysurf.jobs.regions import Regions
 from raysurf.jobs.sgd import SGD
 from raysurf.jobs.swa import SWA
+from raysurf.jobs.swag import SWAG
 from raysurf.jobs.variational import Variational
 from raysurf.jobs.weights import Weights
 from raysurf.stochastic.spec import Dropout, GaussianDropout, VarianceNoise, VariationalDropout
 from raysurf.training.schedules import Constant, Cyclic, Linear, PlateauLinear, Triangle
 from raysurf.values import Node
 
-_JOBS = (SGD, SWA, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, NoiseOf, Regions, Weights)
+_JOBS = (SGD, SWA, SWAG, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, NoiseOf, Regions, Weights)
 _PLACES = (Line, Chain, PointOf)
 _SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle, Linear)
 _NOISES = (Dropout, GaussianDropout, VariationalDropout, VarianceNoise)

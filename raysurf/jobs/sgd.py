@@ -19,6 +19,7 @@ class SGD(WeightsJob, FirstJob):
     kind: ClassVar[str] = "sgd"
 
     epochs: int = Field(ge=1, description="length of the schedule")
+    base_epochs: int | None = Field(None, ge=1, description="epochs of a budget of one; default: epochs")
     until: int | None = Field(None, ge=1, description="epoch to stop at, if before the schedule's end")
 
     @model_validator(mode="after")
@@ -33,8 +34,8 @@ class SGD(WeightsJob, FirstJob):
 
     @property
     def full_epochs(self) -> int:
-        """Epochs of the whole schedule: a budget of one."""
-        return self.epochs
+        """Epochs of a budget of one; those of the whole schedule unless others are stated."""
+        return self.base_epochs or self.epochs
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network

@@ -91,10 +91,58 @@ class StartedJob(TrainingJob):
 
 
 class ContinuedJob(StartedJob):
-    """One that goes on for a number of epochs."""
+    """One that goes on for a number of epochs, or until a budget is spent."""
 
-    epochs: int = Field(ge=1, description="epochs to train")
+    epochs: int | None = Field(None, ge=1, description="epochs to train; or budget")
+    budget: float | None = Field(
+        None, gt=0, description="train until this multiple of the base budget is spent, inputs counted; or epochs"
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.budget is None):
+            raise ValueError("exactly one of epochs and budget is required")
+        if self.budget is None:
+            return self
+        base = self.base_budget
+        if base is None:
+            raise ValueError("budget, and no input that says what a budget of one is; give epochs")
+        if self.epochs_to_train < 1:
+            raise ValueError(
+                f"budget {self.budget:g} is {round(self.budget * base)} epochs (of {base} a budget), of which "
+                f"{self.epochs_before} are spent before; give more"
+            )
+        return self
 
     @property
     def epochs_to_train(self) -> int:
-        return self.epochs
+        if self.epochs is not None:
+            return self.epochs
+        assert self.budget is not None and self.base_budget is not None
+        return round(self.budget * self.base_budget) - self.epochs_before
+
+    @property
+    def canonical(self) -> Self:
+        if self.budget is None:
+            return self
+        stated = {name: getattr(self, name) for name in self.model_fields_set if name != "budget"}
+        return type(self)(**stated | {"epochs": self.epochs_to_train})
+
+
+class CyclicJob(ContinuedJob):
+    """One that takes members of its iterates, a cycle after another."""
+
+    cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is taken in each")
+
+    @model_validator(mode="after")
+    def _has_rates(self) -> Self:
+        if self.constant() is None:
+            raise ValueError("lr or schedule is required")
+        return self
+
+    @property
+    def cyclic_schedule(self) -> Schedule:
+        """The schedule given, or ``lr`` all along."""
+        schedule = self.constant()
+        assert schedule is not None
+        return schedule

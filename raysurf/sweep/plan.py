@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -39,17 +40,27 @@ class SweepPlan:
         jobs: Inputs and baselines that are not part of an earlier plan of the same file, inputs first.
         arms: What is tried.
         trials_done: Trials that the store has already.
+        finished: Ids of the jobs that the store has finished.
     """
 
     sweep: Sweep
     jobs: tuple[PlannedJob, ...]
     arms: tuple[Arm, ...]
     trials_done: int
+    finished: frozenset[str] = frozenset()
 
     @property
     def trials(self) -> int:
         """Trials over all arms."""
         return sum(arm.trials for arm in self.arms)
+
+    @cached_property
+    def _known_jobs(self) -> list[Job]:
+        """Everything that the trials of a sweep without a search run by themselves, each job once."""
+        shared = {job.id for job in shared_inputs(self.sweep)}
+        jobs = [job for arm in self.arms for job in self.sweep.fill(arm.params).jobs]
+        parts = {each.id: each for job in jobs for each in (*job.ancestors, job) if each.id not in shared}
+        return list(parts.values())
 
     @cached_property
     def _trial_jobs(self) -> list[list[Job]]:
@@ -73,6 +84,9 @@ class SweepPlan:
             cost: What a job costs by itself, in epochs, in points, or in work.
         """
         once = sum(cost(planned.job) for planned in self.jobs if not planned.done)
+        if not self.sweep.is_searched:
+            once += sum(cost_along(self._known_jobs, self.finished, cost))
+            return once, once
         left = self.trials - self.trials_done
         low, high = self.per_trial(cost)
         return once + left * low, once + left * high
@@ -98,7 +112,7 @@ def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping
         done: Ids of jobs that the store has finished.
         trials_done: Finished trials by sweep name.
     """
-    finished, planned, plans = set(done), set[str](), []
+    finished, planned, plans = frozenset(done), set[str](), []
     for sweep in sweeps:
         jobs: list[PlannedJob] = []
         wanted: list[tuple[Job, Role]] = [(job, "input") for job in shared_inputs(sweep)]
@@ -111,7 +125,7 @@ def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping
                 jobs.append(PlannedJob(job, role, job.id in finished))
         arms = tuple(Arm(arm, sweep.trials_in(arm)) for arm in sweep.arms)
         total = sum(arm.trials for arm in arms)
-        plans.append(SweepPlan(sweep, tuple(jobs), arms, min(total, trials_done.get(sweep.name, 0))))
+        plans.append(SweepPlan(sweep, tuple(jobs), arms, min(total, trials_done.get(sweep.name, 0)), finished))
     return Plan(tuple(plans))
 
 
@@ -149,3 +163,43 @@ def waves(jobs: Sequence[Job]) -> list[list[Job]]:
     for job in sorted(jobs, key=lambda job: len(job.ancestors)):
         depth[job.id] = 1 + max((depth[a.id] for a in job.ancestors if a.id in depth), default=-1)
     return [[job for job in jobs if depth[job.id] == level] for level in range(max(depth.values(), default=-1) + 1)]
+
+
+def continued(arms: Sequence[Sequence[Job]]) -> dict[int, set[int]]:
+    """Arms that train on from where others end, since a job of theirs is a longer one on the same trajectory.
+
+    Args:
+        arms: The jobs of each.
+
+    Returns:
+        The arms that each must wait for, by number.
+    """
+    ends: dict[str, list[tuple[int, int]]] = {}
+    for number, jobs in enumerate(arms):
+        for job in jobs:
+            if job.trajectory != job.id:
+                ends.setdefault(job.trajectory, []).append((job.epochs_to_train, number))
+    after: dict[int, set[int]] = {}
+    for along in ends.values():
+        for (_, first), (_, then) in itertools.pairwise(sorted(set(along))):
+            if first != then:
+                after.setdefault(then, set()).add(first)
+    return after
+
+
+def cost_along(jobs: Sequence[Job], finished: Collection[str], cost: Callable[[Job], float]) -> list[float]:
+    """What the unfinished ones among some jobs cost, each from where a shorter one on its trajectory ends.
+
+    Args:
+        jobs: Different jobs; those that are finished are there to go on from.
+        finished: Ids of what is done.
+        cost: What a job costs from its beginning.
+    """
+    reached: dict[str, float] = {}
+    costs = []
+    for job in sorted(jobs, key=lambda job: job.epochs_to_train):
+        whole = cost(job)
+        if job.id not in finished:
+            costs.append(max(0.0, whole - reached.get(job.trajectory, 0.0)))
+        reached[job.trajectory] = whole
+    return costs

@@ -40,6 +40,7 @@ class Recipe:
     cycle_epochs: float = 1.0
     origin: int = 0
     optimiser: str = "sgd"
+    cycle_iterations: int | None = None
 
     def steps_per_epoch(self, num_examples: int) -> int:
         """Steps that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
@@ -47,8 +48,8 @@ class Recipe:
         return max(1, full + (8 * rest >= self.batch_size))
 
     def cycle_steps(self, num_examples: int) -> int:
-        """Length of a cycle in whole steps, at least one."""
-        return max(1, round(self.cycle_epochs * self.steps_per_epoch(num_examples)))
+        """Length of a cycle in whole steps, at least one; ``cycle_iterations`` if that is given."""
+        return self.cycle_iterations or max(1, round(self.cycle_epochs * self.steps_per_epoch(num_examples)))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from raysurf.values import Node
 class Schedule(Node):
     """A learning rate as a function of the position in training."""
 
+    depends_on_length: ClassVar[bool] = False
+
     def rate(self, step: int, steps: int, cycle_steps: int) -> float:
         """The learning rate.
 
@@ -47,6 +49,7 @@ class PlateauLinear(Schedule):
     """
 
     kind: ClassVar[str] = "plateau_linear"
+    depends_on_length: ClassVar[bool] = True
     lr: float = Field(gt=0, description="learning rate of the plateau")
     floor: float = Field(0.01, gt=0, le=1, description="final rate as a share of lr")
 
@@ -68,6 +71,7 @@ class Linear(Schedule):
     """
 
     kind: ClassVar[str] = "linear"
+    depends_on_length: ClassVar[bool] = True
     lr: float = Field(gt=0, description="learning rate at the start")
     end: float = Field(0.0, ge=0, description="rate that the line reaches at the end")
     hold: float = Field(0.0, ge=0, lt=1, description="share of the length before the rate falls")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -64,6 +64,29 @@ def test_finished_sweep_trains_nothing(tmp_path: Path) -> None:
     rs.run(more, str(tmp_path), listener=heard.append, executor="inline")
     assert [event.number for event in heard if isinstance(event, events.RunStarted)] == [6, 7]
     assert {path: Store(str(tmp_path)).get_bytes(path) for path in before} == before
+
+
+@pytest.mark.parametrize("executor", ["ray", "inline"])
+def test_budgets_of_a_sweep_cost_one_run(executor: Literal["ray", "inline"], tmp_path: Path) -> None:
+    """Three budgets by !each, the largest first, train the epochs of the largest; the plan says so beforehand."""
+    start = tiny_sgd(epochs=4, until=3)
+    tree = rs.SWA(start=start, budget=1, lr=0.1).with_holes(budget=rs.Each((2.0, 1.5, 1.0)))
+    heard: list[events.Event] = []
+    rs.run(rs.Sweep(tree, name="budgets"), str(tmp_path), listener=heard.append, executor=executor)
+    ends = [each for each in heard if isinstance(each, events.RunEnded) and each.label.startswith("trial")]
+    assert [each.number for each in ends] == [2, 1, 0]
+    store = Store(str(tmp_path))
+    assert sorted(Path(path).name for path in store.list("trajectories") if path.endswith(".json")) == [
+        "end1.json",
+        "end3.json",
+        "end5.json",
+    ]
+    spent = rs.results.open(str(tmp_path)).sql("select budget from runs where kind = 'swa' order by budget")
+    assert spent["budget"].to_pylist() == [1.0, 1.5, 2.0]
+    first_epochs = rs.results.open(str(tmp_path)).sql(
+        "select count(distinct epoch_s) as trained from epochs where run_id like 'swa-%' and weights = 'iterate'"
+    )
+    assert first_epochs["trained"].to_pylist() == [5]
 
 
 def test_failed_trial_is_a_row_and_the_sweep_goes_on(tmp_path: Path) -> None:

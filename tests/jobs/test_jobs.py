@@ -84,10 +84,10 @@ def test_settings_come_from_the_start() -> None:
 def test_budget_counts_inputs_once() -> None:
     """Epochs spent over those of the full schedule; a start that two inputs share counts once."""
     half = tiny_sgd(epochs=10, until=5)
-    assert tiny_sgd(epochs=10).budget == 1.0
-    assert rs.SWA(start=half, epochs=10, lr=0.1).budget == 1.5
+    assert tiny_sgd(epochs=10).budget_spent == 1.0
+    assert rs.SWA(start=half, epochs=10, lr=0.1).budget_spent == 1.5
     two = [rs.SWA(start=half, epochs=2, lr=0.1, seed=seed) for seed in (0, 1)]
-    assert rs.Profile(along=rs.Line(start=two[0], end=two[1])).budget == pytest.approx(0.9)
+    assert rs.Profile(along=rs.Line(start=two[0], end=two[1])).budget_spent == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("name", JOBS)
