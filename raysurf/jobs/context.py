@@ -160,7 +160,7 @@ class StoredCheckpoints(Checkpoints):
 
     def __init__(self, context: Context) -> None:
         self.context, job = context, context.job
-        self._shared = job.trajectory != job.id
+        self._shared = job.trajectory is not None
         self._folder = f"trajectories/{job.trajectory}" if self._shared else f"jobs/{job.id}/checkpoint"
         self._last = time.monotonic()
         self._cost = 0.0
@@ -191,7 +191,7 @@ class StoredCheckpoints(Checkpoints):
 
     def save(self, epoch: int, state: Callable[[], State]) -> None:
         began = time.monotonic()
-        is_end = self._shared and epoch == self.context.job.epochs_to_train
+        is_end = self.context.job.may_go_on and epoch == self.context.job.epochs_to_train
         too_costly = self._cost > self.SHARE * (began - self._last)
         if self.context.workers.rank != 0 or (too_costly and not is_end):
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -49,12 +49,12 @@ class Job(Node):
     @cached_property
     def id(self) -> str:
         """``<kind>-<16 hex digits>``: a hash of the canonical JSON of everything that decides the outcome."""
-        return f"{self.kind}-{digest_of(to_tree(self, left_out=True))}"
+        return f"{self.kind}-{_digest(to_tree(self, left_out=True))}"
 
     @cached_property
     def group(self) -> str:
         """The id with every seed left out: the same for all replicates of one setting."""
-        return f"{self.kind}-{digest_of(_without_seeds(to_tree(self, left_out=True)))}"
+        return f"{self.kind}-{_digest(_without_seeds(to_tree(self, left_out=True)))}"
 
     @cached_property
     def inputs(self) -> tuple[Job, ...]:
@@ -178,9 +178,19 @@ class Job(Node):
         return (self.epochs_before + self.epochs_to_train) / base if base else None
 
     @property
-    def trajectory(self) -> str:
+    def trajectory(self) -> str | None:
         """Id of the training that this job is a part of: jobs that train alike, but not as long, share it."""
-        return self.id
+        return None
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a longer job may go on from where this one ends, so that its last state is worth keeping."""
+        return False
+
+    def trajectory_without(self, names: Collection[str]) -> str:
+        """The id of a trajectory: of everything that decides the outcome, but for some fields."""
+        tree = {name: value for name, value in to_tree(self, left_out=True).items() if name not in names}
+        return f"{self.kind}-{_digest(tree)}"
 
     @property
     def canonical(self) -> Self:
@@ -234,8 +244,7 @@ def _without_seeds(tree: Any) -> Any:
     return tree
 
 
-def digest_of(tree: Any) -> str:
-    """16 hex digits that stand for a tree of plain values."""
+def _digest(tree: Any) -> str:
     text = json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

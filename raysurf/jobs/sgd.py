@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -31,6 +32,15 @@ class SGD(WeightsJob, FirstJob):
     @property
     def epochs_to_train(self) -> int:
         return self.until or self.epochs
+
+    @cached_property
+    def trajectory(self) -> str:
+        """Id of the training: one that stops early is the beginning of the whole."""
+        return self.trajectory_without({"until", "base_epochs"})
+
+    @property
+    def may_go_on(self) -> bool:
+        return self.epochs_to_train < self.epochs
 
     @property
     def full_epochs(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from raysurf.errors import Fault, SpecError
-from raysurf.jobs.job import WeightsJob, digest_of, to_tree
+from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import CyclicJob
 
 if TYPE_CHECKING:
@@ -56,9 +56,12 @@ class SWA(WeightsJob, CyclicJob):
     @cached_property
     def trajectory(self) -> str:
         """Id of the training: jobs that differ in what is done after it, or in its length if they may, share it."""
-        varies = self.AFTER_TRAINING - ({"epochs"} if self.cyclic_schedule.depends_on_length else frozenset())
-        tree = to_tree(self, left_out=True)
-        return f"{self.kind}-{digest_of({name: value for name, value in tree.items() if name not in varies})}"
+        fixed = {"epochs"} if self.cyclic_schedule.depends_on_length else set[str]()
+        return self.trajectory_without(self.AFTER_TRAINING - fixed)
+
+    @property
+    def may_go_on(self) -> bool:
+        return True
 
     @property
     def point_names(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ BUILDERS = {
     "vgg16": "raysurf.models.vgg:vgg16",
     "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
     "densenet40_12": "raysurf.models.densenet:densenet40_12",
+    "preresnet20": "raysurf.models.preresnet:preresnet20",
     "preresnet110": "raysurf.models.preresnet:preresnet110",
     "preresnet164": "raysurf.models.preresnet:preresnet164",
 }

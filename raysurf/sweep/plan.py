@@ -83,10 +83,12 @@ class SweepPlan:
         Args:
             cost: What a job costs by itself, in epochs, in points, or in work.
         """
-        once = sum(cost(planned.job) for planned in self.jobs if not planned.done)
+        planned = [each.job for each in self.jobs]
         if not self.sweep.is_searched:
-            once += sum(cost_along(self._known_jobs, self.finished, cost))
+            planned = list({job.id: job for job in (*planned, *self._known_jobs)}.values())
+            once = sum(cost_along(planned, self.finished, cost))
             return once, once
+        once = sum(cost_along(planned, self.finished, cost))
         left = self.trials - self.trials_done
         low, high = self.per_trial(cost)
         return once + left * low, once + left * high
@@ -158,10 +160,13 @@ def _all_arms(sweep: Sweep) -> list[Assignment]:
 
 
 def waves(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Group jobs so that each one's inputs among them are in an earlier group."""
+    """Group jobs so that each one's inputs among them, and what it goes on from, are in an earlier group."""
     depth: dict[str, int] = {}
-    for job in sorted(jobs, key=lambda job: len(job.ancestors)):
-        depth[job.id] = 1 + max((depth[a.id] for a in job.ancestors if a.id in depth), default=-1)
+    along: dict[str, int] = {}
+    for job in sorted(jobs, key=lambda job: (len(job.ancestors), job.epochs_to_train)):
+        inputs = (depth[each.id] for each in job.ancestors if each.id in depth)
+        trajectory = job.trajectory or job.id
+        depth[job.id] = along[trajectory] = 1 + max(along.get(trajectory, -1), max(inputs, default=-1))
     return [[job for job in jobs if depth[job.id] == level] for level in range(max(depth.values(), default=-1) + 1)]
 
 
@@ -177,7 +182,7 @@ def continued(arms: Sequence[Sequence[Job]]) -> dict[int, set[int]]:
     ends: dict[str, list[tuple[int, int]]] = {}
     for number, jobs in enumerate(arms):
         for job in jobs:
-            if job.trajectory != job.id:
+            if job.trajectory is not None:
                 ends.setdefault(job.trajectory, []).append((job.epochs_to_train, number))
     after: dict[int, set[int]] = {}
     for along in ends.values():
@@ -198,8 +203,8 @@ def cost_along(jobs: Sequence[Job], finished: Collection[str], cost: Callable[[J
     reached: dict[str, float] = {}
     costs = []
     for job in sorted(jobs, key=lambda job: job.epochs_to_train):
-        whole = cost(job)
+        whole, along = cost(job), job.trajectory or job.id
         if job.id not in finished:
-            costs.append(max(0.0, whole - reached.get(job.trajectory, 0.0)))
-        reached[job.trajectory] = whole
+            costs.append(max(0.0, whole - reached.get(along, 0.0)))
+        reached[along] = whole
     return costs

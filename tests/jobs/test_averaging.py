@@ -10,6 +10,7 @@ import torch
 import raysurf as rs
 from raysurf.errors import SpecError
 from raysurf.jobs.context import Context, Progress
+from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse_job
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
@@ -28,7 +29,7 @@ def of_budget(budget: float | None, **changes: object) -> rs.SWA:
     return rs.SWA(**{**settings, **changes})  # type: ignore[arg-type]
 
 
-def epochs_trained(job: rs.SWA, store: Store) -> list[int]:
+def epochs_trained(job: Job, store: Store) -> list[int]:
     """Run a job, and say which epochs were trained in its sitting."""
     seen: list[int] = []
     for needed in job.ancestors:
@@ -98,11 +99,23 @@ def test_budgets_cost_one_run(rate: str, tmp_path: Path) -> None:
             ]
 
 
+def test_sgd_goes_on_from_its_own_beginning(tmp_path: Path) -> None:
+    """The first part of a schedule is no work for the whole; what has ended for good keeps no state."""
+    store, whole = Store(str(tmp_path)), tiny_sgd(epochs=4)
+    do(tiny_sgd(epochs=4, until=3), store)
+    assert epochs_trained(whole, store) == [4]
+    alone = Store(str(tmp_path / "alone"))
+    do(whole, alone)
+    path = f"jobs/{whole.id}/weights.safetensors"
+    assert alone.get_bytes(path) == store.get_bytes(path)
+    assert not alone.list("trajectories")
+
+
 def test_rates_of_a_length_are_trained_anew(tmp_path: Path) -> None:
     """A schedule that depends on the length of the run shares no training between lengths."""
     schedule = rs.PlateauLinear(lr=0.05)
     short, long = (of_budget(budget, lr=None, schedule=schedule) for budget in (1.5, 2.0))
-    assert short.trajectory == short.id != long.trajectory
+    assert short.trajectory != long.trajectory
     store = Store(str(tmp_path))
     do(short, store)
     assert epochs_trained(long, store) == [1, 2, 3, 4, 5]

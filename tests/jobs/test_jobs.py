@@ -101,7 +101,9 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
     assert all(math.isfinite(v) for v in figures.values())
     assert figures_of(store, job.id) == figures
     assert {row["run_id"] for row in rows(store)["runs"]} == {job.id, *(each.id for each in job.ancestors)}
-    assert not [path for path in store.list() if "checkpoint" in path]
+    kept = [path for path in store.list() if "checkpoint" in path or "trajectories" in path]
+    assert all("/end" in path for path in kept)
+    assert bool(kept) == any(each.may_go_on for each in (job, *job.ancestors))
 
     def fail(at: Progress) -> None:
         raise AssertionError("it ran again")
@@ -142,13 +144,13 @@ def test_corrupt_checkpoint_is_passed_over(tmp_path: Path) -> None:
     """A checkpoint whose checksum is wrong is not used; the one before it is."""
     from raysurf.jobs.context import Context
 
-    store = Store(str(tmp_path))
-    keeper = Context(tiny_sgd(), store, Workers(), lambda at: None).checkpoints
+    store, job = Store(str(tmp_path)), tiny_sgd(epochs=4)
+    keeper = Context(job, store, Workers(), lambda at: None).checkpoints
     keeper.SHARE = 1e9  # type: ignore[misc]
     for epoch in (1, 2, 3):
         keeper.save(epoch, lambda epoch=epoch: {"w": torch.full((3,), float(epoch))})  # type: ignore[misc]
     assert keeper.load()[0] == 3  # type: ignore[index]
-    path = f"jobs/{tiny_sgd().id}/checkpoint/3.safetensors"
+    path = f"trajectories/{job.trajectory}/3.safetensors"
     data = bytearray(store.get_bytes(path))
     data[-1] ^= 1
     store.put_bytes(path, bytes(data))
