@@ -25,6 +25,7 @@ from raysurf.cluster.events import (
 from raysurf.cluster.ledger import BLOCKED, Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.errors import SpecError
+from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
 from raysurf.jobs.measuring import MeasuringJob, missing_points
@@ -180,9 +181,31 @@ class _Driver:
                 left.append((_needs(sweep, jobs), suggestions, jobs))
                 spread += jobs
         yield from self._spread(sweep, spread)
+        yield from self._replicates(sweep, [suggestions for _, suggestions, _ in left], handlers)
         for needs, together in itertools.groupby(left, key=lambda each: each[0]):
             _, arms, jobs_of = zip(*together, strict=True)
             yield Stage(Arms(arms, continued(jobs_of)), sweep, needs)
+
+    def _replicates(self, sweep: Sweep, arms: Sequence[Suggestions], handlers: _TrialHandlers) -> Iterator[Stage]:
+        """The seeds of trials that are known beforehand, each by itself, so that they run beside one another."""
+        from raysurf.cluster.suggestions import Listed, Stage
+
+        if sweep.is_searched or len(sweep.seeds) < 2:
+            return
+        wanted: dict[str, tuple[Job, int, Mapping[str, Any]]] = {}
+        for arm in arms:
+            for job in sweep.fill(arm.arm.params).jobs:
+                is_due = figures_of(self.store, job.id) is None and not isinstance(job, MeasuringJob)
+                if is_due and handlers.why_not(job) is None:
+                    wanted.setdefault(job.id, (job, arm.first, arm.arm.params))
+        for wave in waves([job for job, _, _ in wanted.values()]):
+            requests = []
+            for job in wave:
+                _, number, params = wanted[job.id]
+                whole = handlers.request(number, params)
+                label = f"{whole.label} seed {seed_of(job)}"
+                requests.append(dataclasses.replace(whole, label=label, jobs=(job,), fault=None, replicate=True))
+            yield Stage(Listed(requests), sweep, _needs(sweep, wave))
 
     def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: _TrialHandlers) -> Suggestions:
         """What is left of an arm; trials that are done are taken as they are."""
@@ -225,6 +248,8 @@ class _Driver:
     def _handlers(self, request: Request) -> _InputHandlers:
         if request.labels.role == "points":
             return self.pieces
+        if request.replicate:
+            return _ReplicateHandlers(self, self.of_sweep[request.labels.sweep])
         return self.of_sweep[request.labels.sweep] if request.labels.role == "trial" else self.inputs
 
     def started(self, request: Request) -> None:
@@ -309,12 +334,36 @@ class _PieceHandlers(_InputHandlers):
         self.driver.listener(event)
 
 
+class _ReplicateHandlers(_InputHandlers):
+    """Events of one seed of a trial: the trial begins with the first of them, and ends by itself."""
+
+    def __init__(self, driver: _Driver, trials: _TrialHandlers) -> None:
+        super().__init__(driver)
+        self.trials = trials
+
+    def started(self, request: Request) -> None:
+        self.trials.started(self.trials.request(request.number, request.labels.params))
+
+    def ended(self, request: Request, report: Report) -> None:
+        if report["state"] == "failed":
+            self.trials.failed |= {job.id: str(report.get("error")) for job in request.jobs}
+
+
 class _TrialHandlers(_InputHandlers):
     """Events of trials, each of which has a row in ``trials``."""
 
     def __init__(self, driver: _Driver, sweep: Sweep, ledger: Ledger) -> None:
         super().__init__(driver)
         self.sweep, self.ledger = sweep, ledger
+        self.failed: dict[str, str] = {}
+        self.begun: set[int] = set()
+
+    def why_not(self, job: Job) -> str | None:
+        """Why a job cannot be run, or need not be tried again; None if it may be run."""
+        broken = self.driver.broken
+        if (run_id := next((each.id for each in job.ancestors if each.id in broken), None)) is not None:
+            return f"{BLOCKED}{run_id} failed: {broken[run_id]}"
+        return self.failed.get(job.id)
 
     def request(self, number: int, params: Mapping[str, Any]) -> Request:
         """What a trial is to do; one whose values make no valid job fails by itself."""
@@ -324,9 +373,7 @@ class _TrialHandlers(_InputHandlers):
         try:
             assignment = self.sweep.fill(params)
             jobs, arm = assignment.jobs, assignment.arm
-            needed = (each.id for job in jobs for each in job.ancestors if each.id in self.driver.broken)
-            if (run_id := next(needed, None)) is not None:
-                fault = f"{BLOCKED}{run_id} failed: {self.driver.broken[run_id]}"
+            fault = next((why for job in jobs if (why := self.why_not(job)) is not None), None)
         except SpecError as error:
             fault = str(error)
         labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
@@ -350,6 +397,9 @@ class _TrialHandlers(_InputHandlers):
         self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm))
 
     def started(self, request: Request) -> None:
+        if request.number in self.begun:
+            return
+        self.begun.add(request.number)
         self.ledger.write(request.number, _assigned(request), request.labels.params, "running")
         super().started(request)
 

@@ -41,6 +41,7 @@ class SweepPlan:
         arms: What is tried.
         trials_done: Trials that the store has already.
         finished: Ids of the jobs that the store has finished.
+        earlier: What earlier plans of the same file run, as far as it is known, and what may be gone on from.
     """
 
     sweep: Sweep
@@ -48,6 +49,7 @@ class SweepPlan:
     arms: tuple[Arm, ...]
     trials_done: int
     finished: frozenset[str] = frozenset()
+    earlier: tuple[Job, ...] = ()
 
     @property
     def trials(self) -> int:
@@ -55,12 +57,14 @@ class SweepPlan:
         return sum(arm.trials for arm in self.arms)
 
     @cached_property
-    def _known_jobs(self) -> list[Job]:
-        """Everything that the trials of a sweep without a search run by themselves, each job once."""
-        shared = {job.id for job in shared_inputs(self.sweep)}
-        jobs = [job for arm in self.arms for job in self.sweep.fill(arm.params).jobs]
-        parts = {each.id: each for job in jobs for each in (*job.ancestors, job) if each.id not in shared}
-        return list(parts.values())
+    def known_jobs(self) -> list[Job]:
+        """What is known to be run: inputs and baselines, and without a search what the trials run by themselves."""
+        found = {planned.job.id: planned.job for planned in self.jobs}
+        if not self.sweep.is_searched:
+            shared = {job.id for job in shared_inputs(self.sweep)}
+            jobs = [job for arm in self.arms for job in self.sweep.fill(arm.params).jobs]
+            found |= {each.id: each for job in jobs for each in (*job.ancestors, job) if each.id not in shared}
+        return list(found.values())
 
     @cached_property
     def _trial_jobs(self) -> list[list[Job]]:
@@ -83,12 +87,10 @@ class SweepPlan:
         Args:
             cost: What a job costs by itself, in epochs, in points, or in work.
         """
-        planned = [each.job for each in self.jobs]
+        known = {job.id: job for job in (*self.earlier, *self.known_jobs)}
+        once = sum(cost_along(list(known.values()), self.finished | {job.id for job in self.earlier}, cost))
         if not self.sweep.is_searched:
-            planned = list({job.id: job for job in (*planned, *self._known_jobs)}.values())
-            once = sum(cost_along(planned, self.finished, cost))
             return once, once
-        once = sum(cost_along(planned, self.finished, cost))
         left = self.trials - self.trials_done
         low, high = self.per_trial(cost)
         return once + left * low, once + left * high
@@ -114,7 +116,7 @@ def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping
         done: Ids of jobs that the store has finished.
         trials_done: Finished trials by sweep name.
     """
-    finished, planned, plans = frozenset(done), set[str](), []
+    finished, planned, plans = frozenset(done), set[str](), list[SweepPlan]()
     for sweep in sweeps:
         jobs: list[PlannedJob] = []
         wanted: list[tuple[Job, Role]] = [(job, "input") for job in shared_inputs(sweep)]
@@ -127,7 +129,9 @@ def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping
                 jobs.append(PlannedJob(job, role, job.id in finished))
         arms = tuple(Arm(arm, sweep.trials_in(arm)) for arm in sweep.arms)
         total = sum(arm.trials for arm in arms)
-        plans.append(SweepPlan(sweep, tuple(jobs), arms, min(total, trials_done.get(sweep.name, 0)), finished))
+        taken = min(total, trials_done.get(sweep.name, 0))
+        earlier = tuple(job for plan in plans for job in plan.known_jobs)
+        plans.append(SweepPlan(sweep, tuple(jobs), arms, taken, finished, earlier))
     return Plan(tuple(plans))
 
 
