@@ -24,6 +24,10 @@ BUILDERS = {
     "densenet40_12": "raysurf.models.densenet:densenet40_12",
     "preresnet110": "raysurf.models.preresnet:preresnet110",
     "preresnet164": "raysurf.models.preresnet:preresnet164",
+    "wrn28_10": "raysurf.models.wide_resnet:wrn28_10",
+    "pyramidnet272": "raysurf.models.pyramidnet:pyramidnet272",
+    "shakeshake26_2x64d": "raysurf.models.shakeshake:shakeshake26_2x64d",
+    "cnn13": "raysurf.models.cnn13:build",
 }
 TORCHVISION = "torchvision."
 
