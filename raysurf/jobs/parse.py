@@ -158,14 +158,16 @@ def _values(annotation: Any) -> list[type[Value]]:
 
 
 def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: list[PathFault]) -> list[PathFault]:
-    """Add the faults of names that only a registry knows: models and data sets."""
-    for name in ("model", "data"):
+    """Add the faults of names that only a registry knows: models, data sets and pretrained weights."""
+    for name in ("model", "data", "pretrained"):
         if name in cls.model_fields and values.get(name) is not None and not _concerns((*path, name), faults):
             try:
-                if name == "model":
-                    models.check(ModelSpec.model_validate(ModelSpec.parse(values[name])).name)
-                else:
+                if name == "data":
                     data_sets.check(DataSpec.model_validate(DataSpec.parse(values[name])))
+                elif name == "model":
+                    models.check(_model_name(values))
+                elif not _concerns((*path, "model"), faults):
+                    models.check_pretrained(_model_name(values), values[name])
             except UnknownNameError as error:
                 known = f"one of {', '.join(error.known)}"
                 faults.append(_fault((*path, name), shown(error.got), known, error.hint))
@@ -174,6 +176,10 @@ def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: lis
             except (ValidationError, ValueError):
                 pass
     return faults
+
+
+def _model_name(values: Mapping[str, Any]) -> str:
+    return ModelSpec.model_validate(ModelSpec.parse(values.get("model"))).name
 
 
 def _fault(path: Path, got: str, expected: str, hint: str = "") -> PathFault:
