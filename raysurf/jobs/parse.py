@@ -65,6 +65,7 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
     cls = possible[kind]
     values: dict[str, Any] = {}
     faults: list[PathFault] = []
+    unbuilt: set[str | int] = set()
     for name, inner in tree.items():
         if name == "kind":
             continue
@@ -76,8 +77,11 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
         elif wanted and inner is not None:
             inner, found = parse(inner, wanted, (*path, name))
             faults += found
+            if inner is None:
+                unbuilt.add(name)
         values[name] = inner
     node, found = _validate(cls, values, path)
+    found = [fault for fault in found if unbuilt.isdisjoint(fault[0][len(path) :][:1])]
     faults += [
         fault for fault in found if not _concerns(fault[0], faults) and not _missing_in(values, fault[0][len(path) :])
     ]

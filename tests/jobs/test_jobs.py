@@ -367,3 +367,9 @@ def test_every_fault_is_found_at_once() -> None:
     with pytest.raises(SpecError, match="unknown") as caught:
         parse_job(tree)
     assert {fault.where for fault in caught.value.faults} == {"start.model", "start.epochs", "epochs", "lrr"}
+    inner = {"kind": "weights", "model": "resnet50", "data": "digits", "pretrained": "V1"}
+    with pytest.raises(SpecError, match="IMAGENET1K_V1") as caught:
+        parse_job({"kind": "predict", "weights": inner})
+    assert [fault.where for fault in caught.value.faults] == ["weights.pretrained"]
+    with pytest.raises(SpecError, match="weights"):
+        parse_job({"kind": "predict", "weights": None})
