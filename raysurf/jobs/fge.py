@@ -73,7 +73,7 @@ class FGE(ContinuedJob):
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, self.epochs, figures)
 
-        collector = CycleAverage(cycle, cycle // 2 - cycle, average, keep)
+        collector = CycleAverage(cycle, middle_of(cycle) - cycle, average, keep)
         objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         context.workers.barrier()
@@ -98,3 +98,18 @@ class FGE(ContinuedJob):
         """The first members, in the order in which they were trained."""
         for number in range(1, num_samples + 1):
             yield context.weights(self, f"member{number}")
+
+
+def middle_of(cycle_steps: int) -> int:
+    """Steps of a cycle after which its member is taken.
+
+    Of an odd cycle the last of them has the lowest rate that the triangle reaches. Of an even one it is the step before
+    the lowest, as in the code, which takes members when the epochs of half a cycle are done.
+
+    Args:
+        cycle_steps: Length of a cycle, at least 1.
+
+    Source:
+        Garipov et al. 2018 (arXiv:1802.10026), section 4, and its code, whose cycles are of even numbers of epochs.
+    """
+    return (cycle_steps + 1) // 2
