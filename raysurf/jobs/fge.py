@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import ContinuedJob
 from raysurf.stochastic.spec import Scheme
 
@@ -44,6 +45,12 @@ class FGE(ContinuedJob):
     def num_members(self) -> int:
         """Cycles whose middle is reached."""
         return int(self.epochs / self.cycle_epochs + 0.5)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        schedule = self.constant()
+        assert schedule is not None
+        return (Stage(schedule, self.epochs, self.epochs, self.cycle_epochs, self.cycle_epochs / 2),)
 
     @property
     def point_names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import FirstJob
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class SGD(WeightsJob, FirstJob):
     def full_epochs(self) -> int:
         """Epochs of the whole schedule: a budget of one."""
         return self.epochs
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage(self.plateau_linear(), self.epochs_to_train, self.epochs),)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network

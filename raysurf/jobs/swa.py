@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import ContinuedJob
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ class SWA(WeightsJob, ContinuedJob):
                 f"{self.cycle_epochs:g} is beyond epochs {self.epochs}"
             )
         return self
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        schedule, first = self.constant(), self.average_from + self.cycle_epochs
+        assert schedule is not None
+        return (Stage(schedule, self.epochs, self.epochs, self.cycle_epochs, first),)
 
     @property
     def point_names(self) -> tuple[str, ...]:
