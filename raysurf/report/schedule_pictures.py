@@ -22,9 +22,11 @@ def _schedule(picture: Picture) -> Figure:
     labels = labels_of([runs[0] for runs in alike.values()])
     lines = []
     for runs in alike.values():
-        label = labels[runs[0].run_id] + (f" (and {len(runs) - 1} more)" if len(runs) > 1 else "")
-        epochs, rates = read_rates(picture.rows, runs[0].run_id)
-        lines.append(RateLine(runs[0].kind, label.removeprefix(runs[0].kind).lstrip(", "), epochs, rates, np.empty(0)))
+        kind = runs[0].kind
+        parts = [part.removeprefix(kind).strip() for part in labels[runs[0].run_id].split(", ")]
+        count = f"{len(runs)} runs" if len(runs) > 1 else ""
+        label = ", ".join(filter(None, [*parts, count]))
+        lines.append(RateLine(kind, label, *read_rates(picture.rows, runs[0].run_id), np.empty(0)))
     return schedule_figure(lines, title=picture.title, x_text="epochs of the run")
 
 

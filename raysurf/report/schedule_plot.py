@@ -109,7 +109,8 @@ def _draw(panel: Axes, line: RateLine, colour: str, style: Any) -> Line2D:
     for seam in line.seams:
         panel.axvline(seam, color=GREY, linestyle=":", linewidth=0.9)
     name = ": ".join(filter(None, (line.panel.split(ARROW)[-1], line.label)))
-    marker = "o" if len(line.epochs) == 1 else ""
+    is_an_epoch_a_point = len(line.epochs) < 2 or np.diff(line.epochs).min() >= 1
+    marker = "." if is_an_epoch_a_point else ""
     (drawn,) = panel.plot(line.epochs, line.rates, linestyle=style, marker=marker, color=colour, label=name)
     if len(line.members):
         panel.plot(line.members, line.at_members(), "o", color=colour, markersize=4, clip_on=False, zorder=5)
