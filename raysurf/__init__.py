@@ -52,10 +52,13 @@ if TYPE_CHECKING:
     from raysurf.sweep.sweep import Stopping as Stopping
     from raysurf.sweep.sweep import Sweep as Sweep
     from raysurf.training.schedules import Constant as Constant
+    from raysurf.training.schedules import Cosine as Cosine
+    from raysurf.training.schedules import CosineCycles as CosineCycles
     from raysurf.training.schedules import Cyclic as Cyclic
     from raysurf.training.schedules import Linear as Linear
     from raysurf.training.schedules import PlateauLinear as PlateauLinear
     from raysurf.training.schedules import Triangle as Triangle
+    from raysurf.training.schedules import WarmUp as WarmUp
 
 _HOMES = {
     "raysurf.cluster.launch": ("run",),
@@ -82,7 +85,16 @@ _HOMES = {
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
     "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
-    "raysurf.training.schedules": ("Constant", "Cyclic", "Linear", "PlateauLinear", "Triangle"),
+    "raysurf.training.schedules": (
+        "Constant",
+        "Cosine",
+        "CosineCycles",
+        "Cyclic",
+        "Linear",
+        "PlateauLinear",
+        "Triangle",
+        "WarmUp",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import CyclicJob
 from raysurf.stochastic.spec import Scheme
 
@@ -47,6 +48,11 @@ class FGE(CyclicJob):
         return int(self.epochs_to_train / self.cycle_epochs + 0.5)
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        epochs = self.epochs_to_train
+        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, self.cycle_epochs / 2),)
+
+    @property
     def point_names(self) -> tuple[str, ...]:
         return (*(f"member{i}" for i in range(1, self.num_members + 1)), "average")
 
@@ -73,7 +79,7 @@ class FGE(CyclicJob):
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, epochs, figures)
 
-        collector = CycleAverage(cycle, cycle // 2 - cycle, average, keep)
+        collector = CycleAverage(cycle, middle_of(cycle) - cycle, average, keep)
         objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         context.workers.barrier()
@@ -121,3 +127,18 @@ class FGE(CyclicJob):
                 name: whole[name][member - 1, context.workers.share(len(split))]
                 for name, split in net.predicted_splits.items()
             }
+
+
+def middle_of(cycle_steps: int) -> int:
+    """Steps of a cycle after which its member is taken.
+
+    Of an odd cycle the last of them has the lowest rate that the triangle reaches. Of an even one it is the step before
+    the lowest, as in the code, which takes members when the epochs of half a cycle are done.
+
+    Args:
+        cycle_steps: Length of a cycle, at least 1.
+
+    Source:
+        Garipov et al. 2018 (arXiv:1802.10026), section 4, and its code, whose cycles are of even numbers of epochs.
+    """
+    return (cycle_steps + 1) // 2

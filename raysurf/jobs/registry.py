@@ -20,12 +20,12 @@ from raysurf.jobs.swag import SWAG
 from raysurf.jobs.variational import Variational
 from raysurf.jobs.weights import Weights
 from raysurf.stochastic.spec import Dropout, GaussianDropout, VarianceNoise, VariationalDropout
-from raysurf.training.schedules import Constant, Cyclic, Linear, PlateauLinear, Triangle
+from raysurf.training.schedules import Constant, Cosine, CosineCycles, Cyclic, Linear, PlateauLinear, Triangle, WarmUp
 from raysurf.values import Node
 
 _JOBS = (SGD, SWA, SWAG, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, NoiseOf, Regions, Weights)
 _PLACES = (Line, Chain, PointOf)
-_SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle, Linear)
+_SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle, Linear, Cosine, CosineCycles, WarmUp)
 _NOISES = (Dropout, GaussianDropout, VariationalDropout, VarianceNoise)
 _INITIAL = (UniformSigma, ConstantSigma, KaimingSigma, SigmaFromMeans, SigmaFromNoise)
 NODES: tuple[type[Node], ...] = (*_JOBS, *_PLACES, *_SCHEDULES, *_NOISES, *_INITIAL)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import FirstJob
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class SGD(WeightsJob, FirstJob):
     def full_epochs(self) -> int:
         """Epochs of a budget of one; those of the whole schedule unless others are stated."""
         return self.base_epochs or self.epochs
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage(self.plateau_linear(), self.epochs_to_train, self.epochs),)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import CyclicJob
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class SWA(WeightsJob, CyclicJob):
     @property
     def may_go_on(self) -> bool:
         return True
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        epochs, first = self.epochs_to_train, self.average_from + self.cycle_epochs
+        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, first),)
 
     @property
     def point_names(self) -> tuple[str, ...]:

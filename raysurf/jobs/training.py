@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import Job, WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.models.spec import ModelSpec
 from raysurf.training.schedules import Constant, PlateauLinear, Schedule
 
@@ -46,6 +47,11 @@ class TrainingJob(Job):
     def plateau_linear(self) -> Schedule:
         """The schedule given, or the papers' own at ``lr`` (0.1 if that is not given either)."""
         return self.schedule or PlateauLinear(lr=0.1 if self.lr is None else self.lr)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Its epochs by schedule, in order."""
+        return (Stage(self.plateau_linear(), self.epochs_to_train, self.epochs_to_train),)
 
     def constant(self) -> Schedule | None:
         """The schedule given, or ``lr`` all along."""

@@ -16,7 +16,7 @@ from raysurf.data.dataset import Dataset
 from raysurf.errors import DivergedError
 from raysurf.training.collectors import Collector
 from raysurf.training.objectives import Objective, is_finite, step_of
-from raysurf.training.schedules import Schedule
+from raysurf.training.schedules import Schedule, Span
 from raysurf.training.workers import Workers
 
 State = dict[str, Tensor]
@@ -129,8 +129,8 @@ def fit(
     optimiser = _optimiser(objective, recipe)
     take_step = step_of(objective, optimiser)
     num_examples = len(data.train)
-    per_epoch, cycle = recipe.steps_per_epoch(num_examples), recipe.cycle_steps(num_examples)
-    total = per_epoch * recipe.schedule_epochs
+    per_epoch = recipe.steps_per_epoch(num_examples)
+    span = Span(per_epoch * recipe.schedule_epochs, recipe.cycle_steps(num_examples), per_epoch)
 
     def state() -> State:
         parts: dict[str, Mapping[str, Tensor]] = {
@@ -161,7 +161,7 @@ def fit(
         for i in range(per_epoch):
             step = epoch * per_epoch + i
             batch = order[i * recipe.batch_size : num_examples if i + 1 == per_epoch else (i + 1) * recipe.batch_size]
-            lr = recipe.schedule.rate(step, total, cycle)
+            lr = recipe.schedule.rate(step, span)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["rate"]
             chosen = batch[workers.share(len(batch))]
