@@ -39,8 +39,9 @@ def noisy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NoisyStore:
 def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
     """The command; it gives exit code, stdout and stderr."""
 
-    def typed(*arguments: str) -> tuple[int, str, str]:
+    def typed(*arguments: str, columns: int = 200) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["raysurf", "compare", *arguments])
+        monkeypatch.setenv("COLUMNS", str(columns))
         code = main._run()
         return code, *capsys.readouterr()
 
@@ -119,8 +120,12 @@ def test_csv_and_json_are_the_table_itself(noisy: NoisyStore, compare: Compare) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("scheme",), "'scheme' is not one of 'parameterizations', 'schemes'"),
-        ((), "Missing argument 'TABLE'"),
+        (("scheme",), "'scheme' is not one of 'parameterizations', 'schemes', 'budgets'"),
+        (
+            (),
+            "got no table; expected one of parameterizations, schemes, budgets, or --by parameterization, --by scheme",
+        ),
+        (("schemes", "--by", "budget"), "got both schemes and --by budget; give one of them"),
         (("schemes", "--sweep", "nosy"), "unknown sweep: got 'nosy'; expected one of noisy (did you mean 'noisy'?)"),
         (("parameterizations",), "got no finished variational run for parameterizations; expected a sweep of"),
         (("schemes", "--results", "nowhere"), "expected a store that a sweep has written"),
