@@ -23,11 +23,13 @@ class Line:
 
     Args:
         labels: Network, data, method and setting, as far as the table names them.
-        num_seeds: How many runs it is of.
+        is_ours: Whether there are runs of it; if not, it has published figures alone.
+        num_seeds: How many runs have its figures.
         figures: Ours and the published figure of each column; None for a column whose figure is on another line.
     """
 
     labels: tuple[str, ...]
+    is_ours: bool
     num_seeds: int
     figures: tuple[tuple[str, str] | None, ...]
 
@@ -98,7 +100,9 @@ def lines_of(found: Comparison) -> list[Line]:
                 None if column.name in there - figures.keys() else _pair(found, figures.get(column.name), most)
                 for column in found.layout.columns
             ]
-            lines.append(Line(tuple(_labelled(found, model, data, method, setting)), most, tuple(pairs)))
+            labels = tuple(_labelled(found, model, data, method, setting))
+            is_ours = any(row["group"] is not None for row in figures.values())
+            lines.append(Line(labels, is_ours, most, tuple(pairs)))
     return lines
 
 
@@ -110,7 +114,7 @@ def _stacked(found: Comparison) -> tuple[list[str], Cells]:
     lines = lines_of(found)
     for number, line in enumerate(lines):
         labels, setting = (line.labels[:-1], line.labels[-1]) if has_settings else (line.labels, "")
-        if line.num_seeds:
+        if line.is_ours:
             ours = ["" if pair is None else pair[0] for pair in line.figures]
             cells.append([*labels, setting or "ours", _seeds(line.num_seeds), *ours])
         theirs = published.setdefault(labels, [DASH] * len(line.figures))

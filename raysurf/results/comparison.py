@@ -111,6 +111,7 @@ def counted(left_out: Mapping[str, int]) -> str:
 def _rows(layout: Layout, done: Sequence[Placed]) -> Iterator[Row]:
     """The rows, network by network and data by data, those of the published table first."""
     networks = {(run.model, run.data) for run, _ in done}
+    columns = [column.name for column in layout.columns]
     order = {method: number for number, method in enumerate(layout.methods)}
     for model, data in sorted(networks, key=lambda key: (layout.published.place(*key), key)):
         published = layout.published.of(model, data)
@@ -120,12 +121,13 @@ def _rows(layout: Layout, done: Sequence[Placed]) -> Iterator[Row]:
             figures = published.get(method, {})
             common = {"model": model, "data": data, "method": method}
             rows = setting_rows(layout, [(run, place) for run, place in mine if place.method == method])
-            yield from (common | row | {"published": figures.get(row["figure"])} for row in rows)
             filled = {row["figure"] for row in rows}
             for column in layout.columns:
                 if column.name in figures and column.name not in filled:
-                    nothing = {"setting": "", "figure": column.name, "unit": column.unit, "num_seeds": 0}
-                    yield common | nothing | {"published": figures[column.name]}
+                    rows.append({"setting": "", "figure": column.name, "unit": column.unit, "num_seeds": 0})
+            if not any(row["setting"] for row in rows):
+                rows.sort(key=lambda row: columns.index(row["figure"]))
+            yield from (common | row | {"published": figures.get(row["figure"])} for row in rows)
 
 
 def _number(method: str) -> int:
