@@ -27,7 +27,9 @@ SCHEMA = pa.schema(
     [
         _field("model", pa.string(), "network"),
         _field("data", pa.string(), "data set"),
-        _field("method", pa.string(), "row of the published table, under network and data"),
+        _field(
+            "method", pa.string(), "row of the published table, under network and data; of budgets the epochs of one"
+        ),
         _field("setting", pa.string(), "what tells settings on one row apart; empty if there is but one"),
         _field("group", pa.string(), "the runs' id with seeds left out; null if we have none", True),
         _field("figure", pa.string(), "column of the published table"),
