@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from raysurf.sweep.sweep import Search as Search
     from raysurf.sweep.sweep import Stopping as Stopping
     from raysurf.sweep.sweep import Sweep as Sweep
+    from raysurf.training.model_average import Average as Average
     from raysurf.training.schedules import Constant as Constant
     from raysurf.training.schedules import Cosine as Cosine
     from raysurf.training.schedules import CosineCycles as CosineCycles
@@ -85,6 +86,7 @@ _HOMES = {
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
     "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
+    "raysurf.training.model_average": ("Average",),
     "raysurf.training.schedules": (
         "Constant",
         "Cosine",

@@ -86,6 +86,17 @@ class PointMismatchError(RaysurfError, ValueError):
         return f"points do not match: got {self.got}; expected {self.expected}"
 
 
+class AverageError(RaysurfError, ValueError):
+    """An average that has no members yet, or no batches to estimate its batch-norm statistics on."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = got, expected
+        super().__init__(got, expected)
+
+    def __str__(self) -> str:
+        return f"average: got {self.got}; expected {self.expected}"
+
+
 class DataError(RaysurfError, ValueError):
     """Data that is absent, unreadable, or not what its spec says."""
 

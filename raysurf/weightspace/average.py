@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from raysurf.weightspace.point import Point
+from raysurf.weightspace.point import Point, require_same
 
 
 class RunningAverage:
@@ -30,13 +30,18 @@ class RunningAverage:
 
     @torch.no_grad()
     def add(self, point: Mapping[str, Tensor]) -> None:
-        """Take one more point into the mean; names and shapes as in the first."""
+        """Take one more point into the mean.
+
+        Raises:
+            PointMismatchError: If its names or shapes are not those of the points before.
+        """
         if self.average is None:
             self.average = {
                 name: value.detach().to(self.device, torch.promote_types(value.dtype, torch.float32), copy=True)
                 for name, value in point.items()
             }
         else:
+            require_same(self.average, point)
             mean = list(self.average.values())
             new = [point[name].to(value) for name, value in self.average.items()]
             torch._foreach_lerp_(mean, new, 1.0 / (self.count + 1))
