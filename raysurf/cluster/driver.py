@@ -24,6 +24,7 @@ from raysurf.cluster.events import (
 )
 from raysurf.cluster.ledger import BLOCKED, Ledger
 from raysurf.cluster.request import Report, Request
+from raysurf.cluster.skipped_files import skipped_notices
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
@@ -270,6 +271,8 @@ class _InputHandlers:
         if state == "failed":
             driver.failed += 1
             driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
+        for notice in skipped_notices(driver.store, request.jobs):
+            driver.listener(notice)
         value = report.get("value")
         driver.listener(
             RunEnded(

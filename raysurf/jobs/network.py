@@ -41,6 +41,7 @@ class Network:
         self.job, self.context = job, context
         device = context.workers.device
         self.data = data_sets.load(job.data_spec, str(device))
+        context.skipped = self.data.skipped
         torch.manual_seed(stream(getattr(job, "seed", 0), "weights").getrandbits(63))
         spec: ModelSpec = job.model_spec
         self.model = models.build(
@@ -150,7 +151,7 @@ class Network:
             The row's figures as ``split/name``.
         """
         row: dict[str, Any] = {"epoch": end.epoch, "weights": weights, "lr": end.lr, "epoch_s": end.epoch_s}
-        row |= {"scheme": scheme, "kl": kl}
+        row |= {"scheme": scheme, "kl": kl, "skipped": end.skipped}
         l2 = self.l2()
         if trained or weights == "iterate":
             row |= {"train_loss": end.train_nll + l2, "train_error": end.train_error, "train_nll": end.train_nll}
@@ -244,20 +245,19 @@ class Network:
         workers, splits = self.context.workers, self.splits
         parts = {name: workers.share(len(split)) for name, split in splits.items()}
 
-        def answers() -> Iterator[list[Tensor]]:
+        def answers() -> Iterator[list[evaluation.Answers]]:
             for point, buffers in itertools.islice(members, num_samples):
                 self.place(point, buffers)
                 if batchnorm == "reestimate":
                     self.reestimate()
                 precision = self.job.setting("precision")
                 yield [
-                    evaluation.log_probabilities(self.model, self.data, split, precision, parts[name])
+                    evaluation.answers_to(self.model, self.data, split, precision, parts[name])
                     for name, split in splits.items()
                 ]
 
-        labels = [split.labels[parts[name]] for name, split in splits.items()]
         figures: dict[str, float] = {}
-        for split, found in zip(splits, schemes.measure_members(answers(), labels, workers), strict=True):
+        for split, found in zip(splits, schemes.measure_members(answers(), workers), strict=True):
             for scheme in wanted:
                 shown = found if scheme == "ensemble" else {1: found[1]}
                 own = self.report_found(weights, scheme, split, shown, batchnorm)
