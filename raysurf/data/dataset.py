@@ -59,7 +59,7 @@ class Split(Protocol):
 
         Args:
             parts: Numbers of examples, int64 on the split's device, or slices. A number that comes twice in a part is
-                augmented twice, each time anew. A streamed split reads some parts ahead.
+                augmented twice, each time anew. A streamed split takes them all before it gives the first batch.
             seeds: Of the augmentation; None to give the images as they are.
 
         Yields:

@@ -44,18 +44,13 @@ class StreamedSplit:
         return batch.images
 
     def batches(self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None) -> Iterator[Batch]:
-        asked: list[Tensor] = []
-
-        def requests() -> Iterator[list[Request]]:
-            for part in parts:
-                numbers = torch.arange(len(self))[part] if isinstance(part, slice) else part.cpu()
-                asked.append(numbers)
-                yield list(self._requests(numbers.tolist(), seeds))
-
-        for found in self.decoder.decode(requests()):
+        # All at once: to bring a part from a GPU while it works would wait for it.
+        asked = [torch.arange(len(self))[part] if isinstance(part, slice) else part.cpu() for part in parts]
+        device, wanted = self.labels.device, (list(self._requests(each.tolist(), seeds)) for each in asked)
+        for numbers, found in zip(asked, self.decoder.decode(wanted), strict=True):
             self.skipped.update(found.unreadable)
-            numbers = asked.pop(0)[found.kept].to(self.labels.device)
-            yield Batch(found.images.to(self.labels.device, non_blocking=True), self.labels[numbers])
+            images = found.images.to(device, non_blocking=True)
+            yield Batch(images, self.labels[numbers[found.kept].to(device)])
 
     def _requests(self, numbers: Sequence[int], seeds: AugmentSeeds | None) -> Iterator[Request]:
         times: Counter[int] = Counter()
