@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from raysurf.sweep.sweep import Search as Search
     from raysurf.sweep.sweep import Stopping as Stopping
     from raysurf.sweep.sweep import Sweep as Sweep
+    from raysurf.training.objective_spec import BlockFloat as BlockFloat
+    from raysurf.training.objective_spec import Consistency as Consistency
+    from raysurf.training.objective_spec import CrossEntropy as CrossEntropy
     from raysurf.training.schedules import Constant as Constant
     from raysurf.training.schedules import Cyclic as Cyclic
     from raysurf.training.schedules import Linear as Linear
@@ -80,6 +83,7 @@ _HOMES = {
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
     "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
+    "raysurf.training.objective_spec": ("BlockFloat", "Consistency", "CrossEntropy"),
     "raysurf.training.schedules": ("Constant", "Cyclic", "Linear", "PlateauLinear", "Triangle"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

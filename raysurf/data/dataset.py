@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raysurf.data.spec import DataSpec
-from raysurf.data.split import stratified_split
+from raysurf.data.split import UNLABELLED, keep_labels, stratified_split
 from raysurf.errors import DataError
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
@@ -79,6 +79,12 @@ class Dataset:
         )
 
 
+def labelled_part(split: Split) -> Split:
+    """The examples of a split that have a label; the split itself if all have."""
+    known = split.labels != UNLABELLED
+    return split if bool(known.all()) else replace(split, images=split.images[known], labels=split.labels[known])
+
+
 def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
     """Split and place a loaded set.
 
@@ -88,7 +94,7 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         device: Where the tensors go.
 
     Raises:
-        DataError: If more is to be held out than there is, or a class number is out of range.
+        DataError: If more is to be held out or labelled than there is, or a class number is out of range.
     """
     held_out = raw.validation if spec.validation is None else spec.validation
     if held_out >= len(raw.labels):
@@ -101,10 +107,18 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
     if spec.share < 1.0:
         wanted = max(1, round(spec.share * len(kept)))
         kept = kept[stratified_split(raw.labels[kept], wanted, seed=1)[1]]
+    train_labels = raw.labels[kept]
+    if spec.labelled is not None:
+        if not raw.num_classes <= spec.labelled < len(kept):
+            wanted_labels = (
+                f"one a class, {raw.num_classes}, at least, and fewer than its {len(kept)} training examples"
+            )
+            raise DataError(spec.name, f"labelled: {spec.labelled}", wanted_labels)
+        train_labels = keep_labels(train_labels, spec.labelled)
     digest = hashlib.sha256()
     for array in (
         raw.images[kept],
-        raw.labels[kept],
+        train_labels,
         raw.images[held],
         raw.labels[held],
         raw.test_images,
@@ -124,7 +138,7 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
     channels, height, width = raw.images.shape[1:]
     return Dataset(
         spec.name,
-        split(raw.images[kept], raw.labels[kept]),
+        split(raw.images[kept], train_labels),
         split(raw.images[held], raw.labels[held]) if held_out else None,
         split(raw.test_images, raw.test_labels),
         raw.num_classes,

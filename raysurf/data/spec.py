@@ -19,6 +19,9 @@ class DataSpec(Value):
     download: bool = Field(True, description="whether it may be downloaded")
     validation: int | None = Field(None, ge=0, description="training examples held out; else the set's own number")
     share: float = Field(1.0, gt=0, le=1, description="share of the training examples that is kept")
+    labelled: int | None = Field(
+        None, ge=1, description="training examples that keep their label, for objective consistency; default all"
+    )
     augment: Literal["none", "crop_flip"] | None = Field(None, description="else the set's own augmentation")
     train: str | None = Field(None, description="for parquet and folder: the training file or folder")
     test: str | None = Field(None, description="for parquet and folder: the test file or folder")

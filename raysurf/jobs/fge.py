@@ -28,6 +28,7 @@ class FGE(ContinuedJob):
     """
 
     kind: ClassVar[str] = "fge"
+    takes_objective: ClassVar[bool] = True
     points_have_statistics: ClassVar[bool] = True
 
     cycle_epochs: float = Field(2, gt=0, description="epochs a cycle; one member is taken at the middle of each")
@@ -56,7 +57,6 @@ class FGE(ContinuedJob):
         from raysurf.jobs.network import Network
         from raysurf.training.collectors import CycleAverage
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.training.objectives import CrossEntropy
         from raysurf.weightspace.average import RunningAverage
 
         net = Network(self, context)
@@ -74,7 +74,7 @@ class FGE(ContinuedJob):
             context.progress(end.epoch, self.epochs, figures)
 
         collector = CycleAverage(cycle, cycle // 2 - cycle, average, keep)
-        objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
+        objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         context.workers.barrier()
         assert average.average is not None

@@ -17,6 +17,7 @@ class SGD(WeightsJob, FirstJob):
     """Plain SGD; its usual schedule (``lr``) is the papers' plateau, linear decay and floor."""
 
     kind: ClassVar[str] = "sgd"
+    takes_objective: ClassVar[bool] = True
 
     epochs: int = Field(ge=1, description="length of the schedule")
     until: int | None = Field(None, ge=1, description="epoch to stop at, if before the schedule's end")
@@ -39,7 +40,6 @@ class SGD(WeightsJob, FirstJob):
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.training.objectives import CrossEntropy
 
         net = network.Network(self, context)
         if self.start is not None:
@@ -49,8 +49,8 @@ class SGD(WeightsJob, FirstJob):
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, self.epochs_to_train, figures)
 
-        objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
         recipe = net.recipe(self.epochs_to_train, self.epochs, self.plateau_linear())
+        objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
         context.save("weights", net.tensors())
         return net.report_predictions("final", "fixed")

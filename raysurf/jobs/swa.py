@@ -22,6 +22,7 @@ class SWA(WeightsJob, ContinuedJob):
     """
 
     kind: ClassVar[str] = "swa"
+    takes_objective: ClassVar[bool] = True
     points_have_statistics: ClassVar[bool] = True
 
     cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is averaged at the end of each")
@@ -53,7 +54,6 @@ class SWA(WeightsJob, ContinuedJob):
         from raysurf.jobs import network
         from raysurf.training.collectors import CycleAverage
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.training.objectives import CrossEntropy
         from raysurf.weightspace.average import RunningAverage
 
         net, averaged = network.Network(self, context), network.Network(self, context)
@@ -82,7 +82,7 @@ class SWA(WeightsJob, ContinuedJob):
                 figures = averaged.report_epoch(end, "average", evaluate=True)
             context.progress(end.epoch, self.epochs, figures)
 
-        objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
+        objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         assert average.average is not None
         averaged.place(average.average)

@@ -14,8 +14,9 @@ from torch import Tensor
 from raysurf.data.augment import crop_flip
 from raysurf.data.dataset import Dataset
 from raysurf.errors import DivergedError
+from raysurf.training.batches import TwoStreams, num_batches, shuffled
 from raysurf.training.collectors import Collector
-from raysurf.training.objectives import Objective, is_finite, step_of
+from raysurf.training.objectives import ManyViews, Objective, is_finite, step_of
 from raysurf.training.schedules import Schedule
 from raysurf.training.workers import Workers
 
@@ -27,7 +28,8 @@ class Recipe:
     """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs).
 
     ``origin`` is how many epochs the job has trained in earlier loops: what is random goes on from there.
-    ``optimiser`` is sgd or adam, whose beta1 is ``momentum``.
+    ``optimiser`` is sgd or adam, whose beta1 is ``momentum``. ``streams`` are the batches of labelled and unlabelled
+    examples, if that is how they are formed.
     """
 
     epochs: int
@@ -40,11 +42,17 @@ class Recipe:
     cycle_epochs: float = 1.0
     origin: int = 0
     optimiser: str = "sgd"
+    streams: TwoStreams | None = None
 
     def steps_per_epoch(self, num_examples: int) -> int:
-        """Steps that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
-        full, rest = divmod(num_examples, self.batch_size)
-        return max(1, full + (8 * rest >= self.batch_size))
+        """Steps that cover every example once, or every unlabelled one."""
+        return num_batches(num_examples, self.batch_size) if self.streams is None else self.streams.steps
+
+    def batches(self, num_examples: int, generator: torch.Generator, device: torch.device) -> list[Tensor]:
+        """Numbers of the examples of every batch of an epoch."""
+        if self.streams is None:
+            return shuffled(num_examples, self.batch_size, generator, device)
+        return self.streams.epoch(generator, device)
 
     def cycle_steps(self, num_examples: int) -> int:
         """Length of a cycle in whole steps, at least one."""
@@ -124,6 +132,8 @@ def fit(
         DivergedError: If the loss of an epoch is not finite.
     """
     keeper = checkpoints or Checkpoints()
+    views = objective.views if isinstance(objective, ManyViews) else 1
+    collectors = [*collectors, *(objective.collectors if isinstance(objective, ManyViews) else ())]
     tensors = list(objective.trainables.values())
     optimiser = _optimiser(objective, recipe)
     take_step = step_of(objective, optimiser)
@@ -153,17 +163,15 @@ def fit(
         order_from = torch.Generator().manual_seed(stream(*key, "order").getrandbits(63))
         augment_from = torch.Generator().manual_seed(stream(*key, "augment", workers.rank).getrandbits(63))
         draw = stream(*key, "draw")
-        order = torch.randperm(num_examples, generator=order_from).to(data.train.images.device)
+        batches = recipe.batches(num_examples, order_from, data.train.images.device)
         sums = torch.zeros(2, dtype=torch.float64, device=data.train.images.device)
         finite_steps = torch.zeros((), dtype=torch.float64, device=sums.device)
         objective.model.train()
-        for i in range(per_epoch):
-            step = epoch * per_epoch + i
-            batch = order[i * recipe.batch_size : num_examples if i + 1 == per_epoch else (i + 1) * recipe.batch_size]
+        for step, batch in enumerate(batches, start=epoch * per_epoch):
             lr = recipe.schedule.rate(step, total, cycle)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["rate"]
-            chosen = batch[workers.share(len(batch))]
+            chosen = batch[workers.share(len(batch))].repeat(views)
             images = data.train.images[chosen]
             if data.augment == "crop_flip":
                 images = crop_flip(images, augment_from)
@@ -178,12 +186,12 @@ def fit(
         if not is_finite(sums):
             workers.least(finite_steps)
             raise DivergedError(epoch + 1.0, last_loss, epoch * per_epoch + int(finite_steps) + 1)
-        last_loss, train_error = (sums / num_examples).tolist()
+        last_loss, train_error = (sums / sum(map(len, batches))).tolist()
         on_epoch(EpochEnd(epoch + 1, lr, last_loss, train_error, time.perf_counter() - began))
         keeper.save(epoch + 1, state)
 
 
-MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")
+MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step", "accumulator")
 
 
 def _optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
