@@ -95,7 +95,7 @@ def test_unlabelled_examples_help(method: str, tmp_path: Path) -> None:
     """With 100 labels and 900 unlabelled digits, test accuracy is not below that of as many steps on the 100 alone."""
     shared: dict[str, Any] = {"model": rs.ModelSpec(name="digits_conv"), "lr": 0.1, "weight_decay": 1e-4}
     alone = rs.SGD(data=rs.DataSpec(name="digits", share=0.1), epochs=45, batch_size=25, evaluate_every=45, **shared)
-    objective = rs.Consistency(method=method, labelled_batch=25, noise=0.5)
+    objective = rs.Consistency(method=method, labelled_batch=25, weight=10.0, noise=0.3)
     semi = rs.SGD(data=LABELLED, epochs=15, batch_size=100, evaluate_every=15, objective=objective, **shared)
     store = Store(str(tmp_path / "r"))
     few, many = do(alone, store), do(semi, store)

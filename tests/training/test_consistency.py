@@ -152,7 +152,7 @@ def test_resumed_run_takes_the_same_steps(method: str) -> None:
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
     distance = sum((a - b).norm() for a, b in zip(whole.model.parameters(), whole.teacher.parameters(), strict=True))
-    assert (float(distance) > 0) == (method == "mean_teacher")
+    assert bool(distance > 0) == (method == "mean_teacher")
 
 
 def test_training_figures_are_means_over_the_labelled() -> None:
