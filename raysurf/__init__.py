@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from raysurf.sweep.sweep import Stopping as Stopping
     from raysurf.sweep.sweep import Sweep as Sweep
     from raysurf.training.model_average import Average as Average
+    from raysurf.training.objective_spec import BlockFloat as BlockFloat
+    from raysurf.training.objective_spec import Consistency as Consistency
+    from raysurf.training.objective_spec import CrossEntropy as CrossEntropy
     from raysurf.training.schedules import Constant as Constant
     from raysurf.training.schedules import Cosine as Cosine
     from raysurf.training.schedules import CosineCycles as CosineCycles
@@ -87,6 +90,7 @@ _HOMES = {
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
     "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
     "raysurf.training.model_average": ("Average",),
+    "raysurf.training.objective_spec": ("BlockFloat", "Consistency", "CrossEntropy"),
     "raysurf.training.schedules": (
         "Constant",
         "Cosine",

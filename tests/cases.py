@@ -107,6 +107,10 @@ JOBS: dict[str, Callable[[], object]] = {
     "swa by steps": lambda: rs.SWA(start=tiny_sgd(), budget=2.5, cycle_steps=3, lr=0.05, average_on="cpu"),
     "swag": lambda: rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3),
     "fge": lambda: rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
+    "swalp": lambda: rs.SWA(start=tiny_sgd(objective=rs.BlockFloat(accumulators=10)), epochs=3, lr=0.05),
+    "mean teacher": lambda: tiny_sgd(
+        data=rs.DataSpec(name="digits", share=0.2, labelled=40), objective=rs.Consistency(labelled_batch=16, noise=0.3)
+    ),
     "curve": lambda: rs.Curve(start=tiny_sgd(), end=tiny_sgd(seed=1), num_bends=2, epochs=2, lr=0.05),
     "profile": lambda: rs.Profile(along=rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1)), num_points=3),
     "chain": lambda: rs.Profile(

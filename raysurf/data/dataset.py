@@ -14,7 +14,7 @@ from torch import Tensor
 
 from raysurf.data.augment import crop_flip
 from raysurf.data.spec import DataSpec
-from raysurf.data.split import Indices, stratified_split
+from raysurf.data.split import UNLABELLED, Indices, keep_labels, stratified_split
 from raysurf.errors import DataError
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
@@ -159,6 +159,14 @@ def kept_and_held(spec: DataSpec, labels: Labels, validation: int) -> tuple[Indi
     return kept, held
 
 
+def labelled_part(split: Split) -> Split:
+    """The examples of a split that have a label; the split itself if all have, as those of a streamed one do."""
+    known = split.labels != UNLABELLED
+    if bool(known.all()) or not isinstance(split, MemorySplit):
+        return split
+    return MemorySplit(split.images[known], split.labels[known])
+
+
 def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
     """Split and place a loaded set.
 
@@ -168,17 +176,25 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         device: Where the tensors go.
 
     Raises:
-        DataError: If more is to be held out than there is, or a class number is out of range.
+        DataError: If more is to be held out or labelled than there is, or a class number is out of range.
     """
     for labels in (raw.labels, raw.test_labels):
         if len(labels) == 0 or labels.min() < 0 or labels.max() >= raw.num_classes:
             got = f"labels from {labels.min()} to {labels.max()}" if len(labels) else "no examples"
             raise DataError(spec.name, got, f"classes 0 to {raw.num_classes - 1}")
     kept, held = kept_and_held(spec, raw.labels, raw.validation)
+    train_labels = raw.labels[kept]
+    if spec.labelled is not None:
+        if not raw.num_classes <= spec.labelled < len(kept):
+            wanted_labels = (
+                f"one a class, {raw.num_classes}, at least, and fewer than its {len(kept)} training examples"
+            )
+            raise DataError(spec.name, f"labelled: {spec.labelled}", wanted_labels)
+        train_labels = keep_labels(train_labels, spec.labelled)
     digest = hashlib.sha256()
     for array in (
         raw.images[kept],
-        raw.labels[kept],
+        train_labels,
         raw.images[held],
         raw.labels[held],
         raw.test_images,
@@ -198,7 +214,7 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
     channels, height, width = raw.images.shape[1:]
     return Dataset(
         spec.name,
-        split(raw.images[kept], raw.labels[kept]),
+        split(raw.images[kept], train_labels),
         split(raw.images[held], raw.labels[held]) if len(held) else None,
         split(raw.test_images, raw.test_labels),
         raw.num_classes,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+UNLABELLED = -1
 
 
 def stratified_split(labels: NDArray[np.int64], held_out: int, seed: int = 0) -> tuple[Indices, Indices]:
@@ -29,3 +30,21 @@ def stratified_split(labels: NDArray[np.int64], held_out: int, seed: int = 0) ->
     chosen = [random.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)]
     held = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
     return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def keep_labels(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Take the labels from all examples but some, of each class its share to within one.
+
+    The same examples keep them as ``share`` keeps of a set, so that supervised training on these alone can be compared.
+
+    Args:
+        labels: [N], class of each example.
+        count: How many keep theirs, 0 to N.
+
+    Returns:
+        New labels, -1 where there is none.
+    """
+    known = stratified_split(labels, count, seed=1)[1]
+    kept = np.full_like(labels, UNLABELLED)
+    kept[known] = labels[known]
+    return kept

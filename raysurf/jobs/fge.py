@@ -31,6 +31,7 @@ class FGE(CyclicJob):
     """
 
     kind: ClassVar[str] = "fge"
+    takes_objective: ClassVar[bool] = True
     points_have_statistics: ClassVar[bool] = True
 
     cycle_epochs: float = Field(2, gt=0, description="epochs a cycle; one member is taken at the middle of each")
@@ -63,7 +64,6 @@ class FGE(CyclicJob):
         from raysurf.jobs.network import Network
         from raysurf.training.collectors import CycleAverage
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.training.objectives import CrossEntropy
         from raysurf.weightspace.average import RunningAverage
 
         net = Network(self, context)
@@ -80,7 +80,7 @@ class FGE(CyclicJob):
             context.progress(end.epoch, epochs, figures)
 
         collector = CycleAverage(cycle, middle_of(cycle) - cycle, average, keep)
-        objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
+        objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         context.workers.barrier()
         assert average.average is not None

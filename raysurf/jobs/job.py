@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "weight_decay": 0.0,
     "precision": "fp32",
     "optimiser": "sgd",
+    "objective": None,
 }
 # Measuring a point takes two or three forward passes; an epoch's steps are forward and backward.
 POINT_EPOCHS = 0.7

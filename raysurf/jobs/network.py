@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from raysurf.data import registry as data_sets
-from raysurf.errors import UnknownNameError
+from raysurf.data.dataset import labelled_part
+from raysurf.data.split import UNLABELLED
+from raysurf.errors import DataError, UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.job import SPLITS
 from raysurf.models import registry as models
@@ -19,9 +21,14 @@ from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.stochastic.spec import Scheme
 from raysurf.training import elbo, evaluation, schemes
+from raysurf.training.batches import TwoStreams
+from raysurf.training.block_float_loss import BlockFloatLoss
+from raysurf.training.consistency_loss import ConsistencyLoss
 from raysurf.training.layout import channels_last, laid_out_like
 from raysurf.training.loop import EpochEnd, Recipe, State, stream
 from raysurf.training.metrics import Figures
+from raysurf.training.objective_spec import BlockFloat, Consistency
+from raysurf.training.objectives import CrossEntropy, Objective
 from raysurf.training.schedules import Schedule
 from raysurf.weightspace.point import Point, buffers_of, place, point_of, squared_norm
 
@@ -45,6 +52,7 @@ class Network:
         device = context.workers.device
         self.data = data_sets.load(job.data_spec, str(device))
         context.skipped = self.data.skipped
+        self._labelled = labelled_part(self.data.train)
         torch.manual_seed(stream(getattr(job, "seed", 0), "weights").getrandbits(63))
         spec: ModelSpec = job.model_spec
         self.model = models.build(
@@ -58,8 +66,8 @@ class Network:
 
     @property
     def splits(self) -> dict[str, Any]:
-        """The splits that there are, by name; validation may be missing."""
-        all_of_them = {name: getattr(self.data, name) for name in SPLITS}
+        """What is measured on, by name: the splits that there are, of train the labelled examples."""
+        all_of_them = {name: getattr(self.data, name) for name in SPLITS} | {"train": self._labelled}
         return {name: split for name, split in all_of_them.items() if split is not None}
 
     @property
@@ -90,7 +98,33 @@ class Network:
             origin,
             setting("optimiser"),
             cycle_iterations,
+            self._streams(),
         )
+
+    def _streams(self) -> TwoStreams | None:
+        """Batches of labelled and unlabelled examples, if the objective is one that takes them."""
+        spec = self.job.setting("objective")
+        if not isinstance(spec, Consistency):
+            return None
+        known = self.data.train.labels.cpu() != UNLABELLED
+        if bool(known.all()):
+            raise DataError(
+                self.data.name, "a label of every training example", "a set that labelled can take them from"
+            )
+        labelled, unlabelled = known.nonzero().flatten(), (~known).nonzero().flatten()
+        return TwoStreams(labelled, unlabelled, self.job.setting("batch_size"), spec.labelled_batch)
+
+    def objective(self, recipe: Recipe) -> Objective:
+        """What the job minimises, of this network with the weights that it now has."""
+        spec, setting = self.job.setting("objective"), self.job.setting
+        if isinstance(spec, BlockFloat):
+            return BlockFloatLoss(self.model, spec, setting("weight_decay"))
+        if isinstance(spec, Consistency):
+            per_epoch = recipe.steps_per_epoch(len(self.data.train))
+            return ConsistencyLoss(
+                self.model, spec, setting("weight_decay"), setting("precision"), per_epoch, self.job.epochs_of_objective
+            )
+        return CrossEntropy(self.model, setting("weight_decay"), setting("precision"))
 
     def place(self, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None = None) -> None:
         """Write weights into the network."""

@@ -54,7 +54,7 @@ class Regions(OfWeights):
         axes = [torch.linspace(float(a), float(b), self.grid) for a, b in zip(low - reach, high + reach, strict=True)]
         nodes = torch.cartesian_prod(*axes).to(every.device)
         origins: dict[str, tuple[Tensor, Tensor | None]] = {
-            "train": (net.data.train.images, net.data.train.labels),
+            "train": (net.splits["train"].images, net.splits["train"].labels),
             "test": (net.data.test.images, net.data.test.labels),
             "grid": (nodes.view(-1, *net.data.image_shape), None),
         }

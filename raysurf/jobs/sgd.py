@@ -19,6 +19,7 @@ class SGD(WeightsJob, FirstJob):
     """Plain SGD; its usual schedule (``lr``) is the papers' plateau, linear decay and floor."""
 
     kind: ClassVar[str] = "sgd"
+    takes_objective: ClassVar[bool] = True
 
     epochs: int = Field(ge=1, description="length of the schedule")
     base_epochs: int | None = Field(None, ge=1, description="epochs of a budget of one; default: epochs")
@@ -55,7 +56,6 @@ class SGD(WeightsJob, FirstJob):
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.training.objectives import CrossEntropy
 
         net = network.Network(self, context)
         if self.start is not None:
@@ -65,8 +65,8 @@ class SGD(WeightsJob, FirstJob):
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, self.epochs_to_train, figures)
 
-        objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
         recipe = net.recipe(self.epochs_to_train, self.epochs, self.plateau_linear())
+        objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
         context.save("weights", net.tensors())
         return net.report_predictions("final", "fixed")

@@ -30,6 +30,7 @@ class SWA(WeightsJob, CyclicJob):
     """
 
     kind: ClassVar[str] = "swa"
+    takes_objective: ClassVar[bool] = True
     points_have_statistics: ClassVar[bool] = True
     IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"average_on"})
     AFTER_TRAINING: ClassVar[frozenset[str]] = frozenset({"epochs"})
@@ -103,7 +104,6 @@ class SWA(WeightsJob, CyclicJob):
         """Run the loop: ``net`` ends as the last iterate; ``averaged`` is what averages are measured with."""
         from raysurf.training.collectors import CycleAverage
         from raysurf.training.loop import fit
-        from raysurf.training.objectives import CrossEntropy
 
         point, buffers = context.weights(self.start)
         net.place(point, buffers)
@@ -129,6 +129,6 @@ class SWA(WeightsJob, CyclicJob):
                 figures = averaged.report_epoch(end, "average", evaluate=True)
             context.progress(end.epoch, epochs, figures)
 
-        objective = CrossEntropy(net.model, self.setting("weight_decay"), self.setting("precision"))
+        objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         return average

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -10,6 +10,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.jobs.stage import Stage
 from raysurf.models.spec import ModelSpec
+from raysurf.training.objective_spec import BlockFloat, Consistency, ObjectiveSpec
 from raysurf.training.schedules import Constant, PlateauLinear, Schedule
 
 Model = Annotated[ModelSpec, BeforeValidator(ModelSpec.parse)]
@@ -18,6 +19,8 @@ Data = Annotated[DataSpec, BeforeValidator(DataSpec.parse)]
 
 class TrainingJob(Job):
     """A job that runs the loop. A setting left out is that of the job it starts from, else the default named."""
+
+    takes_objective: ClassVar[bool] = False
 
     seed: int = Field(0, ge=0, description="decides initial weights, order, augmentation and every draw")
     lr: float | None = Field(None, gt=0, description="rate of the kind's usual schedule; or give schedule")
@@ -28,6 +31,7 @@ class TrainingJob(Job):
     nesterov: bool | None = Field(None, description="Nesterov momentum of SGD; default false")
     weight_decay: float | None = Field(None, ge=0, description="L2: half of it times the sum of squares; default 0")
     precision: Literal["fp32", "bf16"] | None = Field(None, description="bf16 is autocast; weights stay fp32")
+    objective: ObjectiveSpec | None = Field(None, description="of sgd, swa and fge; default kind: cross_entropy")
     evaluate_every: int = Field(1, ge=1, description="epochs between evaluations on validation and test")
 
     @model_validator(mode="after")
@@ -35,6 +39,49 @@ class TrainingJob(Job):
         if self.lr is not None and self.schedule is not None:
             raise ValueError("lr and schedule are both given; give one of them")
         return self
+
+    @property
+    def epochs_of_objective(self) -> int:
+        """Epochs of the jobs that it starts from, as far as they had the same objective."""
+        start = getattr(self, "start", None)
+        if start is None or start.setting("objective") != self.setting("objective"):
+            return 0
+        return int(start.epochs_to_train) + int(getattr(start, "epochs_of_objective", 0))
+
+    def require_objective_fits(self) -> None:
+        """Check that the objective is one of this kind's, and fits its data, batches and optimiser.
+
+        Raises:
+            ValueError: If it does not; it says what does.
+        """
+        objective, labelled = self.setting("objective"), self.data_spec.labelled
+        if not self.takes_objective:
+            if self.objective is not None:
+                raise ValueError(f"objective, which {self.kind} has of its own; it is a setting of sgd, swa and fge")
+            if labelled is not None:
+                raise ValueError(
+                    f"data with labelled: {labelled}, which {self.kind} cannot train on; leave labelled out"
+                )
+            return
+        if isinstance(objective, Consistency):
+            if labelled is None:
+                raise ValueError("objective consistency, and data without labelled: the examples that keep their label")
+            if objective.labelled_batch > labelled:
+                raise ValueError(f"labelled_batch {objective.labelled_batch} is more than labelled {labelled}")
+            if objective.labelled_batch >= (size := self.setting("batch_size")):
+                raise ValueError(f"labelled_batch {objective.labelled_batch} leaves no room in batch_size {size}")
+        elif labelled is not None:
+            raise ValueError(
+                f"data with labelled: {labelled}, and no objective of kind: consistency; to train on as many examples "
+                "alone, give share instead of labelled"
+            )
+        if isinstance(objective, BlockFloat):
+            if (precision := self.setting("precision")) != "fp32":
+                raise ValueError(
+                    f"objective block_float, and precision {precision}; it rounds float32 numbers: use fp32"
+                )
+            if (optimiser := self.setting("optimiser")) != "sgd":
+                raise ValueError(f"objective block_float, and optimiser {optimiser}; it rounds the momenta of sgd")
 
     def setting(self, name: str) -> Any:
         """A setting as it holds for this job: its own, else its start's, else the default."""
@@ -71,6 +118,7 @@ class FirstJob(TrainingJob):
             raise ValueError("model and data are required unless start gives them")
         if self.start is not None and self.model is not None:
             raise ValueError("model is that of start; leave it out")
+        self.require_objective_fits()
         return self
 
     @property
@@ -86,6 +134,11 @@ class StartedJob(TrainingJob):
     """A training job that starts from weights, with their network and data."""
 
     start: WeightsJob = Field(description="weights to start from")
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> Self:
+        self.require_objective_fits()
+        return self
 
     @property
     def model_spec(self) -> ModelSpec:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from raysurf.data.dataset import AugmentSeeds, Dataset
 from raysurf.errors import DataError, DivergedError
+from raysurf.training.batches import TwoStreams, num_batches, shuffled
 from raysurf.training.collectors import Collector
-from raysurf.training.objectives import Objective, is_finite, step_of
+from raysurf.training.objectives import ManyViews, Objective, is_finite, step_of
 from raysurf.training.schedules import Schedule, Span
 from raysurf.training.workers import Workers
 
@@ -26,7 +27,8 @@ class Recipe:
     """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs).
 
     ``origin`` is how many epochs the job has trained in earlier loops: what is random goes on from there.
-    ``optimiser`` is sgd or adam, whose beta1 is ``momentum``.
+    ``optimiser`` is sgd or adam, whose beta1 is ``momentum``. ``streams`` are the batches of labelled and unlabelled
+    examples, if that is how they are formed.
     """
 
     epochs: int
@@ -40,11 +42,17 @@ class Recipe:
     origin: int = 0
     optimiser: str = "sgd"
     cycle_iterations: int | None = None
+    streams: TwoStreams | None = None
 
     def steps_per_epoch(self, num_examples: int) -> int:
-        """Steps that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
-        full, rest = divmod(num_examples, self.batch_size)
-        return max(1, full + (8 * rest >= self.batch_size))
+        """Steps that cover every example once, or every unlabelled one."""
+        return num_batches(num_examples, self.batch_size) if self.streams is None else self.streams.steps
+
+    def batches(self, num_examples: int, generator: torch.Generator, device: torch.device) -> list[Tensor]:
+        """Numbers of the examples of every batch of an epoch."""
+        if self.streams is None:
+            return shuffled(num_examples, self.batch_size, generator, device)
+        return self.streams.epoch(generator, device)
 
     def cycle_steps(self, num_examples: int) -> int:
         """Length of a cycle in whole steps, at least one; ``cycle_iterations`` if that is given."""
@@ -130,6 +138,8 @@ def fit(
         DataError: If no image of a worker's part of a batch can be read.
     """
     keeper = checkpoints or Checkpoints()
+    views = objective.views if isinstance(objective, ManyViews) else 1
+    collectors = [*collectors, *(objective.collectors if isinstance(objective, ManyViews) else ())]
     tensors = list(objective.trainables.values())
     optimiser = _optimiser(objective, recipe)
     take_step = step_of(objective, optimiser)
@@ -159,13 +169,12 @@ def fit(
         order_from = torch.Generator().manual_seed(stream(*key, "order").getrandbits(63))
         seeds = AugmentSeeds(*(stream(*key, "augment", *own).getrandbits(63) for own in ((), (workers.rank,))))
         draw = stream(*key, "draw")
-        order = torch.randperm(num_examples, generator=order_from).to(data.train.labels.device)
-        sums = torch.zeros(2, dtype=torch.float64, device=order.device)
-        finite_steps = torch.zeros((), dtype=torch.float64, device=sums.device)
+        device = data.train.labels.device
+        parts = recipe.batches(num_examples, order_from, device)
+        own_parts = [part[workers.share(len(part))].repeat(views) for part in parts]
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
+        finite_steps = torch.zeros((), dtype=torch.float64, device=device)
         objective.model.train()
-        ends = [num_examples if i + 1 == per_epoch else (i + 1) * recipe.batch_size for i in range(per_epoch)]
-        parts = [order[i * recipe.batch_size : end] for i, end in enumerate(ends)]
-        own_parts = [part[workers.share(len(part))] for part in parts]
         fetched = data.train.batches(own_parts, None if data.augment == "none" else seeds)
         skipped = 0
         for i, (images, labels) in enumerate(fetched):
@@ -173,7 +182,7 @@ def fit(
             lr = recipe.schedule.rate(step, span)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["rate"]
-            skipped += len(own_parts[i]) - len(labels)
+            skipped += (len(own_parts[i]) - len(labels)) // views
             if len(own_parts[i]) and not len(labels):
                 raise DataError(data.name, "a batch with no image that can be read", "most images to be readable")
             optimiser.zero_grad(set_to_none=True)
@@ -184,16 +193,16 @@ def fit(
             for collector in collectors:
                 collector.after_step(step + 1, objective)
         workers.sum(sums)
-        skipped = int(workers.sum(torch.tensor(skipped, device=order.device)))
+        skipped = int(workers.sum(torch.tensor(skipped, device=device)))
         if not is_finite(sums):
             workers.least(finite_steps)
             raise DivergedError(epoch + 1.0, last_loss, epoch * per_epoch + int(finite_steps) + 1)
-        last_loss, train_error = (sums / (num_examples - skipped)).tolist()
+        last_loss, train_error = (sums / (sum(map(len, parts)) - skipped)).tolist()
         on_epoch(EpochEnd(epoch + 1, lr, last_loss, train_error, time.perf_counter() - began, skipped))
         keeper.save(epoch + 1, state)
 
 
-MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")
+MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step", "accumulator")
 
 
 def _optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raysurf.training.evaluation import autocast
+
+if TYPE_CHECKING:
+    from raysurf.training.collectors import Collector
 
 
 class Objective(Protocol):
@@ -55,6 +58,21 @@ class OwnStep(Protocol):
         in its state.
         """
         ...
+
+
+@runtime_checkable
+class ManyViews(Protocol):
+    """An objective that sees every image of a batch several times, each time augmented anew.
+
+    Its ``backward`` is given one view of each image, then the next of each, with as many labels.
+
+    Attributes:
+        views: How many times.
+        collectors: What must see it after every step, besides those of the job.
+    """
+
+    views: int
+    collectors: Sequence[Collector]
 
 
 def step_of(objective: Objective, optimiser: torch.optim.Optimizer) -> Callable[[], object]:

@@ -112,7 +112,9 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
     assert do(job, store, fail) == figures
 
 
-@pytest.mark.parametrize("name", ["sgd", "swa", "fge", "curve", "profile", "plane", "rays", "path"])
+@pytest.mark.parametrize(
+    "name", ["sgd", "swa", "fge", "swalp", "mean teacher", "curve", "profile", "plane", "rays", "path"]
+)
 def test_broken_off_job_ends_with_the_same_rows(name: str, tmp_path: Path) -> None:
     """A job that is broken off at every epoch or point, and run again each time, has the rows of an unbroken one."""
     job = JOBS[name]()

@@ -1,0 +1,109 @@
+"""Cross-entropy in block floating point, as an objective that rounds around the optimiser's step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from raysurf.training.block_float import quantise, round_both_ways
+from raysurf.training.objective_spec import BlockFloat
+from raysurf.training.objectives import cross_entropy
+
+
+class BlockFloatLoss:
+    """Mean cross-entropy of a network whose activations, errors, gradients, momenta and weights have few bits.
+
+    Rounded are the inputs of linear and convolutional layers but the images, and the outputs of convolutions without a
+    bias, which batch norm follows; the errors that come back at these places; then in each step
+    g = Q_G(g), a = Q_Acc(SGD(a, g)), w = Q_W(a), m = Q_G(m). The network computes with w, which is what a job leaves
+    and what averages are of. Sums and products themselves are float32, and so is evaluation's forward pass.
+
+    Args:
+        model: Its modules and the names of its parameters stay as they are.
+        spec: Bits and blocks.
+        decay: L2 coefficient, by the optimiser, of the accumulators.
+
+    Source:
+        Yang et al. 2019 (arXiv:1904.11943), algorithm 2, and its code. Deviations: its low-precision network is
+        evaluated with rounded activations; its PreResNet does not round the inputs of shortcuts and of the last layer.
+        Its second rounding of the weights changes nothing and is left out.
+    """
+
+    own_rates: Mapping[str, float] = {}
+
+    def __init__(self, model: nn.Module, spec: BlockFloat, decay: float) -> None:
+        self.model, self.spec, self.decay = model, spec, decay
+        self.trainables: Mapping[str, Tensor] = dict(model.named_parameters())
+        self._shared = random.Random(0)
+
+    def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
+        # Weights must be rounded alike on every worker, activations need not be.
+        self._shared = draw
+        with self._rounded_activations():
+            return cross_entropy(self.model, inputs, labels, num_examples, "fp32")
+
+    @contextmanager
+    def _rounded_activations(self) -> Iterator[None]:
+        spec = self.spec
+        by_slice = spec.activation_block == "example"
+
+        def rounded(value: Any) -> Any:
+            if not isinstance(value, Tensor) or not value.requires_grad:
+                return value
+            return round_both_ways(value, spec.activations, spec.errors, spec.rounding, by_slice)
+
+        def before(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (rounded(arguments[0]), *arguments[1:])
+
+        def after(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
+            return rounded(output)
+
+        handles = []
+        for module in self.model.modules():
+            if isinstance(module, nn.Linear | _ConvNd):
+                handles.append(module.register_forward_pre_hook(before))
+            if isinstance(module, _ConvNd) and module.bias is None:
+                handles.append(module.register_forward_hook(after))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def own_step(self, optimiser: torch.optim.Optimizer) -> Callable[[], object]:
+        """The optimiser's step with its inputs and outcome rounded; accumulators stay in the optimiser's state.
+
+        There are accumulators apart from the weights only if they have other bits.
+        """
+        spec = self.spec
+        apart = spec.accumulators != spec.weights
+        tensors = list(self.trainables.values())
+
+        @torch.no_grad()
+        def step() -> None:
+            generator = torch.Generator(tensors[0].device).manual_seed(self._shared.getrandbits(63))
+
+            def round_(tensor: Tensor | None, bits: int | None) -> None:
+                if tensor is not None and bits is not None:
+                    tensor.copy_(quantise(tensor, bits, spec.rounding, spec.block == "channel", generator))
+
+            for tensor in tensors:
+                round_(tensor.grad, spec.gradients)
+                if apart and (accumulator := optimiser.state[tensor].get("accumulator")) is not None:
+                    tensor.copy_(accumulator)
+            optimiser.step()
+            for tensor in tensors:
+                kept = optimiser.state[tensor]
+                round_(tensor, spec.accumulators)
+                if apart:
+                    kept.setdefault("accumulator", torch.empty_like(tensor)).copy_(tensor)
+                    round_(tensor, spec.weights)
+                round_(kept.get("momentum_buffer"), spec.gradients)
+
+        return step
