@@ -41,11 +41,9 @@ def faults(path: str) -> dict[tuple[str, int], str]:
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
-def test_every_file_in_sweeps_is_sound(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("imagenet")
+def test_every_file_in_sweeps_is_sound(path: Path) -> None:
     """Each file that we ship loads, and says its question in its first line."""
-    for part in ("train", "val"):
-        (tmp_path / "imagenet" / part / "n01440764").mkdir(parents=True)
-    monkeypatch.setenv("RAYSURF_DATA", str(tmp_path))
     assert load(path)
     assert path.read_text().startswith("# ")
 
