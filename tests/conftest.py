@@ -12,6 +12,15 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute()))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the two processes that share the tests, one has all that start Ray; a file is never divided."""
+    for item in items:
+        folder, file = item.path.parent.name, item.path.name
+        starts_ray = folder == "cluster" or file == "test_commands.py"
+        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else f"{folder}/{file}"))
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Sums are taken in one order on every machine."""
