@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from raysurf.jobs.regions import Regions as Regions
     from raysurf.jobs.sgd import SGD as SGD
     from raysurf.jobs.swa import SWA as SWA
+    from raysurf.jobs.swag import SWAG as SWAG
     from raysurf.jobs.variational import Variational as Variational
     from raysurf.jobs.weights import Weights as Weights
     from raysurf.models.spec import ModelSpec as ModelSpec
@@ -50,14 +51,18 @@ if TYPE_CHECKING:
     from raysurf.sweep.sweep import Search as Search
     from raysurf.sweep.sweep import Stopping as Stopping
     from raysurf.sweep.sweep import Sweep as Sweep
+    from raysurf.training.model_average import Average as Average
     from raysurf.training.objective_spec import BlockFloat as BlockFloat
     from raysurf.training.objective_spec import Consistency as Consistency
     from raysurf.training.objective_spec import CrossEntropy as CrossEntropy
     from raysurf.training.schedules import Constant as Constant
+    from raysurf.training.schedules import Cosine as Cosine
+    from raysurf.training.schedules import CosineCycles as CosineCycles
     from raysurf.training.schedules import Cyclic as Cyclic
     from raysurf.training.schedules import Linear as Linear
     from raysurf.training.schedules import PlateauLinear as PlateauLinear
     from raysurf.training.schedules import Triangle as Triangle
+    from raysurf.training.schedules import WarmUp as WarmUp
 
 _HOMES = {
     "raysurf.cluster.launch": ("run",),
@@ -76,6 +81,7 @@ _HOMES = {
     "raysurf.jobs.regions": ("Regions",),
     "raysurf.jobs.sgd": ("SGD",),
     "raysurf.jobs.swa": ("SWA",),
+    "raysurf.jobs.swag": ("SWAG",),
     "raysurf.jobs.variational": ("Variational",),
     "raysurf.jobs.weights": ("Weights",),
     "raysurf.models.spec": ("ModelSpec",),
@@ -83,8 +89,18 @@ _HOMES = {
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
     "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
+    "raysurf.training.model_average": ("Average",),
     "raysurf.training.objective_spec": ("BlockFloat", "Consistency", "CrossEntropy"),
-    "raysurf.training.schedules": ("Constant", "Cyclic", "Linear", "PlateauLinear", "Triangle"),
+    "raysurf.training.schedules": (
+        "Constant",
+        "Cosine",
+        "CosineCycles",
+        "Cyclic",
+        "Linear",
+        "PlateauLinear",
+        "Triangle",
+        "WarmUp",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, or None if none is near."""
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
-    return found[0] if found else None
+    """The known name most like ``name``, capitals aside, or None if none is near."""
+    lowered = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[found[0]] if found else None
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,17 @@ class PointMismatchError(RaysurfError, ValueError):
 
     def __str__(self) -> str:
         return f"points do not match: got {self.got}; expected {self.expected}"
+
+
+class AverageError(RaysurfError, ValueError):
+    """An average that has no members yet, or no batches to estimate its batch-norm statistics on."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = got, expected
+        super().__init__(got, expected)
+
+    def __str__(self) -> str:
+        return f"average: got {self.got}; expected {self.expected}"
 
 
 class DataError(RaysurfError, ValueError):

@@ -104,6 +104,8 @@ def residual(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
 JOBS: dict[str, Callable[[], object]] = {
     "sgd": tiny_sgd,
     "swa": lambda: rs.SWA(start=tiny_sgd(), epochs=3, cycle_epochs=1, lr=0.05),
+    "swa by steps": lambda: rs.SWA(start=tiny_sgd(), budget=2.5, cycle_steps=3, lr=0.05, average_on="cpu"),
+    "swag": lambda: rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3),
     "fge": lambda: rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
     "swalp": lambda: rs.SWA(start=tiny_sgd(objective=rs.BlockFloat(accumulators=10)), epochs=3, lr=0.05),
     "mean teacher": lambda: tiny_sgd(
@@ -136,6 +138,13 @@ JOBS: dict[str, Callable[[], object]] = {
         weights=tiny_noise(),
         schemes=("deterministic", "stochastic", "zero_mean", "permuted", "ensemble"),
         num_samples=4,
+    ),
+    "predict swag": lambda: rs.Predict(
+        weights=rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3), num_samples=2
+    ),
+    "predict members": lambda: rs.Predict(
+        weights=rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
+        members=(3, 1),
     ),
     "predict curve": lambda: rs.Predict(weights=tiny_curve(), num_samples=2),
     "predict fge": lambda: rs.Predict(

@@ -12,6 +12,7 @@ EVERY = [
     errors.SpecError([errors.Fault("job.lr", "'x'", "a number", "hint", "a.yaml", 3)]),
     errors.UnknownNameError("model", "vgg61", ["vgg16", "lenet5"]),
     errors.PointMismatchError("a", "b"),
+    errors.AverageError("no members", "update()"),
     errors.DataError("mnist", "nothing", "files"),
     errors.StoreError("results", "a file", "a folder"),
     errors.ResourceError("4 CPUs", "2 CPUs"),

@@ -49,7 +49,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     seeds = f" x {_count(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
     reused = f", {plan.trials_done} done, reused" if plan.trials_done else ""
     lines.append(("trials", f"{plan.trials} of {kind}{seeds}{reused}"))
-    lines += [("", f"{name} = {hole}") for name, hole in sweep.parameters.items()]
+    lines += [("", f"{name or 'job'} = {hole}") for name, hole in sweep.parameters.items()]
     if search := sweep.search:
         how = f"{search.sampler} for the {search.direction} of {search.metric}"
         repeat = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy")
+PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy", "schedule")
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(PICTURES))
+@click.argument("file", required=False)
 @click.option("--sweep", "sweeps", multiple=True, help="Draw the runs of this sweep; may be given again.")
 @click.option(
     "--run", "run_ids", multiple=True, help="Draw this run, by its id or the beginning of it; may be given again."
@@ -17,22 +18,38 @@ PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy"
     "-o",
     "--output",
     default=None,
-    help="The file; its suffix (.png, .svg, .html) says as what.  [default: RESULTS/pictures/KIND.png]",
+    help="The file; its suffix (.png, .svg, .html) says as what.  [default: RESULTS/pictures/KIND.png; schedule.png of "
+    "a FILE]",
 )
 @click.option(
     "--x", "axis", type=click.Choice(["t", "distance"]), default=None, help="x-axis of profile and path.  [default: t]"
 )
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 def plot(
-    kind: str, sweeps: tuple[str, ...], run_ids: tuple[str, ...], output: str | None, axis: str | None, results: str
+    kind: str,
+    file: str | None,
+    sweeps: tuple[str, ...],
+    run_ids: tuple[str, ...],
+    output: str | None,
+    axis: str | None,
+    results: str,
 ) -> None:
     """Draw KIND: planes, profiles of curves and lines, widths along rays, minimum-energy paths; of networks that are
-    sampled the schemes of prediction, activations of neurons by class, or a toy network on two-dimensional inputs.
+    sampled the schemes of prediction, activations of neurons by class, or a toy network on two-dimensional inputs;
+    learning rates of finished epochs, or with `schedule FILE` those that a file of sweeps asks for, before training.
 
     Without --sweep and --run every such run in the store is drawn; rows of runs that still go on as well.
     """
     if axis is not None and kind not in ("profile", "path"):
         raise click.UsageError(f"--x is for profile and path; {kind} has axes of its own")
+    if file is not None:
+        if kind != "schedule" or run_ids:
+            raise click.UsageError(f"a file is for schedule, without --run; got {kind} of {file}")
+        from raysurf.cli.planned_rates import draw_planned
+
+        draw_planned(file, output or "schedule.png", sweeps)
+        click.echo(output or "schedule.png")
+        return
     from raysurf.report.draw import draw
     from raysurf.results.query import open
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,23 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from raysurf.cluster.environment import connection
 from raysurf.cluster.events import (
     Listener,
-    PointsMeasured,
     RunEnded,
-    RunProgressed,
-    RunStarted,
     StageStarted,
     SweepEnded,
 )
-from raysurf.cluster.ledger import BLOCKED, Ledger
+from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
+from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.request import Report, Request
-from raysurf.errors import SpecError
+from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
-from raysurf.jobs.labels import Labels, describe
+from raysurf.jobs.labels import Labels
 from raysurf.jobs.measuring import MeasuringJob, missing_points
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
 from raysurf.results.store import Store
-from raysurf.sweep.plan import Arm, Plan, SweepPlan, waves
+from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
@@ -72,7 +69,7 @@ def run_plan(
     Raises:
         ResourceError: If a job needs more than the cluster has; nothing has been started then.
     """
-    driver = _Driver(plan, store, listener)
+    driver = Driver(plan, store, listener)
     stages = driver.stages()
     first = next(stages, None)
     if first is not None:
@@ -97,7 +94,7 @@ def run_plan(
     return Finished(driver.trials, driver.failed)
 
 
-class _Driver:
+class Driver:
     """Decides what comes next, and is told of what happens."""
 
     def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
@@ -105,9 +102,9 @@ class _Driver:
         self.provenance = collect()
         self.trials = self.failed = 0
         self.broken: dict[str, str] = {}
-        self.inputs = _InputHandlers(self)
-        self.pieces = _PieceHandlers(self)
-        self.of_sweep: dict[str, _TrialHandlers] = {}
+        self.inputs = InputHandlers(self)
+        self.pieces = PieceHandlers(self)
+        self.of_sweep: dict[str, TrialHandlers] = {}
 
     def stages(self) -> Iterator[Stage]:
         """Everything that is left to run; what is done already is taken on the way."""
@@ -168,22 +165,45 @@ class _Driver:
         from raysurf.cluster.suggestions import Arms, Stage
 
         sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep)
-        handlers = self.of_sweep[sweep.name] = _TrialHandlers(self, sweep, ledger)
+        handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger)
         self.listener(StageStarted(sweep, "trials", plan.trials, min(plan.trials, ledger.count_finished())))
-        left: list[tuple[Resources, Suggestions]] = []
+        left: list[tuple[Resources, Suggestions, Sequence[Job]]] = []
         first, spread = 0, list[Job]()
         for arm in plan.arms:
             suggestions = self._arm(sweep, arm, first, handlers)
             first += arm.trials
             if suggestions.queue or suggestions.issued < arm.trials:
                 jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
-                left.append((_needs(sweep, jobs), suggestions))
+                left.append((_needs(sweep, jobs), suggestions, jobs))
                 spread += jobs
         yield from self._spread(sweep, spread)
+        yield from self._replicates(sweep, [suggestions for _, suggestions, _ in left], handlers)
         for needs, together in itertools.groupby(left, key=lambda each: each[0]):
-            yield Stage(Arms([suggestions for _, suggestions in together]), sweep, needs)
+            _, arms, jobs_of = zip(*together, strict=True)
+            yield Stage(Arms(arms, continued(jobs_of)), sweep, needs)
 
-    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: _TrialHandlers) -> Suggestions:
+    def _replicates(self, sweep: Sweep, arms: Sequence[Suggestions], handlers: TrialHandlers) -> Iterator[Stage]:
+        """The seeds of trials that are known beforehand, each by itself, so that they run beside one another."""
+        from raysurf.cluster.suggestions import Listed, Stage
+
+        if sweep.is_searched or len(sweep.seeds) < 2:
+            return
+        wanted: dict[str, tuple[Job, int, Mapping[str, Any]]] = {}
+        for arm in arms:
+            for job in sweep.fill(arm.arm.params).jobs:
+                is_due = figures_of(self.store, job.id) is None and not isinstance(job, MeasuringJob)
+                if is_due and handlers.why_not(job) is None:
+                    wanted.setdefault(job.id, (job, arm.first, arm.arm.params))
+        for wave in waves([job for job, _, _ in wanted.values()]):
+            requests = []
+            for job in wave:
+                _, number, params = wanted[job.id]
+                whole = handlers.request(number, params)
+                label = f"{whole.label} seed {seed_of(job)}"
+                requests.append(dataclasses.replace(whole, label=label, jobs=(job,), fault=None, replicate=True))
+            yield Stage(Listed(requests), sweep, _needs(sweep, wave))
+
+    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: TrialHandlers) -> Suggestions:
         """What is left of an arm; trials that are done are taken as they are."""
         from raysurf.cluster.suggestions import VALUE, Suggestions, replay
 
@@ -221,9 +241,11 @@ class _Driver:
             fault,
         )
 
-    def _handlers(self, request: Request) -> _InputHandlers:
+    def _handlers(self, request: Request) -> InputHandlers:
         if request.labels.role == "points":
             return self.pieces
+        if request.replicate:
+            return ReplicateHandlers(self, self.of_sweep[request.labels.sweep])
         return self.of_sweep[request.labels.sweep] if request.labels.role == "trial" else self.inputs
 
     def started(self, request: Request) -> None:
@@ -244,135 +266,6 @@ def ray_storage(uri: str) -> str:
     return f"{head.rstrip('/')}/_ray{mark}{options}"
 
 
-class _InputHandlers:
-    """Events of inputs and baselines."""
-
-    def __init__(self, driver: _Driver) -> None:
-        self.driver = driver
-
-    def sweep_of(self, request: Request) -> Sweep:
-        return next(each.sweep for each in self.driver.plan.sweeps if each.sweep.name == request.labels.sweep)
-
-    def started(self, request: Request) -> None:
-        sweep, labels = self.sweep_of(request), request.labels
-        self.driver.listener(
-            RunStarted(sweep, request.number, request.label, request.jobs, labels.params, labels.arm, labels.role)
-        )
-
-    def reported(self, request: Request, report: Report) -> None:
-        self.driver.listener(
-            RunProgressed(request.number, report["run_id"], report["epoch"], report["epochs"], report["figures"])
-        )
-
-    def ended(self, request: Request, report: Report) -> None:
-        driver, state = self.driver, report["state"]
-        driver.trials += 1
-        if state == "failed":
-            driver.failed += 1
-            driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
-        value = report.get("value")
-        driver.listener(
-            RunEnded(
-                self.sweep_of(request),
-                request.number,
-                request.label,
-                request.jobs,
-                state,
-                value=value if value is not None and math.isfinite(value) else None,
-                error=report.get("error"),
-                figures=report.get("figures", {}),
-            )
-        )
-
-
-class _PieceHandlers(_InputHandlers):
-    """Events of pieces of surfaces. What a failed one lacks is left to the job itself, which then says why."""
-
-    def __init__(self, driver: _Driver) -> None:
-        super().__init__(driver)
-        self.measured: dict[str, int] = {}
-
-    def started(self, request: Request) -> None:
-        self._tell(request, 0)
-
-    def reported(self, request: Request, report: Report) -> None:
-        """Told by its end."""
-
-    def ended(self, request: Request, report: Report) -> None:
-        self._tell(request, len(request.points) if report["state"] == "done" else 0)
-
-    def _tell(self, request: Request, more: int) -> None:
-        (job,) = request.jobs
-        self.measured[job.id] += more
-        event = PointsMeasured(self.sweep_of(request), job, self.measured[job.id], job.points_to_measure)
-        self.driver.listener(event)
-
-
-class _TrialHandlers(_InputHandlers):
-    """Events of trials, each of which has a row in ``trials``."""
-
-    def __init__(self, driver: _Driver, sweep: Sweep, ledger: Ledger) -> None:
-        super().__init__(driver)
-        self.sweep, self.ledger = sweep, ledger
-
-    def request(self, number: int, params: Mapping[str, Any]) -> Request:
-        """What a trial is to do; one whose values make no valid job fails by itself."""
-        fault: str | None = None
-        jobs: tuple[Job, ...] = ()
-        arm = ""
-        try:
-            assignment = self.sweep.fill(params)
-            jobs, arm = assignment.jobs, assignment.arm
-            needed = (each.id for job in jobs for each in job.ancestors if each.id in self.driver.broken)
-            if (run_id := next(needed, None)) is not None:
-                fault = f"{BLOCKED}{run_id} failed: {self.driver.broken[run_id]}"
-        except SpecError as error:
-            fault = str(error)
-        labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
-        return self.driver.request(self.sweep, number, f"trial {number}", jobs, labels, fault)
-
-    def reused(self, number: int, params: Mapping[str, Any]) -> None:
-        """A trial that needs no running."""
-        try:
-            assignment = self.sweep.fill(params)
-        except SpecError as error:
-            self.driver.failed += 1
-            self.driver.listener(RunEnded(self.sweep, number, f"trial {number}", (), "failed", True, error=str(error)))
-            return
-        state, value, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
-        if self.ledger.rows.get(number, {}).get("state") != state:
-            self.ledger.write(number, assignment, params, state, value, std, why)
-        self.driver.trials += 1
-        self.driver.failed += state == "failed"
-        figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
-        ended = RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
-        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm))
-
-    def started(self, request: Request) -> None:
-        self.ledger.write(request.number, _assigned(request), request.labels.params, "running")
-        super().started(request)
-
-    def ended(self, request: Request, report: Report) -> None:
-        state, value, std = report["state"], report.get("value"), None
-        if state == "done":
-            found = [figures_of(self.driver.store, job.id) for job in request.jobs]
-            value, std = self.ledger.value([each for each in found if each is not None])
-        else:
-            value = None
-            self._record_unfinished(request, report)
-        error = report.get("error")
-        self.ledger.write(request.number, _assigned(request), request.labels.params, state, value, std, error)
-        super().ended(request, {**report, "value": value})
-
-    def _record_unfinished(self, request: Request, report: Report) -> None:
-        """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
-        store = self.driver.store
-        for job in request.jobs:
-            if figures_of(store, job.id) is None and not store.read_rows("runs", job.id):
-                row = describe(job, request.labels, report["state"], {}, report.get("error"))
-                store.write_rows("runs", job.id, [row | _UNMEASURED])
-
-
 def _alone(resources: Resources) -> Resources:
     """The same for a lone worker."""
     return resources.model_copy(update={"workers": 1})
@@ -382,10 +275,3 @@ def _needs(sweep: Sweep, jobs: Sequence[Job]) -> Resources:
     """What jobs run on: measuring has no use for a group of workers, since points are spread."""
     measures = bool(jobs) and all(isinstance(job, MeasuringJob) for job in jobs)
     return _alone(sweep.resources) if measures else sweep.resources
-
-
-_UNMEASURED = {"started_at": None, "wall_s": None, "device_s": None, "workers": None, "device": None}
-
-
-def _assigned(request: Request) -> Assignment | None:
-    return Assignment(request.labels.params, request.labels.arm, request.jobs) if request.jobs else None

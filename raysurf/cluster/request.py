@@ -26,6 +26,7 @@ class Request:
         every_epoch: Whether a scheduler wants to see every epoch.
         folder: The driver's working folder, in which relative paths and dotted-path models are looked for.
         fault: Why these are no valid jobs, if they are not.
+        replicate: Whether it is one seed of a trial, run beforehand so that seeds run beside one another.
         points: If any, only these points of the one job, which is a measuring one, are to be measured.
     """
 
@@ -39,6 +40,7 @@ class Request:
     every_epoch: bool = False
     folder: str = "."
     fault: str | None = None
+    replicate: bool = False
     points: tuple[int, ...] = ()
 
     def value(self, figures: list[Mapping[str, float]]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,11 @@ class Suggestions(_Unsaved):
             space, metric=VALUE, mode=search.direction, sampler=sampler(search), points_to_evaluate=points or None
         )
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all of its trials have ended."""
+        return self.issued >= self.arm.trials and all(number in self.results for number in self.params)
+
     def assignment(self, number: int) -> Assignment:
         """The jobs of a trial.
 
@@ -167,17 +172,25 @@ class Listed(_Unsaved):
 
 
 class Arms(_Unsaved):
-    """Hands out the trials of several arms, the next arm's as soon as no more of the one before can begin."""
+    """Hands out the trials of several arms, the next arm's as soon as no more of the one before can begin.
 
-    def __init__(self, arms: Sequence[Suggestions]) -> None:
+    Args:
+        arms: The arms.
+        after: Arms that begin when others have ended, by their numbers among ``arms``: those that train on from them.
+    """
+
+    def __init__(self, arms: Sequence[Suggestions], after: Mapping[int, Collection[int]] | None = None) -> None:
         super().__init__(metric=VALUE, mode="max")
-        self.arms = arms
+        self.arms, self.after = arms, after or {}
         self.owners: dict[str, Suggestions] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next request of the first arm that has one, None for not now, or FINISHED."""
         waiting = False
-        for arm in self.arms:
+        for number, arm in enumerate(self.arms):
+            if not all(self.arms[other].is_over for other in self.after.get(number, ())):
+                waiting = True
+                continue
             found = arm.suggest(trial_id)
             if isinstance(found, dict):
                 self.owners[trial_id] = arm

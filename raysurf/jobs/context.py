@@ -150,59 +150,69 @@ class StoredCheckpoints(Checkpoints):
 
     A state is taken when it costs under 5 % of the time since the last one; the newest two are kept. Rows that were
     reported up to that epoch travel in the note, so that rows and weights never disagree.
+
+    Jobs that train alike but not as long share a trajectory, and their checkpoints: the state at the end of each is
+    kept, and a longer one goes on from it, with rows of its own.
     """
 
     SHARE = 0.05
+    END = "end"
 
     def __init__(self, context: Context) -> None:
-        self.context = context
+        self.context, job = context, context.job
+        self._shared = job.trajectory is not None
+        self._folder = f"trajectories/{job.trajectory}" if self._shared else f"jobs/{job.id}/checkpoint"
         self._last = time.monotonic()
         self._cost = 0.0
 
-    @property
-    def _folder(self) -> str:
-        return f"jobs/{self.context.job.id}/checkpoint"
-
-    def _epochs(self) -> list[int]:
+    def _saved(self) -> list[tuple[int, str]]:
+        """Epochs of the states that there are, and the names of their files without suffix; rising."""
         names = (path.rsplit("/", 1)[-1] for path in self.context.store.list(self._folder))
-        return sorted(int(name[:-5]) for name in names if name.endswith(".json"))
+        stems = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+        return sorted((int(stem.removeprefix(self.END)), stem) for stem in stems)
 
     def load(self) -> tuple[int, State] | None:
-        store = self.context.store
-        for epoch in reversed(self._epochs()):
+        store, run_id = self.context.store, self.context.job.id
+        for epoch, stem in reversed(self._saved()):
+            if self._shared and epoch > self.context.job.epochs_to_train:
+                continue
             try:
-                note = store.get_json(f"{self._folder}/{epoch}.json")
-                data = store.get_bytes(f"{self._folder}/{epoch}.safetensors")
+                note = store.get_json(f"{self._folder}/{stem}.json")
+                data = store.get_bytes(f"{self._folder}/{stem}.safetensors")
             except (StoreError, ValueError):
                 continue
             if hashlib.sha256(data).hexdigest() != note["sha256"]:
                 continue
-            self.context.restore(note["rows"])
+            rows = {table: [row | {"run_id": run_id} for row in each] for table, each in note["rows"].items()}
+            self.context.restore(rows)
             self._last = time.monotonic()
             return epoch, decode(data)
         return None
 
     def save(self, epoch: int, state: Callable[[], State]) -> None:
         began = time.monotonic()
-        if self.context.workers.rank != 0 or self._cost > self.SHARE * (began - self._last):
+        is_end = self.context.job.may_go_on and epoch == self.context.job.epochs_to_train
+        too_costly = self._cost > self.SHARE * (began - self._last)
+        if self.context.workers.rank != 0 or (too_costly and not is_end):
             return
-        store, data = self.context.store, _encoded(state())
-        store.put_bytes(f"{self._folder}/{epoch}.safetensors", data)
+        store, data, stem = self.context.store, _encoded(state()), f"{self.END * is_end}{epoch}"
+        store.put_bytes(f"{self._folder}/{stem}.safetensors", data)
         note = {"sha256": hashlib.sha256(data).hexdigest(), "rows": self.context.rows}
-        store.put_json(f"{self._folder}/{epoch}.json", note)
-        for old in self._epochs()[:-2]:
-            self._remove(old)
+        store.put_json(f"{self._folder}/{stem}.json", note)
+        self._remove(keep=2)
         self._last = time.monotonic()
         self._cost = self._last - began
 
     def clear(self) -> None:
-        """Remove them all: the job is done."""
-        for epoch in self._epochs():
-            self._remove(epoch)
+        """The job is done: remove them all, but for the ends of a shared trajectory."""
+        self._remove(keep=0)
 
-    def _remove(self, epoch: int) -> None:
-        for suffix in ("json", "safetensors"):
-            self.context.store.delete(f"{self._folder}/{epoch}.{suffix}")
+    def _remove(self, keep: int) -> None:
+        """Remove all but the newest few and the ends, as far as this job has come."""
+        passing = [stem for epoch, stem in self._saved() if stem.isdigit()]
+        for stem in passing[: len(passing) - keep]:
+            for suffix in ("json", "safetensors"):
+                self.context.store.delete(f"{self._folder}/{stem}.{suffix}")
 
 
 def _encoded(tensors: Mapping[str, Tensor]) -> bytes:

@@ -118,9 +118,9 @@ class Curve(ContinuedJob):
             if due:
                 place_middle()
             figures = middle.report_epoch(epoch, "t=0.5", evaluate=due, trained=True)
-            context.progress(epoch.epoch, self.epochs, figures)
+            context.progress(epoch.epoch, self.epochs_to_train, figures)
 
-        recipe = net.recipe(self.epochs, self.epochs, self.plateau_linear())
+        recipe = net.recipe(self.epochs_to_train, self.epochs_to_train, self.plateau_linear())
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
         context.save("points", objective.trainables)
         place_middle()

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.training import ContinuedJob
+from raysurf.jobs.stage import Stage
+from raysurf.jobs.training import CyclicJob
 from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
+    from raysurf.jobs.network import Network
     from raysurf.training.loop import State
 
 
-class FGE(ContinuedJob):
+class FGE(CyclicJob):
     """Go on from weights at a triangular rate, and keep the weights of the middle of every cycle.
 
     Its points are ``member1``, ``member2`` … and their ``average``. Its predictions are those of the ensemble, the mean
-    of the members' probabilities, for the first one, two, … members. Members are ordinary SGD iterates, so their
-    batch-norm statistics are their own.
+    of the members' probabilities, for the first one, two, … members; each member's own are kept too, so that
+    ``predict`` compares any choice of ``members`` without running the network again. Members are ordinary SGD iterates,
+    so their batch-norm statistics are their own.
 
     Source:
         Garipov et al. 2018 (arXiv:1802.10026), section 4, and its code. Deviation: SGD's momentum starts at zero, since
@@ -35,16 +38,20 @@ class FGE(ContinuedJob):
 
     @model_validator(mode="after")
     def _has_members(self) -> Self:
-        if self.constant() is None:
-            raise ValueError("lr or schedule is required; the paper's is kind: triangle with high and low")
+        epochs = self.epochs_to_train
         if self.num_members < 1:
-            raise ValueError(f"no member: half a cycle of {self.cycle_epochs:g} is beyond epochs {self.epochs}")
+            raise ValueError(f"no member: half a cycle of {self.cycle_epochs:g} is beyond epochs {epochs}")
         return self
 
     @property
     def num_members(self) -> int:
         """Cycles whose middle is reached."""
-        return int(self.epochs / self.cycle_epochs + 0.5)
+        return int(self.epochs_to_train / self.cycle_epochs + 0.5)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        epochs = self.epochs_to_train
+        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, self.cycle_epochs / 2),)
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -61,9 +68,8 @@ class FGE(ContinuedJob):
 
         net = Network(self, context)
         net.place(*context.weights(self.start))
-        schedule = self.constant()
-        assert schedule is not None
-        recipe = net.recipe(self.epochs, self.epochs, schedule, self.cycle_epochs)
+        epochs = self.epochs_to_train
+        recipe = net.recipe(epochs, epochs, self.cyclic_schedule, self.cycle_epochs)
         cycle, average = recipe.cycle_steps(len(net.data.train)), RunningAverage()
 
         def keep(number: int) -> None:
@@ -71,15 +77,16 @@ class FGE(ContinuedJob):
 
         def on_epoch(end: EpochEnd) -> None:
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
-            context.progress(end.epoch, self.epochs, figures)
+            context.progress(end.epoch, epochs, figures)
 
-        collector = CycleAverage(cycle, cycle // 2 - cycle, average, keep)
+        collector = CycleAverage(cycle, middle_of(cycle) - cycle, average, keep)
         objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         context.workers.barrier()
         assert average.average is not None
-        members = self.draw_members(context, average.count, self.seed)
-        figures = net.report_members("members", ("ensemble",), average.count, members, "fixed")
+        answers = list(net.answers(self.draw_members(context, average.count, self.seed), "fixed"))
+        context.save("predictions", self._gathered(net, answers))
+        figures = net.report_answers("members", ("ensemble",), answers, "fixed")
         net.place(average.average)
         net.reestimate()
         context.save("average", net.tensors())
@@ -98,3 +105,40 @@ class FGE(ContinuedJob):
         """The first members, in the order in which they were trained."""
         for number in range(1, num_samples + 1):
             yield context.weights(self, f"member{number}")
+
+    @staticmethod
+    def _gathered(net: Network, answers: Sequence[State]) -> State:
+        """What members answered on whole splits, from all workers: log-probabilities [members, examples, classes]."""
+        import torch
+
+        workers, found = net.context.workers, {}
+        for name, split in net.predicted_splits.items():
+            own = torch.stack([answer[name] for answer in answers])
+            whole = own.new_zeros(len(own), len(split), own.shape[2])
+            whole[:, workers.share(len(split))] = own
+            found[name] = workers.sum(whole)
+        return found
+
+    def stored_answers(self, net: Network, context: Context, members: Sequence[int]) -> Iterator[State]:
+        """What some members, numbered from 1, answered when they were trained: this worker's part by split."""
+        whole = context.load(self, "predictions")
+        for member in members:
+            yield {
+                name: whole[name][member - 1, context.workers.share(len(split))]
+                for name, split in net.predicted_splits.items()
+            }
+
+
+def middle_of(cycle_steps: int) -> int:
+    """Steps of a cycle after which its member is taken.
+
+    Of an odd cycle the last of them has the lowest rate that the triangle reaches. Of an even one it is the step before
+    the lowest, as in the code, which takes members when the epochs of half a cycle are done.
+
+    Args:
+        cycle_steps: Length of a cycle, at least 1.
+
+    Source:
+        Garipov et al. 2018 (arXiv:1802.10026), section 4, and its code, whose cycles are of even numbers of epochs.
+    """
+    return (cycle_steps + 1) // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -158,11 +158,45 @@ class Job(Node):
         return self.epochs_to_train + POINT_EPOCHS * self.points_to_measure
 
     @property
-    def budget(self) -> float | None:
-        """Epochs spent, inputs counted once, over the epochs of the first full schedule in the chain."""
-        full = next((e for job in (*self.ancestors, self) if (e := getattr(job, "full_epochs", None))), None)
-        spent = sum(job.epochs_to_train for job in (*self.ancestors, self))
-        return spent / full if full else None
+    def full_epochs(self) -> int | None:
+        """Epochs of a budget of one, of a job that trains from scratch."""
+        return None
+
+    @property
+    def base_budget(self) -> int | None:
+        """Epochs of a budget of one: those of the first job in the chain that says how many they are."""
+        return next((epochs for job in (*self.ancestors, self) if (epochs := job.full_epochs)), None)
+
+    @property
+    def epochs_before(self) -> int:
+        """Epochs that its inputs were trained for, each counted once."""
+        return sum(job.epochs_to_train for job in self.ancestors)
+
+    @property
+    def budget_spent(self) -> float | None:
+        """Epochs spent, inputs counted once, over the base budget; None if nothing says what a budget of one is."""
+        base = self.base_budget
+        return (self.epochs_before + self.epochs_to_train) / base if base else None
+
+    @property
+    def trajectory(self) -> str | None:
+        """Id of the training that this job is a part of: jobs that train alike, but not as long, share it."""
+        return None
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a longer job may go on from where this one ends, so that its last state is worth keeping."""
+        return False
+
+    def trajectory_without(self, names: Collection[str]) -> str:
+        """The id of a trajectory: of everything that decides the outcome, but for some fields."""
+        tree = {name: value for name, value in to_tree(self, left_out=True).items() if name not in names}
+        return f"{self.kind}-{_digest(tree)}"
+
+    @property
+    def canonical(self) -> Self:
+        """The same job as its id sees it, where one thing can be written in two ways."""
+        return self
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
@@ -186,6 +220,8 @@ def to_tree(value: Any, left_out: bool = False) -> Any:
         left_out: Whether to leave out what decides nothing: fields that equal their default though they were stated,
             and those that a model calls ``IDENTITY_EXCLUDED`` (where bytes lie, not what they are).
     """
+    if isinstance(value, Job) and left_out:
+        value = value.canonical
     if isinstance(value, BaseModel):
         skipped: frozenset[str] = getattr(type(value), "IDENTITY_EXCLUDED", frozenset()) if left_out else frozenset()
         tree: dict[str, Any] = {"kind": value.kind} if isinstance(value, Node) else {}
@@ -252,10 +288,13 @@ class WeightsJob(Job):
 
     @property
     def possible_schemes(self) -> tuple[Scheme, ...]:
-        """Those of its noise; of weights without, a network with dropout can give samples as well."""
-        noise = self.model_spec.noise
-        controls = [each for each in CONTROLS if noise and all(each in other.CONTROLS for other in noise)]
-        return ("deterministic", "stochastic", "ensemble", *controls)
+        return schemes_of_point(self.model_spec)
+
+
+def schemes_of_point(spec: ModelSpec) -> tuple[Scheme, ...]:
+    """Prediction schemes of one point: those of its noise; without noise, a network with dropout can give samples."""
+    controls = [each for each in CONTROLS if spec.noise and all(each in other.CONTROLS for other in spec.noise)]
+    return ("deterministic", "stochastic", "ensemble", *controls)
 
 
 class OfWeights(Job):

@@ -42,7 +42,7 @@ def describe(job: Job, labels: Labels, status: str, figures: Figures, error: str
         "model": job.model_spec.name,
         "data": job.data_spec.name,
         "seed": seed_of(job),
-        "budget": job.budget,
+        "budget": job.budget_spent,
         "epochs": float(job.epochs_to_train),
         "params": json.dumps(dict(labels.params), sort_keys=True),
         "spec": json.dumps(job.tree, sort_keys=True),

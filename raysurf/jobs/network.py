@@ -66,8 +66,19 @@ class Network:
         all_of_them = {name: getattr(self.data, name) for name in SPLITS} | {"train": self._labelled}
         return {name: split for name, split in all_of_them.items() if split is not None}
 
+    @property
+    def predicted_splits(self) -> dict[str, Any]:
+        """Those on which ensembles are measured: on train they say little and cost most."""
+        return {name: split for name, split in self.splits.items() if name != "train"}
+
     def recipe(
-        self, epochs: int, schedule_epochs: int, schedule: Schedule, cycle_epochs: float = 1.0, origin: int = 0
+        self,
+        epochs: int,
+        schedule_epochs: int,
+        schedule: Schedule,
+        cycle_epochs: float = 1.0,
+        origin: int = 0,
+        cycle_iterations: int | None = None,
     ) -> Recipe:
         """How the loop runs for this job."""
         setting = self.job.setting
@@ -82,6 +93,7 @@ class Network:
             cycle_epochs,
             origin,
             setting("optimiser"),
+            cycle_iterations,
             self._streams(),
         )
 
@@ -106,7 +118,7 @@ class Network:
         if isinstance(spec, Consistency):
             per_epoch = recipe.steps_per_epoch(len(self.data.train))
             return ConsistencyLoss(
-                self.model, spec, setting("weight_decay"), setting("precision"), per_epoch, self.job.epochs_before
+                self.model, spec, setting("weight_decay"), setting("precision"), per_epoch, self.job.epochs_of_objective
             )
         return CrossEntropy(self.model, setting("weight_decay"), setting("precision"))
 
@@ -206,7 +218,7 @@ class Network:
     ) -> dict[str, float]:
         """Report ``predictions`` rows for every split, of the network as it stands.
 
-        Ensembles are measured on validation and test alone: on train they say little and cost most.
+        Ensembles are measured on ``predicted_splits`` alone.
 
         Args:
             weights: Which weights they are.
@@ -228,7 +240,8 @@ class Network:
                 raise UnknownNameError(f"scheme of these weights of {self.job.model_spec.name}", scheme, possible)
         figures: dict[str, float] = {}
         for split in self.splits:
-            for scheme in wanted if split != "train" else [s for s in wanted if s in ("deterministic", "stochastic")]:
+            single = [scheme for scheme in wanted if scheme in ("deterministic", "stochastic")]
+            for scheme in wanted if split in self.predicted_splits else single:
                 found = self.measure_scheme(split, scheme, num_samples, seed)
                 own = self.report_found(weights, scheme, split, found, batchnorm)
                 figures |= {f"{split}/{k}": v for k, v in own.items()}
@@ -263,7 +276,7 @@ class Network:
         members: Iterable[tuple[State, State]],
         batchnorm: str,
     ) -> dict[str, float]:
-        """Report ``predictions`` rows of an ensemble of weights for every split, for its first one, two, … members.
+        """Report ``predictions`` rows of an ensemble of weights, for its first one, two, … members.
 
         Args:
             weights: What they are called.
@@ -275,23 +288,35 @@ class Network:
         Returns:
             Figures as ``report_predictions`` gives them.
         """
-        workers, splits = self.context.workers, self.splits
-        parts = {name: workers.share(len(split)) for name, split in splits.items()}
+        answers = self.answers(itertools.islice(members, num_samples), batchnorm)
+        return self.report_answers(weights, wanted, answers, batchnorm)
 
-        def answers() -> Iterator[list[Tensor]]:
-            for point, buffers in itertools.islice(members, num_samples):
-                self.place(point, buffers)
-                if batchnorm == "reestimate":
-                    self.reestimate()
-                precision = self.job.setting("precision")
-                yield [
-                    evaluation.log_probabilities(self.model, self.data, split, precision, parts[name])
-                    for name, split in splits.items()
-                ]
+    def answers(self, members: Iterable[tuple[State, State]], batchnorm: str) -> Iterator[State]:
+        """What members answer: log-probabilities by split, [this worker's examples, classes].
 
-        labels = [split.labels[parts[name]] for name, split in splits.items()]
+        Args:
+            members: As in ``report_members``.
+            batchnorm: As there.
+        """
+        precision, workers = self.job.setting("precision"), self.context.workers
+        for point, buffers in members:
+            self.place(point, buffers)
+            if batchnorm == "reestimate":
+                self.reestimate()
+            yield {
+                name: evaluation.log_probabilities(self.model, self.data, split, precision, workers.share(len(split)))
+                for name, split in self.predicted_splits.items()
+            }
+
+    def report_answers(
+        self, weights: str, wanted: Sequence[Scheme], answers: Iterable[State], batchnorm: str
+    ) -> dict[str, float]:
+        """``report_members`` of what members have answered."""
+        workers, splits = self.context.workers, self.predicted_splits
+        labels = [split.labels[workers.share(len(split))] for split in splits.values()]
+        in_order = ([answer[name] for name in splits] for answer in answers)
         figures: dict[str, float] = {}
-        for split, found in zip(splits, schemes.measure_members(answers(), labels, workers), strict=True):
+        for split, found in zip(splits, schemes.measure_members(in_order, labels, workers), strict=True):
             for scheme in wanted:
                 shown = found if scheme == "ensemble" else {1: found[1]}
                 own = self.report_found(weights, scheme, split, shown, batchnorm)

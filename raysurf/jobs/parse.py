@@ -65,6 +65,7 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
     cls = possible[kind]
     values: dict[str, Any] = {}
     faults: list[PathFault] = []
+    unbuilt: set[str | int] = set()
     for name, inner in tree.items():
         if name == "kind":
             continue
@@ -76,8 +77,11 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
         elif wanted and inner is not None:
             inner, found = parse(inner, wanted, (*path, name))
             faults += found
+            if inner is None:
+                unbuilt.add(name)
         values[name] = inner
     node, found = _validate(cls, values, path)
+    found = [fault for fault in found if unbuilt.isdisjoint(fault[0][len(path) :][:1])]
     faults += [
         fault for fault in found if not _concerns(fault[0], faults) and not _missing_in(values, fault[0][len(path) :])
     ]
@@ -158,14 +162,16 @@ def _values(annotation: Any) -> list[type[Value]]:
 
 
 def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: list[PathFault]) -> list[PathFault]:
-    """Add the faults of names that only a registry knows: models and data sets."""
-    for name in ("model", "data"):
+    """Add the faults of names that only a registry knows: models, data sets and pretrained weights."""
+    for name in ("model", "data", "pretrained"):
         if name in cls.model_fields and values.get(name) is not None and not _concerns((*path, name), faults):
             try:
-                if name == "model":
-                    models.check(ModelSpec.model_validate(ModelSpec.parse(values[name])).name)
-                else:
+                if name == "data":
                     data_sets.check(DataSpec.model_validate(DataSpec.parse(values[name])))
+                elif name == "model":
+                    models.check(_model_name(values))
+                elif not _concerns((*path, "model"), faults):
+                    models.check_pretrained(_model_name(values), values[name])
             except UnknownNameError as error:
                 known = f"one of {', '.join(error.known)}"
                 faults.append(_fault((*path, name), shown(error.got), known, error.hint))
@@ -174,6 +180,10 @@ def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: lis
             except (ValidationError, ValueError):
                 pass
     return faults
+
+
+def _model_name(values: Mapping[str, Any]) -> str:
+    return ModelSpec.model_validate(ModelSpec.parse(values.get("model"))).name
 
 
 def _fault(path: Path, got: str, expected: str, hint: str = "") -> PathFault:

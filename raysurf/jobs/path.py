@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from raysurf.jobs.geometry import Track, require_apart, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
 from raysurf.jobs.measuring import AtPoints, Spot, measure, spread_names
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import StartedJob
 from raysurf.training.schedules import Constant
 from raysurf.values import Value, as_tuple
@@ -72,6 +73,11 @@ class Path(StartedJob, AtPoints):
             pivots += cycle.insert
             passes += pivots * cycle.epochs
         return passes
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Passes of the band over the data; each of its points sees every batch."""
+        return tuple(Stage(Constant(lr=cycle.lr), cycle.epochs, cycle.epochs) for cycle in self.cycles)
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:

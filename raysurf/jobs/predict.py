@@ -10,7 +10,8 @@ from raysurf.data.spec import DataSpec
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.fge import FGE
 from raysurf.jobs.geometry import PointOf, weights_of
-from raysurf.jobs.job import SPLITS, Job, WeightsJob
+from raysurf.jobs.job import SPLITS, Job, WeightsJob, schemes_of_point
+from raysurf.jobs.swag import SWAG
 from raysurf.jobs.training import Data
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
@@ -18,6 +19,7 @@ from raysurf.values import as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
+    from raysurf.jobs.network import Network
 
 FIGURES = ("accuracy", "error", "nll", "brier", "ece")
 SCHEMES: tuple[Scheme, ...] = ("deterministic", "stochastic", *CONTROLS, "ensemble")
@@ -28,7 +30,8 @@ class Predict(Job):
 
     Schemes: ``deterministic`` takes the weights' means, ``stochastic`` one sample, ``ensemble`` the mean of K samples'
     probabilities; ``zero_mean`` and ``permuted`` are ensembles with the means left out, and with deviations shuffled.
-    Samples are draws of the noise, of dropout, members of FGE in order, or points of a curve at random t. Its own
+    Samples are draws of the noise, of dropout or of SWAG's Gaussian, members of FGE in order, or points of a curve at
+    random t. Its own
     figures are those of the last of these that is measured; with several, each also has ``split/scheme_figure``.
 
     Source:
@@ -46,24 +49,49 @@ class Predict(Job):
         None, min_length=1, description="default: all but controls for noise and ensembles, else deterministic"
     )
     num_samples: int | None = Field(None, ge=1, description="K of ensembles; default 20, of FGE all members")
+    members: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] | None = Field(
+        None, min_length=1, description="of FGE: which members, numbered from 1; their stored predictions are taken"
+    )
     sample_seed: int = Field(0, ge=0, description="decides every sample")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        possible, what = self._source.possible_schemes, self._source.kind
+        possible, what = self._schemes, self._source.kind
         for scheme in self.schemes or ():
             if scheme not in possible:
                 raise ValueError(f"no scheme {scheme} of {what} weights; they can give {', '.join(possible)}")
-        most = self._source.max_samples
+        most = None if isinstance(self.weights, PointOf) else self.weights.max_samples
         if self.num_samples is not None and most is not None and self.num_samples > most:
             raise ValueError(f"num_samples {self.num_samples} is more than the {most} members of {what}")
-        if self.batchnorm == "fixed" and self._is_curve:
-            raise ValueError("batchnorm fixed, and points of a curve, which have no statistics of their own")
+        if self.batchnorm == "fixed" and (self._is_curve or self._draws_weights):
+            raise ValueError(f"batchnorm fixed, and samples of {what}, which have no statistics of their own")
+        if self.members is not None:
+            self._check_members(self.members)
         return self
+
+    def _check_members(self, members: tuple[int, ...]) -> None:
+        if not isinstance(self.weights, FGE):
+            raise ValueError(f"members of {self._source.kind} weights; only those of fge are numbered")
+        if self.num_samples is not None or self.batchnorm == "reestimate" or self.data is not None:
+            raise ValueError("members, and num_samples, batchnorm or data; stored predictions have theirs already")
+        most = self.weights.num_members
+        if len(set(members)) < len(members) or min(members) < 1 or max(members) > most:
+            raise ValueError(f"members {list(members)}; give different numbers from 1 to {most}")
+
+    @property
+    def _draws_weights(self) -> bool:
+        """Whether its samples are weights of their own, besides one point that answers by itself."""
+        return isinstance(self.weights, SWAG) and any(s != "deterministic" for s in self.schemes or ("ensemble",))
 
     @property
     def _source(self) -> Job:
         return self.weights.of if isinstance(self.weights, PointOf) else self.weights
+
+    @property
+    def _schemes(self) -> tuple[Scheme, ...]:
+        """Schemes that its weights may be able to give."""
+        weights = self.weights
+        return schemes_of_point(self.model_spec) if isinstance(weights, PointOf) else weights.possible_schemes
 
     @property
     def _is_curve(self) -> bool:
@@ -74,9 +102,9 @@ class Predict(Job):
     @property
     def _wanted(self) -> tuple[Scheme, ...]:
         """Schemes in the order of ``SCHEMES``."""
-        possible = self._source.possible_schemes
+        possible = self._schemes
         if self.schemes is None:
-            plain = "deterministic" in possible and not self.model_spec.noise
+            plain = "deterministic" in possible and not self.model_spec.noise and not isinstance(self.weights, SWAG)
             return ("deterministic",) if plain else tuple(s for s in SCHEMES if s in possible and s not in CONTROLS)
         return tuple(scheme for scheme in SCHEMES if scheme in self.schemes)
 
@@ -101,11 +129,31 @@ class Predict(Job):
         from raysurf.jobs.network import Network
 
         net, batchnorm = Network(self, context), self.batchnorm or ("reestimate" if self._is_curve else "fixed")
-        if not isinstance(self.weights, WeightsJob | PointOf):
-            count = self.num_samples or self.weights.max_samples or 20
-            members = self.weights.draw_members(context, count, self.sample_seed)
-            return net.report_members("members", self._wanted, count, members, batchnorm)
-        net.place(*weights_of(self.weights, context))
+        source, wanted = self.weights, self._wanted
+        if self.members is not None:
+            assert isinstance(source, FGE)
+            answers = source.stored_answers(net, context, self.members)
+            return net.report_answers("members", wanted, answers, batchnorm)
+        if not isinstance(source, WeightsJob | PointOf):
+            count = self.num_samples or source.max_samples or 20
+            members = source.draw_members(context, count, self.sample_seed)
+            return net.report_members("members", wanted, count, members, batchnorm)
+        net.place(*weights_of(source, context))
         if batchnorm == "reestimate":
             net.reestimate()
-        return net.report_predictions("final", batchnorm, self._wanted, self.num_samples or 20, self.sample_seed)
+        if not isinstance(source, SWAG):
+            return net.report_predictions("final", batchnorm, wanted, self.num_samples or 20, self.sample_seed)
+        return self._of_samples(source, net, context)
+
+    def _of_samples(self, source: SWAG, net: Network, context: Context) -> dict[str, float]:
+        """The average as it is placed, then samples, each with statistics of its own."""
+        figures: dict[str, float] = {}
+        wanted = [scheme for scheme in self._wanted if scheme != "deterministic"]
+        if "deterministic" in self._wanted:
+            found = net.report_predictions("final", self.batchnorm or "fixed")
+            figures = found | ({name.replace("/", "/deterministic_"): v for name, v in found.items()} if wanted else {})
+        if not wanted:
+            return figures
+        count = self.num_samples or source.num_samples
+        members = source.draw_members(context, count, self.sample_seed)
+        return figures | net.report_members("samples", wanted, count, members, "reestimate")

@@ -16,16 +16,17 @@ from raysurf.jobs.rays import Rays
 from raysurf.jobs.regions import Regions
 from raysurf.jobs.sgd import SGD
 from raysurf.jobs.swa import SWA
+from raysurf.jobs.swag import SWAG
 from raysurf.jobs.variational import Variational
 from raysurf.jobs.weights import Weights
 from raysurf.stochastic.spec import Dropout, GaussianDropout, VarianceNoise, VariationalDropout
 from raysurf.training.objective_spec import BlockFloat, Consistency, CrossEntropy
-from raysurf.training.schedules import Constant, Cyclic, Linear, PlateauLinear, Triangle
+from raysurf.training.schedules import Constant, Cosine, CosineCycles, Cyclic, Linear, PlateauLinear, Triangle, WarmUp
 from raysurf.values import Node
 
-_JOBS = (SGD, SWA, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, NoiseOf, Regions, Weights)
+_JOBS = (SGD, SWA, SWAG, FGE, Curve, Path, Variational, Profile, Plane, Rays, Predict, NoiseOf, Regions, Weights)
 _PLACES = (Line, Chain, PointOf)
-_SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle, Linear)
+_SCHEDULES = (Constant, PlateauLinear, Cyclic, Triangle, Linear, Cosine, CosineCycles, WarmUp)
 _OBJECTIVES = (CrossEntropy, BlockFloat, Consistency)
 _NOISES = (Dropout, GaussianDropout, VariationalDropout, VarianceNoise)
 _INITIAL = (UniformSigma, ConstantSigma, KaimingSigma, SigmaFromMeans, SigmaFromNoise)

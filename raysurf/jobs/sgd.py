@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import FirstJob
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ class SGD(WeightsJob, FirstJob):
     takes_objective: ClassVar[bool] = True
 
     epochs: int = Field(ge=1, description="length of the schedule")
+    base_epochs: int | None = Field(None, ge=1, description="epochs of a budget of one; default: epochs")
     until: int | None = Field(None, ge=1, description="epoch to stop at, if before the schedule's end")
 
     @model_validator(mode="after")
@@ -32,10 +35,23 @@ class SGD(WeightsJob, FirstJob):
     def epochs_to_train(self) -> int:
         return self.until or self.epochs
 
+    @cached_property
+    def trajectory(self) -> str:
+        """Id of the training: one that stops early is the beginning of the whole."""
+        return self.trajectory_without({"until", "base_epochs"})
+
+    @property
+    def may_go_on(self) -> bool:
+        return self.epochs_to_train < self.epochs
+
     @property
     def full_epochs(self) -> int:
-        """Epochs of the whole schedule: a budget of one."""
-        return self.epochs
+        """Epochs of a budget of one; those of the whole schedule unless others are stated."""
+        return self.base_epochs or self.epochs
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage(self.plateau_linear(), self.epochs_to_train, self.epochs),)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network

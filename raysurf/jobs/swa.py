@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.training import ContinuedJob
+from raysurf.jobs.stage import Stage
+from raysurf.jobs.training import CyclicJob
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
-    from raysurf.training.loop import State
+    from raysurf.jobs.network import Network
+    from raysurf.training.loop import EpochEnd, State
+    from raysurf.weightspace.average import RunningAverage
 
 
-class SWA(WeightsJob, ContinuedJob):
+class SWA(WeightsJob, CyclicJob):
     """Average the weights at the end of each cycle, then re-estimate batch-norm statistics.
+
+    With a schedule whose rates do not depend on the length, a longer run goes on from where a shorter one ended, so
+    that budgets of 1, 1.25 and 1.5 cost one run of 1.5.
 
     Source:
         Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1.
@@ -24,23 +32,43 @@ class SWA(WeightsJob, ContinuedJob):
     kind: ClassVar[str] = "swa"
     takes_objective: ClassVar[bool] = True
     points_have_statistics: ClassVar[bool] = True
+    IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"average_on"})
+    AFTER_TRAINING: ClassVar[frozenset[str]] = frozenset({"epochs"})
 
-    cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is averaged at the end of each")
+    cycle_steps: int | None = Field(None, ge=1, description="iterations a cycle, instead of cycle_epochs")
     average_from: float = Field(0, ge=0, description="epoch at which the first cycle begins")
     include_start: bool = Field(
         False, description="whether the start weights are a member (the talk: yes; the code: no)"
     )
+    average_on: Literal["device", "cpu"] = Field("device", description="where the average is kept, always in fp32")
 
     @model_validator(mode="after")
     def _averages_something(self) -> Self:
-        if self.constant() is None:
-            raise ValueError("lr or schedule is required")
-        if self.average_from + self.cycle_epochs > self.epochs:
+        if self.cycle_steps is not None and "cycle_epochs" in self.model_fields_set:
+            raise ValueError("cycle_epochs and cycle_steps are both given; give one of them")
+        epochs = self.epochs_to_train
+        first = self.average_from + (self.cycle_epochs if self.cycle_steps is None else 0)
+        if first > epochs or self.average_from >= epochs:
+            cycle = f"cycle_epochs {self.cycle_epochs:g}" if self.cycle_steps is None else "cycle_steps"
             raise ValueError(
-                f"no cycle ends within the run: average_from {self.average_from:g} + cycle_epochs "
-                f"{self.cycle_epochs:g} is beyond epochs {self.epochs}"
+                f"no cycle ends within the run: average_from {self.average_from:g} + {cycle} is beyond epochs {epochs}"
             )
         return self
+
+    @cached_property
+    def trajectory(self) -> str:
+        """Id of the training: jobs that differ in what is done after it, or in its length if they may, share it."""
+        fixed = {"epochs"} if self.cyclic_schedule.depends_on_length else set[str]()
+        return self.trajectory_without(self.AFTER_TRAINING - fixed)
+
+    @property
+    def may_go_on(self) -> bool:
+        return True
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        epochs, first = self.epochs_to_train, self.average_from + self.cycle_epochs
+        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, first),)
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -52,38 +80,9 @@ class SWA(WeightsJob, ContinuedJob):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network
-        from raysurf.training.collectors import CycleAverage
-        from raysurf.training.loop import EpochEnd, fit
-        from raysurf.weightspace.average import RunningAverage
 
         net, averaged = network.Network(self, context), network.Network(self, context)
-        point, buffers = context.weights(self.start)
-        net.place(point, buffers)
-        schedule = self.constant()
-        assert schedule is not None
-        recipe = net.recipe(self.epochs, self.epochs, schedule, self.cycle_epochs)
-        average = RunningAverage()
-        if self.include_start:
-            average.add(point)
-        per_epoch = recipe.steps_per_epoch(len(net.data.train))
-        collector = CycleAverage(recipe.cycle_steps(len(net.data.train)), round(self.average_from * per_epoch), average)
-
-        def grew_since_last_due(epoch: int) -> bool:
-            last_due = (epoch - 1) // self.evaluate_every * self.evaluate_every
-            return collector.members(epoch * per_epoch) > collector.members(last_due * per_epoch)
-
-        def on_epoch(end: EpochEnd) -> None:
-            due = net.is_due(end.epoch)
-            figures = net.report_epoch(end, "iterate", evaluate=due)
-            if due and grew_since_last_due(end.epoch):
-                assert average.average is not None
-                averaged.place(average.average)
-                averaged.reestimate()
-                figures = averaged.report_epoch(end, "average", evaluate=True)
-            context.progress(end.epoch, self.epochs, figures)
-
-        objective = net.objective(recipe)
-        fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
+        average = self._train(context, net, averaged)
         assert average.average is not None
         averaged.place(average.average)
         averaged.reestimate()
@@ -91,3 +90,45 @@ class SWA(WeightsJob, ContinuedJob):
         context.save("last", net.tensors())
         net.report_predictions("last", "fixed")
         return averaged.report_predictions("average", "reestimate")
+
+    def _new_average(self, context: Context) -> RunningAverage:
+        """What the members go into."""
+        from raysurf.weightspace.average import RunningAverage
+
+        return RunningAverage(device=self._average_device(context))
+
+    def _average_device(self, context: Context) -> str:
+        return str(context.workers.device) if self.average_on == "device" else "cpu"
+
+    def _train(self, context: Context, net: Network, averaged: Network) -> RunningAverage:
+        """Run the loop: ``net`` ends as the last iterate; ``averaged`` is what averages are measured with."""
+        from raysurf.training.collectors import CycleAverage
+        from raysurf.training.loop import fit
+
+        point, buffers = context.weights(self.start)
+        net.place(point, buffers)
+        epochs = self.epochs_to_train
+        recipe = net.recipe(epochs, epochs, self.cyclic_schedule, self.cycle_epochs, cycle_iterations=self.cycle_steps)
+        average = self._new_average(context)
+        if self.include_start:
+            average.add(point)
+        per_epoch, cycle = recipe.steps_per_epoch(len(net.data.train)), recipe.cycle_steps(len(net.data.train))
+        collector = CycleAverage(cycle, round(self.average_from * per_epoch), average)
+        if not collector.members(epochs * per_epoch):
+            fault = Fault("cycle_steps", f"{cycle} steps from epoch {self.average_from:g}", "a cycle that ends in time")
+            raise SpecError([fault])
+
+        def on_epoch(end: EpochEnd) -> None:
+            due = net.is_due(end.epoch)
+            figures = net.report_epoch(end, "iterate", evaluate=due)
+            last_due = (end.epoch - 1) // self.evaluate_every * self.evaluate_every
+            if due and collector.members(end.epoch * per_epoch) > collector.members(last_due * per_epoch):
+                assert average.average is not None
+                averaged.place(average.average)
+                averaged.reestimate()
+                figures = averaged.report_epoch(end, "average", evaluate=True)
+            context.progress(end.epoch, epochs, figures)
+
+        objective = net.objective(recipe)
+        fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
+        return average

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import Job, WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.models.spec import ModelSpec
 from raysurf.training.objective_spec import BlockFloat, Consistency, ObjectiveSpec
 from raysurf.training.schedules import Constant, PlateauLinear, Schedule
@@ -30,7 +31,7 @@ class TrainingJob(Job):
     nesterov: bool | None = Field(None, description="Nesterov momentum of SGD; default false")
     weight_decay: float | None = Field(None, ge=0, description="L2: half of it times the sum of squares; default 0")
     precision: Literal["fp32", "bf16"] | None = Field(None, description="bf16 is autocast; weights stay fp32")
-    objective: ObjectiveSpec | None = Field(None, description="of sgd, swa and fge; default kind: cross_entropy")
+    objective: ObjectiveSpec | None = Field(None, description="of sgd, swa, swag and fge; default kind: cross_entropy")
     evaluate_every: int = Field(1, ge=1, description="epochs between evaluations on validation and test")
 
     @model_validator(mode="after")
@@ -40,12 +41,12 @@ class TrainingJob(Job):
         return self
 
     @property
-    def epochs_before(self) -> int:
-        """Epochs of the jobs that it starts from, as far as they had the same objective."""
+    def epochs_of_objective(self) -> int:
+        """Epochs of the jobs that it starts from, as far back as they had the same objective."""
         start = getattr(self, "start", None)
         if start is None or start.setting("objective") != self.setting("objective"):
             return 0
-        return int(start.epochs_to_train) + int(getattr(start, "epochs_before", 0))
+        return int(start.epochs_to_train) + int(getattr(start, "epochs_of_objective", 0))
 
     def require_objective_fits(self) -> None:
         """Check that the objective is one of this kind's, and fits its data, batches and optimiser.
@@ -56,7 +57,9 @@ class TrainingJob(Job):
         objective, labelled = self.setting("objective"), self.data_spec.labelled
         if not self.takes_objective:
             if self.objective is not None:
-                raise ValueError(f"objective, which {self.kind} has of its own; it is a setting of sgd, swa and fge")
+                raise ValueError(
+                    f"objective, which {self.kind} has of its own; it is a setting of sgd, swa, swag and fge"
+                )
             if labelled is not None:
                 raise ValueError(
                     f"data with labelled: {labelled}, which {self.kind} cannot train on; leave labelled out"
@@ -93,6 +96,11 @@ class TrainingJob(Job):
     def plateau_linear(self) -> Schedule:
         """The schedule given, or the papers' own at ``lr`` (0.1 if that is not given either)."""
         return self.schedule or PlateauLinear(lr=0.1 if self.lr is None else self.lr)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Its epochs by schedule, in order."""
+        return (Stage(self.plateau_linear(), self.epochs_to_train, self.epochs_to_train),)
 
     def constant(self) -> Schedule | None:
         """The schedule given, or ``lr`` all along."""
@@ -144,10 +152,58 @@ class StartedJob(TrainingJob):
 
 
 class ContinuedJob(StartedJob):
-    """One that goes on for a number of epochs."""
+    """One that goes on for a number of epochs, or until a budget is spent."""
 
-    epochs: int = Field(ge=1, description="epochs to train")
+    epochs: int | None = Field(None, ge=1, description="epochs to train; or budget")
+    budget: float | None = Field(
+        None, gt=0, description="train until this multiple of the base budget is spent, inputs counted; or epochs"
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.epochs is None) == (self.budget is None):
+            raise ValueError("exactly one of epochs and budget is required")
+        if self.budget is None:
+            return self
+        base = self.base_budget
+        if base is None:
+            raise ValueError("budget, and no input that says what a budget of one is; give epochs")
+        if self.epochs_to_train < 1:
+            raise ValueError(
+                f"budget {self.budget:g} is {round(self.budget * base)} epochs (of {base} a budget), of which "
+                f"{self.epochs_before} are spent before; give more"
+            )
+        return self
 
     @property
     def epochs_to_train(self) -> int:
-        return self.epochs
+        if self.epochs is not None:
+            return self.epochs
+        assert self.budget is not None and self.base_budget is not None
+        return round(self.budget * self.base_budget) - self.epochs_before
+
+    @property
+    def canonical(self) -> Self:
+        if self.budget is None:
+            return self
+        stated = {name: getattr(self, name) for name in self.model_fields_set if name != "budget"}
+        return type(self)(**stated | {"epochs": self.epochs_to_train})
+
+
+class CyclicJob(ContinuedJob):
+    """One that takes members of its iterates, a cycle after another."""
+
+    cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is taken in each")
+
+    @model_validator(mode="after")
+    def _has_rates(self) -> Self:
+        if self.constant() is None:
+            raise ValueError("lr or schedule is required")
+        return self
+
+    @property
+    def cyclic_schedule(self) -> Schedule:
+        """The schedule given, or ``lr`` all along."""
+        schedule = self.constant()
+        assert schedule is not None
+        return schedule

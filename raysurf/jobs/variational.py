@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.jobs.initial import InitialSigma
 from raysurf.jobs.job import SPLITS, WeightsJob
+from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import FirstJob
 from raysurf.models.spec import NoisyModelSpec
 from raysurf.stochastic.spec import Noise, Scheme, VarianceNoise
@@ -87,6 +88,10 @@ class Variational(WeightsJob, FirstJob):
     def linear(self) -> Schedule:
         """The schedule given, or a line from ``lr`` (1e-3 if that is not given either) to zero."""
         return self.schedule or Linear(lr=1e-3 if self.lr is None else self.lr)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage(self.linear(), self.epochs, self.epochs),)
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:

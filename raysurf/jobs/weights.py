@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -10,12 +11,41 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import Data, Model
+from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from raysurf.jobs.context import Context
+
+
+SHOWN = 3
+
+
+def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """Say how a state dict does not fit a network: tensors that are missing, unknown or of another shape.
+
+    Args:
+        own: The network's state dict.
+        state: What is to be written into it; counters of batches may be missing.
+
+    Returns:
+        Up to three names of each sort and the number of the others; empty if all fits.
+    """
+    missing = sorted(name for name in own.keys() - state.keys() if not name.endswith("num_batches_tracked"))
+    other = [
+        f"{name} {list(state[name].shape)}, not {list(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    found = {"missing": missing, "unknown": sorted(state.keys() - own.keys()), "of another shape": other}
+    return "; ".join(f"{sort}: {_first(names)}" for sort, names in found.items() if names)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 class Weights(WeightsJob):
@@ -52,16 +82,9 @@ class Weights(WeightsJob):
 
         net = Network(self, context)
         state = self._state()
-        own = net.model.state_dict()
-        counters = {k for k in own if k.endswith("num_batches_tracked")}
-        missing, extra = own.keys() - counters - state.keys(), state.keys() - own.keys()
-        wrong = [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
-        if missing or extra or wrong:
-            raise DataError(
-                self.file or str(self.pretrained),
-                f"missing {sorted(missing)[:3]}, unknown {sorted(extra)[:3]}, of another shape {sorted(wrong)[:3]}",
-                f"the {len(own)} tensors of {self.model.name}",
-            )
+        if found := misfits(net.model.state_dict(), state):
+            wanted = f"the tensors of {self.model.name} for {net.data.num_classes} classes"
+            raise DataError(self.file or str(self.pretrained), found, wanted)
         if (name := first_not_finite(state)) is not None:
             raise DataError(self.file or str(self.pretrained), f"NaN or infinity in {name}", "finite weights")
         net.model.load_state_dict(state, strict=False)
@@ -76,12 +99,13 @@ class Weights(WeightsJob):
         if self.pretrained is not None:
             from torchvision.models import get_model_weights
 
+            models.check_pretrained(self.model.name, self.pretrained)
+            found = get_model_weights(self.model.name.removeprefix(models.TORCHVISION))[self.pretrained]
             try:
-                found = get_model_weights(self.model.name.removeprefix("torchvision."))[self.pretrained]
                 return dict(found.get_state_dict(progress=False, check_hash=True))
-            except (KeyError, ValueError, OSError) as error:
+            except (OSError, RuntimeError) as error:
                 raise DataError(
-                    self.pretrained, f"{type(error).__name__}: {error}", "weights that torchvision has"
+                    self.pretrained, f"{type(error).__name__}: {error}", f"{found.url}, to be downloaded or cached"
                 ) from error
         assert self.file is not None
         try:

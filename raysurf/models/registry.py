@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raysurf.errors import Fault, SpecError, UnknownNameError
+from raysurf.errors import DataError, Fault, SpecError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,8 +22,13 @@ BUILDERS = {
     "vgg16": "raysurf.models.vgg:vgg16",
     "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
     "densenet40_12": "raysurf.models.densenet:densenet40_12",
+    "preresnet20": "raysurf.models.preresnet:preresnet20",
     "preresnet110": "raysurf.models.preresnet:preresnet110",
     "preresnet164": "raysurf.models.preresnet:preresnet164",
+    "wrn28_10": "raysurf.models.wide_resnet:wrn28_10",
+    "pyramidnet272": "raysurf.models.pyramidnet:pyramidnet272",
+    "shakeshake26_2x64d": "raysurf.models.shakeshake:shakeshake26_2x64d",
+    "cnn13": "raysurf.models.cnn13:build",
 }
 TORCHVISION = "torchvision."
 
@@ -57,6 +62,29 @@ def check(name: str) -> None:
         _imported(name)
     elif name.removeprefix(TORCHVISION) not in _torchvision_names():
         raise UnknownNameError("model", name, (*BUILDERS, *_torchvision_names()))
+
+
+def check_pretrained(name: str, pretrained: str) -> None:
+    """Check that torchvision has these weights of a network; nothing is downloaded.
+
+    Args:
+        name: A network as ``check`` takes it.
+        pretrained: A name of torchvision's, such as ``IMAGENET1K_V1``.
+
+    Raises:
+        UnknownNameError: If there are none of that name; those that there are stand in it.
+        DataError: If the network is not torchvision's.
+    """
+    bare = name.removeprefix(TORCHVISION)
+    has_them = bare in _torchvision_names()
+    if name in BUILDERS or not has_them:
+        instead = f"model: {TORCHVISION}{name}" if has_them else "a network of torchvision's"
+        raise DataError(pretrained, f"{pretrained!r} for {name}, which is not torchvision's", f"{instead}, or file")
+    from torchvision.models import get_model_weights
+
+    known = tuple(get_model_weights(bare).__members__)
+    if pretrained not in known:
+        raise UnknownNameError(f"pretrained weights of {name}", pretrained, known)
 
 
 def _imported(path: str) -> Callable[..., nn.Module]:

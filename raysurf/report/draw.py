@@ -14,6 +14,7 @@ from raysurf.report.page import Caption
 from raysurf.report.picture import check_suffix, write
 from raysurf.report.picture_kind import Picture, PictureKind
 from raysurf.report.run_labels import labels_of
+from raysurf.report.schedule_pictures import SCHEDULE
 from raysurf.report.surface_pictures import PATH, PLANE, PROFILE, WIDTH
 from raysurf.results.query import Results
 
@@ -25,6 +26,7 @@ KINDS: dict[str, PictureKind] = {
     "schemes": SCHEMES,
     "activations": ACTIVATIONS,
     "toy": TOY,
+    "schedule": SCHEDULE,
 }
 
 

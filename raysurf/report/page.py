@@ -19,6 +19,7 @@ FIGURES = {
 }
 COLUMNS = {
     "surface": "geometry origin ray point t x y distance split loss nll error failure",
+    "epochs": "epoch weights lr train_loss train_error validation_loss validation_error test_loss test_error",
     "predictions": "weights scheme num_samples split accuracy nll brier ece num_examples",
     "activations": "layer neuron label low high share mean std num_draws",
     "inputs": "origin point x y label answer confidence deterministic_answer layer output_mean output_std",

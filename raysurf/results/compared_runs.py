@@ -20,8 +20,11 @@ class ComparedRun:
     Args:
         run_id: Its id.
         group: The id with seeds left out: the same for all replicates.
+        kind: Kind of its job.
         model: Network.
         data: Data set.
+        budget: Epochs spent, inputs counted once, over those of the first full schedule; None if there is none.
+        epochs: Epochs that it trained itself.
         arm: Readable name of its setting.
         params: The searched values.
         spec: The whole job.
@@ -32,8 +35,11 @@ class ComparedRun:
 
     run_id: str
     group: str
+    kind: str
     model: str
     data: str
+    budget: float | None
+    epochs: float
     arm: str
     params: Mapping[str, Any]
     spec: Mapping[str, Any]
@@ -62,8 +68,8 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
         figures = accuracies.setdefault(row["run_id"], {})
         figures[row["weights"], row["scheme"]] = (row["accuracy"], row["most"])
     listed = ", ".join(f"'{kind}'" for kind in kinds)
-    query = f"""select run_id, "group", model, data, role, arm, params, spec, status, metrics from runs
-        where kind in ({listed}) order by started_at nulls last, trial nulls last, seed, run_id"""
+    query = f"""select run_id, "group", kind, model, data, budget, epochs, role, arm, params, spec, status, metrics
+        from runs where kind in ({listed}) order by started_at nulls last, trial nulls last, seed, run_id"""
     found = []
     for row in results.sql(query).to_pylist():
         run_id, role = row["run_id"], row.pop("role")

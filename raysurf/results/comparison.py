@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from raysurf.errors import StoreError, UnknownNameError
-from raysurf.results.compared_runs import ComparedRun, compared_runs
-from raysurf.results.layouts import LAYOUTS, Layout, Place
-from raysurf.results.setting_labels import setting_labels
+from raysurf.results.compared_runs import compared_runs
+from raysurf.results.layout import Layout
+from raysurf.results.layouts import LAYOUTS
+from raysurf.results.setting_rows import Placed, Row, setting_rows
 
 if TYPE_CHECKING:
     from raysurf.results.query import Results
-
-Row = dict[str, Any]
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, nullable: bool = False) -> pa.Field:
@@ -29,7 +27,9 @@ SCHEMA = pa.schema(
     [
         _field("model", pa.string(), "network"),
         _field("data", pa.string(), "data set"),
-        _field("method", pa.string(), "row of the published table, under network and data"),
+        _field(
+            "method", pa.string(), "row of the published table, under network and data; of budgets the epochs of one"
+        ),
         _field("setting", pa.string(), "what tells settings on one row apart; empty if there is but one"),
         _field("group", pa.string(), "the runs' id with seeds left out; null if we have none", True),
         _field("figure", pa.string(), "column of the published table"),
@@ -58,39 +58,51 @@ class Comparison:
     left_out: Mapping[str, int]
 
 
-def compare(results: Results, name: str, sweeps: Sequence[str] = ()) -> Comparison:
+def compare(results: Results, name: str, sweeps: Sequence[str] = ()) -> tuple[Comparison, ...]:
     """Set our figures beside published ones.
 
     Args:
         results: The store.
-        name: Name of the table, one of ``LAYOUTS``.
+        name: What is compared, one of ``LAYOUTS``.
         sweeps: Compare the runs of these sweeps and their inputs; of all if not given.
 
     Returns:
-        A row a setting and figure: settings of one row of the layout follow one another, the best last. Rows that were
-        published for a network and data of which we have others are there too.
+        The tables of that name in which some finished run has a place, with a row a setting and figure: settings of one
+        row of the layout follow one another, the best last. Rows that were published for a network and data of which
+        we have others are there too.
 
     Raises:
         UnknownNameError: If there is no such table or sweep.
-        StoreError: If no finished run has a place in the table.
+        StoreError: If no finished run has a place in the tables.
     """
     if name not in LAYOUTS:
         raise UnknownNameError("comparison", name, LAYOUTS)
-    layout = LAYOUTS[name]
-    placed = [(run, place) for run in compared_runs(results, layout.kinds, sweeps) if (place := layout.place(run))]
-    left_out = Counter(run.status for run, _ in placed if run.status != "done")
-    done = [(run, place) for run, place in placed if run.status == "done"]
-    if not done:
+    kinds = tuple(dict.fromkeys(kind for layout in LAYOUTS[name] for kind in layout.kinds))
+    runs = compared_runs(results, kinds, sweeps)
+    found, left_out = [], Counter[str]()
+    for layout in LAYOUTS[name]:
+        placed = [(run, place) for run in runs if (place := layout.place(run))]
+        done = [(run, place) for run, place in placed if run.status == "done"]
+        not_done = Counter(run.status for run, _ in placed if run.status != "done")
+        left_out += not_done
+        if done:
+            found.append(Comparison(layout, pa.Table.from_pylist(list(_rows(layout, done)), SCHEMA), not_done))
+    if not found:
         where = f" in {', '.join(sweeps)}" if sweeps else ""
         others = f" ({counted(left_out)})" if left_out else ""
-        kinds = " or ".join(layout.kinds)
+        jobs = "; ".join(layout.jobs or " or ".join(layout.kinds) for layout in LAYOUTS[name])
         there = sorted(set(results.table("runs", ["kind"])["kind"].to_pylist()))
         raise StoreError(
             results.store.uri,
-            f"no finished {kinds} run for {name}{where}{others}",
-            f"a sweep of {kinds} jobs that has run (kinds so far: {', '.join(there) or 'none'})",
+            f"no finished {' or '.join(kinds)} run for {name}{where}{others}",
+            f"a sweep of such jobs that has run: {jobs} (kinds so far: {', '.join(there) or 'none'})",
         )
-    return Comparison(layout, pa.Table.from_pylist(list(_rows(layout, done)), SCHEMA), left_out)
+    return tuple(found)
+
+
+def joined(comparisons: Sequence[Comparison]) -> pa.Table:
+    """The rows of all the tables, one after the other."""
+    return pa.concat_tables([comparison.table for comparison in comparisons])
 
 
 def counted(left_out: Mapping[str, int]) -> str:
@@ -98,59 +110,28 @@ def counted(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {status}" for status, number in sorted(left_out.items()))
 
 
-def _rows(layout: Layout, done: Sequence[tuple[ComparedRun, Place]]) -> Iterator[Row]:
+def _rows(layout: Layout, done: Sequence[Placed]) -> Iterator[Row]:
     """The rows, network by network and data by data, those of the published table first."""
     networks = {(run.model, run.data) for run, _ in done}
+    columns = [column.name for column in layout.columns]
+    order = {method: number for number, method in enumerate(layout.methods)}
     for model, data in sorted(networks, key=lambda key: (layout.published.place(*key), key)):
         published = layout.published.of(model, data)
         mine = [(run, place) for run, place in done if (run.model, run.data) == (model, data)]
         methods = {place.method for _, place in mine} | published.keys()
-        order = {method: number for number, method in enumerate(layout.methods)}
-        for method in sorted(methods, key=lambda method: (order.get(method, len(order)), method)):
+        for method in sorted(methods, key=lambda method: (order.get(method, len(order)), _number(method), method)):
             figures = published.get(method, {})
             common = {"model": model, "data": data, "method": method}
-            filled: set[str] = set()
-            for place in dict.fromkeys(place for _, place in mine if place.method == method):
-                filled |= set(place.columns)
-                settings = _settings(layout, place, [run for run, its in mine if its == place])
-                yield from (common | row | {"published": figures.get(row["figure"])} for row in settings)
+            rows = setting_rows(layout, [(run, place) for run, place in mine if place.method == method])
+            filled = {row["figure"] for row in rows}
             for column in layout.columns:
                 if column.name in figures and column.name not in filled:
-                    nothing = {"setting": "", "figure": column.name, "unit": column.unit, "num_seeds": 0}
-                    yield common | nothing | {"published": figures[column.name]}
+                    rows.append({"setting": "", "figure": column.name, "unit": column.unit, "num_seeds": 0})
+            if not any(row["setting"] for row in rows):
+                rows.sort(key=lambda row: columns.index(row["figure"]))
+            yield from (common | row | {"published": figures.get(row["figure"])} for row in rows)
 
 
-def _settings(layout: Layout, place: Place, runs: Sequence[ComparedRun]) -> list[Row]:
-    """Rows of the settings that share a place, the best by the layout's rank last, those without that figure first."""
-    groups: dict[str, list[ComparedRun]] = {}
-    for run in runs:
-        groups.setdefault(run.group, []).append(run)
-    labels = setting_labels([replicates[0] for replicates in groups.values()])
-    settings = []
-    for label, (group, replicates) in zip(labels, groups.items(), strict=True):
-        rows = _figures(layout, place, replicates)
-        rank = next((row["mean"] for row in rows if row["figure"] == layout.rank), None)
-        key = (rank is not None, rank or 0.0, label)
-        settings.append((key, [row | {"setting": label, "group": group} for row in rows]))
-    return [row for _, rows in sorted(settings, key=lambda setting: setting[0]) for row in rows]
-
-
-def _figures(layout: Layout, place: Place, replicates: Sequence[ComparedRun]) -> list[Row]:
-    """Mean and spread of each figure over the replicates of a setting."""
-    rows = []
-    for column in layout.columns:
-        if column.name not in place.columns:
-            continue
-        readings = [reading for run in replicates if (reading := column.read(run)) is not None]
-        values = [value for value, _ in readings]
-        rows.append(
-            {
-                "figure": column.name,
-                "unit": column.unit,
-                "mean": mean(values) if values else None,
-                "std": stdev(values) if len(values) > 1 else None,
-                "num_seeds": len(values),
-                "num_samples": max((number for _, number in readings if number is not None), default=None),
-            }
-        )
-    return rows
+def _number(method: str) -> int:
+    """What sorts rows that are named by a number; -1 for others."""
+    return int(method) if method.isdigit() else -1

@@ -8,8 +8,30 @@ from dataclasses import dataclass
 Figures = Mapping[str, float]
 
 # What the talk calls our networks and data; without an entry they keep our names, and have no published figures.
-NETWORKS = {"lenet5": "LeNet-5", "lenet5_bn": "LeNet-5", "vgg_like": "VGG-like"}
-DATA = {"mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100_coarse": "CIFAR-100 (20 coarse)"}
+NETWORKS = {
+    "lenet5": "LeNet-5",
+    "lenet5_bn": "LeNet-5",
+    "vgg_like": "VGG-like",
+    "vgg16": "VGG-16",
+    "preresnet110": "PreResNet-110",
+    "preresnet164": "PreResNet-164",
+    "wrn28_10": "WRN-28-10",
+    "pyramidnet272": "PyramidNet-272",
+    "shakeshake26_2x64d": "Shake-Shake-2x64d",
+    "resnet50": "ResNet-50",
+    "resnet152": "ResNet-152",
+    "densenet161": "DenseNet-161",
+    "torchvision.resnet50": "ResNet-50",
+    "torchvision.resnet152": "ResNet-152",
+    "torchvision.densenet161": "DenseNet-161",
+}
+DATA = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "cifar100_coarse": "CIFAR-100 (20 coarse)",
+    "imagenet": "ImageNet",
+}
 DATA_NOTES = {
     "cifar100_coarse": "CIFAR-100 (20 coarse): the talk's CIFAR-100 are its 20 coarse classes; chance is 5.0 %"
 }
@@ -49,6 +71,22 @@ def _schemes(stochastic: float, deterministic: float, ensemble: float) -> Figure
     }
 
 
+def _budgets(sgd: float, fge: float | None, swa: tuple[float | None, float, float]) -> Figures:
+    """SGD, FGE, and SWA of 1, 1.25 and 1.5 budgets."""
+    figures = {
+        "sgd accuracy": sgd,
+        "fge accuracy": fge,
+        "swa 1 accuracy": swa[0],
+        "swa 1.25 accuracy": swa[1],
+        "swa 1.5 accuracy": swa[2],
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
+def _pretrained(sgd: float, after_5: float, after_10: float) -> Figures:
+    return {"sgd accuracy": sgd, "swa 5 epochs accuracy": after_5, "swa 10 epochs accuracy": after_10}
+
+
 PARAMETERIZATIONS = Published(
     "the talk, after Neklyudov et al. 2018 (arXiv:1803.03764)",
     {
@@ -76,5 +114,29 @@ SCHEMES = Published(
             "dropout": _schemes(0.775, 0.798, 0.817),
             "variance": _schemes(0.769, 0.050, 0.822),
         },
+    },
+)
+# Rows are named by the epochs of a budget of one.
+BUDGETS = Published(
+    "the talk, after Izmailov et al. 2018 (arXiv:1803.05407); PreResNet-110: its code's README (timgaripov/swa)",
+    {
+        ("VGG-16", "CIFAR-100"): {"200": _budgets(0.7255, 0.7426, (0.7391, 0.7417, 0.7427))},
+        ("PreResNet-110", "CIFAR-100"): {"150": _budgets(0.7677, None, (0.7875, 0.7891, 0.7910))},
+        ("PreResNet-164", "CIFAR-100"): {"150": _budgets(0.7849, 0.7984, (0.7977, 0.8018, 0.8035))},
+        ("WRN-28-10", "CIFAR-100"): {"200": _budgets(0.8082, 0.8227, (0.8146, 0.8191, 0.8215))},
+        ("PyramidNet-272", "CIFAR-100"): {"300": _budgets(0.8341, None, (None, 0.8393, 0.8416))},
+        ("VGG-16", "CIFAR-10"): {"200": _budgets(0.9325, 0.9352, (0.9359, 0.9370, 0.9364))},
+        ("PreResNet-110", "CIFAR-10"): {"150": _budgets(0.9503, None, (0.9551, 0.9565, 0.9582))},
+        ("PreResNet-164", "CIFAR-10"): {"150": _budgets(0.9528, 0.9545, (0.9556, 0.9577, 0.9583))},
+        ("WRN-28-10", "CIFAR-10"): {"200": _budgets(0.9618, 0.9636, (0.9645, 0.9664, 0.9679))},
+        ("Shake-Shake-2x64d", "CIFAR-10"): {"1800": _budgets(0.9693, None, (None, 0.9716, 0.9712))},
+    },
+)
+PRETRAINED = Published(
+    "the talk, after Izmailov et al. 2018 (arXiv:1803.05407)",
+    {
+        ("ResNet-50", "ImageNet"): {"": _pretrained(0.7615, 0.7683, 0.7697)},
+        ("ResNet-152", "ImageNet"): {"": _pretrained(0.7831, 0.7882, 0.7894)},
+        ("DenseNet-161", "ImageNet"): {"": _pretrained(0.7765, 0.7826, 0.7844)},
     },
 )

@@ -118,7 +118,8 @@ class Results:
         """Our figures, mean and spread over seeds, beside published ones; accuracies as fractions.
 
         Args:
-            name: The published table: ``parameterizations`` (of variational dropout) or ``schemes`` (of prediction).
+            name: What is compared: ``parameterizations`` (of variational dropout), ``schemes`` (of prediction) or
+                ``budgets`` (of SGD, FGE and SWA; SWA of pretrained weights).
             sweeps: Compare the runs of these sweeps and their inputs; of all if not given.
 
         Returns:
@@ -129,9 +130,9 @@ class Results:
             UnknownNameError: If there is no such table or sweep.
             StoreError: If there is nothing to compare.
         """
-        from raysurf.results.comparison import compare
+        from raysurf.results.comparison import compare, joined
 
-        return compare(self, name, sweeps).table
+        return joined(compare(self, name, sweeps))
 
     def _dataset(self, name: str) -> ds.Dataset:
         root = f"{self.store.root}/tables/{name}"

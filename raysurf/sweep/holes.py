@@ -173,12 +173,16 @@ def _frozen(tree: Tree) -> Any:
 
 
 def labels(hole: Choice | Each) -> list[str]:
-    """A readable name for every option, each once: its ``kind`` or ``name``, its value, or its number."""
+    """A readable name for every option, each once.
+
+    It is its ``kind`` or ``name``, with its network where that would not tell options apart; its value; or its number.
+    """
+    named = [_named(option) for option in hole.options]
     found = []
     for i, option in enumerate(hole.options):
         if isinstance(option, Mapping):
-            name = option.get("kind") or option.get("name")
-            found.append(str(name) if isinstance(name, str) else f"option {i + 1}")
+            network = _named(option.get("model")) if named.count(named[i]) > 1 else None
+            found.append(" ".join(part for part in (named[i], network) if part) or f"option {i + 1}")
         elif isinstance(option, Hole | list):
             found.append(f"option {i + 1}")
         else:
@@ -186,6 +190,12 @@ def labels(hole: Choice | Each) -> list[str]:
     while len(set(found)) < len(found):
         found = [name if found.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(found)]
     return found
+
+
+def _named(option: Tree) -> str | None:
+    """What a mapping calls itself, or a plain word."""
+    name = option.get("kind") or option.get("name") if isinstance(option, Mapping) else option
+    return name if isinstance(name, str) else None
 
 
 def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:

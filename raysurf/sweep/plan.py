@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -39,17 +40,31 @@ class SweepPlan:
         jobs: Inputs and baselines that are not part of an earlier plan of the same file, inputs first.
         arms: What is tried.
         trials_done: Trials that the store has already.
+        finished: Ids of the jobs that the store has finished.
+        earlier: What earlier plans of the same file run, as far as it is known, and what may be gone on from.
     """
 
     sweep: Sweep
     jobs: tuple[PlannedJob, ...]
     arms: tuple[Arm, ...]
     trials_done: int
+    finished: frozenset[str] = frozenset()
+    earlier: tuple[Job, ...] = ()
 
     @property
     def trials(self) -> int:
         """Trials over all arms."""
         return sum(arm.trials for arm in self.arms)
+
+    @cached_property
+    def known_jobs(self) -> list[Job]:
+        """What is known to be run: inputs and baselines, and without a search what the trials run by themselves."""
+        found = {planned.job.id: planned.job for planned in self.jobs}
+        if not self.sweep.is_searched:
+            shared = {job.id for job in shared_inputs(self.sweep)}
+            jobs = [job for arm in self.arms for job in self.sweep.fill(arm.params).jobs]
+            found |= {each.id: each for job in jobs for each in (*job.ancestors, job) if each.id not in shared}
+        return list(found.values())
 
     @cached_property
     def _trial_jobs(self) -> list[list[Job]]:
@@ -72,7 +87,10 @@ class SweepPlan:
         Args:
             cost: What a job costs by itself, in epochs, in points, or in work.
         """
-        once = sum(cost(planned.job) for planned in self.jobs if not planned.done)
+        known = {job.id: job for job in (*self.earlier, *self.known_jobs)}
+        once = sum(cost_along(list(known.values()), self.finished | {job.id for job in self.earlier}, cost))
+        if not self.sweep.is_searched:
+            return once, once
         left = self.trials - self.trials_done
         low, high = self.per_trial(cost)
         return once + left * low, once + left * high
@@ -98,7 +116,7 @@ def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping
         done: Ids of jobs that the store has finished.
         trials_done: Finished trials by sweep name.
     """
-    finished, planned, plans = set(done), set[str](), []
+    finished, planned, plans = frozenset(done), set[str](), list[SweepPlan]()
     for sweep in sweeps:
         jobs: list[PlannedJob] = []
         wanted: list[tuple[Job, Role]] = [(job, "input") for job in shared_inputs(sweep)]
@@ -111,7 +129,9 @@ def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping
                 jobs.append(PlannedJob(job, role, job.id in finished))
         arms = tuple(Arm(arm, sweep.trials_in(arm)) for arm in sweep.arms)
         total = sum(arm.trials for arm in arms)
-        plans.append(SweepPlan(sweep, tuple(jobs), arms, min(total, trials_done.get(sweep.name, 0))))
+        taken = min(total, trials_done.get(sweep.name, 0))
+        earlier = tuple(job for plan in plans for job in plan.known_jobs)
+        plans.append(SweepPlan(sweep, tuple(jobs), arms, taken, finished, earlier))
     return Plan(tuple(plans))
 
 
@@ -144,8 +164,51 @@ def _all_arms(sweep: Sweep) -> list[Assignment]:
 
 
 def waves(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Group jobs so that each one's inputs among them are in an earlier group."""
+    """Group jobs so that each one's inputs among them, and what it goes on from, are in an earlier group."""
     depth: dict[str, int] = {}
-    for job in sorted(jobs, key=lambda job: len(job.ancestors)):
-        depth[job.id] = 1 + max((depth[a.id] for a in job.ancestors if a.id in depth), default=-1)
+    along: dict[str, int] = {}
+    for job in sorted(jobs, key=lambda job: (len(job.ancestors), job.epochs_to_train)):
+        inputs = (depth[each.id] for each in job.ancestors if each.id in depth)
+        trajectory = job.trajectory or job.id
+        depth[job.id] = along[trajectory] = 1 + max(along.get(trajectory, -1), max(inputs, default=-1))
     return [[job for job in jobs if depth[job.id] == level] for level in range(max(depth.values(), default=-1) + 1)]
+
+
+def continued(arms: Sequence[Sequence[Job]]) -> dict[int, set[int]]:
+    """Arms that train on from where others end, since a job of theirs is a longer one on the same trajectory.
+
+    Args:
+        arms: The jobs of each.
+
+    Returns:
+        The arms that each must wait for, by number.
+    """
+    ends: dict[str, list[tuple[int, int]]] = {}
+    for number, jobs in enumerate(arms):
+        for job in jobs:
+            if job.trajectory is not None:
+                ends.setdefault(job.trajectory, []).append((job.epochs_to_train, number))
+    after: dict[int, set[int]] = {}
+    for along in ends.values():
+        for (_, first), (_, then) in itertools.pairwise(sorted(set(along))):
+            if first != then:
+                after.setdefault(then, set()).add(first)
+    return after
+
+
+def cost_along(jobs: Sequence[Job], finished: Collection[str], cost: Callable[[Job], float]) -> list[float]:
+    """What the unfinished ones among some jobs cost, each from where a shorter one on its trajectory ends.
+
+    Args:
+        jobs: Different jobs; those that are finished are there to go on from.
+        finished: Ids of what is done.
+        cost: What a job costs from its beginning.
+    """
+    reached: dict[str, float] = {}
+    costs = []
+    for job in sorted(jobs, key=lambda job: job.epochs_to_train):
+        whole, along = cost(job), job.trajectory or job.id
+        if job.id not in finished:
+            costs.append(max(0.0, whole - reached.get(along, 0.0)))
+        reached[along] = whole
+    return costs

@@ -28,7 +28,7 @@ class Collector(Protocol):
 
 
 class CycleAverage:
-    """The mean of the weights at the end of each cycle.
+    """The mean (or further moments) of the weights at the end of each cycle.
 
     Args:
         cycle_steps: Steps a cycle.
@@ -61,8 +61,7 @@ class CycleAverage:
             self.on_member(self.members(steps_done))
 
     def state(self) -> dict[str, Tensor]:
-        return dict(self.average.average or {})
+        return self.average.state()
 
     def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
-        self.average.count = self._initial + self.members(steps_done)
-        self.average.average = dict(state) if state else None
+        self.average.restore(state, self._initial + self.members(steps_done))

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from raysurf.data.dataset import Dataset, Split
 from raysurf.stochastic.draws import FRESH, RepeatableDraws
 from raysurf.stochastic.layers import noise_mode, noisy_layers
 from raysurf.training import metrics
+from raysurf.training.batchnorm import BatchStatistics, tracking_layers
 from raysurf.training.workers import Workers
 
 # Larger batches are slower on a CPU, whose caches they leave, and faster on a GPU.
@@ -63,7 +63,7 @@ def evaluate(
 
 def has_batchnorm(model: nn.Module) -> bool:
     """Whether any module keeps running batch statistics."""
-    return any(isinstance(module, _BatchNorm) and module.track_running_stats for module in model.modules())
+    return bool(tracking_layers(model))
 
 
 @torch.no_grad()
@@ -77,9 +77,7 @@ def reestimate_batchnorm(
 ) -> None:
     """Replace batch-norm statistics by those of one pass over the un-augmented training split.
 
-    mean = sum_b n_b mean_b / N and likewise the (unbiased) variances, over batches b of n_b examples; only
-    batch-norm layers run in training mode, so that dropout stays off. Noisy layers draw
-    their noise anew in every batch, the same each time.
+    ``BatchStatistics`` has the formula. Noisy layers draw their noise anew in every batch, the same each time.
 
     Args:
         model: Changed in place; nothing happens to a model without batch norm.
@@ -87,47 +85,24 @@ def reestimate_batchnorm(
         share: Share of the training examples that is passed over, in (0, 1]; the first of that order.
 
     Source:
-        Izmailov et al. 2018 (arXiv:1803.05407), section 3.2; the reference's momentum b/(n+b) is this weighting.
+        Izmailov et al. 2018 (arXiv:1803.05407), section 3.2.
         Deviation: the reference passes augmented images, here they are not.
     """
-    layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    if not layers:
+    if not has_batchnorm(model):
         return
-    model.eval()
-    momenta = [layer.momentum for layer in layers]
-    sums: list[tuple[Tensor, Tensor]] = []
-    for layer in layers:
-        assert layer.running_mean is not None and layer.running_var is not None
-        sums.append(
-            (
-                torch.zeros_like(layer.running_mean, dtype=torch.float64),
-                torch.zeros_like(layer.running_var, dtype=torch.float64),
-            )
-        )
-        layer.train()
-        layer.momentum = 1.0
     images = data.train.images
     count = max(2, round(share * len(images)))
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count].to(images.device)
     parts = list(batches(len(order), batch_size))
     if len(parts) > 1 and parts[-1].stop - parts[-1].start == 1:
         parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
-    for part in parts[workers.rank :: workers.size]:
-        for noisy in noisy_layers(model).values():
-            noisy.draws = RepeatableDraws(0, part.start, part.start, part.stop - part.start, images.device)
-        with autocast(precision, images.device):
-            model(data.normalise(images[order[part]]))
-        for layer, (mean, var) in zip(layers, sums, strict=True):
-            assert layer.running_mean is not None and layer.running_var is not None
-            mean.add_(layer.running_mean.double(), alpha=part.stop - part.start)
-            var.add_(layer.running_var.double(), alpha=part.stop - part.start)
-    for layer, momentum, (mean, var) in zip(layers, momenta, sums, strict=True):
-        assert layer.running_mean is not None and layer.running_var is not None
-        layer.running_mean.copy_(workers.sum(mean) / len(order))
-        layer.running_var.copy_(workers.sum(var) / len(order))
-        if layer.num_batches_tracked is not None:
-            layer.num_batches_tracked.fill_(len(parts))
-        layer.momentum = momentum
-        layer.eval()
+    with BatchStatistics(model) as statistics:
+        for part in parts[workers.rank :: workers.size]:
+            for noisy in noisy_layers(model).values():
+                noisy.draws = RepeatableDraws(0, part.start, part.start, part.stop - part.start, images.device)
+            with autocast(precision, images.device):
+                model(data.normalise(images[order[part]]))
+            statistics.add(part.stop - part.start)
+        statistics.write(workers, len(order), len(parts))
     for noisy in noisy_layers(model).values():
         noisy.draws = FRESH

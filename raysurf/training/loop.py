@@ -17,7 +17,7 @@ from raysurf.errors import DivergedError
 from raysurf.training.batches import TwoStreams, num_batches, shuffled
 from raysurf.training.collectors import Collector
 from raysurf.training.objectives import ManyViews, Objective, is_finite, step_of
-from raysurf.training.schedules import Schedule
+from raysurf.training.schedules import Schedule, Span
 from raysurf.training.workers import Workers
 
 State = dict[str, Tensor]
@@ -42,6 +42,7 @@ class Recipe:
     cycle_epochs: float = 1.0
     origin: int = 0
     optimiser: str = "sgd"
+    cycle_iterations: int | None = None
     streams: TwoStreams | None = None
 
     def steps_per_epoch(self, num_examples: int) -> int:
@@ -55,8 +56,8 @@ class Recipe:
         return self.streams.epoch(generator, device)
 
     def cycle_steps(self, num_examples: int) -> int:
-        """Length of a cycle in whole steps, at least one."""
-        return max(1, round(self.cycle_epochs * self.steps_per_epoch(num_examples)))
+        """Length of a cycle in whole steps, at least one; ``cycle_iterations`` if that is given."""
+        return self.cycle_iterations or max(1, round(self.cycle_epochs * self.steps_per_epoch(num_examples)))
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,8 @@ def fit(
     optimiser = _optimiser(objective, recipe)
     take_step = step_of(objective, optimiser)
     num_examples = len(data.train)
-    per_epoch, cycle = recipe.steps_per_epoch(num_examples), recipe.cycle_steps(num_examples)
-    total = per_epoch * recipe.schedule_epochs
+    per_epoch = recipe.steps_per_epoch(num_examples)
+    span = Span(per_epoch * recipe.schedule_epochs, recipe.cycle_steps(num_examples), per_epoch)
 
     def state() -> State:
         parts: dict[str, Mapping[str, Tensor]] = {
@@ -168,7 +169,7 @@ def fit(
         finite_steps = torch.zeros((), dtype=torch.float64, device=sums.device)
         objective.model.train()
         for step, batch in enumerate(batches, start=epoch * per_epoch):
-            lr = recipe.schedule.rate(step, total, cycle)
+            lr = recipe.schedule.rate(step, span)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["rate"]
             chosen = batch[workers.share(len(batch))].repeat(views)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -9,21 +11,40 @@ from pydantic import Field, model_validator
 from raysurf.values import Node
 
 
+@dataclass(frozen=True)
+class Span:
+    """The lengths that a schedule runs over, all in steps.
+
+    Args:
+        steps: Of the whole schedule.
+        cycle_steps: Of a cycle; only cyclic schedules look at it.
+        epoch_steps: Of an epoch; only a warm-up looks at it.
+    """
+
+    steps: int
+    cycle_steps: int
+    epoch_steps: int
+
+
 class Schedule(Node):
     """A learning rate as a function of the position in training."""
 
-    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+    def rate(self, step: int, span: Span) -> float:
         """The learning rate.
 
         Args:
-            step: Steps done so far, from 0.
-            steps: Length of the whole schedule, in steps.
-            cycle_steps: Length of a cycle, in steps; only cyclic schedules look at it.
+            step: Steps done so far, from 0, below ``span.steps``.
+            span: Lengths.
 
         Returns:
             The rate for the next step.
         """
         raise AssertionError(f"{type(self).__name__} has no rate")
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether rates change with the length of the whole; if not, a longer training begins as a shorter one does."""
+        raise AssertionError(f"{type(self).__name__} does not say what its rates depend on")
 
 
 class Constant(Schedule):
@@ -32,8 +53,12 @@ class Constant(Schedule):
     kind: ClassVar[str] = "constant"
     lr: float = Field(gt=0, description="learning rate")
 
-    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
+    def rate(self, step: int, span: Span) -> float:
         return self.lr
+
+    @property
+    def depends_on_length(self) -> bool:
+        return False
 
 
 class PlateauLinear(Schedule):
@@ -50,13 +75,17 @@ class PlateauLinear(Schedule):
     lr: float = Field(gt=0, description="learning rate of the plateau")
     floor: float = Field(0.01, gt=0, le=1, description="final rate as a share of lr")
 
-    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
-        done = step / steps
+    def rate(self, step: int, span: Span) -> float:
+        done = step / span.steps
         if done <= 0.5:
             return self.lr
         if done >= 0.9:
             return self.lr * self.floor
         return self.lr * (1.0 - (1.0 - self.floor) * (done - 0.5) / 0.4)
+
+    @property
+    def depends_on_length(self) -> bool:
+        return True
 
 
 class Linear(Schedule):
@@ -72,9 +101,63 @@ class Linear(Schedule):
     end: float = Field(0.0, ge=0, description="rate that the line reaches at the end")
     hold: float = Field(0.0, ge=0, lt=1, description="share of the length before the rate falls")
 
-    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
-        fallen = max(0.0, step / steps - self.hold) / (1.0 - self.hold)
+    def rate(self, step: int, span: Span) -> float:
+        fallen = max(0.0, step / span.steps - self.hold) / (1.0 - self.hold)
         return self.lr + (self.end - self.lr) * fallen
+
+    @property
+    def depends_on_length(self) -> bool:
+        return True
+
+
+class Cosine(Schedule):
+    """Half a cosine from ``lr`` down to ``end``, per step: end + (lr - end) (1 + cos(pi x)) / 2 at the share x.
+
+    Source:
+        Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5, with no restart.
+    """
+
+    kind: ClassVar[str] = "cosine"
+    lr: float = Field(gt=0, description="learning rate at the start")
+    end: float = Field(0.0, ge=0, description="rate that the cosine reaches at the end")
+
+    def rate(self, step: int, span: Span) -> float:
+        return self.end + (self.lr - self.end) * _half_cosine(step / span.steps)
+
+    @property
+    def depends_on_length(self) -> bool:
+        return True
+
+
+class CosineCycles(Schedule):
+    """Each cycle runs along a part of half a cosine, per step: lr (1 + cos(pi x)) / 2, x from ``first`` to ``last``.
+
+    The whole of it, 0 to 1, is SGDR's warm restarts. fast-SWA repeats the last 30 of the 180 epochs of a cosine that
+    is 210 long: 150/210 to 180/210.
+
+    Source:
+        Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5, with cycles of one length and a lowest rate of zero;
+        Athiwaratkun et al. 2019 (arXiv:1806.05594), whose code repeats the end of the cosine.
+    """
+
+    kind: ClassVar[str] = "cosine_cycles"
+    lr: float = Field(gt=0, description="learning rate where the cosine begins, which a cycle need not reach")
+    first: float = Field(0.0, ge=0, lt=1, description="share of the half cosine at which a cycle begins")
+    last: float = Field(1.0, gt=0, le=1, description="share of the half cosine that a cycle runs up to")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.first >= self.last:
+            raise ValueError(f"first {self.first:g} is not below last {self.last:g}")
+        return self
+
+    def rate(self, step: int, span: Span) -> float:
+        done = (step % span.cycle_steps) / span.cycle_steps
+        return self.lr * _half_cosine(self.first + (self.last - self.first) * done)
+
+    @property
+    def depends_on_length(self) -> bool:
+        return False
 
 
 class TwoRates(Schedule):
@@ -89,6 +172,10 @@ class TwoRates(Schedule):
             raise ValueError(f"low {self.low:g} is above high {self.high:g}")
         return self
 
+    @property
+    def depends_on_length(self) -> bool:
+        return False
+
 
 class Cyclic(TwoRates):
     """Saw-tooth cycles: from ``high`` linearly down to ``low`` in each cycle, per step.
@@ -100,8 +187,8 @@ class Cyclic(TwoRates):
 
     kind: ClassVar[str] = "cyclic"
 
-    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
-        t = (step % cycle_steps + 1) / cycle_steps
+    def rate(self, step: int, span: Span) -> float:
+        t = (step % span.cycle_steps + 1) / span.cycle_steps
         return (1.0 - t) * self.high + t * self.low
 
 
@@ -116,7 +203,36 @@ class Triangle(TwoRates):
 
     kind: ClassVar[str] = "triangle"
 
-    def rate(self, step: int, steps: int, cycle_steps: int) -> float:
-        t = (step % cycle_steps) / cycle_steps
+    def rate(self, step: int, span: Span) -> float:
+        t = (step % span.cycle_steps) / span.cycle_steps
         towards_low = 2 * t if t < 0.5 else 2 - 2 * t
         return (1.0 - towards_low) * self.high + towards_low * self.low
+
+
+class WarmUp(Schedule):
+    """Another schedule, whose rates grow to their full height first, linearly, per step.
+
+    Step i of the w steps of the warm-up has the share start + (1 - start) (i + 1) / w of the rate that ``then`` has at
+    that step, so that no step has a rate of zero and the last has all of it. ``then`` counts from the training's start.
+
+    Source:
+        Goyal et al. 2017 (arXiv:1706.02677), section 2.2, gradual warm-up; there the first step has ``start`` itself.
+    """
+
+    kind: ClassVar[str] = "warm_up"
+    epochs: float = Field(gt=0, description="length of the warm-up")
+    start: float = Field(0.0, ge=0, lt=1, description="share of the rate that it grows from")
+    then: Schedule = Field(description="the schedule that is warmed up to")
+
+    def rate(self, step: int, span: Span) -> float:
+        done = min(1.0, (step + 1) / (self.epochs * span.epoch_steps))
+        return (self.start + (1.0 - self.start) * done) * self.then.rate(step, span)
+
+    @property
+    def depends_on_length(self) -> bool:
+        return self.then.depends_on_length
+
+
+def _half_cosine(share: float) -> float:
+    """From 1 to 0 as the share goes from 0 to 1."""
+    return 0.5 * (1.0 + math.cos(math.pi * share))

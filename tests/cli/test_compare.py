@@ -11,9 +11,17 @@ from pathlib import Path
 
 import pytest
 
+import raysurf as rs
 from raysurf.cli import main
 from raysurf.cli.compare import TABLES
+from raysurf.jobs.execute import execute
+from raysurf.jobs.job import Job
+from raysurf.jobs.labels import Labels
 from raysurf.results.layouts import LAYOUTS
+from raysurf.results.store import Store
+from raysurf.training.workers import Workers
+from tests.cases import tiny_sgd
+from tests.results.budget_runs import PROVENANCE, BudgetStore, fge, sgd, swa, weights
 from tests.results.noisy_runs import DROPOUT, LAYER, VARIANCE, NoisyStore, schemes
 
 Compare = Callable[..., tuple[int, str, str]]
@@ -26,6 +34,48 @@ VGG-like     CIFAR-100 (20 coarse)  dropout       –           – | 77.5      
 VGG-like     CIFAR-100 (20 coarse)  variance      1        77.0 | 76.9           – | 5.0            – | 82.2
 digits_conv  digits                 variance      1        90.0 | –           10.0 | –           95.0 | –
 """
+BUDGETS = """
+Budgets: test accuracy, %; mean ± std over seeds, published below ours
+
+network (epochs)      data       figures    seeds  SGD           FGE            SWA 1  SWA 1.25  SWA 1.5
+--------------------  ---------  ---------  -----  ------------  -------------  -----  --------  ------------
+VGG-16 (200)          CIFAR-100  ours           2  72.55 ± 0.10  74.30 (n = 1)         –
+VGG-16 (200)          CIFAR-100  lr = 0.05      1                               73.00
+VGG-16 (200)          CIFAR-100  lr = 0.01      2                                                74.40 ± 0.14
+VGG-16 (200)          CIFAR-100  published         72.55         74.26          73.91  74.17     74.27
+PyramidNet-272 (300)  CIFAR-100  ours           1  83.00         –              –      –         –
+PyramidNet-272 (300)  CIFAR-100  published         83.41         –              –      83.93     84.16
+digits_conv (20)      digits     ours           1  97.50         –              –      –         –
+
+published: the talk, after Izmailov et al. 2018 (arXiv:1803.05407); PreResNet-110: its code's README (timgaripov/swa)
+
+SWA of pretrained weights: test accuracy, %; mean ± std over seeds, published below ours
+
+network    data      figures    seeds  SGD    SWA 5 epochs  SWA 10 epochs
+---------  --------  ---------  -----  -----  ------------  -------------
+ResNet-50  ImageNet  ours           1  76.13  76.80         –
+ResNet-50  ImageNet  published         76.15  76.83         76.97
+
+published: the talk, after Izmailov et al. 2018 (arXiv:1803.05407)
+"""
+NARROW = """
+Budgets: test accuracy, %; mean ± std over seeds
+
+network (epochs)  data       figure    seeds  ours          published
+----------------  ---------  --------  -----  ------------  ---------
+VGG-16 (200)      CIFAR-100  SGD           2  72.55 ± 0.07  72.55
+VGG-16 (200)      CIFAR-100  FGE           –  –             74.26
+VGG-16 (200)      CIFAR-100  SWA 1         1  73.00         73.91
+VGG-16 (200)      CIFAR-100  SWA 1.25      –  –             74.17
+VGG-16 (200)      CIFAR-100  SWA 1.5       –  –             74.27
+"""
+
+
+@pytest.fixture
+def budgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BudgetStore:
+    """The store ``results`` of the folder that the command runs in."""
+    monkeypatch.chdir(tmp_path)
+    return BudgetStore(Path("results"))
 
 
 @pytest.fixture
@@ -39,8 +89,9 @@ def noisy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NoisyStore:
 def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
     """The command; it gives exit code, stdout and stderr."""
 
-    def typed(*arguments: str) -> tuple[int, str, str]:
+    def typed(*arguments: str, columns: int = 200) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["raysurf", "compare", *arguments])
+        monkeypatch.setenv("COLUMNS", str(columns))
         code = main._run()
         return code, *capsys.readouterr()
 
@@ -102,6 +153,85 @@ def test_markdown(noisy: NoisyStore, compare: Compare) -> None:
     assert lines[6].startswith(r"| LeNet-5 (lenet5_bn) | MNIST | dropout | a\|b | 1 | 98.1 |")
 
 
+def test_budgets_in_the_talks_layout(budgets: BudgetStore, compare: Compare) -> None:
+    """Two tables, a column a budget, published figures below ours; each figure stands once, at its setting."""
+    half = sgd(until=160)
+    budgets.run(sgd(), 0.7248, 0.7262)
+    budgets.run(fge(half, 40), 0.743)
+    budgets.run(swa(half, 40, lr=0.05), 0.73)
+    budgets.run(swa(half, 140), 0.743, 0.745)
+    budgets.run(sgd("pyramidnet272", epochs=300), 0.83)
+    budgets.run(sgd("digits_conv", "digits", 20), 0.975)
+    budgets.run(weights(), 0.7613)
+    budgets.run(swa(weights(), 5), 0.768)
+    code, out, err = compare("--by", "budget")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == BUDGETS.strip().splitlines()
+
+
+def test_a_narrow_terminal_gets_a_line_a_figure(budgets: BudgetStore, compare: Compare) -> None:
+    """A table that the terminal would break is turned; no line of it is longer than the terminal is wide."""
+    budgets.run(sgd(), 0.725, 0.726)
+    budgets.run(swa(sgd(until=160), 40), 0.73)
+    assert compare("budgets", columns=80)[1].startswith(NARROW.lstrip())
+    table = compare("budgets")[1].split("\n\n")[1]
+    widest = max(map(len, table.splitlines()))
+    assert table in compare("budgets", columns=widest)[1]
+    assert compare("budgets", columns=widest - 1)[1].startswith(NARROW.lstrip())
+
+
+def test_budgets_in_markdown_json_and_csv(budgets: BudgetStore, compare: Compare) -> None:
+    """Markdown is stacked too; rows of both tables follow one another, as the program gets them."""
+    budgets.run(sgd(), 0.725)
+    budgets.run(swa(weights(), 5), 0.768)
+    lines = compare("budgets", "--format", "markdown")[1].splitlines()
+    assert lines[2:6] == [
+        "| network (epochs) | data | figures | seeds | SGD | FGE | SWA 1 | SWA 1.25 | SWA 1.5 |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| VGG-16 (200) | CIFAR-100 | ours | 1 | 72.50 | – | – | – | – |",
+        "| VGG-16 (200) | CIFAR-100 | published |  | 72.55 | 74.26 | 73.91 | 74.17 | 74.27 |",
+    ]
+    expected = budgets.open().compare("budgets").to_pylist()
+    assert len(expected) == 5 + 3
+    assert json.loads(compare("--by", "budget", "--format", "json")[1]) == expected
+    (header, *rows) = csv.reader(io.StringIO(compare("budgets", "--format", "csv")[1]))
+    assert [row[header.index("figure")] for row in rows] == [row["figure"] for row in expected]
+
+
+def test_both_spellings_are_one(noisy: NoisyStore, compare: Compare) -> None:
+    """``--by scheme`` is the table ``schemes``, and both together are no mistake if they agree."""
+    noisy.run(DROPOUT, schemes(0.9, 0.9, 0.9))
+    assert compare("schemes") == compare("--by", "scheme") == compare("schemes", "--by", "scheme")
+
+
+def test_budgets_of_jobs_that_were_run(tmp_path: Path, compare: Compare) -> None:
+    """Real jobs on digits at three budgets fill their columns with what they themselves said was their accuracy."""
+    half, store = tiny_sgd(epochs=4, until=3), Store(str(tmp_path / "results"))
+    jobs: dict[str, Job] = {
+        "sgd accuracy": tiny_sgd(epochs=4),
+        "fge accuracy": rs.FGE(start=half, epochs=1, cycle_epochs=0.5, schedule=rs.Triangle(high=0.05, low=0.005)),
+        "swa 1 accuracy": rs.SWA(start=half, epochs=1, lr=0.05),
+        "swa 1.25 accuracy": rs.SWA(start=half, epochs=2, lr=0.05),
+        "swa 1.5 accuracy": rs.SWA(start=half, epochs=3, lr=0.05),
+    }
+    said = {}
+    for name, job in jobs.items():
+        labels = Labels("budgets", "trial", job.kind, PROVENANCE)
+        seeded = [job.with_seed(seed) for seed in (0, 1)]
+        said[name] = [execute(each, store, Workers(), lambda _: None, labels)["test/accuracy"] for each in seeded]
+    code, out, _ = compare("budgets", "--format", "json", "--results", store.uri)
+    assert code == 0
+    assert len({accuracy for found in said.values() for accuracy in found}) > 5
+    rows = json.loads(out)
+    assert [(row["model"], row["data"], row["method"]) for row in rows] == [("digits_conv", "digits", "4")] * 5
+    assert {row["figure"]: row["mean"] for row in rows} == {
+        name: pytest.approx(sum(found) / 2) for name, found in said.items()
+    }
+    assert {row["figure"]: row["std"] for row in rows} == {
+        name: pytest.approx(abs(found[0] - found[1]) / 2**0.5) for name, found in said.items()
+    }
+
+
 def test_csv_and_json_are_the_table_itself(noisy: NoisyStore, compare: Compare) -> None:
     """A row a figure, with fractions, of the sweeps asked for, as the program gets it."""
     noisy.run(VARIANCE, schemes(0.9, 0.1, 0.95), sweep="one", model="digits_conv", data="digits")
@@ -119,8 +249,12 @@ def test_csv_and_json_are_the_table_itself(noisy: NoisyStore, compare: Compare) 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("scheme",), "'scheme' is not one of 'parameterizations', 'schemes'"),
-        ((), "Missing argument 'TABLE'"),
+        (("scheme",), "'scheme' is not one of 'parameterizations', 'schemes', 'budgets'"),
+        (
+            (),
+            "got no table; expected one of parameterizations, schemes, budgets, or --by parameterization, --by scheme",
+        ),
+        (("schemes", "--by", "budget"), "got both schemes and --by budget; give one of them"),
         (("schemes", "--sweep", "nosy"), "unknown sweep: got 'nosy'; expected one of noisy (did you mean 'noisy'?)"),
         (("parameterizations",), "got no finished variational run for parameterizations; expected a sweep of"),
         (("schemes", "--results", "nowhere"), "expected a store that a sweep has written"),

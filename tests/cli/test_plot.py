@@ -16,6 +16,18 @@ from tests.report.measured import along, points, run, run_id, store
 
 Plot = Callable[..., tuple[int, str, str]]
 CURVE = run_id("profile", 7)
+PLANNED = """
+name: averages
+job:
+  kind: swa
+  schedule: {kind: cyclic, high: 0.1, low: 0.01}
+  start: {kind: sgd, model: lenet5, data: digits, epochs: 20, until: 8, lr: 0.1}
+  epochs: 8
+  cycle_epochs: !each [2, 4]
+---
+name: other
+job: {kind: sgd, model: lenet5, data: digits, epochs: 5, schedule: {kind: cosine, lr: 0.1}}
+"""
 
 
 @pytest.fixture
@@ -54,9 +66,58 @@ def test_output_and_choice(plot: Plot) -> None:
     assert "<!-- weight distance from the first network -->" in Path("deep/a.svg").read_text()
 
 
+def test_rates_of_a_file(plot: Plot) -> None:
+    """With a file no store is needed: its training jobs are drawn, SGD before SWA, of the sweeps that are asked for."""
+    Path("a.yaml").write_text(PLANNED)
+    assert plot("schedule", "a.yaml", "--results", "nowhere") == (0, "schedule.png\n", "")
+    with Image.open("schedule.png") as image:
+        assert image.width > 800
+    assert plot("schedule", "a.yaml", "-o", "a.svg", "--sweep", "averages") == (0, "a.svg\n", "")
+    text = Path("a.svg").read_text()
+    for said in ("→ swa cyclic", "swa cyclic: cycle_epochs = 4", "weights are taken", "epochs, inputs included"):
+        assert f"<!-- {said} -->" in text
+    assert "sgd cosine" not in text
+    assert plot("schedule", "a.yaml", "-o", "a.html")[0] == 0
+    assert "drawn by raysurf before anything is trained" in Path("a.html").read_text()
+    assert not Path("results/pictures").exists()
+
+
+@pytest.mark.parametrize(
+    ("edit", "arguments", "said"),
+    [
+        ("high: -0.1", (), "job.schedule.high: got -0.1; expected greater than 0"),
+        ("high: .inf", (), "a.yaml:5: job.schedule.high: got .inf; expected a finite number"),
+        ("high: .nan", (), "a.yaml:5: job.schedule.high: got .nan; expected a finite number"),
+        ("high: 0", (), "job.schedule.high: got 0; expected greater than 0"),
+        ("high: 0.1", ("--sweep", "avrages"), "did you mean 'averages'"),
+        ("high: 0.1", ("--run", "a"), "a file is for schedule, without --run"),
+        ("high: 0.1", ("-o", "a.pdf"), "expected a name that ends in .png, .svg, .html"),
+    ],
+)
+def test_mistakes_of_a_file_exit_with_2(plot: Plot, edit: str, arguments: tuple[str, ...], said: str) -> None:
+    """A rate that is not positive and finite is told with its field; nothing is written."""
+    Path("a.yaml").write_text(PLANNED.replace("high: 0.1", edit))
+    code, out, err = plot("schedule", "a.yaml", *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert sorted(path.name for path in Path().iterdir()) == ["a.yaml", "results"]
+
+
+def test_a_file_that_trains_nothing(plot: Plot) -> None:
+    """Weights from a file have no rates to draw."""
+    Path("a.yaml").write_text("{kind: predict, weights: {kind: weights, file: a.pt, model: lenet5, data: digits}}")
+    code, _, err = plot("schedule", "a.yaml")
+    assert code == 2
+    assert "a.yaml" in err
+    assert "got no training job" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("profile", "a.yaml"), "a file is for schedule"),
+        (("schedule",), "no epochs of training"),
+        (("schedule", "nope.yaml"), "nope.yaml: No such file"),
         (("profiles",), "'profiles' is not one of"),
         (("profile", "--sweep", "studdy"), "did you mean 'study'"),
         (("profile", "--run", "nope"), f"expected one profile run of {CURVE}"),

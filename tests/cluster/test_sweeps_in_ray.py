@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -64,6 +65,48 @@ def test_finished_sweep_trains_nothing(tmp_path: Path) -> None:
     rs.run(more, str(tmp_path), listener=heard.append, executor="inline")
     assert [event.number for event in heard if isinstance(event, events.RunStarted)] == [6, 7]
     assert {path: Store(str(tmp_path)).get_bytes(path) for path in before} == before
+
+
+@pytest.mark.parametrize("executor", ["ray", "inline"])
+def test_budgets_of_a_sweep_cost_one_run(executor: Literal["ray", "inline"], tmp_path: Path) -> None:
+    """Three budgets by !each, the largest first, train the epochs of the largest; the plan says so beforehand."""
+    start = tiny_sgd(epochs=4, until=3)
+    tree = rs.SWA(start=start, budget=1, lr=0.1).with_holes(budget=rs.Each((2.0, 1.5, 1.0)))
+    heard: list[events.Event] = []
+    rs.run(rs.Sweep(tree, name="budgets"), str(tmp_path), listener=heard.append, executor=executor)
+    ends = [each for each in heard if isinstance(each, events.RunEnded) and each.label.startswith("trial")]
+    assert [each.number for each in ends] == [2, 1, 0]
+    store = Store(str(tmp_path))
+    assert sorted(
+        Path(path).name for path in store.list("trajectories") if "/swa-" in path and path.endswith(".json")
+    ) == [
+        "end1.json",
+        "end3.json",
+        "end5.json",
+    ]
+    spent = rs.results.open(str(tmp_path)).sql("select budget from runs where kind = 'swa' order by budget")
+    assert spent["budget"].to_pylist() == [1.0, 1.5, 2.0]
+    first_epochs = rs.results.open(str(tmp_path)).sql(
+        "select count(distinct epoch_s) as trained from epochs where run_id like 'swa-%' and weights = 'iterate'"
+    )
+    assert first_epochs["trained"].to_pylist() == [5]
+
+
+def test_seeds_run_beside_one_another(tmp_path: Path) -> None:
+    """Seeds of known trials are handed out one by one; each trial begins and ends once, and fails with one of its."""
+    tree = tiny_sgd().with_holes(lr=rs.Each((0.1, 1e9)))
+    heard: list[events.Event] = []
+    rs.run(rs.Sweep(tree, name="seeds", seeds=(1, 2, 3)), str(tmp_path), listener=heard.append)
+    for kind in (events.RunStarted, events.RunEnded):
+        assert sorted(event.number for event in heard if isinstance(event, kind)) == [0, 1]
+    assert [row["state"] for row in trials(tmp_path)] == ["done", "failed"]
+    assert "DivergedError" in trials(tmp_path)[1]["error"]
+    runs = rs.results.open(str(tmp_path)).table("runs").to_pylist()
+    assert sorted((row["trial"], row["role"], row["seed"], row["status"]) for row in runs) == [
+        (trial, "trial", seed, status) for trial, status in enumerate(("done", "failed")) for seed in (1, 2, 3)
+    ]
+    spans = sorted((row["started_at"].timestamp(), row["wall_s"]) for row in runs)
+    assert any(later < began + wall_s for (began, wall_s), (later, _) in itertools.pairwise(spans))
 
 
 def test_failed_trial_is_a_row_and_the_sweep_goes_on(tmp_path: Path) -> None:

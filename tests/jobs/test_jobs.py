@@ -21,6 +21,7 @@ from raysurf.jobs.labels import Labels
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import collect
+from raysurf.jobs.weights import misfits
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_sgd
@@ -84,10 +85,10 @@ def test_settings_come_from_the_start() -> None:
 def test_budget_counts_inputs_once() -> None:
     """Epochs spent over those of the full schedule; a start that two inputs share counts once."""
     half = tiny_sgd(epochs=10, until=5)
-    assert tiny_sgd(epochs=10).budget == 1.0
-    assert rs.SWA(start=half, epochs=10, lr=0.1).budget == 1.5
+    assert tiny_sgd(epochs=10).budget_spent == 1.0
+    assert rs.SWA(start=half, epochs=10, lr=0.1).budget_spent == 1.5
     two = [rs.SWA(start=half, epochs=2, lr=0.1, seed=seed) for seed in (0, 1)]
-    assert rs.Profile(along=rs.Line(start=two[0], end=two[1])).budget == pytest.approx(0.9)
+    assert rs.Profile(along=rs.Line(start=two[0], end=two[1])).budget_spent == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -101,7 +102,9 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
     assert all(math.isfinite(v) for v in figures.values())
     assert figures_of(store, job.id) == figures
     assert {row["run_id"] for row in rows(store)["runs"]} == {job.id, *(each.id for each in job.ancestors)}
-    assert not [path for path in store.list() if "checkpoint" in path]
+    kept = [path for path in store.list() if "checkpoint" in path or "trajectories" in path]
+    assert all("/end" in path for path in kept)
+    assert bool(kept) == any(each.may_go_on for each in (job, *job.ancestors))
 
     def fail(at: Progress) -> None:
         raise AssertionError("it ran again")
@@ -144,13 +147,13 @@ def test_corrupt_checkpoint_is_passed_over(tmp_path: Path) -> None:
     """A checkpoint whose checksum is wrong is not used; the one before it is."""
     from raysurf.jobs.context import Context
 
-    store = Store(str(tmp_path))
-    keeper = Context(tiny_sgd(), store, Workers(), lambda at: None).checkpoints
+    store, job = Store(str(tmp_path)), tiny_sgd(epochs=4)
+    keeper = Context(job, store, Workers(), lambda at: None).checkpoints
     keeper.SHARE = 1e9  # type: ignore[misc]
     for epoch in (1, 2, 3):
         keeper.save(epoch, lambda epoch=epoch: {"w": torch.full((3,), float(epoch))})  # type: ignore[misc]
     assert keeper.load()[0] == 3  # type: ignore[index]
-    path = f"jobs/{tiny_sgd().id}/checkpoint/3.safetensors"
+    path = f"trajectories/{job.trajectory}/3.safetensors"
     data = bytearray(store.get_bytes(path))
     data[-1] ^= 1
     store.put_bytes(path, bytes(data))
@@ -245,8 +248,40 @@ def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
     figures = do(rs.Weights(model="digits_conv", data="digits", file=file), store)  # type: ignore[arg-type]
     assert figures["test/nll"] > 1
     wrong = rs.ModelSpec(name="digits_conv", options={"width": 4})
-    with pytest.raises(DataError, match=r"of another shape \["):
+    with pytest.raises(DataError, match=r"of another shape: 0\.weight \[16, 1, 3, 3\], not \[4, 1, 3, 3\], .* more"):
         do(rs.Weights(model=wrong, data="digits", file=file), store)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("source", ["file", "pretrained"])
+def test_weights_of_another_number_of_classes_are_named(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A torchvision network's weights for 7 classes do not fit one for 10: the error names the head's tensors alone.
+
+    The pretrained file stands where torch keeps what it has downloaded.
+    """
+    from torchvision.models import ResNet18_Weights, resnet18
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / Path(ResNet18_Weights.IMAGENET1K_V1.url).name
+    file.parent.mkdir(parents=True)
+    torch.save(resnet18(num_classes=7).state_dict(), file)
+    given = {"file": str(file)} if source == "file" else {"pretrained": "IMAGENET1K_V1"}
+    job = rs.Weights(model="resnet18", data="digits", **given)  # type: ignore[arg-type]
+    said = (
+        r"got of another shape: fc\.weight \[7, 512\], not \[10, 512\], fc\.bias \[7\], not \[10\]; expected .*resnet18"
+    )
+    with pytest.raises(DataError, match=said):
+        do(job, Store(str(tmp_path / "r")))
+
+
+def test_misfits_are_counted() -> None:
+    """Missing and unknown tensors are named, three of each, and the rest is a number; counters may be missing."""
+    one = torch.ones(1)
+    own = {f"own{i}": one for i in range(5)} | {"bn.num_batches_tracked": one, "both": one}
+    said = misfits(own, {"both": one, "strange": one})
+    assert said == "missing: own0, own1, own2 and 2 more; unknown: strange"
+    assert misfits(own, own) == ""
 
 
 def test_bf16_is_near_fp32(tmp_path: Path) -> None:
@@ -307,6 +342,14 @@ def test_file_with_code_is_refused(tmp_path: Path) -> None:
         ),
         ({"kind": "predict", "weights": {"kind": "profile"}}, r"weights\.kind: got 'profile'"),
         (
+            {"kind": "weights", "model": "resnet50", "data": "digits", "pretrained": "IMAGENET_V1"},
+            r"pretrained: got 'IMAGENET_V1'; expected one of IMAGENET1K_V1, .*did you mean 'IMAGENET1K_V1'",
+        ),
+        (
+            {"kind": "predict", "weights": {"kind": "weights", "model": "vgg16", "data": "digits", "pretrained": "V1"}},
+            r"weights\.pretrained: .*expected model: torchvision\.vgg16, or file",
+        ),
+        (
             {"kind": "sgd", "model": "lenet5", "data": {"name": "mnist", "download": False}, "epochs": 3},
             "allow download: true",
         ),
@@ -328,3 +371,9 @@ def test_every_fault_is_found_at_once() -> None:
     with pytest.raises(SpecError, match="unknown") as caught:
         parse_job(tree)
     assert {fault.where for fault in caught.value.faults} == {"start.model", "start.epochs", "epochs", "lrr"}
+    inner = {"kind": "weights", "model": "resnet50", "data": "digits", "pretrained": "V1"}
+    with pytest.raises(SpecError, match="IMAGENET1K_V1") as caught:
+        parse_job({"kind": "predict", "weights": inner})
+    assert [fault.where for fault in caught.value.faults] == ["weights.pretrained"]
+    with pytest.raises(SpecError, match="weights"):
+        parse_job({"kind": "predict", "weights": None})

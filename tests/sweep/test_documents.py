@@ -11,7 +11,7 @@ import raysurf as rs
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
 from raysurf.sweep.document import load
-from raysurf.sweep.plan import make_plan, shared_inputs, waves
+from raysurf.sweep.plan import continued, make_plan, shared_inputs, waves
 from raysurf.sweep.reader import read
 from tests.cases import ROOT, tiny_sgd
 
@@ -227,6 +227,20 @@ def test_arms_are_whole_sweeps() -> None:
     (plan,) = make_plan([sweep], [], {}).sweeps
     assert [arm.trials for arm in plan.arms] == [2, 2]
     assert sweep.fill({"cycle_epochs": 1, "momentum": "0.9"}).arm == "swa momentum=0.9"
+
+
+def test_longer_runs_wait_for_shorter_ones_and_cost_the_rest() -> None:
+    """Arms of one trajectory wait for one another in the order of their epochs; the plan counts each epoch once."""
+    start = tiny_sgd(epochs=4, until=3)
+    tree = rs.SWA(start=start, budget=1, lr=0.1).with_holes(budget=rs.Each((1.5, 1.0, 2.0)))
+    sweep = sweep_of(tree, seeds=(0, 1))
+    (plan,) = make_plan([sweep], [], {}).sweeps
+    jobs = [sweep.fill(arm.params).jobs for arm in plan.arms]
+    assert continued(jobs) == {0: {1}, 2: {0}}
+    assert plan.left(lambda job: job.epochs_to_train) == (2 * 8, 2 * 8)
+    done = [job.id for job in (*jobs[1], *(each.job for each in plan.jobs))]
+    (later,) = make_plan([sweep], done, {sweep.name: 1}).sweeps
+    assert later.left(lambda job: job.epochs_to_train) == (2 * 4, 2 * 4)
 
 
 def test_waves_put_inputs_first() -> None:

@@ -1,0 +1,61 @@
+"""The learning rates of a file, as a picture: what ``raysurf plot schedule FILE`` draws."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from raysurf.errors import Fault, SpecError, UnknownNameError
+from raysurf.report.page import Caption
+from raysurf.report.picture import check_suffix, write
+from raysurf.report.schedule_plot import RateLine, differing, schedule_figure
+from raysurf.sweep.document import load
+from raysurf.sweep.rates import Chain, chains, rates_of
+
+SAYS = """The learning rate of every step of the file's training jobs, inputs before what goes on from them, drawn by
+raysurf before anything is trained; dots are where weights are taken, dotted lines where one job ends and the next
+begins. Of a searched value its bounds are drawn."""
+
+
+def draw_planned(file: str, path: str, sweeps: Sequence[str] = ()) -> None:
+    """Draw the learning rates that a file asks for; no store is read or written.
+
+    Args:
+        file: The sweeps.
+        path: Where the picture goes; .png, .svg or .html.
+        sweeps: Those to draw, by name; all if none is given.
+
+    Raises:
+        SpecError: If the file has faults, trains nothing, or the suffix is of no known kind.
+        UnknownNameError: If it has no such sweep.
+        StoreError: If the place cannot be written.
+    """
+    check_suffix(path)
+    loaded = load(file)
+    names = [sweep.name for sweep in loaded]
+    for name in sweeps:
+        if name not in names:
+            raise UnknownNameError("sweep", name, names)
+    found = chains([sweep for sweep in loaded if not sweeps or sweep.name in sweeps])
+    if not found:
+        raise SpecError([Fault("job", "no training job", "a job that trains, or measures what was trained", file=file)])
+    title = f"Learning rates: {Path(file).name}"
+    figure = schedule_figure(_lines(found), title=title, x_text="epochs, inputs included")
+    write(figure, path, title, Caption(" ".join(SAYS.split())))
+
+
+def _lines(found: Sequence[Chain]) -> list[RateLine]:
+    lines = []
+    counts = Counter(chain.name for chain in found)
+    for number, chain in enumerate(found, start=1):
+        label = ""
+        if counts[chain.name] > 1:
+            alike = [other.params for other in found if other.name == chain.name]
+            label = differing(chain.params, alike) or f"{number}"
+        planned = rates_of(chain)
+        epochs, rates, members = (np.array(each) for each in (planned.epochs, planned.rates, planned.members))
+        lines.append(RateLine(chain.name, label, epochs, rates, members, planned.seams))
+    return lines

@@ -1,0 +1,181 @@
+"""Who is told of what happens to requests: of inputs, pieces of surfaces, seeds of trials, and trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from raysurf.cluster.events import PointsMeasured, RunEnded, RunProgressed, RunStarted
+from raysurf.cluster.ledger import BLOCKED, Ledger
+from raysurf.cluster.request import Report, Request
+from raysurf.errors import SpecError
+from raysurf.jobs.job import Job
+from raysurf.jobs.labels import Labels, describe
+from raysurf.jobs.outcome import figures_of
+from raysurf.sweep.sweep import Assignment, Sweep
+
+if TYPE_CHECKING:
+    from raysurf.cluster.driver import Driver
+
+
+class InputHandlers:
+    """Events of inputs and baselines."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+
+    def sweep_of(self, request: Request) -> Sweep:
+        return next(each.sweep for each in self.driver.plan.sweeps if each.sweep.name == request.labels.sweep)
+
+    def started(self, request: Request) -> None:
+        sweep, labels = self.sweep_of(request), request.labels
+        self.driver.listener(
+            RunStarted(sweep, request.number, request.label, request.jobs, labels.params, labels.arm, labels.role)
+        )
+
+    def reported(self, request: Request, report: Report) -> None:
+        self.driver.listener(
+            RunProgressed(request.number, report["run_id"], report["epoch"], report["epochs"], report["figures"])
+        )
+
+    def ended(self, request: Request, report: Report) -> None:
+        driver, state = self.driver, report["state"]
+        driver.trials += 1
+        if state == "failed":
+            driver.failed += 1
+            driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
+        value = report.get("value")
+        driver.listener(
+            RunEnded(
+                self.sweep_of(request),
+                request.number,
+                request.label,
+                request.jobs,
+                state,
+                value=value if value is not None and math.isfinite(value) else None,
+                error=report.get("error"),
+                figures=report.get("figures", {}),
+            )
+        )
+
+
+class PieceHandlers(InputHandlers):
+    """Events of pieces of surfaces. What a failed one lacks is left to the job itself, which then says why."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(driver)
+        self.measured: dict[str, int] = {}
+
+    def started(self, request: Request) -> None:
+        self._tell(request, 0)
+
+    def reported(self, request: Request, report: Report) -> None:
+        """Told by its end."""
+
+    def ended(self, request: Request, report: Report) -> None:
+        self._tell(request, len(request.points) if report["state"] == "done" else 0)
+
+    def _tell(self, request: Request, more: int) -> None:
+        (job,) = request.jobs
+        self.measured[job.id] += more
+        event = PointsMeasured(self.sweep_of(request), job, self.measured[job.id], job.points_to_measure)
+        self.driver.listener(event)
+
+
+class ReplicateHandlers(InputHandlers):
+    """Events of one seed of a trial: the trial begins with the first of them, and ends by itself."""
+
+    def __init__(self, driver: Driver, trials: TrialHandlers) -> None:
+        super().__init__(driver)
+        self.trials = trials
+
+    def started(self, request: Request) -> None:
+        self.trials.started(self.trials.request(request.number, request.labels.params))
+
+    def ended(self, request: Request, report: Report) -> None:
+        if report["state"] == "failed":
+            self.trials.failed |= {job.id: str(report.get("error")) for job in request.jobs}
+
+
+class TrialHandlers(InputHandlers):
+    """Events of trials, each of which has a row in ``trials``."""
+
+    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger) -> None:
+        super().__init__(driver)
+        self.sweep, self.ledger = sweep, ledger
+        self.failed: dict[str, str] = {}
+        self.begun: set[int] = set()
+
+    def why_not(self, job: Job) -> str | None:
+        """Why a job cannot be run, or need not be tried again; None if it may be run."""
+        broken = self.driver.broken
+        if (run_id := next((each.id for each in job.ancestors if each.id in broken), None)) is not None:
+            return f"{BLOCKED}{run_id} failed: {broken[run_id]}"
+        return self.failed.get(job.id)
+
+    def request(self, number: int, params: Mapping[str, Any]) -> Request:
+        """What a trial is to do; one whose values make no valid job fails by itself."""
+        fault: str | None = None
+        jobs: tuple[Job, ...] = ()
+        arm = ""
+        try:
+            assignment = self.sweep.fill(params)
+            jobs, arm = assignment.jobs, assignment.arm
+            fault = next((why for job in jobs if (why := self.why_not(job)) is not None), None)
+        except SpecError as error:
+            fault = str(error)
+        labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
+        return self.driver.request(self.sweep, number, f"trial {number}", jobs, labels, fault)
+
+    def reused(self, number: int, params: Mapping[str, Any]) -> None:
+        """A trial that needs no running."""
+        try:
+            assignment = self.sweep.fill(params)
+        except SpecError as error:
+            self.driver.failed += 1
+            self.driver.listener(RunEnded(self.sweep, number, f"trial {number}", (), "failed", True, error=str(error)))
+            return
+        state, value, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
+        if self.ledger.rows.get(number, {}).get("state") != state:
+            self.ledger.write(number, assignment, params, state, value, std, why)
+        self.driver.trials += 1
+        self.driver.failed += state == "failed"
+        figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
+        ended = RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
+        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm))
+
+    def started(self, request: Request) -> None:
+        if request.number in self.begun:
+            return
+        self.begun.add(request.number)
+        self.ledger.write(request.number, _assigned(request), request.labels.params, "running")
+        super().started(request)
+
+    def ended(self, request: Request, report: Report) -> None:
+        state, value, std = report["state"], report.get("value"), None
+        if state == "done":
+            found = [figures_of(self.driver.store, job.id) for job in request.jobs]
+            value, std = self.ledger.value([each for each in found if each is not None])
+        else:
+            value = None
+            self._record_unfinished(request, report)
+        error = report.get("error")
+        self.ledger.write(request.number, _assigned(request), request.labels.params, state, value, std, error)
+        super().ended(request, {**report, "value": value})
+
+    def _record_unfinished(self, request: Request, report: Report) -> None:
+        """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
+        store = self.driver.store
+        for job in request.jobs:
+            if figures_of(store, job.id) is None and not store.read_rows("runs", job.id):
+                row = describe(job, request.labels, report["state"], {}, report.get("error"))
+                store.write_rows("runs", job.id, [row | _UNMEASURED])
+
+
+_UNMEASURED = {"started_at": None, "wall_s": None, "device_s": None, "workers": None, "device": None}
+
+
+def _assigned(request: Request) -> Assignment | None:
+    return Assignment(request.labels.params, request.labels.arm, request.jobs) if request.jobs else None
