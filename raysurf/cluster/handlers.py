@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from raysurf.cluster.events import PointsMeasured, RunEnded, RunProgressed, RunStarted
 from raysurf.cluster.ledger import BLOCKED, Ledger
 from raysurf.cluster.request import Report, Request
+from raysurf.cluster.skipped_files import skipped_notices
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
@@ -46,6 +47,8 @@ class InputHandlers:
         if state == "failed":
             driver.failed += 1
             driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
+        for notice in skipped_notices(driver.store, request.jobs):
+            driver.listener(notice)
         value = report.get("value")
         driver.listener(
             RunEnded(

@@ -1,1 +1,1 @@
-"""Data sets: one a file, found by name, held in memory as whole tensors."""
+"""Data sets: one a file, found by name, held in memory as whole tensors or streamed from files."""

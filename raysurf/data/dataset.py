@@ -1,32 +1,87 @@
-"""A data set in memory: whole tensors of bytes on one device, made floating and normal a batch at a time."""
+"""A data set: splits that give batches of bytes on one device, which are made floating and normal there."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raysurf.data.augment import crop_flip
 from raysurf.data.spec import DataSpec
-from raysurf.data.split import UNLABELLED, keep_labels, stratified_split
+from raysurf.data.split import UNLABELLED, Indices, keep_labels, stratified_split
 from raysurf.errors import DataError
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
+class Batch(NamedTuple):
+    """Examples on one device: images [b, C, H, W], uint8 (float32 where they are no images), and labels [b] int64."""
+
+    images: Tensor
+    labels: Tensor
+
+
 @dataclass(frozen=True)
-class Split:
-    """Examples: images [N, C, H, W], uint8 (float32 where they are no images) and labels [N] int64, on one device."""
+class AugmentSeeds:
+    """What the augmentation of one pass over a split is drawn from.
+
+    Args:
+        shared: The same on all workers; where images are augmented one by one, each is drawn from it and its number.
+        own: This worker's; where whole batches are augmented, they are drawn from it one after another.
+    """
+
+    shared: int
+    own: int
+
+
+class Split(Protocol):
+    """Labelled examples, in memory or streamed."""
+
+    @property
+    def labels(self) -> Tensor:
+        """All labels, [N] int64, on the device that batches come to."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def images(self) -> Tensor:
+        """All images at once, [N, C, H, W], un-augmented; of a streamed split only if they are few."""
+
+    def batches(self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None) -> Iterator[Batch]:
+        """Give the examples of each part in turn; all workers of a group may ask for different ones.
+
+        Args:
+            parts: Numbers of examples, int64 on the split's device, or slices. A number that comes twice in a part is
+                augmented twice, each time anew. A streamed split takes them all before it gives the first batch.
+            seeds: Of the augmentation; None to give the images as they are.
+
+        Yields:
+            A batch a part, in order. Examples that cannot be read are missing in it, which may leave it empty.
+        """
+
+
+@dataclass(frozen=True)
+class MemorySplit:
+    """Examples in memory: whole tensors on one device."""
 
     images: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def batches(self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None) -> Iterator[Batch]:
+        generator = None if seeds is None else torch.Generator().manual_seed(seeds.own)
+        for part in parts:
+            images = self.images[part]
+            yield Batch(images if generator is None else crop_flip(images, generator), self.labels[part])
 
 
 @dataclass(frozen=True)
@@ -57,7 +112,10 @@ class RawSet:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Splits of one data set on one device; ``validation`` is None if nothing is held out."""
+    """Splits of one data set on one device; ``validation`` is None if nothing is held out.
+
+    ``skipped`` grows: paths of the files that this process could not read so far, and went on without.
+    """
 
     name: str
     train: Split
@@ -70,6 +128,7 @@ class Dataset:
     scale: float
     augment: str
     fingerprint: str
+    skipped: Collection[str] = ()
 
     def normalise(self, images: Tensor) -> Tensor:
         """Turn bytes [B, C, H, W] into new float32 of mean 0 and deviation 1 a channel."""
@@ -79,10 +138,31 @@ class Dataset:
         )
 
 
+def kept_and_held(spec: DataSpec, labels: Labels, validation: int) -> tuple[Indices, Indices]:
+    """Divide training examples into those that are trained on and those that are held out for validation.
+
+    Args:
+        spec: Says how much is held out and kept.
+        labels: [N], of all of them.
+        validation: How many are held out unless the spec says otherwise.
+
+    Raises:
+        DataError: If more is to be held out than there is.
+    """
+    held_out = validation if spec.validation is None else spec.validation
+    if held_out >= len(labels):
+        raise DataError(spec.name, f"validation: {held_out}", f"fewer than its {len(labels)} training examples")
+    kept, held = stratified_split(labels, held_out)
+    if spec.share < 1.0:
+        wanted = max(1, round(spec.share * len(kept)))
+        kept = kept[stratified_split(labels[kept], wanted, seed=1)[1]]
+    return kept, held
+
+
 def labelled_part(split: Split) -> Split:
-    """The examples of a split that have a label; the split itself if all have."""
+    """The examples of a split that have a label; the split itself if all have, as in a streamed one."""
     known = split.labels != UNLABELLED
-    return split if bool(known.all()) else replace(split, images=split.images[known], labels=split.labels[known])
+    return split if bool(known.all()) else MemorySplit(split.images[known], split.labels[known])
 
 
 def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
@@ -96,17 +176,11 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
     Raises:
         DataError: If more is to be held out or labelled than there is, or a class number is out of range.
     """
-    held_out = raw.validation if spec.validation is None else spec.validation
-    if held_out >= len(raw.labels):
-        raise DataError(spec.name, f"validation: {held_out}", f"fewer than its {len(raw.labels)} training examples")
     for labels in (raw.labels, raw.test_labels):
         if len(labels) == 0 or labels.min() < 0 or labels.max() >= raw.num_classes:
             got = f"labels from {labels.min()} to {labels.max()}" if len(labels) else "no examples"
             raise DataError(spec.name, got, f"classes 0 to {raw.num_classes - 1}")
-    kept, held = stratified_split(raw.labels, held_out)
-    if spec.share < 1.0:
-        wanted = max(1, round(spec.share * len(kept)))
-        kept = kept[stratified_split(raw.labels[kept], wanted, seed=1)[1]]
+    kept, held = kept_and_held(spec, raw.labels, raw.validation)
     train_labels = raw.labels[kept]
     if spec.labelled is not None:
         if not raw.num_classes <= spec.labelled < len(kept):
@@ -131,7 +205,7 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         mean, std = tuple(pixels.mean(axis=1)), tuple(np.maximum(pixels.std(axis=1), 1e-6))
 
     def split(images: Images, labels: Labels) -> Split:
-        return Split(
+        return MemorySplit(
             torch.from_numpy(np.array(images, order="C")).to(device), torch.from_numpy(np.array(labels)).to(device)
         )
 
@@ -139,7 +213,7 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
     return Dataset(
         spec.name,
         split(raw.images[kept], train_labels),
-        split(raw.images[held], raw.labels[held]) if held_out else None,
+        split(raw.images[held], raw.labels[held]) if len(held) else None,
         split(raw.test_images, raw.test_labels),
         raw.num_classes,
         (channels, height, width),

@@ -24,7 +24,12 @@ LOADERS = {
     "cifar100_coarse": "raysurf.data.torchvision_sets",
     "parquet": "raysurf.data.parquet",
     "folder": "raysurf.data.image_folder",
+    "imagenet": "raysurf.data.image_stream",
+    "image_stream": "raysurf.data.image_stream",
 }
+STREAMED = ("imagenet", "image_stream")
+OWN_PATHS = ("parquet", "folder", "image_stream")
+CIFAR = ("cifar10", "cifar100", "cifar100_coarse")
 FILES = {
     "mnist": ("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-images-idx3-ubyte.gz"),
     "fashion_mnist": ("FashionMNIST/raw/train-images-idx3-ubyte", "FashionMNIST/raw/train-images-idx3-ubyte.gz"),
@@ -53,7 +58,8 @@ def check(spec: DataSpec) -> None:
     """
     if spec.name not in LOADERS:
         raise UnknownNameError("data", spec.name, LOADERS)
-    if spec.name in ("parquet", "folder"):
+    _check_fields(spec)
+    if spec.name in OWN_PATHS:
         for which in ("train", "test"):
             place = getattr(spec, which)
             if place is None:
@@ -62,15 +68,50 @@ def check(spec: DataSpec) -> None:
                 raise DataError(spec.name, f"no such path {place}", f"{which}: with the path of what is there")
     elif spec.train is not None or spec.test is not None:
         raise DataError(spec.name, "train: or test:", "a set of its own files; use name: parquet or folder for these")
-    elif spec.name in FILES and not spec.download:
+    if spec.name in STREAMED:
+        for folder in image_folders(spec):
+            _check_classes(spec, folder)
+    if spec.name in FILES and not spec.download:
         root = root_of(spec)
         if not any((root / file).exists() for file in FILES[spec.name]):
             expected = "its files there; give root: with their folder, or allow download: true"
             raise DataError(spec.name, f"none of its files under {root}", expected)
 
 
+def image_folders(spec: DataSpec) -> tuple[str, str]:
+    """The folders of a streamed set's training and test images."""
+    if spec.name == "imagenet":
+        return str(root_of(spec) / "train"), str(root_of(spec) / "val")
+    assert spec.train is not None and spec.test is not None
+    return spec.train, spec.test
+
+
+def _check_fields(spec: DataSpec) -> None:
+    """Refuse fields that only some sets have."""
+    if spec.transform is not None and spec.name not in CIFAR:
+        raise DataError(spec.name, f"transform: {spec.transform}", f"it with {', '.join(CIFAR)} only; leave it out")
+    if spec.image_size is not None and spec.name not in STREAMED:
+        raise DataError(spec.name, f"image_size: {spec.image_size}", f"it with {', '.join(STREAMED)} only")
+    fits = ("none", "resized_crop") if spec.name in STREAMED else ("none", "crop_flip")
+    if spec.augment is not None and spec.augment not in fits:
+        raise DataError(spec.name, f"augment: {spec.augment}", f"{' or '.join(fits)} for this set")
+
+
+def _check_classes(spec: DataSpec, folder: str) -> None:
+    try:
+        with os.scandir(folder) as entries:
+            has_class = any(entry.is_dir() for entry in entries)
+    except OSError as error:
+        expected = "a folder with a subfolder of images for every class"
+        if spec.name == "imagenet":
+            expected += " (set root: to the folder that has train and val; ImageNet cannot be downloaded)"
+        raise DataError(spec.name, f"{folder}: {error.strerror}", expected) from error
+    if not has_class:
+        raise DataError(spec.name, f"{folder} without classes", "a subfolder of images for every class in it")
+
+
 def load(spec: DataSpec, device: str = "cpu") -> Dataset:
-    """Load a data set into memory; a set that this process has loaded already is shared.
+    """Load a data set; one that this process has loaded already is shared.
 
     Args:
         spec: Which, and how it is split.
@@ -88,4 +129,8 @@ def load(spec: DataSpec, device: str = "cpu") -> Dataset:
 def _load(spec: DataSpec, device: str) -> Dataset:
     from raysurf.data.dataset import assemble
 
+    if spec.name in STREAMED:
+        from raysurf.data.image_stream import stream
+
+        return stream(spec, device)
     return assemble(spec, importlib.import_module(LOADERS[spec.name]).read(spec), device)

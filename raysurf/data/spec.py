@@ -12,7 +12,7 @@ from raysurf.values import Value
 class DataSpec(Value):
     """A data set, how it is split, and how its training images are augmented."""
 
-    IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download"})
+    IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download", "workers"})
 
     name: str
     root: str | None = Field(None, description="where its files lie; else $RAYSURF_DATA, else ~/.cache/raysurf")
@@ -22,9 +22,18 @@ class DataSpec(Value):
     labelled: int | None = Field(
         None, ge=1, description="training examples that keep their label, for objective consistency; default all"
     )
-    augment: Literal["none", "crop_flip"] | None = Field(None, description="else the set's own augmentation")
-    train: str | None = Field(None, description="for parquet and folder: the training file or folder")
-    test: str | None = Field(None, description="for parquet and folder: the test file or folder")
+    augment: Literal["none", "crop_flip", "resized_crop"] | None = Field(
+        None, description="else the set's own augmentation; a streamed set's is resized_crop"
+    )
+    transform: Literal["resnet", "vgg"] | None = Field(
+        None, description="of CIFAR: whose mean and deviation normalise it; default resnet"
+    )
+    train: str | None = Field(None, description="for parquet, folder, image_stream: the training file or folder")
+    test: str | None = Field(None, description="for parquet, folder, image_stream: the test file or folder")
+    image_size: int | None = Field(None, ge=1, description="of a streamed set: pixels a side; default 224")
+    workers: int | None = Field(
+        None, ge=0, description="of a streamed set: processes that decode its images; default one a thread of the job"
+    )
 
     @staticmethod
     def parse(value: Any) -> Any:

@@ -19,14 +19,19 @@ VALIDATION = 5000
 IDX = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 CIFAR = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "cifar100_coarse": datasets.CIFAR100}
 GREY = {"mnist": ((0.1307,), (0.3081,)), "fashion_mnist": ((0.2860,), (0.3530,))}
-CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+TRANSFORMS = {
+    "resnet": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "vgg": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
 
 
 def read(spec: DataSpec) -> RawSet:
     """Read a set of this file.
 
     Source:
-        Normalisation: the "ResNet" transform of Garipov et al. 2018's code for CIFAR; the usual constants else.
+        For CIFAR the "ResNet" and "VGG" transforms of Garipov et al. 2018's code (data.py), which differ in their
+        constants alone: to flip and then crop is to draw from the same distribution as to crop and then flip. The usual
+        constants else.
 
     Raises:
         DataError: If it cannot be read or downloaded.
@@ -37,7 +42,7 @@ def read(spec: DataSpec) -> RawSet:
         return RawSet(*train, *test, 10, VALIDATION, mean=mean, std=std)
     train, test = (_cifar(spec, part) for part in (True, False))
     classes = {"cifar10": 10, "cifar100": 100, "cifar100_coarse": 20}[spec.name]
-    return RawSet(*train, *test, classes, VALIDATION, "crop_flip", CIFAR_MEAN, CIFAR_STD)
+    return RawSet(*train, *test, classes, VALIDATION, "crop_flip", *TRANSFORMS[spec.transform or "resnet"])
 
 
 def _made(spec: DataSpec, kind: Any, train: bool) -> Any:

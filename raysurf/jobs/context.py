@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,8 @@ class Context:
         progress: Told after every epoch or point; it may stop the job by raising.
         part: Name of the file of its rows; the job's own id, or the id, a dot and a piece's name where several
             processes measure pieces of one job.
+
+    ``skipped`` names the files of the job's data that this process could not read.
     """
 
     FLUSH_S = 1.0
@@ -63,6 +65,7 @@ class Context:
         self.part = part or job.id
         self.checkpoints = StoredCheckpoints(self)
         self.rows: dict[str, list[Row]] = {}
+        self.skipped: Collection[str] = ()
         self._dirty: set[str] = set()
         self._flushed = self._flush_s = 0.0
 

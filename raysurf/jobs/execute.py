@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 from raysurf.jobs.context import Context, Progress
@@ -64,7 +64,7 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
     context = Context(job, store, workers, progress)
     started, began = datetime.now(UTC), time.perf_counter()
 
-    def record(status: str, figures: Figures, error: str | None) -> None:
+    def record(status: str, figures: Figures, error: str | None, skipped: Collection[str]) -> None:
         if workers.rank == 0:
             wall_s = time.perf_counter() - began
             row = describe(job, labels, status, figures, error) | {
@@ -73,6 +73,7 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
                 "device_s": wall_s * workers.size,
                 "workers": workers.size,
                 "device": device_name(workers.device),
+                "skipped": sorted(skipped) or None,
             }
             store.write_rows("runs", job.id, [row])
 
@@ -83,10 +84,10 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
             raise ArithmeticError(f"not finite: {', '.join(wrong)}")
     except Exception as error:
         context.flush()
-        record("failed", {}, "".join(traceback.format_exception(error)))
+        record("failed", {}, "".join(traceback.format_exception(error)), context.skipped)
         raise
     context.flush()
-    record("done", figures, None)
+    record("done", figures, None, workers.union(context.skipped))
     if workers.rank == 0:
         store.put_json(outcome_path(job.id), {"figures": figures, "job": job.tree})
         context.checkpoints.clear()

@@ -13,7 +13,7 @@ from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
-    from raysurf.jobs.network import Network
+    from raysurf.jobs.network import MemberAnswers, Network
     from raysurf.training.loop import State
 
 
@@ -107,26 +107,39 @@ class FGE(CyclicJob):
             yield context.weights(self, f"member{number}")
 
     @staticmethod
-    def _gathered(net: Network, answers: Sequence[State]) -> State:
-        """What members answered on whole splits, from all workers: log-probabilities [members, examples, classes]."""
+    def _gathered(net: Network, answers: Sequence[MemberAnswers]) -> State:
+        """What members answered on whole splits, from all workers.
+
+        Returns:
+            By split: log-probabilities [members, examples, classes], and the right classes [examples], -1 where an
+            example could not be read.
+        """
         import torch
 
-        workers, found = net.context.workers, {}
+        workers = net.context.workers
+        found: State = {}
         for name, split in net.predicted_splits.items():
-            own = torch.stack([answer[name] for answer in answers])
-            whole = own.new_zeros(len(own), len(split), own.shape[2])
-            whole[:, workers.share(len(split))] = own
-            found[name] = workers.sum(whole)
+            labels = answers[0][name].labels
+            own = torch.stack([answer[name].log_probabilities for answer in answers])
+            first = workers.share(len(split)).start
+            part = slice(first, first + len(labels))
+            whole, right = own.new_zeros(len(own), len(split), own.shape[2]), labels.new_zeros(len(split))
+            whole[:, part], right[part] = own, labels + 1
+            found |= {name: workers.sum(whole), f"{name}_labels": workers.sum(right) - 1}
         return found
 
-    def stored_answers(self, net: Network, context: Context, members: Sequence[int]) -> Iterator[State]:
+    def stored_answers(self, net: Network, context: Context, members: Sequence[int]) -> Iterator[MemberAnswers]:
         """What some members, numbered from 1, answered when they were trained: this worker's part by split."""
+        from raysurf.training.evaluation import Answers
+
         whole = context.load(self, "predictions")
         for member in members:
-            yield {
-                name: whole[name][member - 1, context.workers.share(len(split))]
-                for name, split in net.predicted_splits.items()
-            }
+            answers = {}
+            for name, split in net.predicted_splits.items():
+                part = context.workers.share(len(split))
+                labels = whole[f"{name}_labels"][part]
+                answers[name] = Answers(whole[name][member - 1, part][labels >= 0], labels[labels >= 0])
+            yield answers
 
 
 def middle_of(cycle_steps: int) -> int:

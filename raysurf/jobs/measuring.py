@@ -151,6 +151,7 @@ def _rows(job: Any, net: Network, spot: Spot) -> list[Row]:
         row: Row = {name: value if math.isfinite(value) else None for name, value in values.items()}
         if row["loss"] is None:
             row["failure"] = "the loss is not finite"
+        row["skipped"] = len(net.splits[split]) - found.num_examples
         rows.append({**spot.columns, "split": split, "l2": l2, **how, **row})
     point_s = time.perf_counter() - began
     return [{**row, "point_s": point_s} for row in rows]

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from raysurf.jobs.initial import InitialSigma
 
 
+MemberAnswers = dict[str, evaluation.Answers]
+
+
 class Network:
     """The network of a training or measuring job, initialised from the job's seed.
 
@@ -49,6 +52,7 @@ class Network:
         device = context.workers.device
         self.data = data_sets.load(job.data_spec, str(device))
         self._labelled = labelled_part(self.data.train)
+        context.skipped = self.data.skipped
         torch.manual_seed(stream(getattr(job, "seed", 0), "weights").getrandbits(63))
         spec: ModelSpec = job.model_spec
         self.model = models.build(
@@ -196,7 +200,7 @@ class Network:
             The row's figures as ``split/name``.
         """
         row: dict[str, Any] = {"epoch": end.epoch, "weights": weights, "lr": end.lr, "epoch_s": end.epoch_s}
-        row |= {"scheme": scheme, "kl": kl}
+        row |= {"scheme": scheme, "kl": kl, "skipped": end.skipped}
         l2 = self.l2()
         if trained or weights == "iterate":
             row |= {"train_loss": end.train_nll + l2, "train_error": end.train_error, "train_nll": end.train_nll}
@@ -291,8 +295,8 @@ class Network:
         answers = self.answers(itertools.islice(members, num_samples), batchnorm)
         return self.report_answers(weights, wanted, answers, batchnorm)
 
-    def answers(self, members: Iterable[tuple[State, State]], batchnorm: str) -> Iterator[State]:
-        """What members answer: log-probabilities by split, [this worker's examples, classes].
+    def answers(self, members: Iterable[tuple[State, State]], batchnorm: str) -> Iterator[MemberAnswers]:
+        """What members answer by split, to this worker's examples.
 
         Args:
             members: As in ``report_members``.
@@ -304,19 +308,18 @@ class Network:
             if batchnorm == "reestimate":
                 self.reestimate()
             yield {
-                name: evaluation.log_probabilities(self.model, self.data, split, precision, workers.share(len(split)))
+                name: evaluation.answers_to(self.model, self.data, split, precision, workers.share(len(split)))
                 for name, split in self.predicted_splits.items()
             }
 
     def report_answers(
-        self, weights: str, wanted: Sequence[Scheme], answers: Iterable[State], batchnorm: str
+        self, weights: str, wanted: Sequence[Scheme], answers: Iterable[MemberAnswers], batchnorm: str
     ) -> dict[str, float]:
         """``report_members`` of what members have answered."""
-        workers, splits = self.context.workers, self.predicted_splits
-        labels = [split.labels[workers.share(len(split))] for split in splits.values()]
+        splits = self.predicted_splits
         in_order = ([answer[name] for name in splits] for answer in answers)
         figures: dict[str, float] = {}
-        for split, found in zip(splits, schemes.measure_members(in_order, labels, workers), strict=True):
+        for split, found in zip(splits, schemes.measure_members(in_order, self.context.workers), strict=True):
             for scheme in wanted:
                 shown = found if scheme == "ensemble" else {1: found[1]}
                 own = self.report_found(weights, scheme, split, shown, batchnorm)

@@ -95,7 +95,7 @@ class NoiseOf(OfWeights):
     def _activations(self, net: Network) -> Iterator[Row]:
         import torch
 
-        values, labels = self._outputs(net), net.data.test.labels.repeat(self.num_samples)
+        values, labels = self._outputs(net)
         for place, neuron in enumerate(self.neurons):
             own = values[:, place]
             edges = torch.linspace(float(own.min()), float(own.max()), self.num_bins + 1, dtype=torch.float64)
@@ -109,8 +109,8 @@ class NoiseOf(OfWeights):
                 for low, high, share in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
                     yield {**common, "low": low, "high": high, "share": share}
 
-    def _outputs(self, net: Network) -> Tensor:
-        """The neurons' outputs, [samples * test examples, neurons], sample by sample."""
+    def _outputs(self, net: Network) -> tuple[Tensor, Tensor]:
+        """The neurons' outputs, [samples * test examples, neurons], sample by sample, and the examples' classes."""
         import torch
         from torch import nn
 
@@ -132,16 +132,20 @@ class NoiseOf(OfWeights):
                 raise DataError(net.data.name, f"neuron {most} of {self.layer}", f"one of its outputs {known}")
             seen[:] = [out[:, list(self.neurons)].clone()]
 
-        images = net.data.test.images
         net.model.eval()
-        parts: list[list[Tensor]] = [[] for _ in range(self.num_samples)]
+        outputs: list[list[Tensor]] = [[] for _ in range(self.num_samples)]
+        right: list[Tensor] = []
+        parts = list(batches(slice(0, len(net.data.test)), 128))
         handle = modules[self.layer].register_forward_hook(keep)
         try:
-            for part in batches(len(images), 128):
-                inputs = net.data.normalise(images[part])
+            for part, (images, labels) in zip(parts, net.data.test.batches(parts), strict=True):
+                if not len(labels):
+                    continue
+                right.append(labels)
+                inputs = net.data.normalise(images)
                 for number, _ in samples(net.model, inputs, part.start, self.num_samples, "sample", self.sample_seed):
                     # A layer that no noise reaches is not called again for later samples; its outputs are the same.
-                    parts[number].append(seen[0])
+                    outputs[number].append(seen[0])
         finally:
             handle.remove()
-        return torch.cat([torch.cat(own) for own in parts])
+        return torch.cat([torch.cat(own) for own in outputs]), torch.cat(right).repeat(self.num_samples)

@@ -65,11 +65,6 @@ class PreResNet(nn.Module):
         return logits
 
 
-def preresnet20(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
-    """PreResNet-20: the same network at a depth that trains on two cores."""
-    return PreResNet(num_classes, image_shape[0], 20)
-
-
 def preresnet110(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     """PreResNet-110."""
     return PreResNet(num_classes, image_shape[0], 110)

@@ -22,7 +22,6 @@ BUILDERS = {
     "vgg16": "raysurf.models.vgg:vgg16",
     "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
     "densenet40_12": "raysurf.models.densenet:densenet40_12",
-    "preresnet20": "raysurf.models.preresnet:preresnet20",
     "preresnet110": "raysurf.models.preresnet:preresnet110",
     "preresnet164": "raysurf.models.preresnet:preresnet164",
     "wrn28_10": "raysurf.models.wide_resnet:wrn28_10",

@@ -63,6 +63,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("git_commit", TEXT, "commit of the working folder", nullable=True),
         _field("git_dirty", pa.bool_(), "whether tracked files differed from it", nullable=True),
         _field("command", TEXT, "the command that ran it"),
+        _field(
+            "skipped", pa.list_(TEXT), "files of its data that could not be read, without which it went on", "", True
+        ),
     ),
     "trials": _schema(
         "trials",
@@ -96,6 +99,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field(
             "scheme", TEXT, "prediction scheme of validation and test; deterministic if none is said", nullable=True
         ),
+        _field("skipped", LONG, "training examples that could not be read in the epoch", nullable=True),
     ),
     "predictions": _schema(
         "predictions",
@@ -112,7 +116,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("nll", REAL, "mean negative log-likelihood", NATS),
         _field("brier", REAL, "mean squared distance to the one-hot answer, summed over classes"),
         _field("ece", REAL, "expected calibration error, 15 bins", SHARE),
-        _field("num_examples", LONG, "examples of the split"),
+        _field("num_examples", LONG, "examples of the split that could be read"),
         _field("batchnorm", TEXT, "how batch-norm statistics were got: fixed, reestimate, interpolate or none"),
     ),
     "surface": _schema(
@@ -142,6 +146,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("batchnorm_share", REAL, "share of the training examples that re-estimation saw", SHARE, True),
         _field("failure", TEXT, "why a point has no figures", nullable=True),
         _field("point_s", REAL, "time that the point took, all its splits together", SECONDS, True),
+        _field("skipped", LONG, "examples of the split that could not be read", nullable=True),
     ),
     "landmarks": _schema(
         "landmarks",

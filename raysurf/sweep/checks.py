@@ -10,7 +10,7 @@ from raysurf.errors import Fault, SpecError, nearest
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import Path, PathFault, parse, shown
 from raysurf.jobs.registry import JOBS
-from raysurf.sweep import holes
+from raysurf.sweep import assignments, holes
 from raysurf.sweep.sweep import Search, Sweep
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -55,7 +55,7 @@ def job_faults(tree: Any) -> list[PathFault]:
     if misplaced:
         return misplaced
     try:
-        every = holes.samples(tree)
+        every = assignments.samples(tree)
         holes.arms(tree)
     except SpecError as error:
         return [(("job", *found.where.split(".")), found) for found in error.faults]
@@ -80,7 +80,7 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
         faults.append(fault(("search",), "a search", "a hole in the job that is searched", "or leave search: out"))
     elif search.sampler == "grid":
         try:
-            holes.grid(sweep.job)
+            assignments.grid(sweep.job)
         except SpecError as error:
             faults += [(("job", *found.where.split(".")), found) for found in error.faults]
     elif search.trials is None:

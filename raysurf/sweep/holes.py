@@ -268,9 +268,9 @@ def suggest(tree: Tree, trial: Any) -> Params:
 
     def take(name: str, hole: Hole) -> Any:
         if isinstance(hole, Float):
-            found[name] = trial.suggest_float(name, hole.low, _top(hole), log=hole.log, step=hole.step)
+            found[name] = trial.suggest_float(name, hole.low, highest(hole), log=hole.log, step=hole.step)
         elif isinstance(hole, Int):
-            found[name] = trial.suggest_int(name, hole.low, _top(hole), log=hole.log, step=hole.step)
+            found[name] = trial.suggest_int(name, hole.low, highest(hole), log=hole.log, step=hole.step)
         elif isinstance(hole, Choice):
             found[name] = trial.suggest_categorical(name, labels(hole))
         else:
@@ -310,94 +310,15 @@ def fill(tree: Tree, params: Mapping[str, Any]) -> Tree:
     return filled
 
 
-def grid(tree: Tree) -> list[Params]:
-    """Every assignment of every hole; holes inside an option only where it is chosen.
-
-    Raises:
-        SpecError: If a ``Float`` has no step.
-    """
-    faults = [
-        Fault(name, f"{hole}", "a step, for a grid")
-        for name, hole in parameters(tree).items()
-        if isinstance(hole, Float) and hole.step is None and hole.low < hole.high
-    ]
-    if faults:
-        raise SpecError(faults)
-    return list(_assignments(tree, lambda name, hole: _values(hole)))
-
-
-def samples(tree: Tree) -> list[Params]:
-    """A few assignments that between them touch every bound and every option, their number linear in both."""
-    first = {name: _extremes(hole)[0] for name, hole in parameters(tree).items()}
-    found = list(_assignments(tree, lambda name, hole: [first[name]]))
-    for varied, hole in parameters(tree).items():
-        for value in _extremes(hole)[1:]:
-            fixed = _reaching(tree, varied) | {varied: value}
-            found += _assignments(tree, lambda name, _, fixed=fixed: [fixed.get(name, first[name])])  # type: ignore[misc]
-    unique = {repr(sorted(params.items())): params for params in found}
-    return list(unique.values())
-
-
-def _reaching(tree: Tree, wanted: str) -> Params:
-    """The choices that lead to a parameter."""
-    chosen: Params = {}
-    for name, hole in parameters(tree).items():
-        if isinstance(hole, Choice | Each):
-            for label in labels(hole):
-                inside = f"{name}.{label}" if name else label
-                if wanted.startswith(f"{inside}.") or (wanted == inside and wanted != name):
-                    chosen[name] = label
-    return chosen
-
-
-def _extremes(hole: Hole) -> list[Any]:
-    if isinstance(hole, Float | Int):
-        top = _top(hole)
-        return [hole.low, top] if hole.low != top else [hole.low]
-    return labels(hole)
-
-
-def _values(hole: Hole) -> list[Any]:
-    if isinstance(hole, Choice | Each):
-        return labels(hole)
-    if isinstance(hole, Int):
-        if hole.log:
-            return list(range(hole.low, hole.high + 1))
-        return list(range(hole.low, hole.high + 1, hole.step))
-    if hole.step is None:
-        return [hole.low]
-    low, step = Decimal(str(hole.low)), Decimal(str(hole.step))
-    return [float(low + i * step) for i in range(_num_steps(hole.low, hole.high, hole.step) + 1)]
-
-
-def _num_steps(low: float, high: float, step: float) -> int:
+def num_steps(low: float, high: float, step: float) -> int:
     """Whole steps between two bounds, counted in decimals, as 0.3 is three times 0.1."""
     return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))
 
 
-def _top(hole: Float | Int) -> Any:
+def highest(hole: Float | Int) -> Any:
     """The highest value that the steps reach."""
     if hole.step is None or hole.log:
         return hole.high
     if isinstance(hole, Int):
         return hole.low + (hole.high - hole.low) // hole.step * hole.step
-    return float(Decimal(str(hole.low)) + _num_steps(hole.low, hole.high, hole.step) * Decimal(str(hole.step)))
-
-
-def _assignments(tree: Tree, values: Callable[[str, Hole], list[Any]], name: str = "") -> Iterator[Params]:
-    if isinstance(tree, Float | Int):
-        for value in values(name, tree):
-            yield {name: value}
-    elif isinstance(tree, Choice | Each):
-        known = labels(tree)
-        for label in values(name, tree):
-            inside = f"{name}.{label}" if name else label
-            for inner in _assignments(tree.options[known.index(label)], values, inside):
-                yield {name: label, **inner}
-    elif isinstance(tree, Mapping | list):
-        items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
-        parts = [list(_assignments(v, values, f"{name}.{k}" if name else str(k))) for k, v in items]
-        for combination in itertools.product(*parts):
-            yield {k: v for part in combination for k, v in part.items()}
-    else:
-        yield {}
+    return float(Decimal(str(hole.low)) + num_steps(hole.low, hole.high, hole.step) * Decimal(str(hole.step)))

@@ -14,7 +14,7 @@ from pydantic import Field
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
 from raysurf.jobs.parse import parse
-from raysurf.sweep import holes
+from raysurf.sweep import assignments, holes
 from raysurf.values import Value
 
 
@@ -132,7 +132,7 @@ class Sweep:
 
     def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Every assignment of an arm's searched holes."""
-        every = (params for params in holes.grid(self.job) if arm.items() <= params.items())
+        every = (params for params in assignments.grid(self.job) if arm.items() <= params.items())
         return [{k: v for k, v in params.items() if k not in arm} for params in every]
 
     def fill(self, params: Mapping[str, Any]) -> Assignment:
@@ -153,4 +153,4 @@ class Sweep:
     @cached_property
     def samples(self) -> list[Assignment]:
         """A few assignments that between them touch every hole's extremes and options."""
-        return [self.fill(params) for params in holes.samples(self.job)]
+        return [self.fill(params) for params in assignments.samples(self.job)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,28 +26,37 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def batches(count: int, size: int) -> Iterator[slice]:
-    """Cut ``count`` examples into runs of ``size``; the last may be shorter."""
-    for first in range(0, count, size):
-        yield slice(first, min(first + size, count))
+class Answers(NamedTuple):
+    """What a model says of examples: log-probabilities [b, classes] float32, and the right classes [b] int64."""
+
+    log_probabilities: Tensor
+    labels: Tensor
+
+
+def batches(part: slice, size: int) -> Iterator[slice]:
+    """Cut a part of a split into runs of ``size``; the last may be shorter."""
+    for first in range(part.start, part.stop, size):
+        yield slice(first, min(first + size, part.stop))
 
 
 @torch.no_grad()
-def log_probabilities(model: nn.Module, data: Dataset, split: Split, precision: str, part: slice) -> Tensor:
+def answers_to(model: nn.Module, data: Dataset, split: Split, precision: str, part: slice) -> Answers:
     """The model's log-softmax over a part of a split, in evaluation mode; weights that are random are their means.
 
     Returns:
-        [part, classes] float32.
+        Those of all examples of the part that can be read.
     """
     model.eval()
-    images = split.images[part]
-    out = []
+    device = split.labels.device
+    found = [Answers(torch.zeros(0, data.num_classes, device=device), split.labels[:0])]
     with noise_mode(model, "mean"):
-        for chosen in batches(len(images), BATCH.get(images.device.type, 512)):
-            with autocast(precision, images.device):
-                logits = model(data.normalise(images[chosen]))
-            out.append(F.log_softmax(logits.float(), dim=1))
-    return torch.cat(out) if out else torch.zeros(0, data.num_classes, device=images.device)
+        for images, labels in split.batches(batches(part, BATCH.get(device.type, 512))):
+            if not len(labels):
+                continue
+            with autocast(precision, device):
+                logits = model(data.normalise(images))
+            found.append(Answers(F.log_softmax(logits.float(), dim=1), labels))
+    return Answers(*(torch.cat(each) for each in zip(*found, strict=True)))
 
 
 def evaluate(
@@ -56,9 +66,8 @@ def evaluate(
 
     Every worker of the group must call it; each takes its share of the examples.
     """
-    part = workers.share(len(split))
-    answers = log_probabilities(model, data, split, precision, part)
-    return metrics.figures(workers.sum(metrics.sums(answers, split.labels[part])))
+    answers = answers_to(model, data, split, precision, workers.share(len(split)))
+    return metrics.figures(workers.sum(metrics.sums(*answers)))
 
 
 def has_batchnorm(model: nn.Module) -> bool:
@@ -90,19 +99,23 @@ def reestimate_batchnorm(
     """
     if not has_batchnorm(model):
         return
-    images = data.train.images
-    count = max(2, round(share * len(images)))
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count].to(images.device)
-    parts = list(batches(len(order), batch_size))
+    device = data.train.labels.device
+    count = max(2, round(share * len(data.train)))
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))[:count].to(device)
+    parts = list(batches(slice(0, len(order)), batch_size))
     if len(parts) > 1 and parts[-1].stop - parts[-1].start == 1:
         parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
+    own_parts, seen = parts[workers.rank :: workers.size], 0
     with BatchStatistics(model) as statistics:
-        for part in parts[workers.rank :: workers.size]:
+        for part, (images, _) in zip(own_parts, data.train.batches(order[part] for part in own_parts), strict=True):
+            if not len(images):
+                continue
+            seen += len(images)
             for noisy in noisy_layers(model).values():
-                noisy.draws = RepeatableDraws(0, part.start, part.start, part.stop - part.start, images.device)
-            with autocast(precision, images.device):
-                model(data.normalise(images[order[part]]))
-            statistics.add(part.stop - part.start)
-        statistics.write(workers, len(order), len(parts))
+                noisy.draws = RepeatableDraws(0, part.start, part.start, len(images), device)
+            with autocast(precision, device):
+                model(data.normalise(images))
+            statistics.add(len(images))
+        statistics.write(workers, int(workers.sum(torch.tensor(seen, device=device))), len(parts))
     for noisy in noisy_layers(model).values():
         noisy.draws = FRESH

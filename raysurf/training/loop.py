@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raysurf.data.augment import crop_flip
-from raysurf.data.dataset import Dataset
-from raysurf.errors import DivergedError
+from raysurf.data.dataset import AugmentSeeds, Dataset
+from raysurf.errors import DataError, DivergedError
 from raysurf.training.batches import TwoStreams, num_batches, shuffled
 from raysurf.training.collectors import Collector
 from raysurf.training.objectives import ManyViews, Objective, is_finite, step_of
@@ -62,13 +61,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """What the loop knows at the end of an epoch: means over the epoch's own (augmented) batches."""
+    """What the loop knows at the end of an epoch: means over the epoch's own (augmented) batches.
+
+    ``skipped`` is how many examples could not be read.
+    """
 
     epoch: int
     lr: float
     train_nll: float
     train_error: float
     epoch_s: float
+    skipped: int = 0
 
 
 class Checkpoints:
@@ -122,7 +125,8 @@ def fit(
 
     Args:
         objective: What is minimised; trained in place.
-        data: Its training split is passed over once an epoch, in a new order each time.
+        data: Its training split is passed over once an epoch, in a new order each time. Of an example that cannot be
+            read a batch's gradient has nothing: it is the sum over the others, divided by the batch's full size.
         recipe: Lengths, rates and seed.
         workers: The group; each worker takes its share of every batch.
         on_epoch: Called after every epoch, on every worker, before the checkpoint.
@@ -131,6 +135,7 @@ def fit(
 
     Raises:
         DivergedError: If the loss of an epoch is not finite.
+        DataError: If no image of a worker's part of a batch can be read.
     """
     keeper = checkpoints or Checkpoints()
     views = objective.views if isinstance(objective, ManyViews) else 1
@@ -162,33 +167,37 @@ def fit(
         key = (recipe.seed, recipe.origin + epoch)
         torch.manual_seed(stream(*key, "model", workers.rank).getrandbits(63))
         order_from = torch.Generator().manual_seed(stream(*key, "order").getrandbits(63))
-        augment_from = torch.Generator().manual_seed(stream(*key, "augment", workers.rank).getrandbits(63))
+        seeds = AugmentSeeds(*(stream(*key, "augment", *own).getrandbits(63) for own in ((), (workers.rank,))))
         draw = stream(*key, "draw")
-        batches = recipe.batches(num_examples, order_from, data.train.images.device)
-        sums = torch.zeros(2, dtype=torch.float64, device=data.train.images.device)
+        parts = recipe.batches(num_examples, order_from, data.train.labels.device)
+        own_parts = [part[workers.share(len(part))].repeat(views) for part in parts]
+        sums = torch.zeros(2, dtype=torch.float64, device=data.train.labels.device)
         finite_steps = torch.zeros((), dtype=torch.float64, device=sums.device)
         objective.model.train()
-        for step, batch in enumerate(batches, start=epoch * per_epoch):
+        fetched = data.train.batches(own_parts, None if data.augment == "none" else seeds)
+        skipped = 0
+        for i, (images, labels) in enumerate(fetched):
+            step = epoch * per_epoch + i
             lr = recipe.schedule.rate(step, span)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["rate"]
-            chosen = batch[workers.share(len(batch))].repeat(views)
-            images = data.train.images[chosen]
-            if data.augment == "crop_flip":
-                images = crop_flip(images, augment_from)
+            skipped += len(own_parts[i]) - len(labels)
+            if len(own_parts[i]) and not len(labels):
+                raise DataError(data.name, "a batch with no image that can be read", "most images to be readable")
             optimiser.zero_grad(set_to_none=True)
-            sums += objective.backward(data.normalise(images), data.train.labels[chosen], len(batch), draw)
+            sums += objective.backward(data.normalise(images), labels, len(parts[i]), draw)
             finite_steps += sums[0].isfinite()
             workers.sum_all([t.grad for t in tensors if t.grad is not None])
             take_step()
             for collector in collectors:
                 collector.after_step(step + 1, objective)
         workers.sum(sums)
+        skipped = int(workers.sum(torch.tensor(skipped, device=sums.device)))
         if not is_finite(sums):
             workers.least(finite_steps)
             raise DivergedError(epoch + 1.0, last_loss, epoch * per_epoch + int(finite_steps) + 1)
-        last_loss, train_error = (sums / sum(map(len, batches))).tolist()
-        on_epoch(EpochEnd(epoch + 1, lr, last_loss, train_error, time.perf_counter() - began))
+        last_loss, train_error = (sums / (sum(map(len, parts)) - skipped)).tolist()
+        on_epoch(EpochEnd(epoch + 1, lr, last_loss, train_error, time.perf_counter() - began, skipped))
         keeper.save(epoch + 1, state)
 
 

@@ -93,7 +93,7 @@ def measure(
         return {1: evaluation.evaluate(model, data, split, workers, precision)}
     counts = (1,) if scheme == "stochastic" else sample_counts(num_samples)
     noise = "sample" if scheme in ("stochastic", "ensemble") else scheme
-    sums = torch.zeros(len(counts), metrics.SIZE, dtype=torch.float64, device=split.images.device)
+    sums = torch.zeros(len(counts), metrics.SIZE, dtype=torch.float64, device=split.labels.device)
     for labels, answers in _sampled(model, data, split, workers, noise, counts[-1], seed, precision, batch_size):
         ensemble = Ensemble()
         for log_probabilities in answers:
@@ -124,7 +124,7 @@ def expected_nll(
         seed: Of the draws.
         precision: fp32 or bf16.
     """
-    total = torch.zeros(2, dtype=torch.float64, device=split.images.device)
+    total = torch.zeros(2, dtype=torch.float64, device=split.labels.device)
     for labels, answers in _sampled(model, data, split, workers, "sample", num_samples, seed, precision, None):
         for log_probabilities in answers:
             total[0] += F.nll_loss(log_probabilities, labels, reduction="sum").double()
@@ -133,23 +133,24 @@ def expected_nll(
     return float(total[0] / total[1])
 
 
-def measure_members(members: Iterator[Sequence[Tensor]], labels: Sequence[Tensor], workers: Workers) -> list[Found]:
+def measure_members(members: Iterator[Sequence[evaluation.Answers]], workers: Workers) -> list[Found]:
     """Measure ensembles of weights, such as those of FGE, SWAG or points of a curve.
 
     Args:
-        members: Each member's log-probabilities on every split, [this worker's examples, classes].
-        labels: This worker's labels on every split.
+        members: Each member's answers on every split, to this worker's examples.
         workers: The group.
 
     Returns:
         For every split the figures of the first one, two, … members.
     """
-    ensembles = [Ensemble() for _ in labels]
-    found: list[Found] = [{} for _ in labels]
+    ensembles: list[Ensemble] = []
+    found: list[Found] = []
     for answers in members:
-        for ensemble, own, right, figures in zip(ensembles, answers, labels, found, strict=True):
-            ensemble.add(own)
-            figures[ensemble.count] = metrics.figures(workers.sum(ensemble.sums(right)))
+        ensembles = ensembles or [Ensemble() for _ in answers]
+        found = found or [{} for _ in answers]
+        for ensemble, own, figures in zip(ensembles, answers, found, strict=True):
+            ensemble.add(own.log_probabilities)
+            figures[ensemble.count] = metrics.figures(workers.sum(ensemble.sums(own.labels)))
     return found
 
 
@@ -164,18 +165,22 @@ def _sampled(
     precision: str,
     batch_size: int | None,
 ) -> Iterator[tuple[Tensor, Iterator[Tensor]]]:
-    """Batches of this worker's share of a split: labels, and the log-probabilities of one sample after another."""
-    model.eval()
-    size = batch_size or evaluation.BATCH.get(split.images.device.type, 512)
+    """Batches of this worker's share of a split: labels, and the log-probabilities of one sample after another.
 
-    def answers(batch: slice) -> Iterator[Tensor]:
-        images = data.normalise(split.images[batch])
-        with evaluation.autocast(precision, images.device):
-            for _, logits in samples(model, images, batch.start, num_samples, noise, seed):
+    An example that cannot be read shifts the noise of those after it in its batch.
+    """
+    model.eval()
+    device = split.labels.device
+    parts = list(_aligned(workers.share(len(split)), batch_size or evaluation.BATCH.get(device.type, 512)))
+
+    def answers(images: Tensor, first: int) -> Iterator[Tensor]:
+        with evaluation.autocast(precision, device):
+            for _, logits in samples(model, data.normalise(images), first, num_samples, noise, seed):
                 yield F.log_softmax(logits.float(), dim=1)
 
-    for batch in _aligned(workers.share(len(split)), size):
-        yield split.labels[batch], answers(batch)
+    for part, (images, labels) in zip(parts, split.batches(parts), strict=True):
+        if len(labels):
+            yield labels, answers(images, part.start)
 
 
 def _aligned(part: slice, size: int) -> Iterator[slice]:

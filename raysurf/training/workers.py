@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -48,6 +49,14 @@ class Workers:
         dist.all_reduce(flat)
         parts = torch.split(flat, [value.numel() for value in values])
         torch._foreach_copy_(list(values), [part.view_as(value) for part, value in zip(parts, values, strict=True)])
+
+    def union(self, own: Collection[str]) -> list[str]:
+        """What any worker of the group has, sorted."""
+        found: list[Any] = [list(own)]
+        if self.size > 1:
+            found = [None] * self.size
+            dist.all_gather_object(found, list(own))
+        return sorted({each for part in found for each in part})
 
     def agree(self, flag: bool) -> bool:
         """What rank 0 says, on every worker."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from raysurf.data.dataset import Dataset, Split
+from raysurf.data.dataset import Dataset, MemorySplit
 from raysurf.models import registry
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VarianceLayer, noisy_layers
@@ -59,7 +59,7 @@ def main() -> None:
 def _images(count: int, device: str) -> Dataset:
     torch.manual_seed(0)
     images = torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8, device=device)
-    split = Split(images, torch.randint(0, 10, (count,), device=device))
+    split = MemorySplit(images, torch.randint(0, 10, (count,), device=device))
     one = torch.ones(1, device=device)
     return Dataset("random", split, None, split, 10, SHAPE, 0.5 * one, 0.3 * one, 255.0, "none", "")
 

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from raysurf.data import registry as data_sets
-from raysurf.data.dataset import Dataset, Split
+from raysurf.data.dataset import Dataset, MemorySplit
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.models import registry
@@ -30,7 +30,7 @@ from raysurf.training.evaluation import evaluate
 from raysurf.training.layout import channels_last
 from raysurf.training.loop import Recipe, fit
 from raysurf.training.objectives import CrossEntropy
-from raysurf.training.schedules import Constant, PlateauLinear, Schedule
+from raysurf.training.schedules import Constant, PlateauLinear, Schedule, Span
 from raysurf.training.workers import Workers
 from raysurf.weightspace.average import RunningAverage
 from tests.benchmarks.rounds import in_turns, seconds, tell
@@ -102,7 +102,7 @@ def _ours(net: nn.Module, data: Dataset, precision: str, steps: int) -> Callable
     """Images a second of ``fit`` over so many batches of the training split."""
     objective = CrossEntropy(channels_last(net, data.image_shape), DECAY, precision)
     part = torch.randperm(len(data.train))[: steps * BATCH]
-    few = replace(data, train=Split(data.train.images[part], data.train.labels[part]))
+    few = replace(data, train=MemorySplit(data.train.images[part], data.train.labels[part]))
     recipe = Recipe(1, 1, Constant(lr=0.01), BATCH, MOMENTUM, False, seed=0)
 
     def burst() -> None:
@@ -134,7 +134,7 @@ def _data(name: str, root: str | None) -> Dataset:
         return data_sets.load(_spec(name, root), "cpu")
     torch.manual_seed(0)
     images = torch.randint(0, 256, (IMAGES[name], *SHAPES[name]), dtype=torch.uint8)
-    split = Split(images, torch.randint(0, 10, (len(images),)))
+    split = MemorySplit(images, torch.randint(0, 10, (len(images),)))
     middle = torch.full((SHAPES[name][0],), 0.5)
     augment = "crop_flip" if name == "cifar10" else "none"
     return Dataset(name, split, None, split, 10, SHAPES[name], middle, 0.5 * middle, 255.0, augment, "")
@@ -166,7 +166,9 @@ def _accuracies(root: str | None, share: float, epochs: int) -> None:
 def _train(net: nn.Module, data: Dataset, how: str, schedule: Schedule, epochs: int) -> None:
     if how == "peer":
         per_epoch = -(-len(data.train) // BATCH)
-        rates = [schedule.rate(epoch * per_epoch, epochs * per_epoch, per_epoch) for epoch in range(epochs)]
+        rates = [
+            schedule.rate(epoch * per_epoch, Span(epochs * per_epoch, per_epoch, per_epoch)) for epoch in range(epochs)
+        ]
         Peer(net, data).epochs(rates)
         return
     objective = CrossEntropy(channels_last(net, data.image_shape), DECAY, how)

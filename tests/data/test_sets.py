@@ -103,6 +103,33 @@ def test_crop_flip_is_uniform() -> None:
     assert 0.48 < flipped < 0.52
 
 
+def _crops(images: np.ndarray) -> np.ndarray:
+    """Numbers of the crops of an image whose pixels say where they are, [N, 2, 32, 32]: (9 dy + dx) * 2 + flip."""
+    row, column = images[:, :, 16, 15].T - 1
+    flip = images[:, 1, 16, 14] > images[:, 1, 16, 15]
+    numbers: np.ndarray = (9 * (row - 12) + column - np.where(flip, 12, 11)) * 2 + flip
+    return numbers
+
+
+def test_crop_flip_has_torchvisions_distribution() -> None:
+    """It gives the 162 images that torchvision's RandomCrop and flip give, and each as often, by chi-squared tests."""
+    from scipy.stats import chi2_contingency, chisquare
+    from torchvision.transforms import v2
+
+    place = torch.stack(torch.meshgrid(torch.arange(1, 33), torch.arange(1, 33), indexing="ij")).to(torch.uint8)
+    count = 8100
+    ours = crop_flip(place.expand(count, 2, 32, 32), torch.Generator().manual_seed(0)).numpy()
+    transform = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()])
+    torch.manual_seed(0)
+    theirs = np.stack([transform(place).numpy() for _ in range(count)])
+    found = [dict(zip(_crops(images).tolist(), images, strict=True)) for images in (ours, theirs)]
+    assert set(found[0]) == set(found[1]) == set(range(162))
+    assert all(np.array_equal(found[0][crop], found[1][crop]) for crop in range(162))
+    counts = [np.bincount(_crops(images), minlength=162) for images in (ours, theirs)]
+    assert chisquare(counts[0]).pvalue > 0.01
+    assert chi2_contingency(np.stack(counts)).pvalue > 0.01
+
+
 def _png(value: int, size: tuple[int, int] = (6, 6)) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.full((*size, 3), value, np.uint8)).save(stream, "PNG")
@@ -160,7 +187,7 @@ def test_mnist_is_read_where_it_lies(tmp_path: Path) -> None:
 
 
 def test_coarse_classes_of_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The 20 superclasses come from the same file as the 100 classes; both are in range and differ."""
+    """The 20 superclasses are in the file of the 100 classes; the papers' two transforms differ in their constants."""
     from torchvision import datasets
 
     folder = tmp_path / "cifar-100-python"
@@ -177,6 +204,14 @@ def test_coarse_classes_of_cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert fine.test.labels.tolist() == list(range(100))
     assert coarse.test.labels.tolist() == [i % 20 for i in range(100)]
     assert coarse.image_shape == (3, 32, 32)
+    vgg = registry.load(DataSpec(name="cifar100", transform="vgg", **spec))
+    black = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    for data, mean, std in (
+        (fine, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+        (vgg, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ):
+        assert torch.allclose(data.normalise(black)[0, :, 0, 0], -torch.tensor(mean) / torch.tensor(std))
+        assert data.augment == "crop_flip"
 
 
 @needs_shared
@@ -209,6 +244,10 @@ def test_real_cifar_parquet() -> None:
         ({"name": "folder", "train": "nope", "test": "nope"}, DataError, "no such path nope"),
         ({"name": "digits", "train": "x"}, DataError, "use name: parquet or folder"),
         ({"name": "digits", "validation": 5000}, DataError, "fewer than its 1297"),
+        ({"name": "mnist", "transform": "vgg"}, DataError, "transform: vgg; expected it with cifar10, cifar100"),
+        ({"name": "cifar10", "augment": "resized_crop"}, DataError, "none or crop_flip for this set"),
+        ({"name": "imagenet", "augment": "crop_flip"}, DataError, "none or resized_crop for this set"),
+        ({"name": "digits", "image_size": 8}, DataError, "it with imagenet, image_stream only"),
     ],
 )
 def test_bad_data_is_refused(spec: dict[str, Any], kind: type[Exception], said: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from raysurf.data.dataset import Dataset, Split
+from raysurf.data.dataset import Dataset, MemorySplit
 from raysurf.errors import DataError, SpecError, UnknownNameError
 from raysurf.models import registry
 from raysurf.models.pyramidnet import PyramidBottleneck, PyramidNet
@@ -164,7 +164,7 @@ def test_large_networks_short_forms_are_like_any_other(name: str, noisy: str) ->
     torch.manual_seed(0)
     net, other = NETS[name](), NETS[name]().eval()
     images = torch.randint(0, 256, (40, *SMALL), dtype=torch.uint8)
-    split = Split(images, torch.arange(40) % 5)
+    split = MemorySplit(images, torch.arange(40) % 5)
     one = torch.ones(3)
     data = Dataset("random", split, None, split, 5, SMALL, 0.5 * one, 0.3 * one, 255.0, "none", "")
     channels_last(net, SMALL)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysurf.errors import SpecError
-from raysurf.sweep import holes
+from raysurf.sweep import assignments, holes
 from raysurf.sweep.holes import Choice, Each, Float, Int
 
 TREE = {
@@ -54,7 +54,7 @@ def test_suggested_values_fill_every_hole(seed: int) -> None:
     _agrees(TREE, holes.fill(TREE, params), params)
 
 
-@pytest.mark.parametrize("make", [holes.grid, holes.samples])
+@pytest.mark.parametrize("make", [assignments.grid, assignments.samples])
 def test_enumerated_values_fill_every_hole(make: Any) -> None:
     """Each item of a grid and of the samples is complete, and different from the others."""
     found = make(TREE)
@@ -65,12 +65,12 @@ def test_enumerated_values_fill_every_hole(make: Any) -> None:
 
 def test_grid_is_complete() -> None:
     """4 epochs x (3 rates + 1 x 3 options) x 2 arms."""
-    assert len(holes.grid(TREE)) == 4 * (3 + 3) * 2
+    assert len(assignments.grid(TREE)) == 4 * (3 + 3) * 2
 
 
 def test_samples_touch_everything_and_stay_few() -> None:
     """Both bounds and every option are in some sample; their number is linear in the holes."""
-    found = holes.samples(TREE)
+    found = assignments.samples(TREE)
     seen = {(name, value) for params in found for name, value in params.items()}
     for name, hole in holes.parameters(TREE).items():
         values = holes.labels(hole) if isinstance(hole, Choice | Each) else [hole.low, hole.high]
@@ -80,8 +80,8 @@ def test_samples_touch_everything_and_stay_few() -> None:
 
 def test_conditional_holes_are_asked_only_when_chosen() -> None:
     """A hole inside an option that is not chosen has no value."""
-    assert "schedule.cyclic.high" not in holes.samples(TREE)[0]
-    assert "schedule.constant.lr" in holes.samples(TREE)[0]
+    assert "schedule.cyclic.high" not in assignments.samples(TREE)[0]
+    assert "schedule.constant.lr" in assignments.samples(TREE)[0]
 
 
 def test_arms_are_the_product_of_the_axes() -> None:
@@ -110,11 +110,11 @@ def test_labels_that_look_numbered_stay_unique() -> None:
 def test_values_stay_on_the_steps() -> None:
     """Bounds off the steps are never sampled, and Optuna draws from the same values without a warning."""
     tree = {"a": Int(1, 10, step=4), "b": Float(0, 1, step=0.3)}
-    grid = holes.grid(tree)
+    grid = assignments.grid(tree)
     assert {params["a"] for params in grid} == {1, 5, 9}
     assert {params["b"] for params in grid} == {0.0, 0.3, 0.6, 0.9}
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    assert all(params in grid for params in [*holes.samples(tree), holes.suggest(tree, trial)])
+    assert all(params in grid for params in [*assignments.samples(tree), holes.suggest(tree, trial)])
 
 
 @pytest.mark.parametrize("hole", holes.parameters(TREE).values(), ids=str)
@@ -145,7 +145,7 @@ def test_holes_cross_processes_and_hash(hole: holes.Hole) -> None:
         (lambda: Each([]), "an empty choice"),  # type: ignore[arg-type]
         (lambda: holes.fill(TREE, {"epochs": 1}), "no value"),
         (lambda: holes.fill({"a": 1}, {"b": 2}), "the holes are none"),
-        (lambda: holes.grid({"a": Float(0, 1)}), "a: got 0 .. 1; expected a step"),
+        (lambda: assignments.grid({"a": Float(0, 1)}), "a: got 0 .. 1; expected a step"),
         (lambda: holes.arms({"a": Choice((Each((1, 2)),))}), "outside every choice"),
     ],
 )
