@@ -160,9 +160,11 @@ def kept_and_held(spec: DataSpec, labels: Labels, validation: int) -> tuple[Indi
 
 
 def labelled_part(split: Split) -> Split:
-    """The examples of a split that have a label; the split itself if all have, as in a streamed one."""
+    """The examples of a split that have a label; the split itself if all have, as those of a streamed one do."""
     known = split.labels != UNLABELLED
-    return split if bool(known.all()) else MemorySplit(split.images[known], split.labels[known])
+    if bool(known.all()) or not isinstance(split, MemorySplit):
+        return split
+    return MemorySplit(split.images[known], split.labels[known])
 
 
 def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:

@@ -81,7 +81,8 @@ def check(spec: DataSpec) -> None:
 def image_folders(spec: DataSpec) -> tuple[str, str]:
     """The folders of a streamed set's training and test images."""
     if spec.name == "imagenet":
-        return str(root_of(spec) / "train"), str(root_of(spec) / "val")
+        root = root_of(spec) if spec.root else root_of(spec) / "imagenet"
+        return str(root / "train"), str(root / "val")
     assert spec.train is not None and spec.test is not None
     return spec.train, spec.test
 

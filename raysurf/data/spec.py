@@ -15,7 +15,9 @@ class DataSpec(Value):
     IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download", "workers"})
 
     name: str
-    root: str | None = Field(None, description="where its files lie; else $RAYSURF_DATA, else ~/.cache/raysurf")
+    root: str | None = Field(
+        None, description="where its files lie; else $RAYSURF_DATA, else ~/.cache/raysurf (imagenet in it)"
+    )
     download: bool = Field(True, description="whether it may be downloaded")
     validation: int | None = Field(None, ge=0, description="training examples held out; else the set's own number")
     share: float = Field(1.0, gt=0, le=1, description="share of the training examples that is kept")

@@ -51,8 +51,8 @@ class Network:
         self.job, self.context = job, context
         device = context.workers.device
         self.data = data_sets.load(job.data_spec, str(device))
-        self._labelled = labelled_part(self.data.train)
         context.skipped = self.data.skipped
+        self._labelled = labelled_part(self.data.train)
         torch.manual_seed(stream(getattr(job, "seed", 0), "weights").getrandbits(63))
         spec: ModelSpec = job.model_spec
         self.model = models.build(

@@ -42,7 +42,7 @@ class TrainingJob(Job):
 
     @property
     def epochs_of_objective(self) -> int:
-        """Epochs of the jobs that it starts from, as far back as they had the same objective."""
+        """Epochs of the jobs that it starts from, as far as they had the same objective."""
         start = getattr(self, "start", None)
         if start is None or start.setting("objective") != self.setting("objective"):
             return 0

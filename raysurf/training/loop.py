@@ -169,10 +169,11 @@ def fit(
         order_from = torch.Generator().manual_seed(stream(*key, "order").getrandbits(63))
         seeds = AugmentSeeds(*(stream(*key, "augment", *own).getrandbits(63) for own in ((), (workers.rank,))))
         draw = stream(*key, "draw")
-        parts = recipe.batches(num_examples, order_from, data.train.labels.device)
+        device = data.train.labels.device
+        parts = recipe.batches(num_examples, order_from, device)
         own_parts = [part[workers.share(len(part))].repeat(views) for part in parts]
-        sums = torch.zeros(2, dtype=torch.float64, device=data.train.labels.device)
-        finite_steps = torch.zeros((), dtype=torch.float64, device=sums.device)
+        sums = torch.zeros(2, dtype=torch.float64, device=device)
+        finite_steps = torch.zeros((), dtype=torch.float64, device=device)
         objective.model.train()
         fetched = data.train.batches(own_parts, None if data.augment == "none" else seeds)
         skipped = 0
@@ -181,7 +182,7 @@ def fit(
             lr = recipe.schedule.rate(step, span)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["rate"]
-            skipped += len(own_parts[i]) - len(labels)
+            skipped += (len(own_parts[i]) - len(labels)) // views
             if len(own_parts[i]) and not len(labels):
                 raise DataError(data.name, "a batch with no image that can be read", "most images to be readable")
             optimiser.zero_grad(set_to_none=True)
@@ -192,7 +193,7 @@ def fit(
             for collector in collectors:
                 collector.after_step(step + 1, objective)
         workers.sum(sums)
-        skipped = int(workers.sum(torch.tensor(skipped, device=sums.device)))
+        skipped = int(workers.sum(torch.tensor(skipped, device=device)))
         if not is_finite(sums):
             workers.least(finite_steps)
             raise DivergedError(epoch + 1.0, last_loss, epoch * per_epoch + int(finite_steps) + 1)

@@ -41,6 +41,7 @@ def faults(path: str) -> dict[tuple[str, int], str]:
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)
+@pytest.mark.usefixtures("imagenet")
 def test_every_file_in_sweeps_is_sound(path: Path) -> None:
     """Each file that we ship loads, and says its question in its first line."""
     assert load(path)

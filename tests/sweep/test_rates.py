@@ -95,6 +95,7 @@ def test_nothing_is_trained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.usefixtures("imagenet")
 def test_every_file_that_we_ship_has_rates(path: Path) -> None:
     """Each chain of a shipped sweep has a positive rate at every step, and its members lie within it."""
     found = chains(load(path))
