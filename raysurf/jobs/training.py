@@ -31,7 +31,7 @@ class TrainingJob(Job):
     nesterov: bool | None = Field(None, description="Nesterov momentum of SGD; default false")
     weight_decay: float | None = Field(None, ge=0, description="L2: half of it times the sum of squares; default 0")
     precision: Literal["fp32", "bf16"] | None = Field(None, description="bf16 is autocast; weights stay fp32")
-    objective: ObjectiveSpec | None = Field(None, description="of sgd, swa and fge; default kind: cross_entropy")
+    objective: ObjectiveSpec | None = Field(None, description="of sgd, swa, swag and fge; default kind: cross_entropy")
     evaluate_every: int = Field(1, ge=1, description="epochs between evaluations on validation and test")
 
     @model_validator(mode="after")
@@ -57,7 +57,9 @@ class TrainingJob(Job):
         objective, labelled = self.setting("objective"), self.data_spec.labelled
         if not self.takes_objective:
             if self.objective is not None:
-                raise ValueError(f"objective, which {self.kind} has of its own; it is a setting of sgd, swa and fge")
+                raise ValueError(
+                    f"objective, which {self.kind} has of its own; it is a setting of sgd, swa, swag and fge"
+                )
             if labelled is not None:
                 raise ValueError(
                     f"data with labelled: {labelled}, which {self.kind} cannot train on; leave labelled out"

@@ -67,7 +67,7 @@ def test_objective_comes_from_the_start() -> None:
     assert rs.SWA(start=base, epochs=1, lr=0.1).setting("objective") == low
     plain = rs.SWA(start=base, epochs=1, lr=0.1, objective=rs.CrossEntropy())
     assert plain.setting("objective") == rs.CrossEntropy()
-    assert (plain.epochs_before, rs.SWA(start=base, epochs=1, lr=0.1).epochs_before) == (0, 2)
+    assert (plain.epochs_of_objective, rs.SWA(start=base, epochs=1, lr=0.1).epochs_of_objective) == (0, 2)
     assert tiny_curve(start=base, end=tiny_sgd(seed=1, objective=low)).num_bends == 1
     assert tiny_sgd().id != base.id != tiny_sgd(objective=rs.BlockFloat()).id
 
