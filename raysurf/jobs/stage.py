@@ -16,7 +16,8 @@ class Stage:
         epochs: How many are trained.
         length: Of the schedule, in epochs, at least ``epochs``.
         cycle_epochs: Length of a cycle, for cyclic schedules and members.
-        first_member: Epoch at which weights are taken for the first time, then once a cycle; None if none are.
+        first_member: Epoch at which weights are taken for the first time; None if none are.
+        member_epochs: Epochs from there to the next; None for once a cycle.
     """
 
     schedule: Schedule
@@ -24,3 +25,4 @@ class Stage:
     length: int
     cycle_epochs: float = 1.0
     first_member: float | None = None
+    member_epochs: float | None = None

@@ -26,7 +26,8 @@ class SWA(WeightsJob, CyclicJob):
     that budgets of 1, 1.25 and 1.5 cost one run of 1.5.
 
     Source:
-        Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1.
+        Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1; members within a cycle are fast-SWA, Athiwaratkun et al.
+        2019 (arXiv:1806.05594), section 4.
     """
 
     kind: ClassVar[str] = "swa"
@@ -36,6 +37,9 @@ class SWA(WeightsJob, CyclicJob):
     AFTER_TRAINING: ClassVar[frozenset[str]] = frozenset({"epochs"})
 
     cycle_steps: int | None = Field(None, ge=1, description="iterations a cycle, instead of cycle_epochs")
+    members_per_cycle: int = Field(
+        1, ge=1, description="members taken in each cycle, evenly apart, the last at its end (fast-SWA: more than 1)"
+    )
     average_from: float = Field(0, ge=0, description="epoch at which the first cycle begins")
     include_start: bool = Field(
         False, description="whether the start weights are a member (the talk: yes; the code: no)"
@@ -47,13 +51,20 @@ class SWA(WeightsJob, CyclicJob):
         if self.cycle_steps is not None and "cycle_epochs" in self.model_fields_set:
             raise ValueError("cycle_epochs and cycle_steps are both given; give one of them")
         epochs = self.epochs_to_train
-        first = self.average_from + (self.cycle_epochs if self.cycle_steps is None else 0)
+        first = self.average_from + (self.member_epochs if self.cycle_steps is None else 0)
         if first > epochs or self.average_from >= epochs:
             cycle = f"cycle_epochs {self.cycle_epochs:g}" if self.cycle_steps is None else "cycle_steps"
+            if self.members_per_cycle > 1:
+                cycle += f" / members_per_cycle {self.members_per_cycle}"
             raise ValueError(
                 f"no cycle ends within the run: average_from {self.average_from:g} + {cycle} is beyond epochs {epochs}"
             )
         return self
+
+    @property
+    def member_epochs(self) -> float:
+        """Epochs from one member to the next, of cycles that are given in epochs."""
+        return self.cycle_epochs / self.members_per_cycle
 
     @cached_property
     def trajectory(self) -> str:
@@ -67,8 +78,9 @@ class SWA(WeightsJob, CyclicJob):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        epochs, first = self.epochs_to_train, self.average_from + self.cycle_epochs
-        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, first),)
+        epochs, every = self.epochs_to_train, self.member_epochs
+        first = self.average_from + every
+        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, first, every),)
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -113,9 +125,15 @@ class SWA(WeightsJob, CyclicJob):
         if self.include_start:
             average.add(point)
         per_epoch, cycle = recipe.steps_per_epoch(len(net.data.train)), recipe.cycle_steps(len(net.data.train))
-        collector = CycleAverage(cycle, round(self.average_from * per_epoch), average)
+        between, rest = divmod(cycle, self.members_per_cycle)
+        if rest:
+            fault = Fault("members_per_cycle", f"{self.members_per_cycle} of {cycle} steps a cycle", "a divisor of it")
+            raise SpecError([fault])
+        collector = CycleAverage(between, round(self.average_from * per_epoch), average)
         if not collector.members(epochs * per_epoch):
-            fault = Fault("cycle_steps", f"{cycle} steps from epoch {self.average_from:g}", "a cycle that ends in time")
+            fault = Fault(
+                "cycle_steps", f"{between} steps from epoch {self.average_from:g}", "a cycle that ends in time"
+            )
             raise SpecError([fault])
 
         def on_epoch(end: EpochEnd) -> None:

@@ -44,7 +44,7 @@ class SWAG(SWA):
 
     @model_validator(mode="after")
     def _has_moments(self) -> Self:
-        if self.cycle_steps is None and self.epochs_to_train - self.average_from < 2 * self.cycle_epochs:
+        if self.cycle_steps is None and self.epochs_to_train - self.average_from < 2 * self.member_epochs:
             raise ValueError(
                 f"fewer than two members: give more epochs than {self.epochs_to_train}, or shorter cycles, since a "
                 "covariance needs two"

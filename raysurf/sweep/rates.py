@@ -97,8 +97,9 @@ def rates_of(chain: Chain) -> Rates:
 def _members(stage: Stage) -> list[float]:
     if stage.first_member is None:
         return []
-    count = int((stage.epochs - stage.first_member) / stage.cycle_epochs + 1e-9) + 1
-    return [stage.first_member + i * stage.cycle_epochs for i in range(count)]
+    every = stage.member_epochs or stage.cycle_epochs
+    count = int((stage.epochs - stage.first_member) / every + 1e-9) + 1
+    return [stage.first_member + i * every for i in range(count)]
 
 
 def _chains_of(job: Job) -> list[tuple[TrainingJob, ...]]:

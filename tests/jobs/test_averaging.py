@@ -73,6 +73,21 @@ def test_impossible_averages_are_refused(changes: dict[str, object], said: str) 
         of_budget(**{"budget": 1.0, **changes})  # type: ignore[arg-type]
 
 
+def test_fast_swa_takes_members_within_a_cycle(tmp_path: Path) -> None:
+    """Two members a cycle of two epochs are one an epoch: the same weights as one-epoch cycles at the same rates."""
+    within = of_budget(1.75, cycle_epochs=2, members_per_cycle=2)
+    each = of_budget(1.75, cycle_epochs=1)
+    stores = [Store(str(tmp_path / job.id)) for job in (within, each)]
+    for job, store in zip((within, each), stores, strict=True):
+        do(job, store)
+    found = [
+        store.get_bytes(f"jobs/{job.id}/weights.safetensors") for job, store in zip((within, each), stores, strict=True)
+    ]
+    assert found[0] == found[1]
+    with pytest.raises(SpecError, match="members_per_cycle: got 2 of 3 steps a cycle"):
+        do(of_budget(1.75, cycle_steps=3, members_per_cycle=2), stores[0])
+
+
 def test_cycle_of_steps_beyond_the_run_is_refused(tmp_path: Path) -> None:
     """How many steps there are is known with the data; a cycle that never ends is said before training."""
     with pytest.raises(SpecError, match="cycle_steps: got 999 steps from epoch 0"):
