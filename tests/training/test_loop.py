@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from raysurf.data import registry
 from raysurf.data.dataset import Dataset
@@ -53,8 +53,23 @@ def network() -> nn.Module:
     return nn.Sequential(*NETWORKS["batchnorm"](), nn.Dropout(0.1))
 
 
-def train(keeper: Checkpoints, epochs: int = 4, stop_after: int | None = None) -> tuple[Point, Point, list[EpochEnd]]:
-    objective = CrossEntropy(network(), 1e-3, "fp32")
+class Breaking(CrossEntropy):
+    """Breaks off before a step of this sitting, counted from 0."""
+
+    breaks_at: int | None = None
+
+    def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
+        if self.breaks_at == 0:
+            raise KeyboardInterrupt
+        self.breaks_at = None if self.breaks_at is None else self.breaks_at - 1
+        return super().backward(inputs, labels, num_examples, draw)
+
+
+def train(
+    keeper: Checkpoints, epochs: int = 4, stop_after: int | None = None, breaks_at: int | None = None
+) -> tuple[Point, Point, list[EpochEnd]]:
+    objective = Breaking(network(), 1e-3, "fp32")
+    objective.breaks_at = breaks_at
     average = RunningAverage()
     collector = CycleAverage(recipe().cycle_steps(200), 0, average)
     ends: list[EpochEnd] = []
@@ -84,6 +99,20 @@ def test_resumed_run_takes_the_same_steps(stop_after: int) -> None:
     for name in whole:
         assert torch.equal(whole[name], again[name])
         assert torch.equal(mean[name], again_mean[name])
+
+
+def test_average_broken_off_at_any_step_is_the_unbroken_one() -> None:
+    """Before each of its steps in turn: every sitting goes on from the epoch's beginning."""
+    whole, mean, _ = train(Checkpoints())
+    per_epoch = recipe().steps_per_epoch(200)
+    for step in range(4 * per_epoch):
+        keeper = Kept()
+        train(keeper, breaks_at=step)
+        assert max(keeper.states, default=0) == step // per_epoch
+        again, again_mean, _ = train(keeper)
+        for name in whole:
+            assert torch.equal(whole[name], again[name])
+            assert torch.equal(mean[name], again_mean[name])
 
 
 def test_steps_are_those_of_torch() -> None:
