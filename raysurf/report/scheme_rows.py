@@ -50,7 +50,8 @@ class Schemes:
 def read_schemes(rows: Iterable[Mapping[str, Any]], run_ids: Sequence[str], label: str) -> Schemes:
     """The schemes of a setting.
 
-    Where several weights of a run were measured in one scheme, those of its ensemble are meant, else the first.
+    Where several weights of a run were measured in one scheme, those of its ensemble are meant, else the first
+    that are not the last iterate.
 
     Args:
         rows: Of ``predictions``, of any runs, in any order.
@@ -73,7 +74,7 @@ def _of_run(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[floa
     test = [row for row in rows if row["split"] == "test"]
     ensembles = {row["weights"] for row in test if row["scheme"] == "ensemble"}
     found: dict[str, dict[int, tuple[float, float]]] = {}
-    for row in sorted(test, key=lambda row: row["weights"] not in ensembles):
+    for row in sorted(test, key=lambda row: (row["weights"] not in ensembles, row["weights"] == "last")):
         figures = 1.0 - row["accuracy"], row["nll"]
         found.setdefault(row["scheme"], {}).setdefault(row["num_samples"], figures)
     return found

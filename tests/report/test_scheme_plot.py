@@ -44,6 +44,10 @@ def test_the_weights_of_the_ensemble_are_meant() -> None:
     ]
     np.testing.assert_allclose(read_schemes(rows, [ONE], "a").steps["deterministic"].error, [[0.2]])
     np.testing.assert_allclose(read_schemes([rows[0], rows[2]], [ONE], "a").steps["deterministic"].error, [[0.5]])
+    samples = prediction(ONE, "ensemble", 2, 0.9, 1.0, weights="samples")
+    average = prediction(ONE, "deterministic", 1, 0.7, 1.0, weights="average")
+    found = read_schemes([rows[0], average, samples], [ONE], "a").steps["deterministic"]
+    np.testing.assert_allclose(found.error, [[0.3]])
 
 
 def test_replicates_share_their_numbers_of_samples() -> None:
