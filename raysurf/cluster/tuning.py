@@ -16,7 +16,8 @@ from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.suggestions import VALUE, Programme
-from raysurf.errors import RaysurfError
+from raysurf.errors import RaysurfError, StoreUnavailableError
+from raysurf.results.patience import MAKE_ROOM, is_full
 from raysurf.sweep.sweep import Sweep
 
 
@@ -112,18 +113,20 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             callbacks=[Relay(handlers)],
         ),
     )
-    with undisguised():
+    with undisguised(storage):
         tuner.fit()
 
 
 @contextmanager
-def undisguised() -> Iterator[None]:
-    """Let an error of ours that Tune has wrapped into one of its own come out as it was."""
+def undisguised(storage: str) -> Iterator[None]:
+    """Let an error of ours that Tune has wrapped into one of its own come out as it was, and a full disk as one."""
     try:
         yield
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, RaysurfError):
+            if isinstance(cause, OSError) and is_full(cause):
+                raise StoreUnavailableError(storage, "no space left for Ray's own files", MAKE_ROOM) from error
             cause = cause.__cause__ or cause.__context__
         if cause is None or cause is error:
             raise

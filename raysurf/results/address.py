@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -46,14 +47,12 @@ def open_address(uri: str) -> tuple[fs.FileSystem, str]:
 
 def _from_uri(uri: str, scheme: str, has_options: bool) -> tuple[fs.FileSystem, str]:
     """pyarrow's file system of a URI; of S3 one that puts a small file by one request instead of three."""
+    found: tuple[fs.FileSystem, str]
     if scheme == "s3":
-        try:
-            option = f"{'&' if has_options else '?'}allow_delayed_open=true"
-            found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri + option)
+        # An older pyarrow knows no such option; what else is wrong with the address is told below.
+        with contextlib.suppress(pa.ArrowInvalid):
+            found = fs.FileSystem.from_uri(f"{uri}{'&' if has_options else '?'}allow_delayed_open=true")
             return found
-        except pa.ArrowInvalid:
-            # An older pyarrow, or something is wrong with the address itself, and is told next.
-            pass
     found = fs.FileSystem.from_uri(uri)
     return found
 

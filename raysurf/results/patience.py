@@ -29,6 +29,9 @@ REFUSED = (
     "PERMISSION_DENIED",
     "UNAUTHENTICATED",
 )
+AGAIN = "run the same command again; what is finished is kept"
+MAKE_ROOM = f"room for it: free some space, or move the store to a larger disk, then {AGAIN}"
+COME_BACK = f"a store that answers; when it does, {AGAIN}"
 # Told when waiting has taken this long; shorter hiccups are nobody's business.
 TOLD_AFTER_S = 1.0
 # Apart from every generator that training draws from.

@@ -20,14 +20,11 @@ from raysurf.errors import StoreError, StoreUnavailableError
 from raysurf.results.address import open_address
 from raysurf.results.links import files_under, require_inside
 from raysurf.results.parts import decode_part, encode_part
-from raysurf.results.patience import AT_ONCE, Patience, is_full, may_pass
+from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
 from raysurf.results.schemas import schema_of
 
 STALE_S = 3600.0
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-AGAIN = "run the same command again; what is finished is kept"
-MAKE_ROOM = f"room for it: free some space, or move the store to a larger disk, then {AGAIN}"
-COME_BACK = f"a store that answers; when it does, {AGAIN}"
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import raysurf as rs
 from raysurf.results.store import Store
 from tests.cases import ROOT
 from tests.s3_server import KEYS, free_port, make_bucket, s3_server
@@ -31,14 +32,11 @@ def test_workers_write_to_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, value)
     (tmp_path / "file.yaml").write_text(FILE)
 
-    def run(results: str) -> None:
-        command = [sys.executable, "-m", "raysurf.cli.main", "run", str(tmp_path / "file.yaml"), "--wandb", "off"]
-        done = subprocess.run([*command, "--results", results], capture_output=True, text=True, cwd=ROOT, check=False)
-        assert done.returncode == 0, done.stderr
-
+    command = [sys.executable, "-m", "raysurf.cli.main", "run", str(tmp_path / "file.yaml"), "--wandb", "off"]
     with s3_server(port := free_port()):
         uri = make_bucket(port, "ray-sweeps")
-        run(uri)
-        run(str(tmp_path / "local"))
+        done = subprocess.run([*command, "--results", uri], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert done.returncode == 0, done.stderr
+        rs.run(rs.load(tmp_path / "file.yaml"), str(tmp_path / "local"), executor="inline")
         assert stored_rows(uri) == stored_rows(str(tmp_path / "local"))
-        assert {path.partition("/")[0] for path in Store(uri).list()} == {"jobs", "tables", "trajectories"}
+        assert {path.partition("/")[0] for path in Store(uri).list()} == {"jobs", "tables"}
