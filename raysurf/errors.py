@@ -119,6 +119,10 @@ class StoreError(RaysurfError, ValueError):
         return f"results {self.uri!r}: got {self.got}; expected {self.expected}"
 
 
+class StoreUnavailableError(StoreError):
+    """A store that is full, or away for longer than is waited; nothing is wrong with what was to be written."""
+
+
 class ResourceError(RaysurfError, ValueError):
     """More CPUs, GPUs or workers than the machine or cluster has."""
 

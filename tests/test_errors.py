@@ -15,6 +15,7 @@ EVERY = [
     errors.AverageError("no members", "update()"),
     errors.DataError("mnist", "nothing", "files"),
     errors.StoreError("results", "a file", "a folder"),
+    errors.StoreUnavailableError("results", "a full disk", "room"),
     errors.ResourceError("4 CPUs", "2 CPUs"),
     errors.DivergedError(2.0, 1.5, 40),
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),

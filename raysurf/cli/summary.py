@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import mean, stdev
@@ -10,6 +9,7 @@ from typing import Any
 
 from raysurf.cli.table import text_table
 from raysurf.jobs.profile import Profile
+from raysurf.results.parts import mapping_in
 from raysurf.results.query import Results, open
 from raysurf.results.store import Store
 from raysurf.sweep.sweep import Sweep
@@ -56,7 +56,7 @@ def _best(sweep: Sweep, results: Results) -> Iterator[str]:
     if row["value"] is not None:
         spread = f" +- {row['std']:.4f} over {len(row['seeds'])} seeds" if row["std"] is not None else ""
         yield f"  best trial {row['trial']}: {row['metric']} {row['value']:.4f}{spread}"
-        params = json.loads(row["params"])
+        params = mapping_in(row["params"], results.store.uri, f"trial {row['trial']}")
         yield "    " + ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in params.items())
 
 

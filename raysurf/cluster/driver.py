@@ -5,22 +5,25 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysurf.cluster.environment import connection
 from raysurf.cluster.events import (
     Listener,
+    Notice,
     RunEnded,
     StageStarted,
     SweepEnded,
 )
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
 from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.ray_storage import ray_storage, remove_ray_storage
 from raysurf.cluster.request import Report, Request
+from raysurf.errors import StoreUnavailableError
 from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels
@@ -37,6 +40,10 @@ if TYPE_CHECKING:
 Executor = Literal["ray", "inline"]
 # A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
 PIECE, PIECES = 4, 256
+
+
+# One notice in so many seconds that the store is being waited for.
+WAITING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -68,14 +75,16 @@ def run_plan(
 
     Raises:
         ResourceError: If a job needs more than the cluster has; nothing has been started then.
+        StoreUnavailableError: If the store is full, or away for longer than it is waited for. What is finished is kept.
     """
     driver = Driver(plan, store, listener)
     stages = driver.stages()
     first = next(stages, None)
     if first is not None:
         from raysurf.cluster.suggestions import Programme
-        from raysurf.cluster.tuning import remove_storage, run_in_tune, run_inline
+        from raysurf.cluster.tuning import run_in_tune, run_inline
 
+        store.make()
         with ExitStack() as stack:
             if executor == "ray":
                 groups = any(each.sweep.resources.workers > 1 for each in plan.sweeps)
@@ -83,7 +92,7 @@ def run_plan(
                 for each in plan.sweeps:
                     capacity.require(each.sweep.resources)
                 storage = ray_storage(store.address)
-                stack.callback(remove_storage, storage)
+                stack.callback(remove_ray_storage, store)
             while first is not None:
                 programme = Programme(first, stages)
                 if executor == "ray":
@@ -105,6 +114,8 @@ class Driver:
         self.inputs = InputHandlers(self)
         self.pieces = PieceHandlers(self)
         self.of_sweep: dict[str, TrialHandlers] = {}
+        self._waiting_since = -WAITING_S
+        store.tell = self.waiting
 
     def stages(self) -> Iterator[Stage]:
         """Everything that is left to run; what is done already is taken on the way."""
@@ -252,18 +263,21 @@ class Driver:
         self._handlers(request).started(request)
 
     def reported(self, request: Request, report: Report) -> None:
+        if "notice" in report:
+            self.waiting(report["notice"])
         self._handlers(request).reported(request, report)
 
     def ended(self, request: Request, report: Report) -> None:
+        if "unavailable" in report:
+            # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
+            raise StoreUnavailableError(*report["unavailable"])
         self._handlers(request).ended(request, report)
 
-
-def ray_storage(uri: str) -> str:
-    """Where Ray keeps its own files: beside the tables, so that every node that sees the one sees the other."""
-    if "://" not in uri:
-        return str(Path(uri) / "_ray")
-    head, mark, options = uri.partition("?")
-    return f"{head.rstrip('/')}/_ray{mark}{options}"
+    def waiting(self, text: str) -> None:
+        """Say that the store is being waited for, though every worker says so once a minute at most."""
+        if time.monotonic() - self._waiting_since > WAITING_S:
+            self._waiting_since = time.monotonic()
+            self.listener(Notice(text))
 
 
 def _alone(resources: Resources) -> Resources:

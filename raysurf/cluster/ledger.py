@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from raysurf.jobs.outcome import figures_of
+from raysurf.results.parts import mapping_in
 from raysurf.results.store import Store
 from raysurf.sweep.sweep import Assignment, Sweep
 
@@ -68,7 +69,8 @@ class Ledger:
 
     def begun(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
         """Parameters of those of some trials that have begun, in order."""
-        return [json.loads(self.rows[number]["params"]) for number in numbers if number in self.rows]
+        found = [self.rows[number] for number in numbers if number in self.rows]
+        return [mapping_in(row["params"], self.store.uri, f"trial {row['trial']}") for row in found]
 
     def write(
         self,

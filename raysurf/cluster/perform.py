@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 
 from raysurf.cluster.request import Report, Request
+from raysurf.errors import StoreUnavailableError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
 from raysurf.results.store import Store
@@ -26,7 +27,8 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             Ray Train ends the others and tries again.
 
     Returns:
-        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job and ``error``.
+        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job and ``error``. If the store is
+        to blame, ``unavailable`` has the arguments of the StoreUnavailableError.
     """
     if request.fault is not None:
         return {"state": "failed", "error": request.fault, "number": request.number}
@@ -43,9 +45,12 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
         if workers.agree(wanted or time.monotonic() - told > 0.5):
             told = time.monotonic()
             report = {"state": "running", "number": request.number, "run_id": at.run_id, "figures": dict(at.figures)}
-            tell(report | {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value}))
+            report |= {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value})
+            tell(report | ({"notice": notices.pop()} if notices else {}))
 
-    store, figures = Store(request.store), list[Mapping[str, float]]()
+    notices: list[str] = []
+    store = Store(request.store, known=True, tell=notices.append)
+    figures: list[Mapping[str, float]] = []
     if request.points:
         try:
             (job,) = request.jobs
@@ -56,6 +61,11 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     for job in request.jobs:
         try:
             figures.append(execute(job, store, workers, progress, request.labels))
+        except StoreUnavailableError as error:
+            # The workers that write nothing have not met it, and would wait for this one.
+            if not alone:
+                raise
+            return _failed(request, error)
         except (ArithmeticError, ValueError) as error:
             return _failed(request, error)
         except Exception as error:
@@ -70,4 +80,5 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
 def _failed(request: Request, error: Exception) -> Report:
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f" ({place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
-    return {"state": "failed", "number": request.number, "error": f"{type(error).__name__}: {error}{where}"}
+    report = {"state": "failed", "number": request.number, "error": f"{type(error).__name__}: {error}{where}"}
+    return report | ({"unavailable": error.args} if isinstance(error, StoreUnavailableError) else {})

@@ -7,6 +7,7 @@ from typing import Any
 
 from raysurf.cluster.environment import prepare
 from raysurf.cluster.request import Report, Request
+from raysurf.errors import StoreUnavailableError
 
 DRIVER_MEMORY = 300e6
 
@@ -55,6 +56,9 @@ def group(config: dict[str, Any]) -> None:
         last: Report = trainer.fit().return_value
     except ray.train.TrainingFailedError as error:
         last = {"state": "failed", "number": request.number, "error": f"{type(error).__name__}: {error}"}
+        if StoreUnavailableError.__name__ in str(error):
+            said = str(error).strip().splitlines()[-1]
+            last["unavailable"] = (request.store, said, "a store with room that answers; then run again")
     tune.report(last)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ray import tune
@@ -15,6 +16,8 @@ from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.suggestions import VALUE, Programme
+from raysurf.errors import RaysurfError, StoreUnavailableError
+from raysurf.results.patience import MAKE_ROOM, is_full
 from raysurf.sweep.sweep import Sweep
 
 
@@ -81,6 +84,9 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         capacity: What the cluster has.
         storage: Folder for Ray's own files.
         handlers: Told of everything.
+
+    Raises:
+        RaysurfError: What the handlers or the programme raised; it ends everything that runs.
     """
     sweep, resources = programme.stage.sweep, programme.stage.resources
     grouped = resources.workers > 1
@@ -107,7 +113,24 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             callbacks=[Relay(handlers)],
         ),
     )
-    tuner.fit()
+    with undisguised(storage):
+        tuner.fit()
+
+
+@contextmanager
+def undisguised(storage: str) -> Iterator[None]:
+    """Let an error of ours that Tune has wrapped into one of its own come out as it was, and a full disk as one."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, RaysurfError):
+            if isinstance(cause, OSError) and is_full(cause):
+                raise StoreUnavailableError(storage, "no space left for Ray's own files", MAKE_ROOM) from error
+            cause = cause.__cause__ or cause.__context__
+        if cause is None or cause is error:
+            raise
+        raise cause from None
 
 
 def _scheduler(sweep: Sweep) -> TrialScheduler:
@@ -147,8 +170,3 @@ def run_inline(programme: Programme, handlers: Handlers) -> None:
         handlers.ended(request, last)
         programme.on_trial_complete(str(number), last)
         number += 1
-
-
-def remove_storage(path: str) -> None:
-    """Remove Ray's own files of a run that has ended; what raysurf needs is in its store."""
-    shutil.rmtree(path, ignore_errors=True)

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from raysurf.data.image_formats import open_image
+
 
 class Request(NamedTuple):
     """An image that is wanted: its file, and the key of its random crop, or None for the crop of the centre."""
@@ -98,7 +100,7 @@ class _Files(Dataset[tuple[str, Tensor | None]]):
     def __getitem__(self, request: Request) -> tuple[str, Tensor | None]:
         path, key = request
         try:
-            with Image.open(path) as file:
+            with open_image(path) as file:
                 image = file.convert("RGB")
         except Exception as error:  # Pillow's decoders raise almost anything.
             # A file that is absent or may not be read is a fault of the place, not of one image.

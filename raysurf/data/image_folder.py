@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from raysurf.data.dataset import Images, Labels, RawSet
+from raysurf.data.image_formats import open_image
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 
@@ -28,14 +30,19 @@ def read(spec: DataSpec) -> RawSet:
 def _folder(spec: DataSpec, path: str) -> tuple[Images, Labels, list[str]]:
     decoded: list[Images] = []
     try:
-        found = ImageFolder(path)
+        found = ImageFolder(path, loader=_load)
         for image, _ in found:
             decoded.append(np.asarray(image))
             if decoded[-1].shape != decoded[0].shape:
                 file = found.samples[len(decoded) - 1][0]
                 got = f"{file} of shape {decoded[-1].shape}"
                 raise DataError(spec.name, got, f"every image of the first one's shape {decoded[0].shape}")
-    except (FileNotFoundError, OSError) as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise DataError(spec.name, str(error), "a folder with a subfolder of images for every class") from error
     images = np.ascontiguousarray(np.stack(decoded).transpose(0, 3, 1, 2))
     return images, np.array(found.targets, np.int64), found.classes
+
+
+def _load(path: str) -> Image.Image:
+    with open_image(path) as image:
+        return image.convert("RGB")

@@ -7,9 +7,10 @@ import io
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from raysurf.data.dataset import Images, Labels, RawSet
+from raysurf.data.image_formats import open_image
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 
@@ -42,14 +43,20 @@ def _file(spec: DataSpec, path: str) -> tuple[Images, Labels]:
         if column not in table.column_names:
             got = f"{path} with columns {', '.join(table.column_names)}"
             raise DataError(spec.name, got, "columns image and label")
+    if not pa.types.is_integer(table["label"].type) or table["label"].null_count:
+        raise DataError(
+            spec.name, f"{path} with labels of type {table['label'].type}", "a whole number for every image"
+        )
     encoded = table["image"].combine_chunks()
     if pa.types.is_struct(encoded.type):
+        if encoded.type.get_field_index("bytes") < 0:
+            raise DataError(spec.name, f"{path} with image of type {encoded.type}", "bytes in it")
         encoded = encoded.field("bytes")
     decoded = []
     for i, data in enumerate(encoded.to_pylist()):
         try:
-            decoded.append(np.asarray(Image.open(io.BytesIO(data))))
-        except (UnidentifiedImageError, OSError, TypeError) as error:
+            decoded.append(np.asarray(open_image(io.BytesIO(data))))
+        except (Image.DecompressionBombError, OSError, TypeError, ValueError) as error:
             raise DataError(spec.name, f"{path}, row {i}: {error}", "an encoded image") from error
         if decoded[i].shape != decoded[0].shape:
             got = f"{path}, row {i}: shape {decoded[i].shape}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from safetensors.torch import load as decode
 from safetensors.torch import save as encode
 from torch import Tensor
 
-from raysurf.errors import DataError, StoreError
+from raysurf.errors import DataError, StoreError, StoreUnavailableError
 from raysurf.jobs.job import Job
+from raysurf.results.parts import encode_part
+from raysurf.results.schemas import schema_of
 from raysurf.results.store import Store
 from raysurf.training.loop import Checkpoints, State
 from raysurf.training.workers import Workers
@@ -121,7 +124,9 @@ class Context:
         path = f"jobs/{job.id}/{name}.safetensors"
         try:
             tensors = decode(self.store.get_bytes(path))
-        except SafetensorError as error:
+        except StoreError:
+            raise
+        except _UNDECODABLE as error:
             raise StoreError(
                 self.store.uri, f"{path}: {error}", "a safetensors file (remove it and run again)"
             ) from error
@@ -142,6 +147,9 @@ class Context:
         parts: dict[str, State] = {"point": {}, "buffer": {}}
         for key, value in self.load(job, name).items():
             part, _, tensor = key.partition("/")
+            if part not in parts:
+                got = f"{key} in {name} of {job.id}"
+                raise StoreError(self.store.uri, got, "tensors of a point and its buffers (remove it and run again)")
             parts[part][tensor] = value
         if (wrong := first_not_finite(parts["point"])) is not None:
             raise DataError(f"{name} of {job.id}", f"NaN or infinity in {wrong}", "finite weights")
@@ -171,26 +179,38 @@ class StoredCheckpoints(Checkpoints):
     def _saved(self) -> list[tuple[int, str]]:
         """Epochs of the states that there are, and the names of their files without suffix; rising."""
         names = (path.rsplit("/", 1)[-1] for path in self.context.store.list(self._folder))
-        stems = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-        return sorted((int(stem.removeprefix(self.END)), stem) for stem in stems)
+        return sorted((int(note["epoch"]), note["stem"]) for name in names if (note := _NOTE.fullmatch(name)))
 
     def load(self) -> tuple[int, State] | None:
-        store, run_id = self.context.store, self.context.job.id
+        run_id = self.context.job.id
         for epoch, stem in reversed(self._saved()):
             if self._shared and epoch > self.context.job.epochs_to_train:
                 continue
-            try:
-                note = store.get_json(f"{self._folder}/{stem}.json")
-                data = store.get_bytes(f"{self._folder}/{stem}.safetensors")
-            except (StoreError, ValueError):
+            if (found := self._read(stem)) is None:
                 continue
-            if hashlib.sha256(data).hexdigest() != note["sha256"]:
-                continue
-            rows = {table: [row | {"run_id": run_id} for row in each] for table, each in note["rows"].items()}
-            self.context.restore(rows)
+            rows, state = found
+            self.context.restore({table: [row | {"run_id": run_id} for row in each] for table, each in rows.items()})
             self._last = time.monotonic()
-            return epoch, decode(data)
+            return epoch, state
         return None
+
+    def _read(self, stem: str) -> tuple[dict[str, list[Row]], State] | None:
+        """Rows and tensors of a state; None if a part of it is missing, cut short or not what was written."""
+        store = self.context.store
+        try:
+            note = store.get_json(f"{self._folder}/{stem}.json")
+            data = store.get_bytes(f"{self._folder}/{stem}.safetensors")
+            if hashlib.sha256(data).hexdigest() != note["sha256"]:
+                return None
+            rows: dict[str, list[Row]] = note["rows"]
+            for table, each in rows.items():
+                # Such a note was written by somebody else if its rows are none of the table's.
+                encode_part(each, schema_of(table), store.uri, table)
+            return rows, decode(data)
+        except StoreUnavailableError:
+            raise
+        except (*_UNDECODABLE, AttributeError):
+            return None
 
     def save(self, epoch: int, state: Callable[[], State]) -> None:
         began = time.monotonic()
@@ -216,6 +236,11 @@ class StoredCheckpoints(Checkpoints):
         for stem in passing[: len(passing) - keep]:
             for suffix in ("json", "safetensors"):
                 self.context.store.delete(f"{self._folder}/{stem}.{suffix}")
+
+
+# What the reader of safetensors, and of notes, raises on bytes that are something else.
+_UNDECODABLE = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
+_NOTE = re.compile(r"(?P<stem>(?:end)?(?P<epoch>[0-9]{1,9}))\.json")
 
 
 def _encoded(tensors: Mapping[str, Tensor]) -> bytes:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
+from raysurf.errors import StoreUnavailableError
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
@@ -82,6 +83,9 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
         wrong = [name for name, value in figures.items() if not math.isfinite(value)]
         if wrong:
             raise ArithmeticError(f"not finite: {', '.join(wrong)}")
+    except StoreUnavailableError:
+        # No row can be written; the run is to be done again, and has not failed.
+        raise
     except Exception as error:
         context.flush()
         record("failed", {}, "".join(traceback.format_exception(error)), context.skipped)

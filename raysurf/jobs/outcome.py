@@ -17,7 +17,14 @@ def figures_of(store: Store, run_id: str) -> Figures | None:
     """The figures of a finished job, or None if it is not done."""
     path = outcome_path(run_id)
     try:
-        return dict(store.get_json(path)["figures"]) if store.exists(path) else None
+        if not store.exists(path):
+            return None
+        figures = dict(store.get_json(path)["figures"])
+        if wrong := [name for name, value in figures.items() if type(value) not in (int, float)]:
+            raise ValueError(f"{wrong[0]} is no number")
+        return figures
+    except StoreError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             store.uri, f"{path}: {error}", "an outcome that raysurf wrote (remove it to run again)"

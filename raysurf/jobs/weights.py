@@ -118,4 +118,9 @@ class Weights(WeightsJob):
             raise DataError(self.file, f"{type(error).__name__}: {error}", "a readable state dict") from error
         except Exception as error:  # torch's UnpicklingError does not say which class it is
             raise DataError(self.file, f"{type(error).__name__}", "a plain state dict, with no code in it") from error
+        tensors = isinstance(state, dict) and all(
+            isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+        )
+        if not tensors:
+            raise DataError(self.file, "something else than tensors by name", "a plain state dict, with no code in it")
         return {k.removeprefix("point/").removeprefix("buffer/"): v for k, v in state.items()}

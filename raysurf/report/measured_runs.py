@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from raysurf.errors import StoreError, UnknownNameError, nearest
+from raysurf.results.parts import mapping_in
 from raysurf.results.query import Results
 
 COLUMNS = ("run_id", "sweep", "kind", "arm", "group", "model", "data", "seed", "spec", "inputs", "metrics", "params")
@@ -104,9 +104,9 @@ def measured_runs(results: Results, wanted: Wanted) -> list[MeasuredRun]:
                 data=row["data"],
                 seed=row["seed"],
                 inputs=tuple(row["inputs"]),
-                spec=json.loads(row["spec"]),
-                metrics=json.loads(row["metrics"]),
-                params=json.loads(row["params"]),
+                spec=mapping_in(row["spec"], results.store.uri, run_id),
+                metrics=mapping_in(row["metrics"], results.store.uri, run_id),
+                params=mapping_in(row["params"], results.store.uri, run_id),
             )
         )
     return found

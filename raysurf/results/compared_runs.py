@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raysurf.errors import UnknownNameError
+from raysurf.results.parts import mapping_in
 
 if TYPE_CHECKING:
     from raysurf.results.query import Results
@@ -78,7 +78,8 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
         if role == "input":
             row["arm"] = f"input of {row['arm']}"
         row |= called.get(run_id, {})
-        read = {name: json.loads(row.pop(name)) for name in ("params", "spec", "metrics")}
+        named = ("params", "spec", "metrics")
+        read: dict[str, Any] = {name: mapping_in(row.pop(name), results.store.uri, run_id) for name in named}
         found.append(ComparedRun(**row, **read, accuracies=accuracies.get(run_id, {})))
     return found
 

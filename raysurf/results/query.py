@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from raysurf.errors import StoreError
-from raysurf.results.schemas import SCHEMAS
-from raysurf.results.store import Store, schema_of
+from raysurf.results.parts import OURS
+from raysurf.results.schemas import SCHEMAS, schema_of
+from raysurf.results.store import Store
 
 
 def open(uri: str = "results") -> Results:
@@ -70,7 +71,13 @@ class Results:
         if where is not None:
             listed = ", ".join(f'"{column}"' for column in columns) if columns else "*"
             return self.sql(f"select {listed} from {name} where {where}")
-        found: pa.Table = self._dataset(name).to_table(columns=list(columns) if columns else None)
+        try:
+            found: pa.Table = self._dataset(name).to_table(columns=list(columns) if columns else None)
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(name, error) from error
+        for field in found.schema:
+            if not field.nullable and found[field.name].null_count:
+                raise self._unreadable(name, ValueError(f"no value of {field.name} in some rows"))
         return found
 
     def sql(self, query: str) -> pa.Table:
@@ -88,6 +95,8 @@ class Results:
                 if name in query.lower():
                     connection.register(name, self._dataset(name))
             return connection.sql(query).to_arrow_table()
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable("a table", error) from error
         except duckdb.Error as error:
             columns = "; ".join(f"{name} ({', '.join(schema.names)})" for name, schema in SCHEMAS.items())
             raise StoreError(self.store.uri, str(error).strip(), f"SQL over {columns}") from error
@@ -133,6 +142,10 @@ class Results:
         from raysurf.results.comparison import compare, joined
 
         return joined(compare(self, name, sweeps))
+
+    def _unreadable(self, name: str, error: Exception) -> StoreError:
+        said = " ".join(str(error).split())[:300]
+        return StoreError(self.store.uri, f"a file of {name} that cannot be read ({said})", OURS)
 
     def _dataset(self, name: str) -> ds.Dataset:
         root = f"{self.store.root}/tables/{name}"

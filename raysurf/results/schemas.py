@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from raysurf.errors import UnknownNameError
+
 VERSION = 1
 
 
@@ -207,3 +209,14 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("output_std", pa.list_(REAL), "standard deviation of each of them"),
     ),
 }
+
+
+def schema_of(table: str) -> pa.Schema:
+    """The written schema of a table.
+
+    Raises:
+        UnknownNameError: If there is no such table.
+    """
+    if table not in SCHEMAS:
+        raise UnknownNameError("table", table, SCHEMAS)
+    return SCHEMAS[table]

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
+import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raysurf.errors import StoreError, UnknownNameError
-from raysurf.results.schemas import SCHEMAS
+from raysurf.errors import StoreError, StoreUnavailableError
+from raysurf.results.address import open_address
+from raysurf.results.links import files_under, require_inside
+from raysurf.results.parts import decode_part, encode_part
+from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
+from raysurf.results.schemas import schema_of
 
 STALE_S = 3600.0
+PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
-
-def schema_of(table: str) -> pa.Schema:
-    """The written schema of a table.
-
-    Raises:
-        UnknownNameError: If there is no such table.
-    """
-    if table not in SCHEMAS:
-        raise UnknownNameError("table", table, SCHEMAS)
-    return SCHEMAS[table]
+T = TypeVar("T")
 
 
 class Store:
@@ -39,24 +37,39 @@ class Store:
     Args:
         uri: A path, or a URI that pyarrow opens (``file://``, ``s3://``, ``gs://``). ``address`` is the same store for
             a process in another folder.
+        known: Whether the store is known to be there. It is waited for then from the start, else only after it has
+            answered once, so that a wrong address is told at once.
+        patience: How long it is waited for.
+        tell: Given the one line that says that it is being waited for.
+
+    A link that leads out of the folder is refused wherever it is met.
 
     Raises:
-        StoreError: If the address is of no known kind.
+        StoreError: If the address is of no known kind, or holds a key.
+        StoreUnavailableError: From every method, if the store is full, or does not answer for longer than is waited.
     """
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
-        try:
-            if "://" in uri:
-                self.fs, self.root = fs.FileSystem.from_uri(uri)
-            else:
-                self.fs, self.root = fs.LocalFileSystem(), str(Path(uri).absolute())
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
-            raise StoreError(uri, str(error), "a folder, or an address such as s3://bucket/results") from error
-        self.root = self.root.rstrip("/")
+    def __init__(
+        self,
+        uri: str,
+        *,
+        known: bool = False,
+        patience: Patience | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.uri, self.tell = uri, tell
+        self.fs, self.root = open_address(uri)
         self.is_local = isinstance(self.fs, fs.LocalFileSystem)
         self.address = self.root if self.is_local else uri
-        self._swept = False
+        self.patience = patience or Patience()
+        self._answered = known
+        self._swept, self._root_seen = False, known
+
+    def make(self) -> None:
+        """Make the folder. That it is absent later is an outage, in this process and where the store is ``known``."""
+        if self.is_local:
+            self._ask("making the folder", lambda: os.makedirs(self.root, exist_ok=True))
+            self._root_seen = True
 
     def check_writable(self) -> None:
         """Check, leaving nothing behind, that the store can be written.
@@ -65,8 +78,12 @@ class Store:
             StoreError: If it cannot.
         """
         if not self.is_local:
-            self.put_bytes(probe := f"_tmp/{uuid.uuid4().hex}", b"")
-            self.delete(probe)
+            probe = f"_tmp/{uuid.uuid4().hex}"
+            try:
+                self._put(self._full(probe), b"")
+                self.fs.delete_file(self._full(probe))
+            except OSError as error:
+                raise StoreError(self.uri, _said(error), "a bucket that is there and can be written") from error
             return
         place = Path(self.root)
         while not place.exists():
@@ -91,31 +108,19 @@ class Store:
         Raises:
             StoreError: If a column is unknown or missing, or the store cannot be written.
         """
-        schema = schema_of(table)
-        known = set(schema.names)
-        needed = {field.name for field in schema if not field.nullable}
-        for row in rows:
-            if (extra := row.keys() - known) or (missing := needed - row.keys()):
-                got = f"unknown {sorted(extra)}" if extra else f"no {sorted(missing)}"
-                raise StoreError(self.uri, f"a row of {table} with {got}", f"columns {', '.join(schema.names)}")
-        try:
-            columns = [pa.array([row.get(f.name) for row in rows], f.type) for f in schema]
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise StoreError(self.uri, f"a row of {table}: {error}", "values of the table's schema") from error
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")
-        self.put_bytes(f"tables/{table}/{part}.parquet", sink.getvalue().to_pybytes())
+        self.put_bytes(self._part(table, part), encode_part(rows, schema_of(table), self.uri, table))
 
     def read_rows(self, table: str, part: str) -> list[dict[str, Any]]:
-        """The rows of a part; none if it is absent."""
-        schema_of(table)
-        path = f"tables/{table}/{part}.parquet"
+        """The rows of a part; none if it is absent.
+
+        Raises:
+            StoreError: If it is no Parquet file, or not of the table's schema.
+        """
+        schema = schema_of(table)
+        path = self._part(table, part)
         if not self.exists(path):
             return []
-        # Not read_table: its scanner's threads may outlive the call and abort the process at its end (arrow#34314).
-        part_file = pq.ParquetFile(pa.BufferReader(self.get_bytes(path)))
-        rows: list[dict[str, Any]] = part_file.read(use_threads=False).to_pylist()
-        return rows
+        return decode_part(self.get_bytes(path), schema, self.uri, path)
 
     def parts(self, table: str) -> list[str]:
         """Names of the parts of a table, sorted."""
@@ -138,22 +143,31 @@ class Store:
             StoreError: If it cannot be written.
         """
         target = self._full(path)
-        try:
-            if not self.is_local:
-                with self.fs.open_output_stream(target) as stream:
-                    stream.write(data)
-                return
-            temporary = Path(self.root, "_tmp", uuid.uuid4().hex)
+        self._ask(f"writing {path}", lambda: self._put(target, data))
+
+    def _put(self, target: str, data: bytes) -> None:
+        if not self.is_local:
+            with self.fs.open_output_stream(target) as stream:
+                stream.write(data)
+            return
+        temporary = Path(self.root, "_tmp", uuid.uuid4().hex)
+        if not temporary.parent.is_dir():
+            self._require_root()
             temporary.parent.mkdir(parents=True, exist_ok=True)
-            self._sweep(temporary.parent)
+        self._root_seen = True
+        self._sweep(temporary.parent)
+        try:
             temporary.write_bytes(data)
             try:
                 os.replace(temporary, target)
             except FileNotFoundError:
                 Path(target).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(temporary, target)
-        except OSError as error:
-            raise StoreError(self.uri, f"{error} while writing {path}", "a store that can be written") from error
+        except OSError:
+            # On a full disk a left-over would keep the room that the next try needs.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
 
     def get_bytes(self, path: str) -> bytes:
         """A blob.
@@ -161,31 +175,64 @@ class Store:
         Raises:
             StoreError: If it is absent or cannot be read.
         """
-        try:
-            with self.fs.open_input_file(self._full(path)) as stream:
-                return bytes(stream.read())
-        except OSError as error:
-            raise StoreError(self.uri, f"no {path} ({error})", "a file that an earlier run wrote") from error
+        target = self._full(path)
+
+        def read() -> bytes:
+            try:
+                with self.fs.open_input_file(target) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError as error:
+                self._require_root()
+                raise StoreError(self.uri, f"no {path}", "a file that an earlier run wrote") from error
+
+        return self._ask(f"reading {path}", read)
 
     def exists(self, path: str) -> bool:
         """Whether a blob is there."""
-        return bool(self.fs.get_file_info(self._full(path)).type == fs.FileType.File)
+        target = self._full(path)
+
+        def look() -> bool:
+            found = self.fs.get_file_info(target).type == fs.FileType.File
+            if not found:
+                self._require_root()
+            return bool(found)
+
+        return self._ask(f"looking for {path}", look)
 
     def delete(self, path: str) -> None:
         """Remove a blob, if it is there."""
-        try:
-            self.fs.delete_file(self._full(path))
-        except FileNotFoundError:
+        target = self._full(path)
+
+        def remove() -> None:
+            try:
+                self.fs.delete_file(target)
+            except OSError:
+                if self.fs.get_file_info(target).type == fs.FileType.File:
+                    raise
+
+        self._ask(f"removing {path}", remove)
+
+    def delete_folder(self, path: str) -> None:
+        """Remove a folder and everything in it, as far as that goes at once."""
+        target = self._full(path)
+        if self.is_local:
+            shutil.rmtree(target, ignore_errors=True)
             return
-        except OSError as error:
-            if self.exists(path):
-                raise StoreError(self.uri, f"{error} while removing {path}", "a store that can be written") from error
+        with contextlib.suppress(OSError):
+            self.fs.delete_dir(target)
 
     def list(self, prefix: str = "") -> list[str]:
         """Paths of all blobs under a folder, relative to the root, sorted."""
         base = self._full(prefix) if prefix else self.root
-        found = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
-        return sorted(info.path[len(self.root) + 1 :] for info in found if info.type == fs.FileType.File)
+
+        def look() -> list[str]:
+            if self.is_local:
+                self._require_root()
+                return [path[len(self.root) + 1 :] for path in files_under(self.root, base)]
+            found = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
+            return [info.path[len(self.root) + 1 :] for info in found if info.type == fs.FileType.File]
+
+        return sorted(self._ask(f"listing {prefix or 'it'}", look))
 
     def put_json(self, path: str, value: Any) -> None:
         """Write a value as JSON; see ``put_bytes``."""
@@ -199,14 +246,66 @@ class Store:
         """
         try:
             return json.loads(self.get_bytes(path))
-        except ValueError as error:
+        except StoreError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise StoreError(self.uri, f"{path}: {error}", "JSON that an earlier run wrote") from error
+
+    def _part(self, table: str, part: str) -> str:
+        if not PART.fullmatch(part):
+            raise StoreError(self.uri, f"the part {part!r}", "letters, digits, '.', '_' and '-', the first no sign")
+        return f"tables/{table}/{part}.parquet"
 
     def _full(self, path: str) -> str:
         parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
+        if not parts or path.startswith("/") or "//" in path or ".." in parts or "\\" in path or "\0" in path:
             raise StoreError(self.uri, f"the path {path!r}", "a path within the store")
-        return f"{self.root}/{'/'.join(parts)}"
+        full = self.root
+        for part in parts:
+            full = f"{full}/{part}"
+            if self.is_local:
+                require_inside(self.root, full)
+        return full
+
+    def _require_root(self) -> None:
+        """A folder that was there and is gone, as when a shared disk is unmounted, is waited for, not made again."""
+        if self.is_local and self._root_seen and not os.path.isdir(self.root):
+            raise OSError(errno.ESTALE, "the folder is gone, or on no disk that this machine sees", self.root)
+
+    def _ask(self, doing: str, act: Callable[[], T]) -> T:
+        """Do something with the store, waiting for it if it was there before.
+
+        Raises:
+            StoreUnavailableError: If it is full, or was waited for in vain.
+            StoreError: If it refuses.
+        """
+        patience = self.patience if self._answered else AT_ONCE
+
+        def tell(error: OSError) -> None:
+            self.tell(f"the results in {self.uri} do not answer ({_said(error)}); waiting for them")
+
+        try:
+            found = patience.wait_for(act, tell)
+        except OSError as error:
+            if is_full(error):
+                raise StoreUnavailableError(
+                    self.uri, f"no space left while {doing}{self._room()}", MAKE_ROOM
+                ) from error
+            if self._answered and may_pass(error):
+                got = f"{_said(error)} for {patience.limit_s:g} s while {doing}"
+                raise StoreUnavailableError(self.uri, got, COME_BACK) from error
+            raise StoreError(
+                self.uri, f"{_said(error)} while {doing}", "a store that can be read and written"
+            ) from error
+        self._answered = True
+        return found
+
+    def _room(self) -> str:
+        try:
+            disk = shutil.disk_usage(self.root)
+        except OSError:
+            return ""
+        return f" ({disk.free / 2**20:.0f} of {disk.total / 2**20:.0f} MiB free)"
 
     def _sweep(self, folder: Path) -> None:
         """Once, remove what killed writers left behind an hour or more ago."""
@@ -219,3 +318,9 @@ class Store:
                     os.unlink(entry.path)
             except OSError:
                 continue
+
+
+def _said(error: OSError) -> str:
+    """An error in one line, without the SDK's request headers."""
+    text = error.strerror or str(error)
+    return " ".join(text.split())[:300]

@@ -22,6 +22,8 @@ PLAIN = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 TAGS = ("!float", "!int", "!choice", "!each", "!include")
 MERGE = "<<"
 NUM_DIGITS = 300
+# Anchors and includes may stand for far more than what is written.
+NUM_VALUES = 100_000
 FLOAT = re.compile(r"[-+]?(\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 INT = re.compile(r"[-+]?\d[\d_]*")
 
@@ -67,6 +69,8 @@ def read(path: str | FilePath) -> list[Document]:
             tree = reading.build(node, _At(str(path), (), places, (FilePath(path).resolve(),)))
         except RecursionError:
             tree = reading.too_deep(str(path), node.start_mark.line + 1)
+        except _TooManyError:
+            raise SpecError(reading.faults) from None
         if isinstance(tree, dict):
             documents.append(Document(tree, places))
         elif tree is not _BAD:
@@ -75,6 +79,10 @@ def read(path: str | FilePath) -> list[Document]:
     if reading.faults:
         raise SpecError(reading.faults)
     return documents
+
+
+class _TooManyError(Exception):
+    """A document that stands for more values than are read; its fault is noted already."""
 
 
 class _Bad:
@@ -108,6 +116,7 @@ _Loader.yaml_implicit_resolvers = {}
 class _Reading:
     faults: list[Fault] = field(default_factory=list)
     open_nodes: set[int] = field(default_factory=set)
+    num_values: int = 0
 
     def fault(self, file: str, line: int, where: str, got: str, expected: str, hint: str = "") -> Any:
         self.faults.append(Fault(where or "document", got, expected, hint, file, line))
@@ -122,6 +131,10 @@ class _Reading:
         nodes: list[Node] = []
         text = ""
         try:
+            if at is not None and FilePath(file).exists() and not FilePath(file).is_file():
+                # A device or pipe may never end.
+                self.fault(place_file, place_line, "", f"{file}, which is no file", "a YAML file that can be read")
+                return nodes
             text = FilePath(file).read_text(encoding="utf-8")
             for node in yaml.compose_all(text, _Loader):
                 if node is not None:
@@ -146,6 +159,11 @@ class _Reading:
         """The tree of a node, its places noted."""
         if id(node) in self.open_nodes:
             return self.fault(at.file, node.start_mark.line + 1, "", "an anchor that holds itself", "a finite document")
+        self.num_values += 1
+        if self.num_values > NUM_VALUES:
+            got = f"more than {NUM_VALUES:,} values, anchors and includes written out"
+            self.fault(at.file, node.start_mark.line + 1, ".".join(map(str, at.path)), got, "a smaller document")
+            raise _TooManyError
         self.open_nodes.add(id(node))
         try:
             return self._build(node, at)

@@ -1,0 +1,41 @@
+"""Keeping a store in a folder within the folder: links that lead out of it are refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from raysurf.errors import StoreError
+
+
+def require_inside(root: str, path: str) -> None:
+    """Refuse a link that leads out of a store.
+
+    Args:
+        root: The store's folder, which may be a link itself.
+        path: A file or folder in it.
+
+    Raises:
+        StoreError: If the path is a link to something outside.
+    """
+    if os.path.islink(path) and not os.path.realpath(path).startswith(os.path.realpath(root) + "/"):
+        got = f"{path[len(root) + 1 :]}, a link to {os.path.realpath(path)}"
+        raise StoreError(root, got, "files and folders of the store's own (remove the link)")
+
+
+def files_under(root: str, folder: str) -> Iterator[str]:
+    """Every file under a folder of a store; links to folders are not followed.
+
+    Raises:
+        StoreError: If a file is a link that leads out of the store.
+        OSError: If a folder cannot be read; one that is absent has no files.
+    """
+    for inside, _, files in os.walk(folder, onerror=_raise_unless_absent):
+        for name in files:
+            require_inside(root, path := f"{inside}/{name}")
+            yield path
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

@@ -1,0 +1,91 @@
+"""The rows of one part of a table as the bytes of a Parquet file, and back; what does not fit its schema is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raysurf.errors import StoreError
+
+OURS = "a Parquet file that raysurf wrote (remove it, and run again what it was of)"
+
+
+def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, table: str) -> bytes:
+    """Rows as a Parquet file.
+
+    Args:
+        rows: Values by column; nullable columns may be left out.
+        schema: The table's.
+        uri: The store, to be named in errors.
+        table: The table's name, for the same.
+
+    Raises:
+        StoreError: If a column is unknown or missing, or a value is of another type.
+    """
+    known = set(schema.names)
+    needed = {field.name for field in schema if not field.nullable}
+    for row in rows:
+        if (extra := row.keys() - known) or (missing := needed - row.keys()):
+            got = f"unknown {sorted(extra)}" if extra else f"no {sorted(missing)}"
+            raise StoreError(uri, f"a row of {table} with {got}", f"columns {', '.join(schema.names)}")
+    try:
+        columns = [pa.array([row.get(f.name) for row in rows], f.type) for f in schema]
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise StoreError(uri, f"a row of {table}: {error}", "values of the table's schema") from error
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")
+    found: bytes = sink.getvalue().to_pybytes()
+    return found
+
+
+def decode_part(data: bytes, schema: pa.Schema, uri: str, path: str) -> list[dict[str, Any]]:
+    """The rows of a Parquet file, in the columns of a schema.
+
+    Args:
+        data: The file.
+        schema: The table's; columns that an older file lacks are null, those that a newer one has besides are dropped.
+        uri: The store, to be named in errors.
+        path: The file's path in it, for the same.
+
+    Raises:
+        StoreError: If it is no Parquet file, a column is of another type, or one that may not be null is missing.
+    """
+    try:
+        # Not read_table: its scanner's threads may outlive the call and abort the process at its end (arrow#34314).
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        columns = []
+        for field in schema:
+            there = field.name in table.column_names
+            columns.append(table[field.name].cast(field.type) if there else pa.nulls(table.num_rows, field.type))
+            if not field.nullable and columns[-1].null_count:
+                raise StoreError(uri, f"{path} without values of {field.name}", OURS)
+        rows: list[dict[str, Any]] = pa.Table.from_arrays(columns, schema=schema).to_pylist()
+    except StoreError:
+        raise
+    except (pa.ArrowException, KeyError, OSError, OverflowError, ValueError) as error:
+        raise StoreError(uri, f"{path}, which cannot be read ({error})", OURS) from error
+    return rows
+
+
+def mapping_in(text: str, uri: str, row: str) -> dict[str, Any]:
+    """The mapping that a column holds as JSON.
+
+    Args:
+        text: The JSON.
+        uri: The store, to be named in errors.
+        row: What the row is of, for the same.
+
+    Raises:
+        StoreError: If it is something else.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(uri, f"a row of {row} whose JSON cannot be read ({error})", OURS) from error
+    if not isinstance(found, dict):
+        raise StoreError(uri, f"a row of {row} with {text[:40]!r}", f"a mapping in JSON, in {OURS}")
+    return found
