@@ -40,7 +40,9 @@ def run(file: str, results: str, address: str | None, wandb_mode: str) -> None:
         finished = launch(plan, store, listen, address)
     for line in summarise(sweeps, store, file, tracker.notice):
         click.echo(line)
-    done = f"{finished.trials - finished.failed} runs done, {finished.failed} failed" if finished.failed else "all done"
+    at = "" if results == "results" else f" --results {results}"
+    failed = f"{finished.failed} failed (why: raysurf why{at})"
+    done = f"{finished.trials - finished.failed} runs done, {failed}" if finished.failed else "all done"
     click.echo(f"{done} in {time.monotonic() - began:.0f} s", err=True)
     if finished.failed:
         click.get_current_context().exit(1)

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raysurf.cluster.events import PointsMeasured, RunEnded, RunProgressed, RunStarted
-from raysurf.cluster.ledger import BLOCKED, Ledger
+from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.skipped_files import skipped_notices
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
 from raysurf.jobs.outcome import figures_of
+from raysurf.results.error_text import BLOCKED
 from raysurf.sweep.sweep import Assignment, Sweep
 
 if TYPE_CHECKING:

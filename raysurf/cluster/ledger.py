@@ -9,11 +9,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from raysurf.jobs.outcome import figures_of
+from raysurf.results.error_text import BLOCKED
 from raysurf.results.store import Store
 from raysurf.sweep.sweep import Assignment, Sweep
 
 Row = dict[str, Any]
-BLOCKED = "its input "
 
 
 def part(sweep: str, number: int) -> str:

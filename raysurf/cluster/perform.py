@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 
 from raysurf.cluster.request import Report, Request
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
+from raysurf.results.error_text import one_line
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -68,6 +68,4 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
 
 
 def _failed(request: Request, error: Exception) -> Report:
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f" ({place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
-    return {"state": "failed", "number": request.number, "error": f"{type(error).__name__}: {error}{where}"}
+    return {"state": "failed", "number": request.number, "error": one_line(error)}

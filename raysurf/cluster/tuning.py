@@ -15,6 +15,7 @@ from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.suggestions import VALUE, Programme
+from raysurf.results.error_text import LOST
 from raysurf.sweep.sweep import Sweep
 
 
@@ -65,7 +66,7 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         self.handlers.ended(trial.config["request"], last)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error = f"the worker process was lost: {str(trial.get_error()).strip().splitlines()[-1]}"
+        error = f"{LOST}{str(trial.get_error()).strip().splitlines()[-1]}"
         self.handlers.ended(trial.config["request"], {"state": "failed", "error": error})
 
 

@@ -64,6 +64,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("git_dirty", pa.bool_(), "whether tracked files differed from it", nullable=True),
         _field("command", TEXT, "the command that ran it"),
         _field(
+            "data_fingerprint",
+            TEXT,
+            "hash of its splits' examples, or of streamed images' names and sizes; its inputs' if it loaded none",
+            nullable=True,
+        ),
+        _field(
             "skipped", pa.list_(TEXT), "files of its data that could not be read, without which it went on", "", True
         ),
     ),

@@ -55,7 +55,7 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         assert done.returncode == 0
         assert "Usage:" in done.stdout
         assert f"raysurf {name}" in readme
-    assert set(cli.commands) == {"check", "run", "table", "compare", "plot"}
+    assert set(cli.commands) == {"check", "run", "table", "compare", "plot", "why", "diff"}
 
 
 def test_check_prints_the_plan_and_changes_nothing(tmp_path: Path) -> None:
