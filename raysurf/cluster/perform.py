@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from raysurf.cluster.request import Report, Request
+from raysurf.errors import TimeLimitError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
-from raysurf.results.error_text import one_line
+from raysurf.results.error_text import PASSING, kind_of, one_line
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -26,7 +27,8 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             Ray Train ends the others and tries again.
 
     Returns:
-        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job and ``error``.
+        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job, ``error``, and ``passing`` if
+        another try may do away with it.
     """
     if request.fault is not None:
         return {"state": "failed", "error": request.fault, "number": request.number}
@@ -34,10 +36,13 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
         os.chdir(request.folder)
     if request.folder not in sys.path:
         sys.path.append(request.folder)
-    told = 0.0
+    told, began = 0.0, time.monotonic()
 
     def progress(at: Progress) -> None:
         nonlocal told
+        limit_s = request.time_limit_s
+        if limit_s is not None and workers.agree(time.monotonic() - began > limit_s):
+            raise TimeLimitError(limit_s, f"after {at.epoch} of {at.epochs} of {at.run_id}")
         value = at.figures.get(request.metric) if request.metric else None
         wanted = request.every_epoch and value is not None
         if workers.agree(wanted or time.monotonic() - told > 0.5):
@@ -56,7 +61,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     for job in request.jobs:
         try:
             figures.append(execute(job, store, workers, progress, request.labels))
-        except (ArithmeticError, ValueError) as error:
+        except (ArithmeticError, ValueError, TimeLimitError) as error:
             return _failed(request, error)
         except Exception as error:
             if not alone:
@@ -68,4 +73,5 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
 
 
 def _failed(request: Request, error: Exception) -> Report:
-    return {"state": "failed", "number": request.number, "error": one_line(error)}
+    passing = kind_of(type(error).__name__, str(error)) in PASSING
+    return {"state": "failed", "number": request.number, "error": one_line(error), "passing": passing}

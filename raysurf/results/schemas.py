@@ -90,6 +90,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("error", TEXT, "why it failed", nullable=True),
         _field("started_at", TIME, "when it began", nullable=True),
         _field("wall_s", REAL, "from its begin to its end", SECONDS, True),
+        _field(
+            "retried",
+            pa.bool_(),
+            "true if it had failed and was tried again when its search had gone on, which knows of the failure alone",
+            nullable=True,
+        ),
     ),
     "epochs": _schema(
         "epochs",

@@ -106,7 +106,7 @@ def part_of(sweep: Sweep, only: Only) -> Part:
     arms = [Arm(params, count, first) for params, count, first in zip(sweep.arms, trials, firsts, strict=False)]
     if only.is_everything:
         return Part(tuple(arms), sweep.baselines)
-    every = [arm for arm in arms if any(_fits(sweep, only, each, arm) for each in assignments_in(sweep, [arm]))]
+    every = [arm for arm in arms if any(_fits(sweep, only, each, arm) for each in assignments_in(sweep, [arm.params]))]
     if only.trial and sweep.is_searched and every:
         got = ", ".join(f"trial={number}" for number in only.trial)
         expected = f"arm=… or sweep=…: trials of the search of {sweep.name!r} follow from one another"
@@ -128,19 +128,17 @@ def require_any(sweeps: Sequence[Sweep], only: Only, parts: Iterable[Part]) -> N
     """
     if only.is_everything or any(part.arms or part.baselines for part in parts):
         return
-    known = dict.fromkeys(
-        f"{sweep.name}: {each.arm}" for sweep in sweeps for each in assignments_in(sweep, part_of(sweep, Only()).arms)
-    )
+    known = dict.fromkeys(f"{sweep.name}: {each.arm}" for sweep in sweeps for each in assignments_in(sweep, sweep.arms))
     listed = [*known][:SHOWN] + [f"{len(known) - SHOWN} more"] * (len(known) > SHOWN)
     got = ", ".join(f"{key}={value}" for key in KEYS for value in getattr(only, key))
     raise SpecError([Fault("only", got, f"what fits some arm; there are {'; '.join(listed)}")])
 
 
-def assignments_in(sweep: Sweep, arms: Sequence[Arm]) -> list[Assignment]:
-    """A few assignments of every one of some arms: the samples of the sweep, each with every combination of axes."""
+def assignments_in(sweep: Sweep, arms: Sequence[Mapping[str, Any]]) -> list[Assignment]:
+    """A few assignments of some combinations of the ``Each`` axes: each with all samples of the other holes."""
     if len(sweep.arms) == 1:
         return sweep.samples if arms else []
     each = sweep.arms[0].keys()
     searched = [{k: v for k, v in s.params.items() if k not in each} for s in sweep.samples]
     unique = list({repr(sorted(params.items(), key=str)): params for params in searched}.values())
-    return [sweep.fill({**params, **arm.params}) for arm in arms for params in unique]
+    return [sweep.fill({**params, **arm}) for arm in arms for params in unique]
