@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 WIDTH = 79
 SHOWN = 6
 PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./:-]*")
+FLOAT = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?$")
 WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
@@ -61,10 +62,19 @@ def job_file(row: dict[str, Any]) -> str:
 
     Dumper.add_representer(str, text)
     Dumper.add_representer(float, number)
+    # Else PyYAML would write a tag before 1e-05.
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-0123456789"))
     of = row["sweep"] + ("" if row["trial"] is None else f", trial {row['trial']}")
     head = f"# {row['run_id']} ({row['role']} of {of}): {row['status']}\n"
-    job = yaml.dump(json.loads(row["spec"]), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    job = yaml.dump(_kind_first(json.loads(row["spec"])), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
     return (head + job).rstrip("\n")
+
+
+def _kind_first(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        first = {key: tree[key] for key in ("kind", "name") if key in tree}
+        return {key: _kind_first(inner) for key, inner in (first | tree).items()}
+    return [_kind_first(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _lines(found: Failures, results: str) -> list[str]:
@@ -99,9 +109,10 @@ def _group_lines(number: int, group: FailureGroup, results: str) -> list[str]:
             lines += _wrapped(", ".join(values[:SHOWN] + more), f"   {name:<8}", " " * 11)
     if what.kind != "blocked" and "\n" in group.traceback:
         lines += ["", *(f"   {line}".rstrip() for line in group.traceback.splitlines()), ""]
-    again, alone = _again(group), "" if what.kind == "blocked" else _alone(group, results)
-    lines += _wrapped(again, "   again   ", " " * 13) + (_wrapped(alone, "   alone   ", " " * 13) if alone else [])
-    return lines
+    # Commands are to be copied, so they are not wrapped.
+    lines.append(f"   again   {_again(group)}")
+    alone = [] if what.kind == "blocked" else _alone(group, results)
+    return lines + [f"   {'' if i else 'alone':<8}{command}" for i, command in enumerate(alone)]
 
 
 def _counted(group: FailureGroup) -> list[str]:
@@ -115,11 +126,11 @@ def _again(group: FailureGroup) -> str:
     return command if "--retry-failed" in command else f"{command} --retry-failed"
 
 
-def _alone(group: FailureGroup, results: str) -> str:
+def _alone(group: FailureGroup, results: str) -> list[str]:
     """The commands that run the first of the jobs by itself."""
     at = "" if results == "results" else f" --results {results}"
     first = next(iter(group.run_ids), None)
-    return f"raysurf why --job {first}{at} > job.yaml; raysurf run job.yaml{at}" if first else ""
+    return [f"raysurf why --job {first}{at} > job.yaml", f"raysurf run job.yaml{at}"] if first else []
 
 
 def _near(place: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import traceback
 from dataclasses import dataclass
@@ -114,7 +113,9 @@ def read(text: str) -> ErrorText:
     found = _of_traceback(last) if mark else _of_line(text.strip())
     if found.error == "MeasuringError" and (first := FIRST_POINT.search(found.message)):
         inner = _of_line(first["rest"].strip())
-        return dataclasses.replace(inner, message=f"{inner.message} (at {first['point']})")
+        where = inner if inner.place else found
+        message = f"{inner.message} (at {first['point']})"
+        return ErrorText(inner.error, message, where.place, where.is_ours)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,16 +59,23 @@ def run_difference(results: Results, a: str, b: str) -> RunDifference:
         UnknownNameError: If there is no such run.
         StoreError: If an id is not unique.
     """
-    rows = one_run(results, a), one_run(results, b)
-    specs, versions, figures = ([json.loads(row[name]) for row in rows] for name in ("spec", "versions", "metrics"))
+    first, second = one_run(results, a), one_run(results, b)
+
+    def read(name: str) -> tuple[Any, Any]:
+        return json.loads(first[name]), json.loads(second[name])
+
+    def columns(names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {name: first[name] for name in names}, {name: second[name] for name in names}
+
+    ours, theirs = read("spec")
     return RunDifference(
-        rows[0]["run_id"],
-        rows[1]["run_id"],
-        _differing(*(dict(_flat(spec)) for spec in specs)),
-        _differing(*versions),
-        _differing(*({name: row[name] for name in PROVENANCE} for row in rows)),
-        _differing(*({name: row[name] for name in RUN} for row in rows)),
-        _differing(*figures, also_equal=True),
+        first["run_id"],
+        second["run_id"],
+        _differing(dict(_flat(ours)), dict(_flat(theirs))),
+        _differing(*read("versions")),
+        _differing(*columns(PROVENANCE)),
+        _differing(*columns(RUN)),
+        _differing(*read("metrics"), also_equal=True),
     )
 
 
