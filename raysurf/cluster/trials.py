@@ -26,6 +26,8 @@ def single(config: dict[str, Any]) -> None:
     request: Request = config["request"]
     torch.set_num_threads(request.resources.cpus)
     device = torch.device("cuda" if request.resources.gpus else "cpu")
+    if request.time_limit_s is not None:
+        tune.report({"state": "begun", "number": request.number})
     last = perform(request, Workers(0, 1, device), tune.report)
     tune.report(last)
     if last.get("passing"):
@@ -79,4 +81,6 @@ def worker(config: dict[str, Any]) -> Report:
     place = ray.train.get_context()
     torch.set_num_threads(request.resources.cpus)
     workers = Workers(place.get_world_rank(), place.get_world_size(), get_device())
+    if request.time_limit_s is not None:
+        ray.train.report({"state": "begun", "number": request.number})
     return perform(request, workers, ray.train.report, alone=False)

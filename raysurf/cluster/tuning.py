@@ -7,6 +7,7 @@ import gc
 import shutil
 import time
 import uuid
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -21,6 +22,8 @@ from raysurf.cluster.suggestions import VALUE, Programme
 from raysurf.errors import TimeLimitError
 from raysurf.results.error_text import LOST, one_line
 from raysurf.sweep.sweep import Sweep
+
+LONGEST = 500
 
 
 class Handlers(Protocol):
@@ -42,7 +45,8 @@ class Handlers(Protocol):
 class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
     """Turns Tune's callbacks into ours. A request that Tune starts again after a lost worker is told once.
 
-    A process that has not answered for ``GRACE_S`` after its request's time limit is killed.
+    A process that has not answered for ``GRACE_S`` after its request's time limit is killed. Time counts from when the
+    request has begun in it, not while it starts and imports.
     """
 
     GRACE_S = 5.0
@@ -61,8 +65,6 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         request: Request = trial.config["request"]
         trial.max_failures = request.retries
-        if request.time_limit_s is not None:
-            self._limited[trial.trial_id] = (time.monotonic() + request.time_limit_s + self.GRACE_S, trial)
         if trial.trial_id not in self._started:
             self._started.add(trial.trial_id)
             self.handlers.started(request)
@@ -71,8 +73,12 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         self._last[trial.trial_id] = result
+        request: Request = trial.config["request"]
+        is_on = result.get("state") in ("begun", "running")
+        if request.time_limit_s is not None and is_on and trial.trial_id not in self._limited:
+            self._limited[trial.trial_id] = (time.monotonic() + request.time_limit_s + self.GRACE_S, trial)
         if result.get("state") == "running":
-            self.handlers.reported(trial.config["request"], result)
+            self.handlers.reported(request, result)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         now = time.monotonic()
@@ -100,12 +106,24 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         request: Request = trial.config["request"]
         last = self._last.get(trial.trial_id, {})
         if last.get("state") != "failed":
-            error = f"{LOST}{str(trial.get_error()).strip().splitlines()[-1]}"
+            error = _error_of(trial)
             if trial.trial_id in self._killed:
                 assert request.time_limit_s is not None
                 error = one_line(TimeLimitError(request.time_limit_s, "with its process, which did not answer"))
             last = {"state": "failed", "error": error, "lost": True}
         self.handlers.ended(request, last)
+
+
+def _error_of(trial: Trial) -> str:
+    """What Tune has written down of a trial's last error, as a line."""
+    path = Path(trial.error_file) if trial.error_file else None
+    text = path.read_text(errors="replace") if path is not None and path.exists() else ""
+    lines = text.rpartition("Failure # ")[2].partition("\n")[2].strip().splitlines()
+    if lines and lines[0].startswith("ray::"):
+        # A traceback, which ends with what was raised.
+        return lines[-1]
+    said = " ".join(line for line in lines if line and not line.startswith("\t")) or "nothing is known of it"
+    return f"{LOST}{said[:LONGEST]}"
 
 
 def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers: Handlers) -> None:

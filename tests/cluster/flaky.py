@@ -10,21 +10,29 @@ from typing import Any
 from torch import nn
 
 
-def net(num_classes: int, image_shape: tuple[int, int, int], fault: str = "", until: str = "", once: str = "") -> Any:
+def net(
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    fault: str = "",
+    until: str = "",
+    log: str = "",
+    fails: int = 99,
+) -> Any:
     """A linear network.
 
     Args:
         num_classes, image_shape: As ever.
         fault: bug, memory, gpu_memory, exit or hang.
         until: A file; when it is there, nothing fails.
-        once: A file; a line is added to it at every try, and only the first one fails.
+        log: A file; a line is added to it at every try.
+        fails: How many tries fail.
     """
     tries = 0
-    if once:
-        with Path(once).open("a") as file:
+    if log:
+        with Path(log).open("a") as file:
             file.write("tried\n")
-        tries = len(Path(once).read_text().splitlines())
-    if fault and not (until and Path(until).exists()) and tries < 2:
+        tries = len(Path(log).read_text().splitlines())
+    if fault and not (until and Path(until).exists()) and tries <= fails:
         if fault == "bug":
             raise KeyError("layer7")
         if fault == "memory":

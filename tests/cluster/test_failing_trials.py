@@ -17,7 +17,7 @@ from tests.cases import tiny_sgd
 NET = "tests.cluster.flaky:net"
 
 
-def linear(epochs: int = 1, **options: str) -> rs.SGD:
+def linear(epochs: int = 1, **options: str | int) -> rs.SGD:
     """An epoch of a network that fails as its options say."""
     data = rs.DataSpec(name="digits", share=0.1)
     return tiny_sgd(model=rs.ModelSpec(name=NET, options=options), data=data, epochs=epochs)
@@ -151,10 +151,10 @@ def test_too_many_failures_stop_the_sweep(seeds: tuple[int, ...], begins: list[i
 @pytest.mark.parametrize(("fault", "tries"), [("memory", 2), ("gpu_memory", 2), ("bug", 1)])
 def test_memory_is_tried_again_and_a_bug_is_not(fault: str, tries: int, tmp_path: Path) -> None:
     """What ran out of memory is retried as often as is allowed; an error that would come again is not."""
-    once = tmp_path / "tries"
-    sweep = rs.Sweep(linear(fault=fault, once=str(once)), name="s", failures=rs.Failures(retries=1))
+    log = tmp_path / "tries"
+    sweep = rs.Sweep(linear(fault=fault, log=str(log), fails=1), name="s", failures=rs.Failures(retries=1))
     assert inline(sweep, tmp_path / "r")[0].failed == (tries == 1)
-    assert len(once.read_text().splitlines()) == tries
+    assert len(log.read_text().splitlines()) == tries
     never = rs.Sweep(linear(fault=fault), name="never", failures=rs.Failures(retries=1))
     inline(never, tmp_path / "r")
     (group,) = rs.results.open(str(tmp_path / "r")).failures("never").groups
@@ -208,25 +208,25 @@ def test_runs_know_their_data(tmp_path: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 def test_lost_and_hanging_processes_are_told_apart(tmp_path: Path) -> None:
-    """In Ray a lost process and a lack of memory are retried; one that hangs is killed; the rest goes on."""
-    tree = linear().with_holes({"model.options": rs.Each(_cases(tmp_path))})
-    sweep = rs.Sweep(tree, name="faults", failures=rs.Failures(retries=1, time_limit_s=8.0))
-    assert rs.run(sweep, str(tmp_path / "r")).failed == 2
-    states = [row["state"] for row in rows(tmp_path / "r")]
-    assert states == ["failed", "done", "done", "failed", "done"]
-    found = rs.results.open(str(tmp_path / "r")).failures().groups
-    assert sorted(group.what.kind for group in found) == ["lost", "time_limit"]
-    assert {run.trial for group in found for run in group.runs} == {0, 3}
-    assert all(run.run_id for group in found for run in group.runs)
-    assert len((tmp_path / "lost").read_text().splitlines()) == 2
-    assert len((tmp_path / "memory").read_text().splitlines()) == 2
-
-
-def _cases(folder: Path) -> tuple[dict[str, str], ...]:
-    return (
-        {"fault": "hang"},
-        {"fault": "exit", "once": str(folder / "lost")},
-        {"fault": "memory", "once": str(folder / "memory")},
-        {"fault": "exit"},
+    """In Ray a process that hangs is killed; a lost one and a lack of memory are retried; what comes after goes on."""
+    hangs = rs.Sweep(linear(fault="hang"), name="hangs", failures=rs.Failures(time_limit_s=2.0))
+    logs = {name: tmp_path / name for name in ("lost_once", "memory_once", "lost")}
+    cases = (
+        {"fault": "exit", "log": str(logs["lost_once"]), "fails": 1},
+        {"fault": "memory", "log": str(logs["memory_once"]), "fails": 1},
+        {"fault": "exit", "log": str(logs["lost"])},
         {"fault": ""},
     )
+    tree = linear().with_holes({"model.options": rs.Each(cases)})
+    sweeps = [hangs, rs.Sweep(tree, name="faults", failures=rs.Failures(retries=1))]
+    assert rs.run(sweeps, str(tmp_path / "r")).failed == 2
+    states = {(row["sweep"], row["trial"]): row["state"] for row in rows(tmp_path / "r")}
+    assert [states["faults", number] for number in range(4)] == ["done", "done", "failed", "done"]
+    kinds = {
+        (run.sweep, run.trial): group.what.kind
+        for group in rs.results.open(str(tmp_path / "r")).failures().groups
+        for run in group.runs
+    }
+    assert kinds == {("hangs", 0): "time_limit", ("faults", 2): "lost"}
+    assert {row["status"] for row in rows(tmp_path / "r", "runs")} == {"done", "failed"}
+    assert [len(path.read_text().splitlines()) for path in logs.values()] == [2, 2, 2]
