@@ -101,6 +101,7 @@ def test_mistakes_exit_with_2_and_write_nothing(command: str, text: str, said: s
         (("table", "runs", "--results", "nowhere"), "expected a store that a sweep has written"),
         (("table",), "give one of them"),
         (("run", "sweeps/quickstart.yaml", "--results", "README.md"), "which is a file"),
+        (("run", "sweeps/quickstart.yaml", "--only", "arm=nope"), "only: got arm=nope; expected what fits some arm"),
         (("run", "sweeps/quickstart.yaml", "--results", "gopher://x"), "a folder, or an address"),
     ],
 )
