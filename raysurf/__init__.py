@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from raysurf.sweep.holes import Each as Each
     from raysurf.sweep.holes import Float as Float
     from raysurf.sweep.holes import Int as Int
+    from raysurf.sweep.sweep import Failures as Failures
     from raysurf.sweep.sweep import Resources as Resources
     from raysurf.sweep.sweep import Search as Search
     from raysurf.sweep.sweep import Stopping as Stopping
@@ -88,7 +89,7 @@ _HOMES = {
     "raysurf.stochastic.spec": ("Dropout", "GaussianDropout", "VarianceNoise", "VariationalDropout"),
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
-    "raysurf.sweep.sweep": ("Resources", "Search", "Stopping", "Sweep"),
+    "raysurf.sweep.sweep": ("Failures", "Resources", "Search", "Stopping", "Sweep"),
     "raysurf.training.model_average": ("Average",),
     "raysurf.training.objective_spec": ("BlockFloat", "Consistency", "CrossEntropy"),
     "raysurf.training.schedules": (

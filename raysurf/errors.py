@@ -146,6 +146,17 @@ class DivergedError(RaysurfError, ArithmeticError):
         return f"the loss is not finite at epoch {self.epoch:.0f}, step {self.step}; {before} (lower the learning rate)"
 
 
+class TimeLimitError(RaysurfError, RuntimeError):
+    """A trial that took longer than it may."""
+
+    def __init__(self, limit_s: float, where: str) -> None:
+        self.limit_s, self.where = limit_s, where
+        super().__init__(limit_s, where)
+
+    def __str__(self) -> str:
+        return f"the trial took longer than time_limit_s: {self.limit_s:g}; it was ended {self.where}"
+
+
 class DegenerateError(RaysurfError, ValueError):
     """Weights that span no line, plane or path, since they are equal or lie on one line."""
 

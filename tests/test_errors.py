@@ -18,6 +18,7 @@ EVERY = [
     errors.StoreUnavailableError("results", "a full disk", "room"),
     errors.ResourceError("4 CPUs", "2 CPUs"),
     errors.DivergedError(2.0, 1.5, 40),
+    errors.TimeLimitError(60.0, "after 3 of 9 of sgd-0123456789abcdef"),
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),
     errors.MeasuringError(2, 441, "point 3: RuntimeError"),
     errors.UnsupportedLayerError("LSTM"),

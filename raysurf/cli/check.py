@@ -10,20 +10,23 @@ if TYPE_CHECKING:
     from raysurf.cluster.environment import Capacity
     from raysurf.jobs.job import Job
     from raysurf.sweep.plan import Plan, SweepPlan
+    from raysurf.sweep.sweep import Sweep
 
 
 @click.command()
 @click.argument("file")
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 @click.option("--address", default=None, help="Of a running Ray cluster; else this machine.")
-def check(file: str, results: str, address: str | None) -> None:
+@click.option("--retry-failed", is_flag=True, help="Count trials that failed as such that are to be run.")
+@click.option("--only", multiple=True, metavar="KEY=TEXT", help="As `run` takes it.")
+def check(file: str, results: str, address: str | None, retry_failed: bool, only: tuple[str, ...]) -> None:
     """Validate FILE and print what `run` will do: jobs, reuse, trials, epochs, resources. Changes nothing."""
     from raysurf.cluster.launch import capacity_of, plan_sweeps, require_resources
     from raysurf.results.store import Store
     from raysurf.sweep.document import load
 
     sweeps, store = load(file), Store(results)
-    plan, capacity = plan_sweeps(sweeps, store), capacity_of(address)
+    plan, capacity = plan_sweeps(sweeps, store, only, retry_failed), capacity_of(address)
     click.echo("\n".join(plan_lines(plan, capacity, file, results)))
     require_resources(plan, capacity)
     store.check_writable()
@@ -67,6 +70,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
         lines.append(("points", f"{_range(points)} to measure"))
     dotted = sorted({job.model_spec.name for a in sweep.samples for job in a.jobs if ":" in job.model_spec.name})
     lines += [("imports", f"{name} (runs code of yours)") for name in dotted]
+    lines += _failure_lines(sweep)
     needs = sweep.resources
     gpus = f" and {needs.gpus:g} GPU" if needs.gpus else ""
     at_once = capacity.trials_at_once(needs)
@@ -74,6 +78,17 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     fit = f"{_count(at_once, 'trial')} at a time" if at_once else "CANNOT RUN"
     lines.append(("runs on", f"{_count(needs.workers, 'worker')} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
     return lines
+
+
+def _failure_lines(sweep: Sweep) -> list[tuple[str, str]]:
+    """What a sweep says about failures, where it says more than nothing."""
+    said, failures = sweep.failures.model_fields_set, sweep.failures
+    texts = {
+        "retries": f"{failures.retries} more tries of what was lost or ran out of memory",
+        "max_failed_share": f"no more trials begin when over {failures.max_failed_share:.0%} have failed",
+        "time_limit_s": f"a trial is ended after {failures.time_limit_s or 0:g} s",
+    }
+    return [("failures", text) for name, text in texts.items() if name in said]
 
 
 def _cost(job: Job) -> str:

@@ -12,9 +12,11 @@ import click
 
 from raysurf.cli.check import check
 from raysurf.cli.compare import compare
+from raysurf.cli.diff import diff
 from raysurf.cli.plot import plot
 from raysurf.cli.run import run
 from raysurf.cli.table import table
+from raysurf.cli.why import why
 from raysurf.errors import RaysurfError, SpecError
 
 
@@ -27,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, table, compare, plot):
+for command in (check, run, table, compare, plot, why, diff):
     cli.add_command(command)
 
 

@@ -19,7 +19,17 @@ import click
     show_default=True,
     help="auto is online if you are logged in, else offline.",
 )
-def run(file: str, results: str, address: str | None, wandb_mode: str) -> None:
+@click.option("--retry-failed", is_flag=True, help="Try trials that failed again; else they are left as they are.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="KEY=TEXT",
+    help="Run this and leave the rest: arm=, kind=, sweep= or trial=; may be given again. * is any text; an arm fits "
+    "some of its words, such as arm=lr=0.1.",
+)
+def run(
+    file: str, results: str, address: str | None, wandb_mode: str, retry_failed: bool, only: tuple[str, ...]
+) -> None:
     """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
     began = time.monotonic()
     from raysurf.cli.display import Display
@@ -30,7 +40,7 @@ def run(file: str, results: str, address: str | None, wandb_mode: str) -> None:
     from raysurf.sweep.document import load
 
     sweeps, store = load(file), Store(results)
-    plan = plan_sweeps(sweeps, store)
+    plan = plan_sweeps(sweeps, store, only, retry_failed)
     with Display(plan) as display, WandbListener(store, wandb_mode, display) as tracker:
 
         def listen(event: object) -> None:
@@ -38,9 +48,12 @@ def run(file: str, results: str, address: str | None, wandb_mode: str) -> None:
             tracker(event)  # type: ignore[arg-type]
 
         finished = launch(plan, store, listen, address)
-    for line in summarise(sweeps, store, file, tracker.notice):
+    for line in summarise([each.sweep for each in plan.sweeps], store, file, tracker.notice):
         click.echo(line)
-    done = f"{finished.trials - finished.failed} runs done, {finished.failed} failed" if finished.failed else "all done"
+    at = "" if results == "results" else f" --results {results}"
+    failed = f"{finished.failed} failed (why: raysurf why{at})"
+    failed += "".join(f", {name} stopped" for name in finished.stopped)
+    done = f"{finished.trials - finished.failed} runs done, {failed}" if finished.failed else "all done"
     click.echo(f"{done} in {time.monotonic() - began:.0f} s", err=True)
     if finished.failed:
         click.get_current_context().exit(1)

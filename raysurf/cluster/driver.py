@@ -31,7 +31,8 @@ from raysurf.jobs.measuring import MeasuringJob, missing_points
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
 from raysurf.results.store import Store
-from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
+from raysurf.sweep.plan import Plan, SweepPlan, continued, waves
+from raysurf.sweep.selection import Arm
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ WAITING_S = 60.0
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run of a plan came to."""
+    """What a run of a plan came to; ``stopped`` names sweeps of which so much failed that the rest did not begin."""
 
     trials: int
     failed: int
+    stopped: tuple[str, ...] = ()
 
 
 def run_plan(
@@ -100,7 +102,7 @@ def run_plan(
                 else:
                     run_inline(programme, driver)
                 first = programme.left_over
-    return Finished(driver.trials, driver.failed)
+    return Finished(driver.trials, driver.failed, tuple(driver.stopped))
 
 
 class Driver:
@@ -111,6 +113,7 @@ class Driver:
         self.provenance = collect()
         self.trials = self.failed = 0
         self.broken: dict[str, str] = {}
+        self.stopped: list[str] = []
         self.inputs = InputHandlers(self)
         self.pieces = PieceHandlers(self)
         self.of_sweep: dict[str, TrialHandlers] = {}
@@ -173,22 +176,28 @@ class Driver:
         return self.request(sweep, number, f"{role} {job.id}", (job,), labels)
 
     def _trials(self, plan: SweepPlan) -> Iterator[Stage]:
-        from raysurf.cluster.suggestions import Arms, Stage
+        from raysurf.cluster.suggestions import Arms, Listed, Stage
 
-        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep)
-        handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger)
-        self.listener(StageStarted(sweep, "trials", plan.trials, min(plan.trials, ledger.count_finished())))
+        if not plan.arms:
+            return
+        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
+        handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, plan.trials)
+        self.listener(StageStarted(sweep, "trials", plan.trials, plan.trials_done))
         left: list[tuple[Resources, Suggestions, Sequence[Job]]] = []
-        first, spread = 0, list[Job]()
+        spread, again = list[Job](), list[Request]()
         for arm in plan.arms:
-            suggestions = self._arm(sweep, arm, first, handlers)
-            first += arm.trials
+            suggestions, failed = self._arm(sweep, arm, handlers)
+            again += [handlers.request(number, suggestions.params[number]) for number in failed]
             if suggestions.queue or suggestions.issued < arm.trials:
                 jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
                 left.append((_needs(sweep, jobs), suggestions, jobs))
                 spread += jobs
-        yield from self._spread(sweep, spread)
-        yield from self._replicates(sweep, [suggestions for _, suggestions, _ in left], handlers)
+        handlers.stop_if_too_many_failed()
+        if again:
+            yield Stage(Listed(again), sweep, sweep.resources, lambda: handlers.is_over)
+        if not handlers.is_over:
+            yield from self._spread(sweep, spread)
+            yield from self._replicates(sweep, [suggestions for _, suggestions, _ in left], handlers)
         for needs, together in itertools.groupby(left, key=lambda each: each[0]):
             _, arms, jobs_of = zip(*together, strict=True)
             yield Stage(Arms(arms, continued(jobs_of)), sweep, needs)
@@ -212,27 +221,43 @@ class Driver:
                 whole = handlers.request(number, params)
                 label = f"{whole.label} seed {seed_of(job)}"
                 requests.append(dataclasses.replace(whole, label=label, jobs=(job,), fault=None, replicate=True))
-            yield Stage(Listed(requests), sweep, _needs(sweep, wave))
+            yield Stage(Listed(requests), sweep, _needs(sweep, wave), lambda: handlers.is_over)
 
-    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: TrialHandlers) -> Suggestions:
-        """What is left of an arm; trials that are done are taken as they are."""
+    def _arm(self, sweep: Sweep, arm: Arm, handlers: TrialHandlers) -> tuple[Suggestions, list[int]]:
+        """What is left of an arm, and trials of a search that are tried again though it has gone on since.
+
+        Trials that are done are taken as they are. What a search suggests follows from what it was told, so it is told
+        again that such trials failed, whatever comes of them.
+        """
         from raysurf.cluster.suggestions import VALUE, Suggestions, replay
 
-        ledger = handlers.ledger
+        ledger, numbers = handlers.ledger, range(arm.first, arm.first + arm.trials)
+        again: list[int] = []
 
         def request(number: int) -> Request:
             return handlers.request(number, suggestions.params[number])
 
         def finished(number: int, assignment: Assignment) -> tuple[dict[str, Any] | None, bool] | None:
             end = ledger.finished(number, assignment)
+            if ledger.is_told_as_failed(number, assignment):
+                if end is None:
+                    again.append(number)
+                return None, True
             return None if end is None else ({VALUE: end[1]} if end[1] is not None else None, end[0] == "failed")
 
+        def stopped() -> bool:
+            # A trial of which a seed has begun comes to its end.
+            return handlers.is_over and (sweep.is_searched or arm.first not in handlers.begun)
+
         unseeded = sweep.search is not None and sweep.search.seed is None and sweep.search.sampler != "grid"
-        known = ledger.begun(range(first, first + arm.trials)) if unseeded else []
-        suggestions = Suggestions(sweep, arm, first, known, request)
-        for number in replay(suggestions, finished):
-            handlers.reused(number, suggestions.params[number])
-        return suggestions
+        suggestions = Suggestions(sweep, arm, ledger.begun(numbers) if unseeded else [], request, stopped)
+        taken = replay(suggestions, finished)
+        again = [number for number in again if number in taken]
+        ledger.retried |= set(again)
+        for number in taken:
+            if number not in again:
+                handlers.reused(number, suggestions.params[number])
+        return suggestions, again
 
     def request(
         self, sweep: Sweep, number: int, label: str, jobs: tuple[Job, ...], labels: Labels, fault: str | None = None
@@ -250,6 +275,8 @@ class Driver:
             search is not None and search.stopping is not None,
             os.getcwd(),
             fault,
+            retries=sweep.failures.retries,
+            time_limit_s=sweep.failures.time_limit_s if labels.role == "trial" else None,
         )
 
     def _handlers(self, request: Request) -> InputHandlers:

@@ -7,14 +7,15 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from raysurf.cluster.events import PointsMeasured, RunEnded, RunProgressed, RunStarted
-from raysurf.cluster.ledger import BLOCKED, Ledger
+from raysurf.cluster.events import Notice, PointsMeasured, RunEnded, RunProgressed, RunStarted
+from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.skipped_files import skipped_notices
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
 from raysurf.jobs.outcome import figures_of
+from raysurf.results.error_text import BLOCKED
 from raysurf.sweep.sweep import Assignment, Sweep
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class InputHandlers:
         if state == "failed":
             driver.failed += 1
             driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
+            self._record_unfinished(request, report)
         for notice in skipped_notices(driver.store, request.jobs):
             driver.listener(notice)
         value = report.get("value")
@@ -62,6 +64,14 @@ class InputHandlers:
                 figures=report.get("figures", {}),
             )
         )
+
+    def _record_unfinished(self, request: Request, report: Report) -> None:
+        """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
+        store = self.driver.store
+        for job in request.jobs:
+            if figures_of(store, job.id) is None and (report.get("lost") or not store.read_rows("runs", job.id)):
+                row = describe(job, request.labels, report["state"], {}, report.get("error"))
+                store.write_rows("runs", job.id, [row | _UNMEASURED])
 
 
 class PieceHandlers(InputHandlers):
@@ -100,16 +110,42 @@ class ReplicateHandlers(InputHandlers):
     def ended(self, request: Request, report: Report) -> None:
         if report["state"] == "failed":
             self.trials.failed |= {job.id: str(report.get("error")) for job in request.jobs}
+            self.trials.unsuccessful.add(request.number)
+            self._record_unfinished(request, report)
+            self.trials.stop_if_too_many_failed()
 
 
 class TrialHandlers(InputHandlers):
-    """Events of trials, each of which has a row in ``trials``."""
+    """Events of trials, each of which has a row in ``trials``.
 
-    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger) -> None:
+    Args:
+        driver: Whose they are.
+        sweep: Theirs.
+        ledger: The sweep's rows.
+        total: How many there are, all arms together.
+
+    ``is_over`` says that so many have failed that no more are to begin.
+    """
+
+    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger, total: int) -> None:
         super().__init__(driver)
-        self.sweep, self.ledger = sweep, ledger
+        self.sweep, self.ledger, self.total = sweep, ledger, total
         self.failed: dict[str, str] = {}
         self.begun: set[int] = set()
+        self.taken: set[int] = set()
+        self.unsuccessful: set[int] = set()
+        self.is_over = False
+
+    def stop_if_too_many_failed(self) -> None:
+        """Let no more trials begin if too large a share of all has failed, and say so."""
+        share, left = self.sweep.failures.max_failed_share, self.total - len(self.begun | self.taken)
+        if self.is_over or left == 0 or len(self.unsuccessful) <= share * self.total:
+            return
+        self.is_over = True
+        self.driver.stopped.append(self.sweep.name)
+        failed = f"{len(self.unsuccessful)} of {self.total} trials have failed, more than max_failed_share: {share:g}"
+        text = f"sweep {self.sweep.name} is stopped, {left} trials do not begin: {failed}"
+        self.driver.listener(Notice(f"{text} (raysurf why {self.sweep.name})"))
 
     def why_not(self, job: Job) -> str | None:
         """Why a job cannot be run, or need not be tried again; None if it may be run."""
@@ -128,15 +164,17 @@ class TrialHandlers(InputHandlers):
             jobs, arm = assignment.jobs, assignment.arm
             fault = next((why for job in jobs if (why := self.why_not(job)) is not None), None)
         except SpecError as error:
-            fault = str(error)
+            fault = f"{type(error).__name__}: {error}"
         labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
         return self.driver.request(self.sweep, number, f"trial {number}", jobs, labels, fault)
 
     def reused(self, number: int, params: Mapping[str, Any]) -> None:
         """A trial that needs no running."""
+        self.taken.add(number)
         try:
             assignment = self.sweep.fill(params)
         except SpecError as error:
+            self.unsuccessful.add(number)
             self.driver.failed += 1
             self.driver.listener(RunEnded(self.sweep, number, f"trial {number}", (), "failed", True, error=str(error)))
             return
@@ -144,7 +182,9 @@ class TrialHandlers(InputHandlers):
         if self.ledger.rows.get(number, {}).get("state") != state:
             self.ledger.write(number, assignment, params, state, value, std, why)
         self.driver.trials += 1
-        self.driver.failed += state == "failed"
+        if state == "failed":
+            self.unsuccessful.add(number)
+            self.driver.failed += 1
         figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
         ended = RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
         self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm))
@@ -163,18 +203,14 @@ class TrialHandlers(InputHandlers):
             value, std = self.ledger.value([each for each in found if each is not None])
         else:
             value = None
-            self._record_unfinished(request, report)
+            if state == "stopped":
+                self._record_unfinished(request, report)
         error = report.get("error")
         self.ledger.write(request.number, _assigned(request), request.labels.params, state, value, std, error)
         super().ended(request, {**report, "value": value})
-
-    def _record_unfinished(self, request: Request, report: Report) -> None:
-        """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
-        store = self.driver.store
-        for job in request.jobs:
-            if figures_of(store, job.id) is None and not store.read_rows("runs", job.id):
-                row = describe(job, request.labels, report["state"], {}, report.get("error"))
-                store.write_rows("runs", job.id, [row | _UNMEASURED])
+        if state == "failed":
+            self.unsuccessful.add(request.number)
+            self.stop_if_too_many_failed()
 
 
 _UNMEASURED = {"started_at": None, "wall_s": None, "device_s": None, "workers": None, "device": None}

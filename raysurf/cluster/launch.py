@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from raysurf.cluster.environment import Capacity, local_capacity
@@ -12,6 +12,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, make_plan, shared_inputs
+from raysurf.sweep.selection import Only, part_of
 from raysurf.sweep.sweep import Resources, Sweep
 
 if TYPE_CHECKING:
@@ -19,11 +20,17 @@ if TYPE_CHECKING:
     from raysurf.cluster.events import Event, Listener
 
 
-def plan_sweeps(sweeps: Sequence[Sweep], store: Store) -> Plan:
+def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (), retry_failed: bool = False) -> Plan:
     """Look into the store and decide what is left to do; writes nothing.
 
+    Args:
+        sweeps: In order.
+        store: Where the results are.
+        only: What to run of them, such as ``arm=lr=0.1``; see ``sweep.selection.Only``. All if there is none.
+        retry_failed: Whether trials that failed are tried again.
+
     Raises:
-        SpecError: If two sweeps have one name.
+        SpecError: If two sweeps have one name, or ``only`` fits nothing.
         StoreError: If the store cannot be read.
     """
     names = [sweep.name for sweep in sweeps]
@@ -32,7 +39,10 @@ def plan_sweeps(sweeps: Sequence[Sweep], store: Store) -> Plan:
     once = {job.id for sweep in sweeps for job in shared_inputs(sweep)}
     once |= {job.id for sweep in sweeps for b in sweep.baselines for job in (*b.ancestors, b)}
     done = {run_id for run_id in once if store.exists(outcome_path(run_id))}
-    return make_plan(sweeps, done, {sweep.name: Ledger(store, sweep).count_finished() for sweep in sweeps})
+    wanted = Only.parse(only)
+    ledgers = {sweep.name: Ledger(store, sweep, retry_failed) for sweep in sweeps}
+    trials_done = {s.name: ledgers[s.name].count_finished(part_of(s, wanted).numbers) for s in sweeps}
+    return make_plan(sweeps, done, trials_done, wanted, retry_failed)
 
 
 def capacity_of(address: str | None) -> Capacity:
@@ -81,6 +91,8 @@ def run(
     address: str | None = None,
     executor: Executor | None = None,
     listener: Listener | None = None,
+    only: Sequence[str] = (),
+    retry_failed: bool = False,
 ) -> Finished:
     """Run a job, a sweep or several; what is done already is not run again.
 
@@ -91,12 +103,15 @@ def run(
         address: Of a running Ray cluster.
         executor: ``ray`` or ``inline`` (this process, one job after another), if not by that rule.
         listener: Called with every event of ``raysurf.cluster.events``.
+        only: What to run of the sweeps, the rest being left as it is: texts such as ``arm=lr=0.1``, ``kind=swa``,
+            ``sweep=name`` and ``trial=3``; of one key any may fit, of several keys all must.
+        retry_failed: Whether trials that failed, for whatever reason, are tried again.
 
     Returns:
         How many trials and inputs there were, and how many of them failed; figures are in the result tables.
 
     Raises:
-        SpecError: If two sweeps have one name.
+        SpecError: If two sweeps have one name, or ``only`` fits nothing.
         ResourceError: If a sweep needs more than there is.
         StoreError: If the store cannot be read or written.
     """
@@ -107,7 +122,9 @@ def run(
     else:
         sweeps = [what] if isinstance(what, Sweep) else list(what)
     store = Store(results)
-    return launch(plan_sweeps(sweeps, store), store, listener or _ignore, address, executor or "ray")
+    return launch(
+        plan_sweeps(sweeps, store, only, retry_failed), store, listener or _ignore, address, executor or "ray"
+    )
 
 
 def _ignore(event: Event) -> None:

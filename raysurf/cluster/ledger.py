@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import mean, stdev
 from typing import Any
 
 from raysurf.jobs.outcome import figures_of
+from raysurf.results.error_text import BLOCKED
 from raysurf.results.parts import mapping_in
 from raysurf.results.store import Store
 from raysurf.sweep.sweep import Assignment, Sweep
 
 Row = dict[str, Any]
-BLOCKED = "its input "
 
 
 def part(sweep: str, number: int) -> str:
@@ -26,17 +26,26 @@ class Ledger:
     """One sweep's rows of ``trials``; rows of an earlier definition of the same name are dropped when one is written.
 
     The runs that such rows pointed at stay in ``runs`` and are taken again where the new definition has them.
+
+    Args:
+        store: Where the rows are.
+        sweep: Whose they are.
+        retry_failed: Whether a trial that failed counts as one that is still to be run.
+
+    ``retried`` holds the numbers of trials whose failure the search was told of before they were tried again.
     """
 
-    def __init__(self, store: Store, sweep: Sweep) -> None:
-        self.store, self.sweep = store, sweep
+    def __init__(self, store: Store, sweep: Sweep, retry_failed: bool = False) -> None:
+        self.store, self.sweep, self.retry_failed = store, sweep, retry_failed
         self.rows: dict[int, Row] = {}
+        self.retried: set[int] = set()
         self._stale: list[str] = []
         for name in store.parts("trials"):
             if name.rpartition("-")[0] == sweep.name:
                 for row in store.read_rows("trials", name):
                     if row["definition"] == sweep.digest:
                         self.rows[int(row["trial"])] = row
+                        self.retried |= {int(row["trial"])} if row.get("retried") else set()
                     else:
                         self._stale.append(name)
 
@@ -49,8 +58,7 @@ class Ledger:
         """
         row = self.rows.get(number, {"run_ids": None})
         run_ids = [job.id for job in assignment.jobs]
-        ended = row["run_ids"] == run_ids and row["state"] in ("failed", "stopped")
-        if ended and not str(row["error"]).startswith(BLOCKED):
+        if row["run_ids"] == run_ids and self._has_ended_unfinished(row):
             return row["state"], None, None, row["error"]
         figures = [figures_of(self.store, run_id) for run_id in run_ids]
         if any(each is None for each in figures):
@@ -63,9 +71,23 @@ class Ledger:
         found = [each[metric] for each in figures if metric in each] if metric else []
         return (mean(found) if found else None), (stdev(found) if len(found) > 1 else None)
 
-    def count_finished(self) -> int:
-        """Trials of this definition that have ended."""
-        return sum(row["state"] != "running" for row in self.rows.values())
+    def is_told_as_failed(self, number: int, assignment: Assignment) -> bool:
+        """Whether a search has gone on from this trial's failure, though the trial has been tried again or will be."""
+        row = self.rows.get(number, {})
+        retries = self.retry_failed and self.sweep.is_searched and row.get("state") == "failed"
+        is_same = row.get("run_ids") == [job.id for job in assignment.jobs]
+        return is_same and (number in self.retried or (retries and not str(row["error"]).startswith(BLOCKED)))
+
+    def _has_ended_unfinished(self, row: Row) -> bool:
+        """Whether a trial was stopped, or failed such that it is not to be tried again."""
+        if row["state"] == "failed":
+            return not self.retry_failed and not str(row["error"]).startswith(BLOCKED)
+        return bool(row["state"] == "stopped")
+
+    def count_finished(self, numbers: Collection[int] | None = None) -> int:
+        """Trials of this definition that have ended and are not to be tried again; of some, or of all."""
+        rows = (row for number, row in self.rows.items() if numbers is None or number in numbers)
+        return sum(row["state"] == "done" or self._has_ended_unfinished(row) for row in rows)
 
     def begun(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
         """Parameters of those of some trials that have begun, in order."""
@@ -106,6 +128,7 @@ class Ledger:
             "error": error,
             "started_at": started,
             "wall_s": None if state == "running" else (now - started).total_seconds(),
+            "retried": number in self.retried or None,
         }
         self.rows[number] = row
         self.store.write_rows("trials", part(self.sweep.name, number), [row])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 
 from raysurf.cluster.request import Report, Request
-from raysurf.errors import StoreUnavailableError
+from raysurf.errors import StoreUnavailableError, TimeLimitError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
+from raysurf.results.error_text import PASSING, kind_of, one_line
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -27,8 +27,9 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             Ray Train ends the others and tries again.
 
     Returns:
-        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job and ``error``. If the store is
-        to blame, ``unavailable`` has the arguments of the StoreUnavailableError.
+        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job, ``error``, and ``passing`` if
+        another try may do away with it. If the store is to blame, ``unavailable`` has the arguments of the
+        StoreUnavailableError.
     """
     if request.fault is not None:
         return {"state": "failed", "error": request.fault, "number": request.number}
@@ -36,10 +37,13 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
         os.chdir(request.folder)
     if request.folder not in sys.path:
         sys.path.append(request.folder)
-    told = 0.0
+    told, began = 0.0, time.monotonic()
 
     def progress(at: Progress) -> None:
         nonlocal told
+        limit_s = request.time_limit_s
+        if limit_s is not None and workers.agree(time.monotonic() - began > limit_s):
+            raise TimeLimitError(limit_s, f"after {at.epoch} of {at.epochs} of {at.run_id}")
         value = at.figures.get(request.metric) if request.metric else None
         wanted = request.every_epoch and value is not None
         if workers.agree(wanted or time.monotonic() - told > 0.5):
@@ -66,7 +70,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             if not alone:
                 raise
             return _failed(request, error)
-        except (ArithmeticError, ValueError) as error:
+        except (ArithmeticError, ValueError, TimeLimitError) as error:
             return _failed(request, error)
         except Exception as error:
             if not alone:
@@ -78,7 +82,6 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
 
 
 def _failed(request: Request, error: Exception) -> Report:
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f" ({place.filename.rsplit('/', 1)[-1]}:{place.lineno})"
-    report = {"state": "failed", "number": request.number, "error": f"{type(error).__name__}: {error}{where}"}
+    passing = kind_of(type(error).__name__, str(error)) in PASSING
+    report = {"state": "failed", "number": request.number, "error": one_line(error), "passing": passing}
     return report | ({"unavailable": error.args} if isinstance(error, StoreUnavailableError) else {})

@@ -28,6 +28,8 @@ class Request:
         fault: Why these are no valid jobs, if they are not.
         replicate: Whether it is one seed of a trial, run beforehand so that seeds run beside one another.
         points: If any, only these points of the one job, which is a measuring one, are to be measured.
+        retries: How many times it is tried again if its process was lost, or ran out of memory.
+        time_limit_s: Seconds after which it is ended; None for never.
     """
 
     number: int
@@ -42,6 +44,8 @@ class Request:
     fault: str | None = None
     replicate: bool = False
     points: tuple[int, ...] = ()
+    retries: int = 0
+    time_limit_s: float | None = None
 
     def value(self, figures: list[Mapping[str, float]]) -> float | None:
         """The mean of the searched figure over the seeds."""

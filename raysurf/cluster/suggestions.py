@@ -14,10 +14,14 @@ from ray.tune.utils import flatten_dict
 
 from raysurf.errors import SpecError
 from raysurf.sweep import holes
-from raysurf.sweep.plan import Arm
+from raysurf.sweep.selection import Arm
 from raysurf.sweep.sweep import Assignment, Resources, Search, Sweep
 
 VALUE = "value"
+
+
+def _never() -> bool:
+    return False
 
 
 def sampler(search: Search) -> optuna.samplers.BaseSampler:
@@ -55,22 +59,23 @@ class Suggestions(_Unsaved):
     Args:
         sweep: The sweep.
         arm: The arm whose trials these are.
-        first: Number of the arm's first trial in the sweep.
         known: Parameters of trials that an earlier, unseeded run has begun, to be tried again first.
         request: What Tune's trial is given, by the trial's number.
+        stopped: Says that no more trials are to begin.
     """
 
     def __init__(
         self,
         sweep: Sweep,
         arm: Arm,
-        first: int,
         known: Sequence[Mapping[str, Any]] = (),
         request: Callable[[int], Any] = lambda number: number,
+        stopped: Callable[[], bool] = _never,
     ) -> None:
         search = sweep.search
         super().__init__(metric=VALUE, mode=search.direction if search else "max")
-        self.sweep, self.arm, self.first, self.request = sweep, arm, first, request
+        self.sweep, self.arm, self.first, self.request = sweep, arm, arm.first, request
+        self.stopped = stopped
         self.batch = search.batch if search and search.seed is not None and search.sampler != "grid" else 1
         self.reproducible = self.batch > 1 or (search is not None and search.seed is not None)
         self.optuna = self._optuna(search, known) if search and sweep.is_searched else None
@@ -95,8 +100,10 @@ class Suggestions(_Unsaved):
 
     @property
     def is_over(self) -> bool:
-        """Whether all of its trials have ended."""
-        return self.issued >= self.arm.trials and all(number in self.results for number in self.params)
+        """Whether all of its trials have ended, or those that are left do not begin."""
+        return self.stopped() or (
+            self.issued >= self.arm.trials and all(number in self.results for number in self.params)
+        )
 
     def assignment(self, number: int) -> Assignment:
         """The jobs of a trial.
@@ -133,6 +140,8 @@ class Suggestions(_Unsaved):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Tune asks for a trial: its configuration, None for not now, or FINISHED."""
+        if self.stopped():
+            return str(Searcher.FINISHED)
         if not self.queue:
             if self.issued >= self.arm.trials:
                 return str(Searcher.FINISHED)
@@ -209,11 +218,15 @@ class Arms(_Unsaved):
 
 @dataclass(frozen=True)
 class Stage:
-    """Requests that may run beside one another: a wave of inputs, pieces of surfaces, or the trials of arms."""
+    """Requests that may run beside one another: a wave of inputs, pieces of surfaces, or the trials of arms.
+
+    Once ``is_over`` says so, no more of them begin.
+    """
 
     source: Searcher
     sweep: Sweep
     resources: Resources
+    is_over: Callable[[], bool] = _never
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -243,7 +256,8 @@ class Programme(_Unsaved):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next request, None for not now, or FINISHED."""
         while not self.finished:
-            found = self.stage.source.suggest(trial_id)
+            over = self.stage.is_over()
+            found = str(Searcher.FINISHED) if over else self.stage.source.suggest(trial_id)
             if isinstance(found, dict):
                 self.running.add(trial_id)
                 return found

@@ -12,6 +12,10 @@ from raysurf.errors import StoreUnavailableError
 DRIVER_MEMORY = 300e6
 
 
+class PassingError(RuntimeError):
+    """A failure that has been reported, and that another try may do away with."""
+
+
 def single(config: dict[str, Any]) -> None:
     """A Tune function trial: the jobs of one request on one worker."""
     import torch
@@ -23,7 +27,13 @@ def single(config: dict[str, Any]) -> None:
     request: Request = config["request"]
     torch.set_num_threads(request.resources.cpus)
     device = torch.device("cuda" if request.resources.gpus else "cpu")
-    tune.report(perform(request, Workers(0, 1, device), tune.report))
+    if request.time_limit_s is not None:
+        tune.report({"state": "begun", "number": request.number})
+    last = perform(request, Workers(0, 1, device), tune.report)
+    tune.report(last)
+    if last.get("passing"):
+        # Tune tries it again, in a new process.
+        raise PassingError(last["error"])
 
 
 def group(config: dict[str, Any]) -> None:
@@ -48,7 +58,7 @@ def group(config: dict[str, Any]) -> None:
             name=f"{request.labels.sweep}-{request.number}-{uuid.uuid4().hex[:8]}",
             storage_path=config["storage"],
             callbacks=[TuneReportCallback()],
-            failure_config=ray.train.FailureConfig(max_failures=2, controller_failure_limit=3),
+            failure_config=ray.train.FailureConfig(max_failures=request.retries, controller_failure_limit=3),
             worker_runtime_env={},
         ),
     )
@@ -75,4 +85,6 @@ def worker(config: dict[str, Any]) -> Report:
     place = ray.train.get_context()
     torch.set_num_threads(request.resources.cpus)
     workers = Workers(place.get_world_rank(), place.get_world_size(), get_device())
+    if request.time_limit_s is not None:
+        ray.train.report({"state": "begun", "number": request.number})
     return perform(request, workers, ray.train.report, alone=False)

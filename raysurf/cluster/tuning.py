@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import gc
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
@@ -16,9 +20,12 @@ from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.suggestions import VALUE, Programme
-from raysurf.errors import RaysurfError, StoreUnavailableError
+from raysurf.errors import RaysurfError, StoreUnavailableError, TimeLimitError
+from raysurf.results.error_text import LOST, one_line
 from raysurf.results.patience import MAKE_ROOM, is_full
 from raysurf.sweep.sweep import Sweep
+
+LONGEST = 500
 
 
 class Handlers(Protocol):
@@ -38,38 +45,87 @@ class Handlers(Protocol):
 
 
 class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
-    """Turns Tune's callbacks into ours. A request that Tune starts again after a lost worker is told once."""
+    """Turns Tune's callbacks into ours. A request that Tune starts again after a lost worker is told once.
+
+    A process that has not answered for ``GRACE_S`` after its request's time limit is killed. Time counts from when the
+    request has begun in it, not while it starts and imports.
+    """
+
+    GRACE_S = 5.0
 
     def __init__(self, handlers: Handlers) -> None:
         self.handlers = handlers
         self._started: set[str] = set()
         self._last: dict[str, Report] = {}
+        self._limited: dict[str, tuple[float, Trial]] = {}
+        self._killed: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore that is not used here."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        request: Request = trial.config["request"]
+        trial.max_failures = request.retries
         if trial.trial_id not in self._started:
             self._started.add(trial.trial_id)
-            self.handlers.started(trial.config["request"])
+            self.handlers.started(request)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         self._last[trial.trial_id] = result
+        request: Request = trial.config["request"]
+        is_on = result.get("state") in ("begun", "running")
+        if request.time_limit_s is not None and is_on and trial.trial_id not in self._limited:
+            self._limited[trial.trial_id] = (time.monotonic() + request.time_limit_s + self.GRACE_S, trial)
         if result.get("state") == "running":
-            self.handlers.reported(trial.config["request"], result)
+            self.handlers.reported(request, result)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        now = time.monotonic()
+        overdue = [trial for until, trial in self._limited.values() if now > until]
+        for trial in overdue:
+            del self._limited[trial.trial_id]
+            if (process := trial.temporary_state.ray_actor) is not None:
+                self._killed.add(trial.trial_id)
+                trial.max_failures = trial.num_failures
+                ray.kill(process)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._last.pop(trial.trial_id, None)
+        self._limited.pop(trial.trial_id, None)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._limited.pop(trial.trial_id, None)
         last = self._last.get(trial.trial_id, {})
         if last.get("state") not in ("done", "failed"):
             last = {**last, "state": "stopped"}
         self.handlers.ended(trial.config["request"], last)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error = f"the worker process was lost: {str(trial.get_error()).strip().splitlines()[-1]}"
-        self.handlers.ended(trial.config["request"], {"state": "failed", "error": error})
+        self._limited.pop(trial.trial_id, None)
+        request: Request = trial.config["request"]
+        last = self._last.get(trial.trial_id, {})
+        if last.get("state") != "failed":
+            error = _error_of(trial)
+            if trial.trial_id in self._killed:
+                assert request.time_limit_s is not None
+                error = one_line(TimeLimitError(request.time_limit_s, "with its process, which did not answer"))
+            last = {"state": "failed", "error": error, "lost": True}
+        self.handlers.ended(request, last)
+
+
+def _error_of(trial: Trial) -> str:
+    """What Tune has written down of a trial's last error, as a line."""
+    path = Path(trial.error_file) if trial.error_file else None
+    text = path.read_text(errors="replace") if path is not None and path.exists() else ""
+    lines = text.rpartition("Failure # ")[2].partition("\n")[2].strip().splitlines()
+    if lines and lines[0].startswith("ray::"):
+        # A traceback, which ends with what was raised.
+        return lines[-1]
+    said = " ".join(line for line in lines if line and not line.startswith("\t")) or "nothing is known of it"
+    return f"{LOST}{said[:LONGEST]}"
 
 
 def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers: Handlers) -> None:
@@ -149,7 +205,10 @@ def _scheduler(sweep: Sweep) -> TrialScheduler:
 
 
 def run_inline(programme: Programme, handlers: Handlers) -> None:
-    """Run every request of a programme in this process, one after another, on its GPU if there is one."""
+    """Run every request of a programme in this process, one after another, on its GPU if there is one.
+
+    Of what runs out of its time limit, training and measuring are ended at the next epoch or point; nothing else is.
+    """
     import torch
 
     from raysurf.cluster.perform import perform
@@ -164,7 +223,12 @@ def run_inline(programme: Programme, handlers: Handlers) -> None:
         torch.set_num_threads(request.resources.cpus)
         try:
             workers = Workers(0, 1, device)
-            last = perform(request, workers, functools.partial(handlers.reported, request))
+            for _ in range(request.retries + 1):
+                last = perform(request, workers, functools.partial(handlers.reported, request))
+                if not last.get("passing"):
+                    break
+                gc.collect()
+                torch.cuda.empty_cache()
         finally:
             torch.set_num_threads(threads)
         handlers.ended(request, last)

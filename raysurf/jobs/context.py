@@ -50,7 +50,8 @@ class Context:
         part: Name of the file of its rows; the job's own id, or the id, a dot and a piece's name where several
             processes measure pieces of one job.
 
-    ``skipped`` names the files of the job's data that this process could not read.
+    ``skipped`` names the files of the job's data that this process could not read; ``data_fingerprint`` is that of the
+    data, once they are loaded.
     """
 
     FLUSH_S = 1.0
@@ -69,6 +70,7 @@ class Context:
         self.checkpoints = StoredCheckpoints(self)
         self.rows: dict[str, list[Row]] = {}
         self.skipped: Collection[str] = ()
+        self.data_fingerprint: str | None = None
         self._dirty: set[str] = set()
         self._flushed = self._flush_s = 0.0
 

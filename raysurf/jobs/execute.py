@@ -75,6 +75,7 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
                 "workers": workers.size,
                 "device": device_name(workers.device),
                 "skipped": sorted(skipped) or None,
+                "data_fingerprint": context.data_fingerprint or _fingerprint_of_inputs(job, store),
             }
             store.write_rows("runs", job.id, [row])
 
@@ -97,3 +98,13 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
         context.checkpoints.clear()
     workers.barrier()
     return figures
+
+
+def _fingerprint_of_inputs(job: Job, store: Store) -> str | None:
+    """The fingerprint of the data that a job's inputs saw, for one that has looked at stored points alone."""
+    for needed in reversed(job.ancestors):
+        if needed.data_spec == job.data_spec:
+            for row in store.read_rows("runs", needed.id):
+                if found := row.get("data_fingerprint"):
+                    return str(found)
+    return None

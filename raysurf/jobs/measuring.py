@@ -15,6 +15,7 @@ from raysurf.errors import MeasuringError
 from raysurf.jobs.geometry import PointOf, Source
 from raysurf.jobs.job import SPLITS, Job
 from raysurf.models.spec import ModelSpec
+from raysurf.results.error_text import one_line
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context, Row
@@ -127,7 +128,7 @@ def measure(
         except Exception as error:
             if context.workers.size > 1:  # The others of the group are waiting for this one.
                 raise
-            failed.append(f"point {number}: {type(error).__name__}: {error}")
+            failed.append(f"point {number}: {one_line(error)}")
             continue
         context.report("surface", *({"point": number, **row} for row in rows))
         context.progress(i, len(left))

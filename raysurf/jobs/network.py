@@ -51,7 +51,7 @@ class Network:
         self.job, self.context = job, context
         device = context.workers.device
         self.data = data_sets.load(job.data_spec, str(device))
-        context.skipped = self.data.skipped
+        context.skipped, context.data_fingerprint = self.data.skipped, self.data.fingerprint
         self._labelled = labelled_part(self.data.train)
         torch.manual_seed(stream(getattr(job, "seed", 0), "weights").getrandbits(63))
         spec: ModelSpec = job.model_spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -36,7 +37,12 @@ def collect() -> Provenance:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return Provenance(commit, dirty, " ".join([sys.argv[0].rsplit("/", 1)[-1], *sys.argv[1:]]), versions)
+    return Provenance(commit, dirty, shlex.join([_program(sys.argv[0]), *sys.argv[1:]]), versions)
+
+
+def _program(path: str) -> str:
+    """What was called: ``raysurf``, also where Python was told to run its module, or a script's name."""
+    return "raysurf" if path.endswith("raysurf/cli/main.py") else path.rsplit("/", 1)[-1]
 
 
 def _git(*arguments: str) -> str | None:

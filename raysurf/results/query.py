@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -13,6 +13,10 @@ from raysurf.errors import StoreError
 from raysurf.results.parts import OURS
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import Store
+
+if TYPE_CHECKING:
+    from raysurf.results.failures import Failures
+    from raysurf.results.run_difference import RunDifference
 
 
 def open(uri: str = "results") -> Results:
@@ -122,6 +126,27 @@ class Results:
             )
         sign = -1.0 if mine[0]["mode"] == "max" else 1.0
         return min(mine, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["trial"]))
+
+    def failures(self, *sweeps: str) -> Failures:
+        """What failed in some sweeps, or in all, by kind, exception and line.
+
+        Raises:
+            UnknownNameError: If there is no such sweep.
+        """
+        from raysurf.results.failures import failures
+
+        return failures(self, sweeps)
+
+    def difference(self, a: str, b: str) -> RunDifference:
+        """What two runs differ in, and their figures; their ids may be cut short as long as they are unique.
+
+        Raises:
+            UnknownNameError: If there is no such run.
+            StoreError: If an id is not unique.
+        """
+        from raysurf.results.run_difference import run_difference
+
+        return run_difference(self, a, b)
 
     def compare(self, name: str, sweeps: Sequence[str] = ()) -> pa.Table:
         """Our figures, mean and spread over seeds, beside published ones; accuracies as fractions.

@@ -66,6 +66,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("git_dirty", pa.bool_(), "whether tracked files differed from it", nullable=True),
         _field("command", TEXT, "the command that ran it"),
         _field(
+            "data_fingerprint",
+            TEXT,
+            "hash of its splits' examples, or of streamed images' names and sizes; its inputs' if it loaded none",
+            nullable=True,
+        ),
+        _field(
             "skipped", pa.list_(TEXT), "files of its data that could not be read, without which it went on", "", True
         ),
     ),
@@ -86,6 +92,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("error", TEXT, "why it failed", nullable=True),
         _field("started_at", TIME, "when it began", nullable=True),
         _field("wall_s", REAL, "from its begin to its end", SECONDS, True),
+        _field(
+            "retried",
+            pa.bool_(),
+            "true if it had failed and was tried again when its search had gone on, which knows of the failure alone",
+            nullable=True,
+        ),
     ),
     "epochs": _schema(
         "epochs",

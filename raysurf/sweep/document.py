@@ -14,10 +14,10 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.parse import PathFault, parse, pydantic_fault, shown
 from raysurf.sweep import reader
 from raysurf.sweep.checks import did_you_mean, fault, holes_in, job_faults, sweep_faults
-from raysurf.sweep.sweep import Resources, Search, Sweep
+from raysurf.sweep.sweep import Failures, Resources, Search, Sweep
 from raysurf.values import Value
 
-KEYS = ("name", "job", "search", "seeds", "baselines", "resources")
+KEYS = ("name", "job", "search", "seeds", "baselines", "resources", "failures")
 
 
 def load(path: str | FilePath) -> list[Sweep]:
@@ -72,6 +72,7 @@ def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None,
     parts = {
         "search": _value(Search, tree, "search", faults),
         "resources": _value(Resources, tree, "resources", faults) or Resources(),
+        "failures": _value(Failures, tree, "failures", faults) or Failures(),
         "name": tree.get("name", default_name),
         "seeds": tuple(_list(tree, "seeds", "whole numbers", faults)),
     }

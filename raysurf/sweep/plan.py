@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from raysurf.jobs.job import Job
+from raysurf.sweep.selection import Arm, Only, assignments_in, part_of, require_any
 from raysurf.sweep.sweep import Assignment, Sweep
 
 Role = Literal["input", "baseline"]
@@ -21,14 +22,6 @@ class PlannedJob:
     job: Job
     role: Role
     done: bool
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One combination of a sweep's ``Each`` axes, and how many assignments of the other holes it tries."""
-
-    params: Mapping[str, Any]
-    trials: int
 
 
 @dataclass(frozen=True)
@@ -109,9 +102,10 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a file asks for, in order."""
+    """Everything that a file asks for, in order; ``retry_failed`` says that what failed is to be tried again."""
 
     sweeps: tuple[SweepPlan, ...]
+    retry_failed: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -119,40 +113,55 @@ class Plan:
         return all(p.trials_done == p.trials and all(job.done for job in p.jobs) for p in self.sweeps)
 
 
-def make_plan(sweeps: Sequence[Sweep], done: Iterable[str], trials_done: Mapping[str, int]) -> Plan:
+def make_plan(
+    sweeps: Sequence[Sweep],
+    done: Iterable[str],
+    trials_done: Mapping[str, int],
+    only: Only = Only(),  # noqa: B008
+    retry_failed: bool = False,
+) -> Plan:
     """Decide what is to be run.
 
     Args:
         sweeps: In order; a job that two of them need is run with the first.
         done: Ids of jobs that the store has finished.
-        trials_done: Finished trials by sweep name.
+        trials_done: Finished trials by sweep name, among those that ``only`` asks for.
+        only: What to run of the sweeps; the others are left as they are.
+        retry_failed: Whether trials that failed are tried again.
+
+    Raises:
+        SpecError: If ``only`` fits nothing.
     """
     finished, planned, plans = frozenset(done), set[str](), list[SweepPlan]()
-    for sweep in sweeps:
+    parts = [part_of(sweep, only) for sweep in sweeps]
+    require_any(sweeps, only, parts)
+    for sweep, part in zip(sweeps, parts, strict=True):
+        if not part.arms and not part.baselines:
+            continue
         jobs: list[PlannedJob] = []
-        wanted: list[tuple[Job, Role]] = [(job, "input") for job in shared_inputs(sweep)]
-        for baseline in sweep.baselines:
+        wanted: list[tuple[Job, Role]] = [
+            (job, "input") for job in shared_inputs(sweep, [arm.params for arm in part.arms])
+        ]
+        for baseline in part.baselines:
             wanted += [(job, "input") for job in baseline.ancestors]
             wanted.append((baseline, "baseline"))
         for job, role in wanted:
             if job.id not in planned:
                 planned.add(job.id)
                 jobs.append(PlannedJob(job, role, job.id in finished))
-        arms = tuple(Arm(arm, sweep.trials_in(arm)) for arm in sweep.arms)
-        total = sum(arm.trials for arm in arms)
-        taken = min(total, trials_done.get(sweep.name, 0))
+        taken = min(len(part.numbers), trials_done.get(sweep.name, 0))
         earlier = tuple(job for plan in plans for job in plan.known_jobs)
-        plans.append(SweepPlan(sweep, tuple(jobs), arms, taken, finished, earlier))
-    return Plan(tuple(plans))
+        plans.append(SweepPlan(sweep, tuple(jobs), part.arms, taken, finished, earlier))
+    return Plan(tuple(plans), retry_failed)
 
 
-def shared_inputs(sweep: Sweep) -> list[Job]:
+def shared_inputs(sweep: Sweep, arms: Sequence[Mapping[str, Any]] | None = None) -> list[Job]:
     """The inputs that do not depend on what is searched, inputs before what needs them.
 
-    They are those that every sample of an arm needs for the same seed, over all arms and seeds.
+    They are those that every sample of an arm needs for the same seed, over all seeds, and over all arms or these.
     """
     by_arm: dict[str, list[Assignment]] = {}
-    for assignment in _all_arms(sweep):
+    for assignment in assignments_in(sweep, sweep.arms if arms is None else arms):
         by_arm.setdefault(assignment.arm, []).append(assignment)
     found: dict[str, Job] = {}
     for assignments in by_arm.values():
@@ -162,16 +171,6 @@ def shared_inputs(sweep: Sweep) -> list[Job]:
                 if all(run_id in chain for chain in chains):
                     found.setdefault(run_id, job)
     return list(found.values())
-
-
-def _all_arms(sweep: Sweep) -> list[Assignment]:
-    """The samples of every arm: those of the sweep, each with every combination of the ``Each`` axes."""
-    if len(sweep.arms) == 1:
-        return sweep.samples
-    each = sweep.arms[0].keys()
-    searched = [{k: v for k, v in s.params.items() if k not in each} for s in sweep.samples]
-    unique = list({repr(sorted(params.items(), key=str)): params for params in searched}.values())
-    return [sweep.fill({**params, **arm}) for arm in sweep.arms for params in unique]
 
 
 def waves(jobs: Sequence[Job]) -> list[list[Job]]:

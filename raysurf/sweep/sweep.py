@@ -55,6 +55,14 @@ class Resources(Value):
     gpus: float = Field(0, ge=0, description="GPUs a worker; a fraction shares one")
 
 
+class Failures(Value):
+    """What is done about trials that fail; no part of what they are."""
+
+    retries: int = Field(2, ge=0, description="more tries of what lost its process or node, or ran out of memory")
+    max_failed_share: float = Field(1.0, ge=0, le=1, description="of all trials; when more have failed, no more begin")
+    time_limit_s: float | None = Field(None, gt=0, description="seconds after which a trial is ended, and has failed")
+
+
 @dataclass(frozen=True)
 class Assignment:
     """One way to fill the holes of a sweep: its parameters, the setting's readable name, and a job a seed."""
@@ -75,6 +83,7 @@ class Sweep:
         seeds: Each trial runs once a seed; its value is the mean.
         baselines: Jobs without holes that are run beside the trials, to compare with.
         resources: What each job runs on.
+        failures: What is done about trials that fail.
 
     Raises:
         SpecError: With every fault found.
@@ -86,6 +95,7 @@ class Sweep:
     seeds: tuple[int, ...] = ()
     baselines: tuple[Job, ...] = ()
     resources: Resources = field(default_factory=Resources)
+    failures: Failures = field(default_factory=Failures)
 
     def __post_init__(self) -> None:
         from raysurf.sweep.checks import sweep_faults

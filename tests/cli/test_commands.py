@@ -55,7 +55,7 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         assert done.returncode == 0
         assert "Usage:" in done.stdout
         assert f"raysurf {name}" in readme
-    assert set(cli.commands) == {"check", "run", "table", "compare", "plot"}
+    assert set(cli.commands) == {"check", "run", "table", "compare", "plot", "why", "diff"}
 
 
 def test_check_prints_the_plan_and_changes_nothing(tmp_path: Path) -> None:
@@ -101,6 +101,7 @@ def test_mistakes_exit_with_2_and_write_nothing(command: str, text: str, said: s
         (("table", "runs", "--results", "nowhere"), "expected a store that a sweep has written"),
         (("table",), "give one of them"),
         (("run", "sweeps/quickstart.yaml", "--results", "README.md"), "which is a file"),
+        (("run", "sweeps/quickstart.yaml", "--only", "arm=nope"), "only: got arm=nope; expected what fits some arm"),
         (("run", "sweeps/quickstart.yaml", "--results", "gopher://x"), "a folder, or an address"),
     ],
 )

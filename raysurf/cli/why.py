@@ -1,0 +1,167 @@
+"""``raysurf why``: what failed, grouped by exception and line, and how to run it again."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from raysurf.results.failures import FailureGroup, Failures
+
+WIDTH = 79
+SHOWN = 6
+PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./:-]*")
+FLOAT = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?$")
+WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+
+
+@click.command()
+@click.argument("sweeps", metavar="[SWEEP]...", nargs=-1)
+@click.option("--job", "run_id", default=None, help="Print the job of this run as a file for `raysurf run`; no more.")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -> None:
+    """Say why runs failed: by exception and line, with counts, arms, seeds and the first traceback.
+
+    Without a SWEEP all of them are looked at. RUN_IDs may be cut short, as long as they are unique.
+    """
+    from raysurf.results.failures import failures
+    from raysurf.results.query import open
+
+    if run_id is not None:
+        from raysurf.results.one_run import one_run
+
+        if sweeps:
+            raise click.UsageError("got a SWEEP and --job; give one of them")
+        click.echo(job_file(one_run(open(results), run_id)))
+        return
+    found = failures(open(results), sweeps)
+    if style == "json":
+        click.echo(json.dumps([_as_json(group, results) for group in found.groups], indent=1))
+    else:
+        click.echo("\n".join(_lines(found, results)))
+
+
+def job_file(row: dict[str, Any]) -> str:
+    """The whole job of a run as YAML, such that reading it gives the same job."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Numbers and texts as raysurf's own reader takes them."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        plain = PLAIN_TEXT.fullmatch(value) and value.lower() not in WORDS and not value.endswith(":")
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
+
+    def number(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
+
+    Dumper.add_representer(str, text)
+    Dumper.add_representer(float, number)
+    # Else PyYAML would write a tag before 1e-05.
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-0123456789"))
+    of = row["sweep"] + ("" if row["trial"] is None else f", trial {row['trial']}")
+    head = f"# {row['run_id']} ({row['role']} of {of}): {row['status']}\n"
+    job = yaml.dump(_kind_first(json.loads(row["spec"])), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return (head + job).rstrip("\n")
+
+
+def _kind_first(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        first = {key: tree[key] for key in ("kind", "name") if key in tree}
+        return {key: _kind_first(inner) for key, inner in (first | tree).items()}
+    return [_kind_first(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def _lines(found: Failures, results: str) -> list[str]:
+    if not found.groups:
+        return [f"nothing failed: {_count(found.num_runs, 'run')} looked at"]
+    ways = "in one way" if len(found.groups) == 1 else f"in {len(found.groups)} ways"
+    lines = [f"{found.num_failed} of {_count(found.num_runs, 'run')} failed, {ways}"]
+    for number, group in enumerate(found.groups, start=1):
+        lines += ["", *_group_lines(number, group, results)]
+    return lines
+
+
+def _group_lines(number: int, group: FailureGroup, results: str) -> list[str]:
+    from raysurf.results.error_text import KINDS
+
+    what = group.what
+    title = " at ".join(part for part in (what.error, _near(what.place)) if part)
+    kind = KINDS[what.kind]
+    lines = _wrapped(f"{number}. {_count(len(group.runs), 'run')}: {title + ': ' if title else ''}{kind}", "", "   ")
+    lines += [line for each in what.message.splitlines()[:SHOWN] for line in _wrapped(each, "   ", "   ")]
+    trials = [f"{run.sweep} {run.trial}" for run in group.runs if run.trial is not None]
+    others = [f"{run.role} of {run.sweep}" for run in group.runs if run.trial is None]
+    for name, values in (
+        ("trials", list(dict.fromkeys(trials))),
+        ("also", list(dict.fromkeys(others))),
+        ("arms", _counted(group)),
+        ("seeds", [str(seed) for seed in sorted(group.of("seed"))]),
+        ("runs", group.run_ids),
+    ):
+        if values:
+            more = [f"{len(values) - SHOWN} more"] if len(values) > SHOWN else []
+            lines += _wrapped(", ".join(values[:SHOWN] + more), f"   {name:<8}", " " * 11)
+    if what.kind != "blocked" and "\n" in group.traceback:
+        lines += ["", *(f"   {line}".rstrip() for line in group.traceback.splitlines()), ""]
+    # Commands are to be copied, so they are not wrapped.
+    lines.append(f"   again   {_again(group)}")
+    alone = [] if what.kind == "blocked" else _alone(group, results)
+    return lines + [f"   {'' if i else 'alone':<8}{command}" for i, command in enumerate(alone)]
+
+
+def _counted(group: FailureGroup) -> list[str]:
+    arms = [run.arm for run in group.runs if run.arm]
+    return [arm if arms.count(arm) == 1 else f"{arm} ({arms.count(arm)} runs)" for arm in dict.fromkeys(arms)]
+
+
+def _again(group: FailureGroup) -> str:
+    """The command that tries the runs again: the one that ran them, as far as it is known."""
+    command = next((run.command for run in group.runs if run.command.startswith("raysurf run ")), "raysurf run FILE")
+    return command if "--retry-failed" in command else f"{command} --retry-failed"
+
+
+def _alone(group: FailureGroup, results: str) -> list[str]:
+    """The commands that run the first of the jobs by itself."""
+    at = "" if results == "results" else f" --results {results}"
+    first = next(iter(group.run_ids), None)
+    return [f"raysurf why --job {first}{at} > job.yaml", f"raysurf run job.yaml{at}"] if first else []
+
+
+def _near(place: str) -> str:
+    """A place as it is called from the working folder."""
+    import os
+
+    here = os.getcwd().rstrip("/") + "/"
+    return place.removeprefix(here)
+
+
+def _wrapped(text: str, first: str, later: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _as_json(group: FailureGroup, results: str) -> dict[str, Any]:
+    what = group.what
+    return {
+        "kind": what.kind,
+        "error": what.error,
+        "place": what.place,
+        "message": what.message,
+        "count": len(group.runs),
+        **{name: group.of(name) for name in ("sweep", "trial", "role", "arm", "seed")},
+        "run_ids": group.run_ids,
+        "traceback": group.traceback,
+        "again": _again(group),
+        "alone": _alone(group, results),
+    }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

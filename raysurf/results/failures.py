@@ -1,0 +1,149 @@
+"""Why runs failed: failures of the same kind, exception and line together, from the tables alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raysurf.errors import UnknownNameError
+from raysurf.results.error_text import BLOCKED, TRACEBACK, ErrorText, read
+
+if TYPE_CHECKING:
+    from raysurf.results.query import Results
+
+COLUMNS = ["run_id", "sweep", "trial", "role", "arm", "seed", "status", "error", "command", "started_at"]
+
+
+@dataclass(frozen=True)
+class FailedRun:
+    """A run that failed, or a trial that failed before it had one.
+
+    Args:
+        run_id: Its id; None for a trial whose values make no valid job.
+        sweep: The sweep.
+        trial: Number of the trial; None for inputs and baselines.
+        role: trial, input or baseline.
+        arm: Readable name of the setting.
+        seed: Seed; None if there is no run.
+        text: The traceback, or the line that was told.
+        command: What ran it; empty if it is not known.
+    """
+
+    run_id: str | None
+    sweep: str
+    trial: int | None
+    role: str
+    arm: str
+    seed: int | None
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failures of one kind, with one exception at one line; the runs in the order in which they began."""
+
+    what: ErrorText
+    runs: tuple[FailedRun, ...]
+
+    @property
+    def traceback(self) -> str:
+        """The first whole traceback; the first line that was told if there is none."""
+        whole = (run.text for run in self.runs if TRACEBACK in run.text)
+        return next(whole, self.runs[0].text).strip("\n")
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Ids of the runs, each once."""
+        return list(dict.fromkeys(run.run_id for run in self.runs if run.run_id is not None))
+
+    def of(self, name: str) -> list[Any]:
+        """What the runs have in one field, each value once."""
+        return list(dict.fromkeys(value for run in self.runs if (value := getattr(run, name)) is not None))
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The failures of some sweeps, the most frequent first, those that merely follow from others last.
+
+    ``num_runs`` counts the runs that were looked at, failed or not.
+    """
+
+    groups: tuple[FailureGroup, ...]
+    num_runs: int
+
+    @property
+    def num_failed(self) -> int:
+        """Runs that failed."""
+        return sum(len(group.runs) for group in self.groups)
+
+
+def failures(results: Results, sweeps: Sequence[str] = ()) -> Failures:
+    """Find what failed and has not been done since.
+
+    Runs of trials that a sweep no longer has, since its definition has changed, are not looked at.
+
+    Args:
+        results: The store.
+        sweeps: Those to look at; all if not given.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+    """
+    runs = results.table("runs", COLUMNS).to_pylist()
+    trials = results.table("trials", ["sweep", "trial", "arm", "run_ids", "state", "error"]).to_pylist()
+    known = sorted({row["sweep"] for row in (*runs, *trials)})
+    for name in sweeps:
+        if name not in known:
+            raise UnknownNameError("sweep", name, known or ("none yet",))
+    mine = [row for row in trials if not sweeps or row["sweep"] in sweeps]
+    trial_of = {run_id: row for row in reversed(mine) for run_id in row["run_ids"]}
+    runs = [
+        row
+        for row in runs
+        if row["run_id"] in trial_of or (row["role"] != "trial" and (not sweeps or row["sweep"] in sweeps))
+    ]
+    runs.sort(key=lambda row: (row["started_at"] is None, row["started_at"], row["trial"] or 0, row["seed"]))
+    own_inputs = {
+        (row["sweep"], row["trial"]): row["run_id"]
+        for row in runs
+        if row["status"] == "failed" and row["role"] == "input" and row["trial"] is not None
+    }
+    failed = [_failed_run(row, trial_of.get(row["run_id"]), own_inputs) for row in runs if row["status"] == "failed"]
+    told = {run.run_id for run in failed}
+    without = [row for row in mine if row["state"] == "failed" and told.isdisjoint(row["run_ids"])]
+    failed += [
+        FailedRun(next(iter(row["run_ids"]), None), row["sweep"], row["trial"], "trial", row["arm"], None, row["error"])
+        for row in sorted(without, key=lambda row: (row["sweep"], row["trial"]))
+    ]
+    runless = sum(not row["run_ids"] for row in without)
+    return Failures(tuple(_grouped(failed)), len(runs) + runless)
+
+
+def _failed_run(
+    row: Mapping[str, Any], trial: Mapping[str, Any] | None, own_inputs: Mapping[tuple[str, int], str]
+) -> FailedRun:
+    text = row["error"] or ""
+    if trial is not None:
+        row = {**row, **{name: trial[name] for name in ("sweep", "trial", "arm")}}
+        failed_input = own_inputs.get((row["sweep"], row["trial"]))
+        if TRACEBACK not in text and not text.startswith(BLOCKED) and failed_input is not None:
+            text = f"{BLOCKED}{failed_input} failed: {text}"
+    fields = {field.name: row[field.name] for field in dataclasses.fields(FailedRun) if field.name != "text"}
+    return FailedRun(**fields, text=text)
+
+
+def _grouped(failed: Sequence[FailedRun]) -> list[FailureGroup]:
+    groups: dict[tuple[str, ...], list[FailedRun]] = {}
+    first: dict[tuple[str, ...], ErrorText] = {}
+    for run in failed:
+        what = read(run.text)
+        # What has neither a class nor a line is told apart by what it says: of blocked runs, by the input.
+        said = what.message.partition(" failed: ")[0] if what.kind != "lost" and not (what.error or what.place) else ""
+        key = (what.kind, what.error, what.place, said)
+        groups.setdefault(key, []).append(run)
+        first.setdefault(key, what)
+    found = [FailureGroup(first[key], tuple(runs)) for key, runs in groups.items()]
+    return sorted(found, key=lambda group: (group.what.kind == "blocked", -len(group.runs)))

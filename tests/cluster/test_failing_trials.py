@@ -1,0 +1,232 @@
+"""What becomes of trials that fail: retries, limits, trying again, and running only some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raysurf as rs
+from raysurf.cluster import events
+from raysurf.cluster.driver import Finished
+from raysurf.errors import SpecError
+from raysurf.results.store import Store
+from tests.cases import tiny_sgd
+
+NET = "tests.cluster.flaky:net"
+
+
+def linear(epochs: int = 1, **options: str | int) -> rs.SGD:
+    """An epoch of a network that fails as its options say."""
+    data = rs.DataSpec(name="digits", share=0.1)
+    return tiny_sgd(model=rs.ModelSpec(name=NET, options=options), data=data, epochs=epochs)
+
+
+def inline(what: Any, root: Path, **settings: Any) -> tuple[Finished, list[events.Event]]:
+    """Run in this process; also what was heard."""
+    heard: list[events.Event] = []
+    return rs.run(what, str(root), executor="inline", listener=heard.append, **settings), heard
+
+
+def begun(heard: list[events.Event]) -> list[int]:
+    """Numbers of the trials that began."""
+    return [each.number for each in heard if isinstance(each, events.RunStarted) and each.role == "trial"]
+
+
+def rows(root: Path, table: str = "trials") -> list[dict[str, Any]]:
+    """A table's rows; those of trials in order."""
+    found = rs.results.open(str(root)).table(table).to_pylist()
+    return sorted(found, key=lambda row: row["trial"] if table == "trials" else row["run_id"])
+
+
+def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
+    """A failed trial stays failed until --retry-failed; then it alone is run, and nothing is failed any more."""
+    mended = tmp_path / "mended"
+    tree = linear(fault="bug", until=str(mended)).with_holes({"model.options.fault": rs.Each(("", "bug"))})
+    sweep, root = rs.Sweep(tree, name="flaky"), tmp_path / "r"
+    assert inline(sweep, root)[0].failed == 1
+    (group,) = rs.results.open(str(root)).failures("flaky").groups
+    assert (group.what.kind, group.what.error) == ("user_code", "KeyError")
+    assert group.what.place.endswith("tests/cluster/flaky.py:" + group.what.place.rpartition(":")[2])
+    mended.touch()
+    finished, heard = inline(sweep, root)
+    assert (finished.failed, begun(heard)) == (1, [])
+    finished, heard = inline(sweep, root, retry_failed=True)
+    assert (finished.failed, begun(heard)) == (0, [1])
+    assert rs.results.open(str(root)).failures().groups == ()
+    assert [row["state"] for row in rows(root)] == ["done", "done"]
+
+
+def test_retried_trials_leave_the_search_as_it_was(tmp_path: Path) -> None:
+    """Trials of a search that succeed when tried again change no other suggestion, then or in later runs."""
+    mended = tmp_path / "mended"
+    tree = linear(until=str(mended)).with_holes(
+        {"lr": rs.Float(0.01, 0.5), "model.options.fault": rs.Choice(("", "bug"))}
+    )
+    search = rs.Search(metric="validation/nll", trials=16, seed=0, batch=8)
+    sweep, root = rs.Sweep(tree, search, name="search"), tmp_path / "r"
+    failed = inline(sweep, root)[0].failed
+    assert 2 <= failed <= 14
+    before = [row["params"] for row in rows(root)]
+    broken = [row["trial"] for row in rows(root) if row["state"] == "failed"]
+    mended.touch()
+    finished, heard = inline(sweep, root, retry_failed=True)
+    assert (finished.failed, begun(heard)) == (0, broken)
+    assert [row["params"] for row in rows(root)] == before
+    assert [row["trial"] for row in rows(root) if row["retried"]] == broken
+    for retry_failed in (False, True):
+        assert begun(inline(sweep, root, retry_failed=retry_failed)[1]) == []
+    more = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=17, seed=0, batch=8), name="search")
+    assert begun(inline(more, root)[1]) == [16]
+
+
+def two_sweeps() -> list[rs.Sweep]:
+    """Averages of two networks, and networks by themselves."""
+    averaged = rs.SWA(start=linear(), epochs=1, lr=0.1).with_holes({"start.lr": rs.Each((0.1, 0.15, 0.2))})
+    plain = linear().with_holes(momentum=rs.Each((0.0, 0.5)))
+    return [rs.Sweep(averaged, name="swa", baselines=(linear(epochs=2),)), rs.Sweep(plain, name="plain")]
+
+
+@pytest.mark.parametrize(
+    ("only", "trials", "num_runs"),
+    [
+        (["arm=start.lr=0.1"], [("swa", 0)], 2),
+        (["arm=swa start.lr=0.1*"], [("swa", 0), ("swa", 1)], 4),
+        (["kind=sgd"], [("plain", 0), ("plain", 1)], 3),
+        (["sweep=plain", "trial=1"], [("plain", 1)], 1),
+        (["trial=2", "trial=1", "kind=swa"], [("swa", 1), ("swa", 2)], 4),
+    ],
+)
+def test_only_what_is_asked_for_is_run(
+    only: list[str], trials: list[tuple[str, int]], num_runs: int, tmp_path: Path
+) -> None:
+    """Chosen arms keep their numbers and get their inputs; others, and baselines that do not fit, are left."""
+    inline(two_sweeps(), tmp_path, only=only)
+    assert sorted((row["sweep"], row["trial"]) for row in rows(tmp_path)) == sorted(trials)
+    assert len(rows(tmp_path, "runs")) == num_runs
+    finished, heard = inline(two_sweeps(), tmp_path)
+    assert finished.failed == 0
+    assert len(begun(heard)) == 5 - len(trials)
+
+
+@pytest.mark.parametrize(
+    ("only", "said"),
+    [
+        (["arm=lr=0.3"], "got arm=lr=0.3; expected what fits some arm; there are swa: swa start.lr=0.1; swa: swa"),
+        (["arms=x"], "got 'arms=x'; expected one of sweep=…, arm=…, kind=…, trial=… .did you mean arm=…"),
+        (["trial=x"], "got 'trial=x'; expected trial= and a number"),
+    ],
+)
+def test_what_fits_nothing_is_told(only: list[str], said: str, tmp_path: Path) -> None:
+    """A choice that fits nothing is one error that lists the arms, and nothing is written."""
+    with pytest.raises(SpecError, match=said):
+        inline(two_sweeps(), tmp_path, only=only)
+    assert not list(tmp_path.iterdir())
+
+
+def test_trials_of_a_search_have_no_choice(tmp_path: Path) -> None:
+    """Trials of a search cannot be chosen by number, since each follows from others; its sweep can."""
+    sweep = rs.Sweep(linear().with_holes(lr=rs.Float(0.1, 0.2)), rs.Search(metric="train/nll", trials=3), name="s")
+    with pytest.raises(SpecError, match="trials of the search of 's' follow from one another"):
+        inline(sweep, tmp_path, only=["trial=1"])
+
+
+@pytest.mark.parametrize(("seeds", "begins"), [((), [0, 1, 2]), ((1, 2), [0, 1, 2])])
+def test_too_many_failures_stop_the_sweep(seeds: tuple[int, ...], begins: list[int], tmp_path: Path) -> None:
+    """When more than the share have failed no more begin, what runs ends, and it is said; the next sweep goes on."""
+    tree = linear().with_holes({"model.options.fault": rs.Each(("", "bug", "memory", "gpu_memory", "other"))})
+    failures = rs.Failures(retries=0, max_failed_share=0.3)
+    sweeps = [rs.Sweep(tree, name="bad", failures=failures, seeds=seeds), rs.Sweep(linear(), name="good")]
+    finished, heard = inline(sweeps, tmp_path)
+    assert finished.stopped == ("bad",)
+    (notice,) = [each.text for each in heard if isinstance(each, events.Notice)]
+    assert "sweep bad is stopped, 2 trials do not begin: 2 of 5 trials have failed, more than" in notice
+    assert [row["state"] for row in rows(tmp_path) if row["sweep"] == "bad"] == ["done", "failed", "failed"]
+    assert [row["state"] for row in rows(tmp_path) if row["sweep"] == "good"] == ["done"]
+    finished, heard = inline(sweeps, tmp_path)
+    assert (finished.stopped, begun(heard)) == (("bad",), [])
+
+
+@pytest.mark.parametrize(("fault", "tries"), [("memory", 2), ("gpu_memory", 2), ("bug", 1)])
+def test_memory_is_tried_again_and_a_bug_is_not(fault: str, tries: int, tmp_path: Path) -> None:
+    """What ran out of memory is retried as often as is allowed; an error that would come again is not."""
+    log = tmp_path / "tries"
+    sweep = rs.Sweep(linear(fault=fault, log=str(log), fails=1), name="s", failures=rs.Failures(retries=1))
+    assert inline(sweep, tmp_path / "r")[0].failed == (tries == 1)
+    assert len(log.read_text().splitlines()) == tries
+    never = rs.Sweep(linear(fault=fault), name="never", failures=rs.Failures(retries=1))
+    inline(never, tmp_path / "r")
+    (group,) = rs.results.open(str(tmp_path / "r")).failures("never").groups
+    assert group.what.kind == {"memory": "cpu_memory", "bug": "user_code"}.get(fault, fault)
+
+
+def test_slow_trials_are_ended(tmp_path: Path) -> None:
+    """A trial that takes longer than its limit fails at its next epoch, and says so; its input may take longer."""
+    slow = rs.SWA(start=linear(epochs=2), epochs=100_000, lr=0.1, evaluate_every=1000)
+    finished, _ = inline(rs.Sweep(slow, name="slow", failures=rs.Failures(time_limit_s=1.0)), tmp_path)
+    assert finished.failed == 1
+    (group,) = rs.results.open(str(tmp_path)).failures().groups
+    assert group.what.kind == "time_limit"
+    assert "took longer than time_limit_s: 1; it was ended after" in group.what.message
+    assert rows(tmp_path)[0]["state"] == "failed"
+
+
+def test_new_seeds_and_budgets_train_only_themselves(tmp_path: Path) -> None:
+    """Seeds, and budgets by !each, that are added to a finished sweep cost what is new, and touch nothing else."""
+
+    def sweep(seeds: tuple[int, ...], *budgets: float) -> rs.Sweep:
+        tree = rs.SWA(start=linear(epochs=4), budget=2, lr=0.1).with_holes(budget=rs.Each(budgets))
+        return rs.Sweep(tree, name="grows", seeds=seeds)
+
+    store = Store(str(tmp_path))
+    kept: dict[str, bytes] = {}
+    trained = "select run_id, count(distinct epoch_s) as n from epochs where weights = 'iterate' group by 1"
+    for seeds, budgets, new in (((1,), (1.5,), 2), ((1, 2), (1.5,), 2), ((1, 2), (1.25, 1.5, 2.0), 4)):
+        inline(sweep(seeds, *budgets), tmp_path)
+        found = {path: store.get_bytes(path) for path in store.list("tables/runs")}
+        assert len(found) == len(kept) + new
+        assert {path: found[path] for path in kept} == kept
+        kept = found
+    counts = {row["run_id"]: row["n"] for row in rs.results.open(str(tmp_path)).sql(trained).to_pylist()}
+    assert sorted(counts[row["run_id"]] for row in rows(tmp_path, "runs") if row["kind"] == "swa") == [1, 1, 2, 2, 4, 4]
+    epoch_s = "select count(distinct epoch_s) as n from epochs where run_id like 'swa-%' and weights = 'iterate'"
+    assert rs.results.open(str(tmp_path)).sql(epoch_s)["n"].to_pylist() == [2 * 4 + 2 * 1]
+
+
+def test_runs_know_their_data(tmp_path: Path) -> None:
+    """Trained and measured runs have the fingerprint of the data that they saw."""
+    from raysurf.data.registry import load
+
+    line = rs.Profile(along=rs.Line(start=linear(), end=linear().with_seed(1)), num_points=3)
+    inline(rs.Sweep(line, name="line"), tmp_path)
+    expected = load(line.data_spec).fingerprint
+    assert {row["data_fingerprint"] for row in rows(tmp_path, "runs")} == {expected}
+    assert load(rs.DataSpec(name="digits")).fingerprint != expected
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_lost_and_hanging_processes_are_told_apart(tmp_path: Path) -> None:
+    """In Ray a process that hangs is killed; a lost one and a lack of memory are retried; what comes after goes on."""
+    hangs = rs.Sweep(linear(fault="hang"), name="hangs", failures=rs.Failures(time_limit_s=2.0))
+    logs = {name: tmp_path / name for name in ("lost_once", "memory_once", "lost")}
+    cases = (
+        {"fault": "exit", "log": str(logs["lost_once"]), "fails": 1},
+        {"fault": "memory", "log": str(logs["memory_once"]), "fails": 1},
+        {"fault": "exit", "log": str(logs["lost"])},
+        {"fault": ""},
+    )
+    tree = linear().with_holes({"model.options": rs.Each(cases)})
+    sweeps = [hangs, rs.Sweep(tree, name="faults", failures=rs.Failures(retries=1))]
+    assert rs.run(sweeps, str(tmp_path / "r")).failed == 2
+    states = {(row["sweep"], row["trial"]): row["state"] for row in rows(tmp_path / "r")}
+    assert [states["faults", number] for number in range(4)] == ["done", "done", "failed", "done"]
+    kinds = {
+        (run.sweep, run.trial): group.what.kind
+        for group in rs.results.open(str(tmp_path / "r")).failures().groups
+        for run in group.runs
+    }
+    assert kinds == {("hangs", 0): "time_limit", ("faults", 2): "lost"}
+    assert {row["status"] for row in rows(tmp_path / "r", "runs")} == {"done", "failed"}
+    assert [len(path.read_text().splitlines()) for path in logs.values()] == [2, 2, 2]

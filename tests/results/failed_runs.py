@@ -1,0 +1,54 @@
+"""Stores of runs that failed, written by the real store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from raysurf.jobs.job import Job
+from raysurf.jobs.labels import Labels, describe
+from raysurf.jobs.provenance import Provenance
+from raysurf.results.query import Results, open
+from raysurf.results.store import Store
+
+HERE = Provenance("0123abcd" * 5, False, "raysurf run faults.yaml --wandb off", {"python": "3.11.8", "torch": "2.6.0"})
+LOOP = 'Traceback (most recent call last):\n  File "/x/raysurf/training/loop.py", line 166, in fit\n    raise\n'
+DIVERGED = f"{LOOP}raysurf.errors.DivergedError: the loss is not finite at epoch 1, step 3; it never was\n"
+USERS = f'{LOOP}  File "/home/ada/nets.py", line 12, in forward\n    x.view(3)\nRuntimeError: shape is invalid\n'
+
+
+class FailedStore:
+    """A store in a folder, filled a trial at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(str(root))
+
+    def run(self, job: Job, error: str | None = None, provenance: Provenance = HERE, **labels: Any) -> None:
+        """Write a run's row; one with an error has failed."""
+        given: dict[str, Any] = {"sweep": "s", "role": "trial", "arm": job.kind, "trial": None, **labels}
+        figures = given.pop("figures", {})
+        more = {key: given.pop(key) for key in ("device", "data_fingerprint") if key in given}
+        row = describe(job, Labels(provenance=provenance, **given), "failed" if error else "done", figures, error)
+        self.store.write_rows("runs", job.id, [row | more])
+
+    def trial(self, number: int, *jobs: Job, error: str | None = None, sweep: str = "s", arm: str = "sgd") -> None:
+        """Write a trial's row; one with an error has failed."""
+        row = {
+            "sweep": sweep,
+            "trial": number,
+            "definition": "d",
+            "arm": arm,
+            "params": json.dumps({}),
+            "run_ids": [job.id for job in jobs],
+            "seeds": [],
+            "metric": "",
+            "mode": "",
+            "state": "failed" if error else "done",
+            "error": error,
+        }
+        self.store.write_rows("trials", f"{sweep}-{number:06d}", [row])
+
+    def open(self) -> Results:
+        """The store, for reading."""
+        return open(self.store.uri)
