@@ -16,6 +16,8 @@ EVERY = [
     errors.DataError("mnist", "nothing", "files"),
     errors.StoreError("results", "a file", "a folder"),
     errors.ResourceError("4 CPUs", "2 CPUs"),
+    errors.ClusterError("http://127.0.0.1:8265", "no answer", "a running cluster"),
+    errors.SubmissionError("a relative path", "an absolute one"),
     errors.DivergedError(2.0, 1.5, 40),
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),
     errors.MeasuringError(2, 441, "point 3: RuntimeError"),

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from raysurf.errors import ResourceError
+from raysurf.errors import ClusterError, ResourceError
+from raysurf.redaction import redact
 from raysurf.sweep.sweep import Resources
 
 SETTINGS = {
@@ -25,6 +26,10 @@ SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "100000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+TOKEN = (
+    "the token that the cluster was started with: in $RAY_AUTH_TOKEN, in the file $RAY_AUTH_TOKEN_PATH or in "
+    "~/.ray/auth_token, and RAY_AUTH_MODE=token"
+)
 QUIET = ("ray", "ray.tune", "ray.train", "ray.data")
 
 
@@ -87,10 +92,11 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
         needs_dashboard: Whether Train groups run inside Tune; without the dashboard a stopped trial leaks its workers.
 
     Raises:
-        ResourceError: If there is no cluster at the address.
+        ClusterError: If there is no cluster at the address, or it lets nobody in without its token.
     """
     prepare()
     import ray
+    from ray.exceptions import AuthenticationError
 
     ours = not ray.is_initialized()
     try:
@@ -107,9 +113,10 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
             )
         elif ours:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ResourceError(
-            f"{type(error).__name__}: {error}", f"a Ray cluster at {address or 'this machine'}"
+    except (AuthenticationError, ConnectionError, ValueError, RuntimeError) as error:
+        where = "on this machine" if address is None else address
+        raise ClusterError(
+            where, f"{type(error).__name__}: {error}", f"a running Ray cluster; if it asks for a token, {TOKEN}"
         ) from error
     try:
         prepare()
@@ -120,4 +127,4 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
 
 
 def _capacity(resources: Mapping[str, float], address: str | None) -> Capacity:
-    return Capacity(resources.get("CPU", 0), resources.get("GPU", 0), address or "this machine")
+    return Capacity(resources.get("CPU", 0), resources.get("GPU", 0), redact(address or "this machine"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +52,21 @@ def root_of(spec: DataSpec) -> Path:
     return Path(spec.root or os.environ.get("RAYSURF_DATA") or Path.home() / ".cache" / "raysurf").expanduser()
 
 
+_elsewhere = ContextVar("data lie on another machine", default=False)
+
+
+@contextmanager
+def data_elsewhere() -> Iterator[None]:
+    """Within it ``check`` looks at specs alone, since the files that they name lie on another machine."""
+    token = _elsewhere.set(True)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def check(spec: DataSpec) -> None:
-    """Check that a data set is there, or may be fetched.
+    """Check that a data set is there, or may be fetched; within ``data_elsewhere`` that it might be.
 
     Raises:
         UnknownNameError: If no set has this name; the nearest is suggested.
@@ -64,10 +80,12 @@ def check(spec: DataSpec) -> None:
             place = getattr(spec, which)
             if place is None:
                 raise DataError(spec.name, f"no {which}:", f"{which}: and the path of a file or folder")
-            if not Path(place).exists():
+            if not _elsewhere.get() and not Path(place).exists():
                 raise DataError(spec.name, f"no such path {place}", f"{which}: with the path of what is there")
     elif spec.train is not None or spec.test is not None:
         raise DataError(spec.name, "train: or test:", "a set of its own files; use name: parquet or folder for these")
+    if _elsewhere.get():
+        return
     if spec.name in STREAMED:
         for folder in image_folders(spec):
             _check_classes(spec, folder)
