@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from raysurf.errors import ClusterError, ResourceError, StoreError, SubmissionError
+from raysurf.errors import ClusterError, ResourceError, SpecError, StoreError, SubmissionError
+from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import SUBMISSION, collect
 from raysurf.redaction import holds_secret, redact
 from tests.cases import ROOT, tiny_sgd
 
 SECRET = "wJalrXUtnFEMI"
+URI = f"s3://AKIA:{SECRET}@b/x"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +98,17 @@ def test_an_error_in_tables_has_no_secret() -> None:
     labels = Labels("s", "trial", "arm", collect())
     row = describe(tiny_sgd(), labels, "failed", {}, f"Traceback ...\nOSError: s3://A:{SECRET}@b/x is away")
     assert row["error"] == "Traceback ...\nOSError: s3://***@b/x is away"
+
+
+@pytest.mark.parametrize("field", ["root", "train", "test"])
+def test_a_spec_with_a_secret_is_refused(field: str) -> None:
+    """Jobs stand in tables and in W&B's config as they are, so that no address in them may have a secret."""
+    tree = {"kind": "sgd", "model": "digits_conv", "epochs": 1, "lr": 0.1, "data": {"name": "parquet", field: URI}}
+    with pytest.raises(SpecError, match=rf"the secret in {field}: s3://\*\*\*@b/x; expected an address without it"):
+        parse_job(tree)
+    tree = {"kind": "weights", "model": "digits_conv", "data": "digits", "file": URI}
+    with pytest.raises(SpecError, match="address without secrets"):
+        parse_job(tree)
 
 
 def test_a_submitted_job_knows_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

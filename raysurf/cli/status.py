@@ -64,7 +64,10 @@ def list_jobs(style: str, address: str) -> None:
 
     names = ("id", "state", "began", "file", "results", "sweeps")
     cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
-    click.echo(text_table(names, cells, longest=60) if rows else "no jobs yet; first: raysurf submit FILE")
+    if rows:
+        click.echo(text_table(names, cells, longest=60))
+    else:
+        click.echo("no jobs yet; first: raysurf submit FILE", err=True)
 
 
 def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "") -> list[str]:

@@ -12,9 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from raysurf.cluster.environment import TOKEN, prepare
+from raysurf.cluster.environment import TOKEN, knock, prepare
 from raysurf.cluster.submission import Submission, Submitted, read_job
 from raysurf.cluster.working_folder import write_zip
 from raysurf.errors import ClusterError, nearest
@@ -22,7 +21,6 @@ from raysurf.redaction import redact
 
 DEFAULT = "http://127.0.0.1:8265"
 SCHEMES = ("http", "https", "ray")
-ANSWER_S = 10.0
 # Each sets a level of its own when it is imported.
 TALKERS = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
 A_SERVER = f"the dashboard of a running Ray cluster, such as {DEFAULT} (started by: ray start --head)"
@@ -44,7 +42,7 @@ class JobServer:
         if scheme and scheme not in SCHEMES:
             raise ClusterError(address, f"an address of kind {scheme}", A_SERVER)
         if scheme in ("http", "https"):
-            self._knock(address)
+            knock(address, A_SERVER)
         prepare()
         _ask_for_token()
         with self._errors(), _only(address):
@@ -53,15 +51,6 @@ class JobServer:
             for talker in TALKERS:
                 logging.getLogger(talker).setLevel(logging.WARNING)
             self._client = JobSubmissionClient(address)
-
-    def _knock(self, address: str) -> None:
-        """Find out within seconds whether anybody listens; Ray's own request would wait for minutes."""
-        try:
-            at = urlsplit(address)
-            port = at.port or (443 if at.scheme == "https" else 80)
-            socket.create_connection((at.hostname or "", port), timeout=ANSWER_S).close()
-        except (OSError, ValueError) as error:
-            raise ClusterError(address, f"no answer ({error})", A_SERVER) from None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -144,6 +144,8 @@ def submit_plan(
         raise SubmissionError(f"{wrong} among the options of run", "it before the --, as an option of submit")
     if holds_secret(shlex.join(options)):
         raise SubmissionError(f"the options {shlex.join(options)}", "options without secrets, since they are kept")
+    if folder.resolve() in (Path.home().resolve(), Path("/")):
+        raise SubmissionError(f"the working folder {folder}", "a folder of your project, since all of it travels")
     folder, parts = folder.resolve(), [path.resolve() for path in files_of(folder / file)]
     inside = all(path.is_relative_to(folder) for path in parts)
     local, notices = _data(sweeps, folder)

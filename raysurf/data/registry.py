@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, UnknownNameError
+from raysurf.redaction import holds_secret, redact
 
 if TYPE_CHECKING:
     from raysurf.data.dataset import Dataset
@@ -106,7 +107,13 @@ def image_folders(spec: DataSpec) -> tuple[str, str]:
 
 
 def _check_fields(spec: DataSpec) -> None:
-    """Refuse fields that only some sets have."""
+    """Refuse fields that only some sets have, and secrets in addresses."""
+    for which in ("root", "train", "test"):
+        if (place := getattr(spec, which)) is not None and holds_secret(place):
+            got = f"the secret in {which}: {redact(place)}"
+            raise DataError(
+                spec.name, got, "an address without it, since jobs stand in tables (the cloud's own variables)"
+            )
     if spec.transform is not None and spec.name not in CIFAR:
         raise DataError(spec.name, f"transform: {spec.transform}", f"it with {', '.join(CIFAR)} only; leave it out")
     if spec.image_size is not None and spec.name not in STREAMED:

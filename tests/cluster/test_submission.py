@@ -201,6 +201,13 @@ def test_a_large_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         plan(root)
 
 
+def test_home_does_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a home folder is never sent, whatever stands in it."""
+    monkeypatch.setenv("HOME", str(project(tmp_path)))
+    with pytest.raises(SubmissionError, match="expected a folder of your project"):
+        plan(tmp_path)
+
+
 def test_results_are_where_both_see_them(tmp_path: Path) -> None:
     """Relative results are absolute on this machine and an error elsewhere; keys in an address are refused."""
     assert resolve_results("results", tmp_path, is_here=True) == str(tmp_path / "results")
