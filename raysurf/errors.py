@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from raysurf.redaction import redact
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``, capitals aside, or None if none is near."""
@@ -112,8 +114,8 @@ class StoreError(RaysurfError, ValueError):
     """A result store that cannot be read or written as asked."""
 
     def __init__(self, uri: str, got: str, expected: str) -> None:
-        self.uri, self.got, self.expected = uri, got, expected
-        super().__init__(uri, got, expected)
+        self.uri, self.got, self.expected = redact(uri), redact(got), expected
+        super().__init__(self.uri, self.got, expected)
 
     def __str__(self) -> str:
         return f"results {self.uri!r}: got {self.got}; expected {self.expected}"
@@ -127,11 +129,33 @@ class ResourceError(RaysurfError, ValueError):
     """More CPUs, GPUs or workers than the machine or cluster has."""
 
     def __init__(self, got: str, expected: str) -> None:
-        self.got, self.expected = got, expected
-        super().__init__(got, expected)
+        self.got, self.expected = redact(got), redact(expected)
+        super().__init__(self.got, self.expected)
 
     def __str__(self) -> str:
         return f"resources: got {self.got}; expected {self.expected}"
+
+
+class ClusterError(RaysurfError, ValueError):
+    """A cluster that is not there, lets nobody in, or does not know what it is asked for."""
+
+    def __init__(self, address: str, got: str, expected: str) -> None:
+        self.address, self.got, self.expected = redact(address), redact(got), expected
+        super().__init__(self.address, self.got, expected)
+
+    def __str__(self) -> str:
+        return f"cluster {self.address}: got {self.got}; expected {self.expected}"
+
+
+class SubmissionError(RaysurfError, ValueError):
+    """Something that cannot be handed to a cluster."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = redact(got), expected
+        super().__init__(self.got, expected)
+
+    def __str__(self) -> str:
+        return f"submission: got {self.got}; expected {self.expected}"
 
 
 class DivergedError(RaysurfError, ArithmeticError):

@@ -17,6 +17,8 @@ EVERY = [
     errors.StoreError("results", "a file", "a folder"),
     errors.StoreUnavailableError("results", "a full disk", "room"),
     errors.ResourceError("4 CPUs", "2 CPUs"),
+    errors.ClusterError("http://127.0.0.1:8265", "no answer", "a running cluster"),
+    errors.SubmissionError("a relative path", "an absolute one"),
     errors.DivergedError(2.0, 1.5, 40),
     errors.TimeLimitError(60.0, "after 3 of 9 of sgd-0123456789abcdef"),
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),

@@ -12,6 +12,7 @@ import pytest
 from tests.cases import ROOT
 
 ROOMS = [
+    {"redaction"},
     {"errors", "values"},
     {"weightspace", "stochastic"},
     {"models", "data"},
@@ -25,11 +26,12 @@ ROOMS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ONLY = {
-    "errors": set(),
+    "redaction": set(),
+    "errors": {"redaction"},
     "values": set(),
-    "results": {"errors", "values"},
-    "tracking": {"errors", "values", "results"},
-    "report": {"errors", "values", "results"},
+    "results": {"errors", "values", "redaction"},
+    "tracking": {"errors", "values", "redaction", "results"},
+    "report": {"errors", "values", "redaction", "results"},
 }
 FILES = sorted(
     path for path in (ROOT / "raysurf").rglob("*.py") if path.parent != ROOT / "raysurf" or path.stem in LEVEL
@@ -56,7 +58,7 @@ def test_arrows_go_down(path: object) -> None:
         if parts[0] == "ray":
             assert room == "cluster", module
         if parts[0] == "torch":
-            assert room not in ("results", "tracking", "report", "errors", "values"), module
+            assert room not in ("results", "tracking", "report", "errors", "values", "redaction"), module
         if parts[0] == "raysurf" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != room:
             assert LEVEL[parts[1]] < LEVEL[room], module
             assert room not in ONLY or parts[1] in ONLY[room], module

@@ -13,11 +13,16 @@ import click
 from raysurf.cli.check import check
 from raysurf.cli.compare import compare
 from raysurf.cli.diff import diff
+from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
 from raysurf.cli.run import run
+from raysurf.cli.status import list_jobs, status
+from raysurf.cli.stop import stop
+from raysurf.cli.submit import submit
 from raysurf.cli.table import table
 from raysurf.cli.why import why
 from raysurf.errors import RaysurfError, SpecError
+from raysurf.redaction import redact
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -29,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, table, compare, plot, why, diff):
+for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff):
     cli.add_command(command)
 
 
@@ -40,6 +45,9 @@ def main() -> None:
     it now and then, after all work was done (arrow#34314).
     """
     code = _run()
+    if code == 130:
+        # W&B's own process got the signal too, and what is registered to take leave of it fails.
+        sys.unraisablehook = lambda _: None
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -66,12 +74,12 @@ def _run() -> int:
             click.echo(f"  {fault}", err=True)
         return 2
     except RaysurfError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {redact(str(error))}", err=True)
         return 2
     except BrokenPipeError:
         return 0
     except Exception:
-        traceback.print_exc()
+        click.echo(redact(traceback.format_exc()), err=True, nl=False)
         return 1
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from raysurf.errors import ResourceError
+from raysurf.errors import ClusterError, ResourceError
+from raysurf.redaction import redact
 from raysurf.sweep.sweep import Resources
 
 SETTINGS = {
@@ -26,6 +29,12 @@ SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "100000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+TOKEN = (
+    "the token that the cluster was started with: in $RAY_AUTH_TOKEN, in the file $RAY_AUTH_TOKEN_PATH or in "
+    "~/.ray/auth_token, and RAY_AUTH_MODE=token"
+)
+A_CLUSTER = f"a running Ray cluster; if it asks for a token, {TOKEN}"
+ANSWER_S = 10.0
 QUIET = ("ray", "ray.tune", "ray.train", "ray.data")
 
 
@@ -79,6 +88,25 @@ def prepare() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def knock(address: str, expected: str) -> None:
+    """Find out within seconds whether anybody listens at an address; Ray itself would wait for minutes.
+
+    Args:
+        address: ``host:port`` or a URL; of any other kind, such as ``auto``, nothing is known beforehand.
+        expected: What should be there.
+
+    Raises:
+        ClusterError: If nobody does.
+    """
+    try:
+        at = urlsplit(address if "://" in address else f"//{address}")
+        port = at.port or {"http": 80, "https": 443, "ray": 10001}.get(at.scheme)
+        if at.hostname and port:
+            socket.create_connection((at.hostname, port), timeout=ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(address, f"no answer ({error})", expected) from None
+
+
 @contextmanager
 def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]:
     """Be connected to a cluster: the one at ``address``, the one already joined, or one of our own.
@@ -88,10 +116,13 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
         needs_dashboard: Whether Train groups run inside Tune; without the dashboard a stopped trial leaks its workers.
 
     Raises:
-        ResourceError: If there is no cluster at the address.
+        ClusterError: If there is no cluster at the address, or it lets nobody in without its token.
     """
+    if address is not None:
+        knock(address, A_CLUSTER)
     prepare()
     import ray
+    from ray.exceptions import AuthenticationError
 
     ours = not ray.is_initialized()
     try:
@@ -108,10 +139,11 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
             )
         elif ours:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ResourceError(
-            f"{type(error).__name__}: {error}", f"a Ray cluster at {address or 'this machine'}"
-        ) from error
+    except (AuthenticationError, ConnectionError, ValueError, RuntimeError) as error:
+        where = "on this machine" if address is None else address
+        no_token = isinstance(error, AuthenticationError)
+        got = "no token to send, which the cluster asks for" if no_token else f"{type(error).__name__}: {error}"
+        raise ClusterError(where, got, A_CLUSTER) from error
     try:
         prepare()
         yield _capacity(ray.cluster_resources(), address)
@@ -121,4 +153,4 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
 
 
 def _capacity(resources: Mapping[str, float], address: str | None) -> Capacity:
-    return Capacity(resources.get("CPU", 0), resources.get("GPU", 0), address or "this machine")
+    return Capacity(resources.get("CPU", 0), resources.get("GPU", 0), redact(address or "this machine"))

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from raysurf.jobs.outcome import figures_of
+from raysurf.redaction import redact
 from raysurf.results.error_text import BLOCKED
 from raysurf.results.parts import mapping_in
 from raysurf.results.store import Store
@@ -125,7 +126,7 @@ class Ledger:
             "value": value,
             "std": std,
             "state": state,
-            "error": error,
+            "error": None if error is None else redact(error),
             "started_at": started,
             "wall_s": None if state == "running" else (now - started).total_seconds(),
             "retried": number in self.retried or None,

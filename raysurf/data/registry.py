@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, UnknownNameError
+from raysurf.redaction import holds_secret, redact
 
 if TYPE_CHECKING:
     from raysurf.data.dataset import Dataset
@@ -49,8 +53,21 @@ def root_of(spec: DataSpec) -> Path:
     return Path(spec.root or os.environ.get("RAYSURF_DATA") or Path.home() / ".cache" / "raysurf").expanduser()
 
 
+_elsewhere = ContextVar("data lie on another machine", default=False)
+
+
+@contextmanager
+def data_elsewhere() -> Iterator[None]:
+    """Within it ``check`` looks at specs alone, since the files that they name lie on another machine."""
+    token = _elsewhere.set(True)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def check(spec: DataSpec) -> None:
-    """Check that a data set is there, or may be fetched.
+    """Check that a data set is there, or may be fetched; within ``data_elsewhere`` that it might be.
 
     Raises:
         UnknownNameError: If no set has this name; the nearest is suggested.
@@ -64,10 +81,12 @@ def check(spec: DataSpec) -> None:
             place = getattr(spec, which)
             if place is None:
                 raise DataError(spec.name, f"no {which}:", f"{which}: and the path of a file or folder")
-            if not Path(place).exists():
+            if not _elsewhere.get() and not Path(place).exists():
                 raise DataError(spec.name, f"no such path {place}", f"{which}: with the path of what is there")
     elif spec.train is not None or spec.test is not None:
         raise DataError(spec.name, "train: or test:", "a set of its own files; use name: parquet or folder for these")
+    if _elsewhere.get():
+        return
     if spec.name in STREAMED:
         for folder in image_folders(spec):
             _check_classes(spec, folder)
@@ -88,7 +107,13 @@ def image_folders(spec: DataSpec) -> tuple[str, str]:
 
 
 def _check_fields(spec: DataSpec) -> None:
-    """Refuse fields that only some sets have."""
+    """Refuse fields that only some sets have, and secrets in addresses."""
+    for which in ("root", "train", "test"):
+        if (place := getattr(spec, which)) is not None and holds_secret(place):
+            got = f"the secret in {which}: {redact(place)}"
+            raise DataError(
+                spec.name, got, "an address without it, since jobs stand in tables (the cloud's own variables)"
+            )
     if spec.transform is not None and spec.name not in CIFAR:
         raise DataError(spec.name, f"transform: {spec.transform}", f"it with {', '.join(CIFAR)} only; leave it out")
     if spec.image_size is not None and spec.name not in STREAMED:

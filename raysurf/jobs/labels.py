@@ -11,6 +11,7 @@ from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import Figures
 from raysurf.jobs.provenance import Provenance
+from raysurf.redaction import redact
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def describe(job: Job, labels: Labels, status: str, figures: Figures, error: str
         "spec": json.dumps(job.tree, sort_keys=True),
         "inputs": [needed.id for needed in job.inputs],
         "status": status,
-        "error": error,
+        "error": None if error is None else redact(error),
         "metrics": json.dumps(figures, sort_keys=True),
         **labels.provenance.as_columns(),
     }

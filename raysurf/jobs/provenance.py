@@ -9,8 +9,14 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from raysurf.redaction import redact
 
 PACKAGES = ("raysurf", "torch", "torchvision", "ray", "optuna", "numpy")
+# Lies in the folder of a submitted job, which is in no git: what stood in the folder that it was submitted from.
+SUBMISSION = "raysurf-submission.json"
 
 
 @dataclass(frozen=True)
@@ -26,10 +32,19 @@ class Provenance:
         """The columns of a ``runs`` row."""
         return asdict(self) | {"versions": json.dumps(self.versions, sort_keys=True)}
 
+    def as_handed_over(self) -> dict[str, Any]:
+        """What a submitted job is told of the code that it runs."""
+        return {
+            "git_commit": self.git_commit,
+            "git_dirty": self.git_dirty,
+            "versions": {"raysurf": self.versions["raysurf"]} if "raysurf" in self.versions else {},
+        }
+
 
 def collect() -> Provenance:
-    """Look at this process and the working folder's git, if it is in one."""
-    commit = _git("rev-parse", "HEAD")
+    """Look at this process and the working folder's git, if it is in one, or at what a submission says of it."""
+    told = _told()
+    commit = told.get("git_commit") if told else _git("rev-parse", "HEAD")
     dirty = None if commit is None else bool(_git("status", "--porcelain", "--untracked-files=no"))
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -37,7 +52,18 @@ def collect() -> Provenance:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return Provenance(commit, dirty, shlex.join([_program(sys.argv[0]), *sys.argv[1:]]), versions)
+    if told:
+        dirty, versions = told.get("git_dirty"), versions | told.get("versions", {})
+    command = redact(shlex.join([_program(sys.argv[0]), *sys.argv[1:]]))
+    return Provenance(commit, dirty, command, versions)
+
+
+def _told() -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(Path(SUBMISSION).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _program(path: str) -> str:

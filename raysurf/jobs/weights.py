@@ -13,6 +13,7 @@ from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import Data, Model
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
+from raysurf.redaction import holds_secret
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +67,8 @@ class Weights(WeightsJob):
     def _one_source(self) -> Self:
         if (self.file is None) == (self.pretrained is None):
             raise ValueError("exactly one of file and pretrained is required")
+        if self.file is not None and holds_secret(self.file):
+            raise ValueError("file: with an address without secrets, since jobs stand in tables")
         return self
 
     @property

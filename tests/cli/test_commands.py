@@ -55,7 +55,10 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         assert done.returncode == 0
         assert "Usage:" in done.stdout
         assert f"raysurf {name}" in readme
-    assert set(cli.commands) == {"check", "run", "table", "compare", "plot", "why", "diff"}
+    assert set(cli.commands) == {
+        *("check", "run", "table", "compare", "plot", "why", "diff"),
+        *("submit", "status", "list", "logs", "stop"),
+    }
 
 
 def test_check_prints_the_plan_and_changes_nothing(tmp_path: Path) -> None:
@@ -103,6 +106,9 @@ def test_mistakes_exit_with_2_and_write_nothing(command: str, text: str, said: s
         (("run", "sweeps/quickstart.yaml", "--results", "README.md"), "which is a file"),
         (("run", "sweeps/quickstart.yaml", "--only", "arm=nope"), "only: got arm=nope; expected what fits some arm"),
         (("run", "sweeps/quickstart.yaml", "--results", "gopher://x"), "a folder, or an address"),
+        (("submit", "nope.yaml"), "nope.yaml: No such file"),
+        (("list", "--address", "http://u:s3cret@127.0.0.1:9"), "cluster http://***@127.0.0.1:9: got no answer"),
+        (("status", "x", "--address", "gopher://x"), "got an address of kind gopher; expected the dashboard"),
     ],
 )
 def test_bad_arguments_exit_with_2(arguments: tuple[str, ...], said: str) -> None:

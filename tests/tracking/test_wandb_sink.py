@@ -139,6 +139,9 @@ time.sleep(60)
 """
 
 
+ENDED = KILLED.partition("time.sleep")[0] + "sink.close_run('swa-1', {}, failed=False); sink.close()"
+
+
 def test_killed_process_loses_no_row_and_doubles_none(tmp_path: Path) -> None:
     """Rows logged before a SIGKILL are in the file; a second sink logs the run anew, and a third leaves it alone."""
     # wandb hands its service on to child processes through the environment; this one is to have its own.
@@ -157,6 +160,18 @@ def test_killed_process_loses_no_row_and_doubles_none(tmp_path: Path) -> None:
         sink.close_run("swa-1", {}, failed=False)
         sink.close()
         assert [step["epoch"] for step in read_all(tmp_path, ended=1)["swa-1"].history] == [1, 2, 3, 4, 5]
+
+
+def test_no_secret_is_kept(tmp_path: Path) -> None:
+    """Neither keys on the command line nor those of the environment are in any file of W&B's."""
+    secrets = {"WANDB_API_KEY": "0123456789abcdef" * 2 + "01234567", "RAY_AUTH_TOKEN": "t0ken-of-the-cluster"}
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
+    command = [sys.executable, "-c", ENDED, str(tmp_path), "--results", "s3://AKIA:s3cret-of-the-store@bucket"]
+    subprocess.run(command, cwd=ROOT, env=alone | secrets, check=True)
+    assert read_all(tmp_path, ended=1)["swa-1"].exit_code == 0
+    for file in (path for path in (tmp_path / "wandb").rglob("*") if path.is_file()):
+        for secret in (*secrets.values(), "s3cret-of-the-store"):
+            assert secret.encode() not in file.read_bytes(), file
 
 
 def test_failing_wandb_is_one_warning(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""``raysurf status`` and ``raysurf list``: where submitted jobs are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raysurf.cli.cluster_address import cluster_address
+
+if TYPE_CHECKING:
+    from raysurf.cluster.submission import Submitted
+    from raysurf.results.progress import SweepProgress
+
+LAST_LINES = 8
+STYLE = click.option(
+    "--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
+)
+
+
+@click.command()
+@click.argument("job")
+@STYLE
+@cluster_address
+def status(job: str, style: str, address: str) -> None:
+    """Say where the submitted JOB (an id) is, and how much of its plan is done. Exit code 1 if it failed."""
+    from raysurf.cluster.job_server import JobServer
+    from raysurf.errors import StoreError
+    from raysurf.results.progress import progress
+
+    found = JobServer(address).job(job)
+    why = ""
+    try:
+        sweeps = progress(found.results, found.sweeps)
+    except (StoreError, OSError) as error:
+        sweeps, why = [], f"the tables cannot be read from here ({error})"
+    if style == "json":
+        import json
+
+        click.echo(json.dumps({**_row(found), "sweeps": [_counts(each, found.has_ended) for each in sweeps]}, indent=1))
+    else:
+        click.echo("\n".join(status_lines(found, sweeps, why)))
+    if found.state == "failed":
+        _tell_failure(found)
+        click.get_current_context().exit(1)
+
+
+@click.command("list")
+@STYLE
+@cluster_address
+def list_jobs(style: str, address: str) -> None:
+    """List the jobs that raysurf has submitted to a cluster, the first first."""
+    from raysurf.cluster.job_server import JobServer
+
+    rows = [{**_row(each), "sweeps": [sweep.name for sweep in each.sweeps]} for each in JobServer(address).jobs()]
+    if style == "json":
+        import json
+
+        click.echo(json.dumps(rows, indent=1))
+        return
+    from raysurf.cli.table import text_table
+
+    names = ("id", "state", "began", "file", "results", "sweeps")
+    cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
+    if rows:
+        click.echo(text_table(names, cells, longest=60))
+    else:
+        click.echo("no jobs yet; first: raysurf submit FILE", err=True)
+
+
+def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "") -> list[str]:
+    """A job's status, as it is printed.
+
+    Args:
+        job: The job.
+        sweeps: How far its sweeps are.
+        why: Why that is not known, if it is not.
+    """
+    from raysurf.cli.table import text_table
+
+    began, ended = _time(job.began_ms), _time(job.ended_ms)
+    lines = [f"{job.id}  {job.state}{f' since {began}' if began else ''}{f', ended {ended}' if ended else ''}"]
+    lines += [f"file      {job.file}", f"results   {job.results}"]
+    if sweeps:
+        rows = [_counts(each, job.has_ended) for each in sweeps]
+        lines += ["", text_table(list(rows[0]), [list(row.values()) for row in rows])]
+    return lines + (["", why] if why else [])
+
+
+def _counts(each: SweepProgress, has_ended: bool) -> dict[str, Any]:
+    """Trials by state; what an ended job has left running waits for the next."""
+    left = each.waiting + (each.running if has_ended else 0)
+    running = 0 if has_ended else each.running
+    counts = {"trials": each.sweep.trials, "done": each.done, "running": running, "waiting": left}
+    return {"sweep": each.sweep.name, **counts, "stopped": each.stopped, "failed": each.failed}
+
+
+def _row(job: Submitted) -> dict[str, Any]:
+    times = {"began": _time(job.began_ms), "ended": _time(job.ended_ms)}
+    return {
+        "id": job.id,
+        "state": job.state,
+        **times,
+        "file": job.file,
+        "results": job.results,
+        "exit_code": job.exit_code,
+    }
+
+
+def _time(milliseconds: int | None) -> str:
+    return "" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _tell_failure(job: Submitted) -> None:
+    from raysurf.redaction import redact
+
+    for line in redact(job.message).rstrip().splitlines()[-LAST_LINES:]:
+        click.echo(f"  {line}", err=True)
+    click.echo(f"failed; all of its log: raysurf logs {job.id}", err=True)

@@ -1,0 +1,122 @@
+"""Secrets are starred wherever their form gives them away; nothing else is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import raysurf as rs
+from raysurf.errors import ClusterError, ResourceError, SpecError, StoreError, SubmissionError
+from raysurf.jobs.parse import parse_job
+from raysurf.jobs.provenance import SUBMISSION, collect
+from raysurf.redaction import holds_secret, redact
+from tests.cases import ROOT, tiny_sgd
+
+SECRET = "wJalrXUtnFEMI"
+URI = f"s3://AKIA:{SECRET}@b/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (f"raysurf run x.yaml --results s3://AKIA:{SECRET}@bucket/r", "raysurf run x.yaml --results s3://***@bucket/r"),
+        (f"s3://AKIA:{SECRET}/K7+d=@bucket/r?scheme=http", "s3://***@bucket/r?scheme=http"),
+        (f"https://{SECRET}@host:8265/", "https://***@host:8265/"),
+        (
+            f"s3://b/r?access_key=A&secret_key={SECRET}&region=eu",
+            "s3://b/r?access_key=***&secret_key=***&region=eu",
+        ),
+        (f"http://h:1/?X-Amz-Signature={SECRET}", "http://h:1/?X-Amz-Signature=***"),
+        (f"ray://h:10001?token={SECRET}", "ray://h:10001?token=***"),
+        (f"run --token {SECRET} --api-key={SECRET} x.yaml", "run --token *** --api-key=*** x.yaml"),
+        (
+            f"env AWS_SECRET_ACCESS_KEY={SECRET} WANDB_API_KEY={SECRET} run",
+            "env AWS_SECRET_ACCESS_KEY=*** WANDB_API_KEY=*** run",
+        ),
+        (f"headers: {{'Authorization': 'Bearer {SECRET}'}}", "headers: {'Authorization': 'Bearer ***'}"),
+    ],
+)
+def test_secrets_are_starred(text: str, kept: str) -> None:
+    """An address's user, keys in queries, options and variables, and bearers' tokens are; the rest is readable."""
+    assert redact(text) == kept
+    assert redact(kept) == kept
+    assert holds_secret(text)
+    assert SECRET not in kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raysurf run sweeps/quickstart.yaml --address ray://head:10001 --results s3://bucket/results@v2",
+        "http://127.0.0.1:8265/x@y",
+        "abfs://container@account.dfs.core.windows.net/results",
+        "ssh://git@host/repository",
+        "best = max(rows, key=lambda row: row['value'])",
+        "run --only arm=keyed=3 --retry-failed",
+        "write to somebody@example.org",
+    ],
+)
+def test_all_else_stays(text: str) -> None:
+    """Ports, containers, Python's keywords and mail addresses are no secrets."""
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize("error", [StoreError, ClusterError], ids=lambda cls: cls.__name__)
+def test_errors_tell_no_secret(error: type[StoreError] | type[ClusterError]) -> None:
+    """Neither the address nor what was got is told with its secret."""
+    said = error(f"s3://A:{SECRET}@b", f"no s3://A:{SECRET}@b/x", "another")
+    assert SECRET not in str(said) + repr(said)
+    for other in (ResourceError(f"ray://t:{SECRET}@h", "one"), SubmissionError(f"s3://b?secret_key={SECRET}", "one")):
+        assert SECRET not in str(other) + repr(other)
+
+
+def test_the_command_in_tables_has_no_secret(tmp_path: Path) -> None:
+    """A run whose command line held keys leaves a store in which they stand nowhere, whatever file one looks at."""
+    code = f"""
+import sys
+sys.argv = ["raysurf", "run", "x.yaml", "--address", "ray://u:{SECRET}@h", "--x", "s3://b?secret_key={SECRET}"]
+import raysurf as rs
+from tests.cases import tiny_sgd
+job = tiny_sgd(epochs=1, lr=1e9)
+rs.run(rs.Sweep(job, name="bad"), {str(tmp_path)!r}, executor="inline")
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    (row,) = rs.results.open(str(tmp_path)).table("runs").to_pylist()
+    assert row["command"].startswith("raysurf run x.yaml --address ray://***@h --x ")
+    assert "s3://b?secret_key=***" in row["command"]
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+def test_an_error_in_tables_has_no_secret() -> None:
+    """The traceback that a run's row keeps is starred."""
+    from raysurf.jobs.labels import Labels, describe
+
+    labels = Labels("s", "trial", "arm", collect())
+    row = describe(tiny_sgd(), labels, "failed", {}, f"Traceback ...\nOSError: s3://A:{SECRET}@b/x is away")
+    assert row["error"] == "Traceback ...\nOSError: s3://***@b/x is away"
+
+
+@pytest.mark.parametrize("field", ["root", "train", "test"])
+def test_a_spec_with_a_secret_is_refused(field: str) -> None:
+    """Jobs stand in tables and in W&B's config as they are, so that no address in them may have a secret."""
+    tree = {"kind": "sgd", "model": "digits_conv", "epochs": 1, "lr": 0.1, "data": {"name": "parquet", field: URI}}
+    with pytest.raises(SpecError, match=rf"the secret in {field}: s3://\*\*\*@b/x; expected an address without it"):
+        parse_job(tree)
+    tree = {"kind": "weights", "model": "digits_conv", "data": "digits", "file": URI}
+    with pytest.raises(SpecError, match="address without secrets"):
+        parse_job(tree)
+
+
+def test_a_submitted_job_knows_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder of a submission, which is in no git, commit and version are those of where it came from."""
+    monkeypatch.chdir(tmp_path)
+    assert collect().git_commit is None
+    (tmp_path / SUBMISSION).write_text('{"git_commit": "abc", "git_dirty": true, "versions": {"raysurf": "9.9"}}')
+    found = collect()
+    assert (found.git_commit, found.git_dirty, found.versions["raysurf"]) == ("abc", True, "9.9")
+    assert "torch" in found.versions
+    assert found.as_handed_over() == {"git_commit": "abc", "git_dirty": True, "versions": {"raysurf": "9.9"}}
