@@ -62,5 +62,7 @@ def test_failures_are_a_section_of_a_file(tmp_path: Path) -> None:
     assert sweep.failures == rs.Failures(retries=0, max_failed_share=0.5, time_limit_s=60.0)
     assert sweep.digest == plain.digest
     path.write_text(f"{text}failures: {{retry: 1, max_failed_share: 2.0}}\n")
-    with pytest.raises(SpecError, match=r"(?s)a.yaml:2: .*max_failed_share: got 2.0; .*a.yaml:2: .*did you mean 'retries'"):
+    with pytest.raises(
+        SpecError, match=r"(?s)a.yaml:2: .*max_failed_share: got 2.0; .*a.yaml:2: .*did you mean 'retries'"
+    ):
         rs.load(path)
