@@ -86,6 +86,8 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It lists trials whose process was lost; they are told of with their numbers.
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
 
 
 def knock(address: str, expected: str) -> None:
