@@ -18,11 +18,11 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 def test_full_disk_ends_the_run_and_room_lets_it_go_on(tmp_path: Path) -> None:
     """The one error says what to do, no trial counts as failed, and the rows are those of an undisturbed run."""
-    sweep = rs.Sweep(tiny_sgd(epochs=30).with_holes(lr=rs.Each((0.1, 0.05))), name="full")
+    sweep = rs.Sweep(tiny_sgd().with_holes(lr=rs.Each((0.1, 0.05))), name="full")
     with small_disk(tmp_path / "disk") as disk:
 
         def listen(event: events.Event) -> None:
-            if isinstance(event, events.RunProgressed):
+            if isinstance(event, events.RunStarted):
                 fill(disk / "filler")
 
         with pytest.raises(StoreUnavailableError, match=r"no space left .*; expected room for it: free some space"):
