@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from raysurf.cluster.environment import connection
 from raysurf.cluster.events import (
     Listener,
+    Notice,
     RunEnded,
     StageStarted,
     SweepEnded,
@@ -21,6 +22,9 @@ from raysurf.cluster.events import (
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.request import Report, Request
+from raysurf.cluster.spending import Spending, Verdict
+from raysurf.cluster.stopping import EarlyStopping
+from raysurf.cluster.warm_start import WarmStart, warm_start
 from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels
@@ -32,6 +36,7 @@ from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
+    from raysurf.cluster.study import Values
     from raysurf.cluster.suggestions import Stage, Suggestions
 
 Executor = Literal["ray", "inline"]
@@ -109,8 +114,13 @@ class Driver:
     def stages(self) -> Iterator[Stage]:
         """Everything that is left to run; what is done already is taken on the way."""
         for plan in self.plan.sweeps:
+            sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep)
+            spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
+            handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending)
             yield from self._inputs(plan)
-            yield from self._trials(plan)
+            yield from self._trials(plan, handlers)
+            if sweep.budget is not None:
+                self.listener(Notice(f"budget of {sweep.name}: {spending} spent"))
             self.listener(SweepEnded(plan.sweep))
 
     def _inputs(self, plan: SweepPlan) -> Iterator[Stage]:
@@ -161,23 +171,34 @@ class Driver:
         labels = Labels(sweep.name, role, job.kind, self.provenance)
         return self.request(sweep, number, f"{role} {job.id}", (job,), labels)
 
-    def _trials(self, plan: SweepPlan) -> Iterator[Stage]:
+    def _trials(self, plan: SweepPlan, handlers: TrialHandlers) -> Iterator[Stage]:
         from raysurf.cluster.suggestions import Arms, Stage
 
-        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep)
-        handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger)
+        sweep, ledger = plan.sweep, handlers.ledger
         self.listener(StageStarted(sweep, "trials", plan.trials, min(plan.trials, ledger.count_finished())))
+        warm = warm_start(self.store, sweep)
+        if warm is not None:
+            self.listener(Notice(f"warm start of {sweep.name}: {warm}"))
         left: list[tuple[Resources, Suggestions, Sequence[Job]]] = []
         first, spread = 0, list[Job]()
         for arm in plan.arms:
-            suggestions = self._arm(sweep, arm, first, handlers)
+            suggestions = self._arm(sweep, arm, first, handlers, warm)
             first += arm.trials
             if suggestions.queue or suggestions.issued < arm.trials:
                 jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
                 left.append((_needs(sweep, jobs), suggestions, jobs))
                 spread += jobs
-        yield from self._spread(sweep, spread)
-        yield from self._replicates(sweep, [suggestions for _, suggestions, _ in left], handlers)
+        if sweep.search is not None and sweep.search.stopping is not None:
+            longest = max(j.epochs_to_train for a in sweep.samples for job in a.jobs for j in (*job.ancestors, job))
+            handlers.stopping = EarlyStopping(sweep.search, longest, ledger)
+        if sweep.is_searched:
+            from raysurf.cluster.study_file import StudyFile
+
+            handlers.study = StudyFile(ledger, lambda text: self.listener(Notice(text)))
+        if sweep.budget is None:
+            # A budget is kept trial by trial, so that nothing of one may begin before it.
+            yield from self._spread(sweep, spread)
+            yield from self._replicates(sweep, [suggestions for _, suggestions, _ in left], handlers)
         for needs, together in itertools.groupby(left, key=lambda each: each[0]):
             _, arms, jobs_of = zip(*together, strict=True)
             yield Stage(Arms(arms, continued(jobs_of)), sweep, needs)
@@ -203,22 +224,26 @@ class Driver:
                 requests.append(dataclasses.replace(whole, label=label, jobs=(job,), fault=None, replicate=True))
             yield Stage(Listed(requests), sweep, _needs(sweep, wave))
 
-    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: TrialHandlers) -> Suggestions:
+    def _arm(self, sweep: Sweep, arm: Arm, first: int, handlers: TrialHandlers, warm: WarmStart | None) -> Suggestions:
         """What is left of an arm; trials that are done are taken as they are."""
-        from raysurf.cluster.suggestions import VALUE, Suggestions, replay
+        from raysurf.cluster.suggestions import Suggestions, replay
 
         ledger = handlers.ledger
 
         def request(number: int) -> Request:
             return handlers.request(number, suggestions.params[number])
 
-        def finished(number: int, assignment: Assignment) -> tuple[dict[str, Any] | None, bool] | None:
+        def finished(number: int, assignment: Assignment) -> tuple[Values | None, bool] | None:
             end = ledger.finished(number, assignment)
-            return None if end is None else ({VALUE: end[1]} if end[1] is not None else None, end[0] == "failed")
+            return None if end is None else (end[1], end[0] == "failed")
+
+        def may_begin(number: int) -> Verdict:
+            return handlers.spending.may_begin(number, request(number).jobs)
 
         unseeded = sweep.search is not None and sweep.search.seed is None and sweep.search.sampler != "grid"
         known = ledger.begun(range(first, first + arm.trials)) if unseeded else []
-        suggestions = Suggestions(sweep, arm, first, known, request)
+        told = warm.of_arm(sweep, arm.params) if warm else []
+        suggestions = Suggestions(sweep, arm, first, known, request, told, may_begin if sweep.budget else None)
         for number in replay(suggestions, finished):
             handlers.reused(number, suggestions.params[number])
         return suggestions
@@ -235,7 +260,7 @@ class Driver:
             labels,
             self.store.address,
             _needs(sweep, jobs) if labels.role != "trial" or not sweep.is_searched else sweep.resources,
-            search.metric if search else None,
+            search.metrics if search else (),
             search is not None and search.stopping is not None,
             os.getcwd(),
             fault,
@@ -253,6 +278,9 @@ class Driver:
 
     def reported(self, request: Request, report: Report) -> None:
         self._handlers(request).reported(request, report)
+
+    def stops(self, request: Request, report: Report) -> bool:
+        return self._handlers(request).stops(request, report)
 
     def ended(self, request: Request, report: Report) -> None:
         self._handlers(request).ended(request, report)

@@ -11,6 +11,8 @@ from raysurf.cluster.events import PointsMeasured, RunEnded, RunProgressed, RunS
 from raysurf.cluster.ledger import BLOCKED, Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.skipped_files import skipped_notices
+from raysurf.cluster.spending import Spending
+from raysurf.cluster.stopping import EarlyStopping
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
@@ -19,6 +21,7 @@ from raysurf.sweep.sweep import Assignment, Sweep
 
 if TYPE_CHECKING:
     from raysurf.cluster.driver import Driver
+    from raysurf.cluster.study_file import StudyFile
 
 
 class InputHandlers:
@@ -30,8 +33,12 @@ class InputHandlers:
     def sweep_of(self, request: Request) -> Sweep:
         return next(each.sweep for each in self.driver.plan.sweeps if each.sweep.name == request.labels.sweep)
 
+    def spending_of(self, request: Request) -> Spending:
+        return self.driver.of_sweep[request.labels.sweep].spending
+
     def started(self, request: Request) -> None:
         sweep, labels = self.sweep_of(request), request.labels
+        self.spending_of(request).starts()
         self.driver.listener(
             RunStarted(sweep, request.number, request.label, request.jobs, labels.params, labels.arm, labels.role)
         )
@@ -41,8 +48,14 @@ class InputHandlers:
             RunProgressed(request.number, report["run_id"], report["epoch"], report["epochs"], report["figures"])
         )
 
+    def stops(self, request: Request, report: Report) -> bool:
+        """Whether the request is to end where it is; only trials are."""
+        return False
+
     def ended(self, request: Request, report: Report) -> None:
         driver, state = self.driver, report["state"]
+        if request.labels.role != "trial":
+            self.spending_of(request).settle(request.jobs)
         driver.trials += 1
         if state == "failed":
             driver.failed += 1
@@ -60,6 +73,7 @@ class InputHandlers:
                 value=value if value is not None and math.isfinite(value) else None,
                 error=report.get("error"),
                 figures=report.get("figures", {}),
+                values=tuple(report.get("values") or ()),
             )
         )
 
@@ -105,11 +119,13 @@ class ReplicateHandlers(InputHandlers):
 class TrialHandlers(InputHandlers):
     """Events of trials, each of which has a row in ``trials``."""
 
-    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger) -> None:
+    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger, spending: Spending) -> None:
         super().__init__(driver)
-        self.sweep, self.ledger = sweep, ledger
+        self.sweep, self.ledger, self.spending = sweep, ledger, spending
         self.failed: dict[str, str] = {}
         self.begun: set[int] = set()
+        self.study: StudyFile | None = None
+        self.stopping: EarlyStopping | None = None
 
     def why_not(self, job: Job) -> str | None:
         """Why a job cannot be run, or need not be tried again; None if it may be run."""
@@ -140,33 +156,47 @@ class TrialHandlers(InputHandlers):
             self.driver.failed += 1
             self.driver.listener(RunEnded(self.sweep, number, f"trial {number}", (), "failed", True, error=str(error)))
             return
-        state, value, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
+        state, values, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
         if self.ledger.rows.get(number, {}).get("state") != state:
-            self.ledger.write(number, assignment, params, state, value, std, why)
+            self.ledger.write(number, assignment, params, state, values, std, why)
         self.driver.trials += 1
         self.driver.failed += state == "failed"
         figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
+        value = values[0] if values and len(values) == 1 else None
         ended = RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
-        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm))
+        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm, values=values or ()))
 
     def started(self, request: Request) -> None:
         if request.number in self.begun:
             return
         self.begun.add(request.number)
+        self.spending.started(request.number, request.jobs)
         self.ledger.write(request.number, _assigned(request), request.labels.params, "running")
+        if self.study is not None:
+            self.study.begun(request.number)
         super().started(request)
 
+    def stops(self, request: Request, report: Report) -> bool:
+        if self.stopping is None or report.get("value") is None:
+            return False
+        # An input that the trial trains for itself has epochs of its own.
+        is_own = report["run_id"] in {job.id for job in request.jobs}
+        return is_own and self.stopping.stops(request.number, report["epoch"], report["value"])
+
     def ended(self, request: Request, report: Report) -> None:
-        state, value, std = report["state"], report.get("value"), None
+        state, values, std = report["state"], None, None
         if state == "done":
             found = [figures_of(self.driver.store, job.id) for job in request.jobs]
-            value, std = self.ledger.value([each for each in found if each is not None])
+            values, std = self.ledger.values([each for each in found if each is not None])
         else:
-            value = None
             self._record_unfinished(request, report)
         error = report.get("error")
-        self.ledger.write(request.number, _assigned(request), request.labels.params, state, value, std, error)
-        super().ended(request, {**report, "value": value})
+        self.ledger.write(request.number, _assigned(request), request.labels.params, state, values, std, error)
+        self.spending.ended(request.number)
+        if self.study is not None:
+            self.study.ended(request.number)
+        value = values[0] if values and len(values) == 1 else None
+        super().ended(request, {**report, "value": value, "values": values})
 
     def _record_unfinished(self, request: Request, report: Report) -> None:
         """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
@@ -174,7 +204,8 @@ class TrialHandlers(InputHandlers):
         for job in request.jobs:
             if figures_of(store, job.id) is None and not store.read_rows("runs", job.id):
                 row = describe(job, request.labels, report["state"], {}, report.get("error"))
-                store.write_rows("runs", job.id, [row | _UNMEASURED])
+                trained = float(report.get("epoch", 0) if report.get("run_id") == job.id else 0)
+                store.write_rows("runs", job.id, [row | _UNMEASURED | {"epochs": trained}])
 
 
 _UNMEASURED = {"started_at": None, "wall_s": None, "device_s": None, "workers": None, "device": None}

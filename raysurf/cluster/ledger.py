@@ -41,8 +41,8 @@ class Ledger:
 
     def finished(
         self, number: int, assignment: Assignment
-    ) -> tuple[str, float | None, float | None, str | None] | None:
-        """State, value, spread and error of a trial that has ended; None if it is still to be run.
+    ) -> tuple[str, tuple[float, ...] | None, float | None, str | None] | None:
+        """State, values, spread and error of a trial that has ended; None if it is still to be run.
 
         A trial that failed with its input is to be run, since the input is tried again.
         """
@@ -54,21 +54,28 @@ class Ledger:
         figures = [figures_of(self.store, run_id) for run_id in run_ids]
         if any(each is None for each in figures):
             return None
-        return "done", *self.value([each for each in figures if each is not None]), None
+        return "done", *self.values([each for each in figures if each is not None]), None
 
-    def value(self, figures: Sequence[Mapping[str, float]]) -> tuple[float | None, float | None]:
-        """Mean and spread over the seeds of the figure that is searched."""
-        metric = self.sweep.search.metric if self.sweep.search else None
-        found = [each[metric] for each in figures if metric in each] if metric else []
-        return (mean(found) if found else None), (stdev(found) if len(found) > 1 else None)
+    def values(self, figures: Sequence[Mapping[str, float]]) -> tuple[tuple[float, ...] | None, float | None]:
+        """The mean over the seeds of each figure that is searched, and of a single one its spread."""
+        search = self.sweep.search
+        found = [[each[m] for each in figures if m in each] for m in (search.metrics if search else ())]
+        if not found or not all(found):
+            return None, None
+        return tuple(map(mean, found)), (stdev(found[0]) if len(found) == 1 and len(found[0]) > 1 else None)
 
     def count_finished(self) -> int:
         """Trials of this definition that have ended."""
         return sum(row["state"] != "running" for row in self.rows.values())
 
+    def params(self, number: int) -> dict[str, Any]:
+        """The assignment of a trial that has begun."""
+        found: dict[str, Any] = json.loads(self.rows[number]["params"])
+        return found
+
     def begun(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
         """Parameters of those of some trials that have begun, in order."""
-        return [json.loads(self.rows[number]["params"]) for number in numbers if number in self.rows]
+        return [self.params(number) for number in numbers if number in self.rows]
 
     def write(
         self,
@@ -76,7 +83,7 @@ class Ledger:
         assignment: Assignment | None,
         params: Mapping[str, Any],
         state: str,
-        value: float | None = None,
+        values: tuple[float, ...] | None = None,
         std: float | None = None,
         error: str | None = None,
     ) -> None:
@@ -96,9 +103,10 @@ class Ledger:
             "params": json.dumps(dict(params), sort_keys=True),
             "run_ids": [job.id for job in assignment.jobs] if assignment else [],
             "seeds": list(self.sweep.seeds),
-            "metric": search.metric if search else "",
-            "mode": search.direction if search else "",
-            "value": value,
+            "metric": ", ".join(search.metrics) if search else "",
+            "mode": ", ".join(search.directions) if search else "",
+            "value": values[0] if values and len(values) == 1 else None,
+            "values": values,
             "std": std,
             "state": state,
             "error": error,

@@ -9,13 +9,12 @@ from typing import Any, Protocol
 
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.request import Report, Request
-from raysurf.cluster.suggestions import VALUE, Programme
-from raysurf.sweep.sweep import Sweep
+from raysurf.cluster.suggestions import Programme
 
 
 class Handlers(Protocol):
@@ -29,9 +28,29 @@ class Handlers(Protocol):
         """A request has got on."""
         ...
 
+    def stops(self, request: Request, report: Report) -> bool:
+        """Whether a request is to end where it is."""
+        ...
+
     def ended(self, request: Request, report: Report) -> None:
         """A request has ended; ``state`` is done, failed or stopped."""
         ...
+
+
+class Stops(FIFOScheduler):  # type: ignore[misc]  # ray has no types
+    """Tune's scheduler: every trial as soon as it can begin, ended early where the handlers say so."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        super().__init__()
+        self.handlers = handlers
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its scheduler for a restore that is not used here."""
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        stops = result.get("state") == "running" and self.handlers.stops(trial.config["request"], result)
+        return str(self.STOP if stops else self.CONTINUE)
 
 
 class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
@@ -82,7 +101,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         storage: Folder for Ray's own files.
         handlers: Told of everything.
     """
-    sweep, resources = programme.stage.sweep, programme.stage.resources
+    resources = programme.stage.resources
     grouped = resources.workers > 1
     if grouped:
         needs: dict[str, float] = {"cpu": 0, "memory": trials.DRIVER_MEMORY}
@@ -95,7 +114,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         tune_config=tune.TuneConfig(
             num_samples=-1,
             search_alg=programme,
-            scheduler=_scheduler(sweep) if programme.key[1] else None,
+            scheduler=Stops(handlers),
             max_concurrent_trials=capacity.trials_at_once(resources) if grouped else None,
             reuse_actors=not grouped,
         ),
@@ -110,19 +129,18 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     tuner.fit()
 
 
-def _scheduler(sweep: Sweep) -> TrialScheduler:
-    search = sweep.search
-    assert search is not None and search.stopping is not None
-    longest = max(each.epochs_to_train for a in sweep.samples for job in a.jobs for each in (*job.ancestors, job))
-    return ASHAScheduler(
-        time_attr="epoch",
-        metric=VALUE,
-        mode=search.direction,
-        max_t=longest + 1,
-        grace_period=search.stopping.grace_epochs,
-        reduction_factor=search.stopping.reduction,
-        stop_last_trials=False,
-    )
+class _StoppedEarly(BaseException):
+    """Ends a job from within; no failure, so that nothing on the way takes it for one."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+
+def _tell(handlers: Handlers, request: Request, report: Report) -> None:
+    handlers.reported(request, report)
+    if handlers.stops(request, report):
+        raise _StoppedEarly(report)
 
 
 def run_inline(programme: Programme, handlers: Handlers) -> None:
@@ -141,7 +159,9 @@ def run_inline(programme: Programme, handlers: Handlers) -> None:
         torch.set_num_threads(request.resources.cpus)
         try:
             workers = Workers(0, 1, device)
-            last = perform(request, workers, functools.partial(handlers.reported, request))
+            last = perform(request, workers, functools.partial(_tell, handlers, request))
+        except _StoppedEarly as stopped:
+            last = {**stopped.report, "state": "stopped"}
         finally:
             torch.set_num_threads(threads)
         handlers.ended(request, last)

@@ -13,11 +13,13 @@ from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import PathFault, parse, pydantic_fault, shown
 from raysurf.sweep import reader
+from raysurf.sweep.budget import Budget
 from raysurf.sweep.checks import did_you_mean, fault, holes_in, job_faults, sweep_faults
-from raysurf.sweep.sweep import Resources, Search, Sweep
+from raysurf.sweep.search import Search
+from raysurf.sweep.sweep import Resources, Sweep
 from raysurf.values import Value
 
-KEYS = ("name", "job", "search", "seeds", "baselines", "resources")
+KEYS = ("name", "job", "search", "seeds", "baselines", "resources", "budget")
 
 
 def load(path: str | FilePath) -> list[Sweep]:
@@ -71,6 +73,7 @@ def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None,
                 faults.append(fault(path, shown(hole), "a plain value: holes may stand under job alone"))
     parts = {
         "search": _value(Search, tree, "search", faults),
+        "budget": _value(Budget, tree, "budget", faults),
         "resources": _value(Resources, tree, "resources", faults) or Resources(),
         "name": tree.get("name", default_name),
         "seeds": tuple(_list(tree, "seeds", "whole numbers", faults)),
