@@ -120,7 +120,9 @@ class Driver:
             yield from self._inputs(plan)
             yield from self._trials(plan, handlers)
             if sweep.budget is not None:
-                self.listener(Notice(f"budget of {sweep.name}: {spending} spent"))
+                left = plan.trials - len(ledger.rows)
+                unbegun = f"; {left} of {plan.trials} trials did not begin" if left > 0 else ""
+                self.listener(Notice(f"budget of {sweep.name}: {spending} spent{unbegun}"))
             self.listener(SweepEnded(plan.sweep))
 
     def _inputs(self, plan: SweepPlan) -> Iterator[Stage]:

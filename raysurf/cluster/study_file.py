@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from raysurf.cluster.ledger import Ledger
@@ -31,6 +32,19 @@ def study_path(store: Store, sweep: str) -> Path:
         return Path(store.root, FOLDER, f"{sweep}.journal")
     place = hashlib.sha256(store.address.encode()).hexdigest()[:6]
     return Path(FOLDER, f"{sweep}-{place}.journal")
+
+
+class _Lines(BaseJournalBackend):
+    """A journal's lines in memory, to be written at once: one by one each would wait for the disk."""
+
+    def __init__(self) -> None:
+        self.logs: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        yield from self.logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.logs += logs
 
 
 class StudyFile:
@@ -51,6 +65,7 @@ class StudyFile:
         self._ids: dict[int, int] = {}
         self._storage: JournalStorage | None = None
         self._study_id = 0
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._try(self._open)
 
     def begun(self, number: int) -> None:
@@ -102,8 +117,9 @@ class StudyFile:
         assert search is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}")
+        lines = _Lines()
         try:
-            self._storage = JournalStorage(JournalFileBackend(str(aside)))
+            self._storage = JournalStorage(lines)
             study = optuna.create_study(
                 storage=self._storage, study_name=self.sweep.name, directions=directions(search)
             )
@@ -114,6 +130,7 @@ class StudyFile:
             self._storage.set_study_system_attr(self._study_id, "study:metric_names", list(search.metrics))
             for number in sorted(self.ledger.rows):
                 self._add(number, self._end_of(self.ledger.rows[number])[0])
+            aside.write_text("".join(f"{json.dumps(log)}\n" for log in lines.logs))
             os.replace(aside, self.path)
         finally:
             aside.unlink(missing_ok=True)

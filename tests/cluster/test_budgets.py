@@ -39,10 +39,13 @@ def run(sweep: rs.Sweep, root: Path) -> tuple[list[int], str]:
 
 def test_trials_and_epochs_are_kept_over_resumption(tmp_path: Path) -> None:
     """No more trials begin than are allowed, now or when the sweep is run again; a larger budget adds the rest."""
-    assert run(sweep_of(rs.Budget(trials=3)), tmp_path) == ([0, 1, 2], "budget of spent: 3 of 3 trials spent")
-    assert run(sweep_of(rs.Budget(trials=3)), tmp_path) == ([], "budget of spent: 3 of 3 trials spent")
-    assert run(sweep_of(rs.Budget(epochs=4)), tmp_path) == ([3], "budget of spent: 4 of 4 epochs spent")
+    said = "budget of spent: 3 of 3 trials spent; 2 of 5 trials did not begin"
+    assert run(sweep_of(rs.Budget(trials=3)), tmp_path) == ([0, 1, 2], said)
+    assert run(sweep_of(rs.Budget(trials=3)), tmp_path) == ([], said)
+    said = "budget of spent: 4 of 4 epochs spent; 1 of 5 trials did not begin"
+    assert run(sweep_of(rs.Budget(epochs=4)), tmp_path) == ([3], said)
     assert len(rs.results.open(str(tmp_path)).table("trials")) == 4
+    assert run(sweep_of(rs.Budget(epochs=9)), tmp_path) == ([4], "budget of spent: 5 of 9 epochs spent")
 
 
 def test_inputs_and_arms_share_one_budget(tmp_path: Path) -> None:
@@ -51,7 +54,8 @@ def test_inputs_and_arms_share_one_budget(tmp_path: Path) -> None:
     search = rs.Search(metric="validation/nll", trials=2, seed=0)
     settings: dict[str, Any] = {"search": search, "name": "arms", "baselines": (tiny_sgd(epochs=2),)}
     sweep = rs.Sweep(job, **settings, budget=rs.Budget(epochs=5.5))
-    assert run(sweep, tmp_path) == ([0, 1, 2], "budget of arms: 5 of 5.5 epochs spent")
+    said = "budget of arms: 5 of 5.5 epochs spent; 1 of 4 trials did not begin"
+    assert run(sweep, tmp_path) == ([0, 1, 2], said)
     trained = rs.results.open(str(tmp_path)).sql("select sum(epochs) as total from runs where sweep = 'arms'")
     assert trained["total"].to_pylist() == [5]
     with pytest.raises(SpecError, match="inputs and baselines take 2; expected 2 or more"):
@@ -121,6 +125,21 @@ def test_trials_that_did_not_begin_are_none() -> None:
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)).map(lambda each: (each[0], each[0] + each[1])))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_budget_is_kept_by_trials_beside_one_another(tmp_path: Path) -> None:
+    """Two trials at a time: what may not fit waits, and takes what a diverged trial gives back."""
+    job = tiny_sgd(epochs=3).with_holes(lr=rs.Choice((1e9, 0.1, 0.05, 0.2)))
+    search = rs.Search(metric="validation/nll", sampler="grid")
+    sweep = rs.Sweep(job, search, name="beside", budget=rs.Budget(epochs=7))
+    heard: list[events.Event] = []
+    rs.run(sweep, str(tmp_path), listener=heard.append)
+    rows = rs.results.open(str(tmp_path)).table("trials").sort_by("trial").to_pylist()
+    assert [(row["trial"], row["state"]) for row in rows] == [(0, "failed"), (1, "done"), (2, "done")]
+    (said,) = [event.text for event in heard if isinstance(event, events.Notice)]
+    assert said == "budget of beside: 7 of 7 epochs spent; 1 of 4 trials did not begin"
 
 
 @given(SPANS)
