@@ -51,7 +51,7 @@ class Display:
 
     def __init__(self, plan: Plan, stream: IO[str] | None = None) -> None:
         self.stream = stream or sys.stderr
-        self.costs = {each.sweep.name: sum(each.per_trial(_work)) / 2 for each in plan.sweeps}
+        self.costs = {each.sweep.name: each.left_per_trial(_work) for each in plan.sweeps}
         self.work = Work(sum(sum(each.left(_work)) / 2 for each in plan.sweeps))
         self.measured: dict[str, int] = {}
         self.surface = ""

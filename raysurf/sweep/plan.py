@@ -81,14 +81,25 @@ class SweepPlan:
         costs = [sum(map(cost, jobs)) for jobs in self._trial_jobs]
         return min(costs), max(costs)
 
+    def left_per_trial(self, cost: Callable[[Job], float]) -> float:
+        """What each trial that is left costs by itself, about; what one trains for another is counted once."""
+        if self.sweep.is_searched:
+            return sum(self.per_trial(cost)) / 2
+        inputs = self._left_of([planned.job for planned in self.jobs], cost)
+        return (self._left_of(self.known_jobs, cost) - inputs) / max(1, self.trials - self.trials_done)
+
+    def _left_of(self, jobs: Sequence[Job], cost: Callable[[Job], float]) -> float:
+        """What unfinished ones of some jobs cost, from where earlier ones of the file end."""
+        known = {job.id: job for job in (*self.earlier, *jobs)}
+        return sum(cost_along(list(known.values()), self.finished | {job.id for job in self.earlier}, cost))
+
     def left(self, cost: Callable[[Job], float]) -> tuple[float, float]:
         """The least and the most that is left to be done.
 
         Args:
             cost: What a job costs by itself, in epochs, in points, or in work.
         """
-        known = {job.id: job for job in (*self.earlier, *self.known_jobs)}
-        once = sum(cost_along(list(known.values()), self.finished | {job.id for job in self.earlier}, cost))
+        once = self._left_of(self.known_jobs, cost)
         if not self.sweep.is_searched:
             return once, once
         left = self.trials - self.trials_done

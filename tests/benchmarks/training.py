@@ -55,8 +55,8 @@ class Case:
 # LeNet-5's peer waits for its loader, which must be in its steady state; the others' loaders wait for them.
 CASES = [
     Case("lenet5", "mnist", 200, 20, 1.5),
-    Case("vgg16", "cifar10", 2, 1, 2.0),
-    Case("preresnet110", "cifar10", 2, 1, 2.5),
+    Case("vgg16", "cifar10", 6, 1, 2.0),
+    Case("preresnet110", "cifar10", 4, 1, 2.5),
 ]
 
 

@@ -239,6 +239,7 @@ def test_longer_runs_wait_for_shorter_ones_and_cost_the_rest() -> None:
     jobs = [sweep.fill(arm.params).jobs for arm in plan.arms]
     assert continued(jobs) == {0: {1}, 2: {0}}
     assert plan.left(lambda job: job.epochs_to_train) == (2 * 8, 2 * 8)
+    assert plan.left_per_trial(lambda job: job.epochs_to_train) == 2 * 5 / 3
     done = [job.id for job in (*jobs[1], *(each.job for each in plan.jobs))]
     (later,) = make_plan([sweep], done, {sweep.name: 1}).sweeps
     assert later.left(lambda job: job.epochs_to_train) == (2 * 4, 2 * 4)
