@@ -47,6 +47,21 @@ def test_what_fits_is_told_and_kept(tmp_path: Path) -> None:
     assert warm_start(store, sweep_of()) is None
 
 
+def test_each_arm_is_told_its_own(tmp_path: Path) -> None:
+    """A trial of one arm is told to that arm alone, a trial without arms to every one, and each only once."""
+    store = Store(str(tmp_path))
+    job = tiny_sgd().with_holes(lr=rs.Float(0.05, 0.2), momentum=rs.Each((0.0, 0.9)))
+    rows = [({"lr": 0.1, "momentum": "0.0"}, "done", (0.5,)), ({"lr": 0.1}, "done", (0.4,))]
+    search = rs.Search(metric="validation/nll", trials=2)
+    write_trials(store, rs.Sweep(job, search, name="coarse"), *rows, rows[0])
+    sweep = rs.Sweep(job, search.model_copy(update={"warm_start": ("coarse",)}), name="fine")
+    found = warm_start(store, sweep)
+    assert found is not None
+    told = {arm["momentum"]: [each.values for each in found.of_arm(sweep, arm)] for arm in sweep.arms}
+    assert told == {"0.0": [(0.5,), (0.4,)], "0.9": [(0.4,)]}
+    assert all(each.params == {"lr": 0.1} for each in found.of_arm(sweep, {"momentum": "0.9"}))
+
+
 def test_told_trials_change_what_is_suggested() -> None:
     """The sampler learns from told trials: what it suggests differs, is the same every time, and is no less of it."""
     sweep = sweep_of(trials=8)
