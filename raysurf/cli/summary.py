@@ -32,7 +32,7 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
     yield ""
     yield f"tables    {store.uri} ({', '.join(results.tables())})"
     for path in _studies(sweeps, store):
-        yield f"study     {path} (to look at: optuna-dashboard {path})"
+        yield f"study     {path} (optuna-dashboard shows it)"
     for path in pictures:
         yield f"picture   {path}"
     if wandb_notice:
