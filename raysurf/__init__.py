@@ -42,15 +42,16 @@ if TYPE_CHECKING:
     from raysurf.stochastic.spec import GaussianDropout as GaussianDropout
     from raysurf.stochastic.spec import VarianceNoise as VarianceNoise
     from raysurf.stochastic.spec import VariationalDropout as VariationalDropout
+    from raysurf.sweep.budget import Budget as Budget
     from raysurf.sweep.document import load as load
     from raysurf.sweep.holes import Choice as Choice
     from raysurf.sweep.holes import Each as Each
     from raysurf.sweep.holes import Float as Float
     from raysurf.sweep.holes import Int as Int
+    from raysurf.sweep.search import Search as Search
+    from raysurf.sweep.search import Stopping as Stopping
     from raysurf.sweep.sweep import Failures as Failures
     from raysurf.sweep.sweep import Resources as Resources
-    from raysurf.sweep.sweep import Search as Search
-    from raysurf.sweep.sweep import Stopping as Stopping
     from raysurf.sweep.sweep import Sweep as Sweep
     from raysurf.training.model_average import Average as Average
     from raysurf.training.objective_spec import BlockFloat as BlockFloat
@@ -87,9 +88,11 @@ _HOMES = {
     "raysurf.jobs.weights": ("Weights",),
     "raysurf.models.spec": ("ModelSpec",),
     "raysurf.stochastic.spec": ("Dropout", "GaussianDropout", "VarianceNoise", "VariationalDropout"),
+    "raysurf.sweep.budget": ("Budget",),
     "raysurf.sweep.document": ("load",),
     "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
-    "raysurf.sweep.sweep": ("Failures", "Resources", "Search", "Stopping", "Sweep"),
+    "raysurf.sweep.search": ("Search", "Stopping"),
+    "raysurf.sweep.sweep": ("Failures", "Resources", "Sweep"),
     "raysurf.training.model_average": ("Average",),
     "raysurf.training.objective_spec": ("BlockFloat", "Consistency", "CrossEntropy"),
     "raysurf.training.schedules": (

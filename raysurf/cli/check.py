@@ -54,17 +54,22 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     lines.append(("trials", f"{plan.trials} of {kind}{seeds}{reused}"))
     lines += [("", f"{name or 'job'} = {hole}") for name, hole in sweep.parameters.items()]
     if search := sweep.search:
-        how = f"{search.sampler} for the {search.direction} of {search.metric}"
+        sought = zip(search.directions, search.metrics, strict=True)
+        how = f"{search.sampler} for {' and '.join(f'the {mode} of {metric}' for mode, metric in sought)}"
         repeat = (
             f", seed {search.seed}, {search.batch} at a time"
             if search.seed is not None
             else ", not reproducible (no seed)"
         )
         lines.append(("search", how + repeat))
+        lines += [("", f"first {', '.join(f'{k} = {v}' for k, v in point.items())}") for point in search.points]
+        if search.warm_start:
+            sources = ", ".join(search.warm_start) if isinstance(search.warm_start, tuple) else "earlier definitions"
+            lines.append(("", f"learns first from finished trials of {sources}"))
         if search.stopping:
-            lines.append(
-                ("stopping", f"{search.stopping.scheduler} after {_count(search.stopping.grace_epochs, 'epoch')}")
-            )
+            lines.append(("stopping", f"{search.stopping.kind} after {_count(search.stopping.grace_epochs, 'epoch')}"))
+    if sweep.budget:
+        lines.append(("budget", f"{sweep.budget}; no trial begins that could pass it"))
     lines.append(("epochs", f"{_range(plan.left(lambda job: job.epochs_to_train))} to train"))
     if (points := plan.left(lambda job: job.points_to_measure)) != (0, 0):
         lines.append(("points", f"{_range(points)} to measure"))

@@ -58,7 +58,8 @@ class Display:
         self.sweep = self.stage = ""
         self.total = self.done = self.failed = self.reused = 0
         self.best: tuple[float, str] | None = None
-        self.mode, self.metric = "max", ""
+        self.mode = "max"
+        self.metrics: tuple[str, ...] = ("",)
         self.labels: dict[int, str] = {}
         self.places: dict[int, str] = {}
         self._live: Any = None
@@ -85,7 +86,7 @@ class Display:
             self.done = self.failed = self.reused = 0
             self.best = None
             search = event.sweep.search
-            self.mode, self.metric = (search.direction, search.metric) if search else ("max", "")
+            self.mode, self.metrics = (search.directions[0], search.metrics) if search else ("max", ("",))
             if event.reused < event.total or event.stage == "trials":
                 self._say(self._line())
         elif isinstance(event, RunStarted):
@@ -133,8 +134,9 @@ class Display:
         if event.state == "failed":
             self._say(f"{event.label} failed: {event.error}")
         if not event.reused:
-            value = f" {self.metric} {event.value:.4f}" if event.value is not None else ""
-            self._say(f"{self._line()}; {event.label} {event.state}{value}")
+            values = (event.value,) if event.value is not None else event.values
+            told = ",".join(f" {metric} {value:.4f}" for metric, value in zip(self.metrics, values, strict=False))
+            self._say(f"{self._line()}; {event.label} {event.state}{told}")
 
     def _close_stage(self) -> None:
         if self.reused:
@@ -147,7 +149,7 @@ class Display:
         if self.work.began is None:
             text += "; workers are starting"
         if self.best is not None:
-            text += f"; best {self.metric} {self.best[0]:.4f} ({self.best[1]})"
+            text += f"; best {self.metrics[0]} {self.best[0]:.4f} ({self.best[1]})"
         left = self.work.left_s(time.monotonic())
         return text + (f"; about {_duration(left)} left" if left is not None else "")
 

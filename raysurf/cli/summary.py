@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import mean, stdev
 from typing import Any
 
 from raysurf.cli.table import text_table
+from raysurf.errors import StoreError
 from raysurf.jobs.profile import Profile
 from raysurf.results.parts import mapping_in
 from raysurf.results.query import Results, open
@@ -29,6 +31,8 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
         pictures += _pictures(sweep, results, store, measured)
     yield ""
     yield f"tables    {store.uri} ({', '.join(results.tables())})"
+    for path in _studies(sweeps, store):
+        yield f"study     {path} (optuna-dashboard shows it)"
     for path in pictures:
         yield f"picture   {path}"
     if wandb_notice:
@@ -37,34 +41,66 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
     yield f"next      raysurf table predictions{at} --where \"split = 'test'\""
 
 
-def best_row(sweep: Sweep, results: Results) -> dict[str, Any] | None:
-    """The best finished trial of a sweep; of one without a search, its first."""
-    mode = "asc" if sweep.search and sweep.search.direction == "min" else "desc"
+def _studies(sweeps: Sequence[Sweep], store: Store) -> list[str]:
+    """Journals of Optuna's studies; of a store that is no folder they are under the current one."""
+    from raysurf.cluster.study_file import study_path
+
+    paths = [study_path(store, sweep.name) for sweep in sweeps if sweep.is_searched]
+    return [os.path.relpath(path) for path in paths if path.exists()]
+
+
+def best_rows(sweep: Sweep, results: Results) -> list[dict[str, Any]]:
+    """The best finished trial of a sweep; of one without a search its first, of several metrics the Pareto front."""
+    if sweep.search and len(sweep.search.metrics) > 1:
+        done = results.table("trials", where=f"sweep = '{sweep.name}' and state = 'done'").to_pylist()
+        rows = {row["trial"]: row for row in done}
+        try:
+            return [rows[trial] for trial in results.pareto(sweep.name)["trial"].to_pylist()]
+        except StoreError:
+            return []
+    mode = "asc" if sweep.search and sweep.search.directions[0] == "min" else "desc"
     query = f"select * from trials where sweep = '{sweep.name}' and state = 'done' order by value {mode}, trial limit 1"
-    found = results.sql(query).to_pylist()
-    return found[0] if found else None
+    return results.sql(query).to_pylist()  # type: ignore[no-any-return]
 
 
 def _best(sweep: Sweep, results: Results) -> Iterator[str]:
     states = results.sql(f"select state, count(*) as n from trials where sweep = '{sweep.name}' group by 1 order by 1")
     counts = ", ".join(f"{row['n']} {row['state']}" for row in states.to_pylist())
-    row = best_row(sweep, results)
-    if row is None:
+    rows = best_rows(sweep, results)
+    if not rows:
         yield f"{sweep.name}: no trial finished ({counts})"
         return
     yield f"{sweep.name}: {counts}"
+    if sweep.search and len(sweep.search.metrics) > 1:
+        yield from _front(results, sweep.search.metrics, sweep.search.directions, rows)
+        return
+    row = rows[0]
     if row["value"] is not None:
         spread = f" +- {row['std']:.4f} over {len(row['seeds'])} seeds" if row["std"] is not None else ""
         yield f"  best trial {row['trial']}: {row['metric']} {row['value']:.4f}{spread}"
-        params = mapping_in(row["params"], results.store.uri, f"trial {row['trial']}")
-        yield "    " + ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in params.items())
+        yield f"    {_params(row, results)}"
+
+
+def _front(
+    results: Results, metrics: Sequence[str], modes: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """The Pareto front, a line a trial."""
+    sought = ", ".join(f"{mode} {metric}" for mode, metric in zip(modes, metrics, strict=True))
+    yield f"  Pareto front of {sought}: {len(rows)} {'trial' if len(rows) == 1 else 'trials'}"
+    lines = [[row["trial"], *row["values"], _params(row, results)] for row in rows]
+    yield from (f"    {line}" for line in text_table(["trial", *metrics, "params"], lines, None).splitlines())
+
+
+def _params(row: dict[str, Any], results: Results) -> str:
+    params = mapping_in(row["params"], results.store.uri, f"trial {row['trial']}")
+    return ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in params.items())
 
 
 def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
     """Accuracy and NLL of the best trial's weights, or of every arm's, beside those that they came from."""
     rows = results.table("trials", where=f"sweep = '{sweep.name}' and state = 'done'").to_pylist()
     if sweep.search is not None:
-        rows = [row for row in [best_row(sweep, results)] if row is not None]
+        rows = best_rows(sweep, results)
     arms = {run_id: row["arm"] for row in rows for run_id in row["run_ids"]}
     chain = _with_inputs([*arms, *(job.id for job in sweep.baselines)], results)
     if not chain:
@@ -119,12 +155,12 @@ def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
 
 def _pictures(sweep: Sweep, results: Results, store: Store, measured: dict[Any, Any]) -> list[str]:
     """Draw what a sweep has measured; of profiles the best trial's, beside the baselines that were measured too."""
-    row = best_row(sweep, results)
-    if row is None or "://" in store.uri:
+    rows = best_rows(sweep, results)
+    if not rows or "://" in store.uri:
         return []
     from raysurf.report.draw import pictures_of_sweep
 
-    profiles = [row["run_ids"][0], *(job.id for job in sweep.baselines if isinstance(job, Profile))]
+    profiles = [rows[0]["run_ids"][0], *(job.id for job in sweep.baselines if isinstance(job, Profile))]
     measures_lines = profiles[0].startswith(f"{Profile.kind}-")
     folder = f"{store.uri}/pictures"
     return pictures_of_sweep(results, sweep.name, folder, profiles if measures_lines else [], measured)

@@ -23,6 +23,9 @@ from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHand
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.ray_storage import ray_storage, remove_ray_storage
 from raysurf.cluster.request import Report, Request
+from raysurf.cluster.spending import Spending, Verdict
+from raysurf.cluster.stopping import EarlyStopping
+from raysurf.cluster.warm_start import WarmStart, warm_start
 from raysurf.errors import StoreUnavailableError
 from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
@@ -36,6 +39,7 @@ from raysurf.sweep.selection import Arm
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
+    from raysurf.cluster.study import Values
     from raysurf.cluster.suggestions import Stage, Suggestions
 
 Executor = Literal["ray", "inline"]
@@ -123,8 +127,15 @@ class Driver:
     def stages(self) -> Iterator[Stage]:
         """Everything that is left to run; what is done already is taken on the way."""
         for plan in self.plan.sweeps:
+            sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
+            spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
+            handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending, plan.trials)
             yield from self._inputs(plan)
-            yield from self._trials(plan)
+            yield from self._trials(plan, handlers)
+            if sweep.budget is not None:
+                left = sum(n not in ledger.rows for arm in plan.arms for n in range(arm.first, arm.first + arm.trials))
+                unbegun = f"; {left} of {plan.trials} trials did not begin" if left > 0 else ""
+                self.listener(Notice(f"budget of {sweep.name}: {spending} spent{unbegun}"))
             self.listener(SweepEnded(plan.sweep))
 
     def _inputs(self, plan: SweepPlan) -> Iterator[Stage]:
@@ -175,27 +186,37 @@ class Driver:
         labels = Labels(sweep.name, role, job.kind, self.provenance)
         return self.request(sweep, number, f"{role} {job.id}", (job,), labels)
 
-    def _trials(self, plan: SweepPlan) -> Iterator[Stage]:
+    def _trials(self, plan: SweepPlan, handlers: TrialHandlers) -> Iterator[Stage]:
         from raysurf.cluster.suggestions import Arms, Listed, Stage
 
         if not plan.arms:
             return
-        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
-        handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, plan.trials)
+        sweep, ledger = plan.sweep, handlers.ledger
         self.listener(StageStarted(sweep, "trials", plan.trials, plan.trials_done))
+        warm = warm_start(self.store, sweep)
+        if warm is not None:
+            self.listener(Notice(f"warm start of {sweep.name}: {warm}"))
         left: list[tuple[Resources, Suggestions, Sequence[Job]]] = []
         spread, again = list[Job](), list[Request]()
         for arm in plan.arms:
-            suggestions, failed = self._arm(sweep, arm, handlers)
+            suggestions, failed = self._arm(sweep, arm, handlers, warm)
             again += [handlers.request(number, suggestions.params[number]) for number in failed]
             if suggestions.queue or suggestions.issued < arm.trials:
                 jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
                 left.append((_needs(sweep, jobs), suggestions, jobs))
                 spread += jobs
+        if sweep.search is not None and sweep.search.stopping is not None:
+            longest = max(j.epochs_to_train for a in sweep.samples for job in a.jobs for j in (*job.ancestors, job))
+            handlers.stopping = EarlyStopping(sweep.search, longest, ledger)
+        if sweep.is_searched:
+            from raysurf.cluster.study_file import StudyFile
+
+            handlers.study = StudyFile(ledger, lambda text: self.listener(Notice(text)))
         handlers.stop_if_too_many_failed()
         if again:
-            yield Stage(Listed(again), sweep, sweep.resources, lambda: handlers.is_over)
-        if not handlers.is_over:
+            yield Stage(Listed(again, handlers.may_begin), sweep, sweep.resources, lambda: handlers.is_over)
+        if sweep.budget is None and not handlers.is_over:
+            # A budget is kept trial by trial, so that nothing of one may begin before it.
             yield from self._spread(sweep, spread)
             yield from self._replicates(sweep, [suggestions for _, suggestions, _ in left], handlers)
         for needs, together in itertools.groupby(left, key=lambda each: each[0]):
@@ -223,13 +244,15 @@ class Driver:
                 requests.append(dataclasses.replace(whole, label=label, jobs=(job,), fault=None, replicate=True))
             yield Stage(Listed(requests), sweep, _needs(sweep, wave), lambda: handlers.is_over)
 
-    def _arm(self, sweep: Sweep, arm: Arm, handlers: TrialHandlers) -> tuple[Suggestions, list[int]]:
+    def _arm(
+        self, sweep: Sweep, arm: Arm, handlers: TrialHandlers, warm: WarmStart | None
+    ) -> tuple[Suggestions, list[int]]:
         """What is left of an arm, and trials of a search that are tried again though it has gone on since.
 
         Trials that are done are taken as they are. What a search suggests follows from what it was told, so it is told
         again that such trials failed, whatever comes of them.
         """
-        from raysurf.cluster.suggestions import VALUE, Suggestions, replay
+        from raysurf.cluster.suggestions import Suggestions, replay
 
         ledger, numbers = handlers.ledger, range(arm.first, arm.first + arm.trials)
         again: list[int] = []
@@ -237,20 +260,26 @@ class Driver:
         def request(number: int) -> Request:
             return handlers.request(number, suggestions.params[number])
 
-        def finished(number: int, assignment: Assignment) -> tuple[dict[str, Any] | None, bool] | None:
+        def finished(number: int, assignment: Assignment) -> tuple[Values | None, bool] | None:
             end = ledger.finished(number, assignment)
             if ledger.is_told_as_failed(number, assignment):
                 if end is None:
                     again.append(number)
                 return None, True
-            return None if end is None else ({VALUE: end[1]} if end[1] is not None else None, end[0] == "failed")
+            return None if end is None else (end[1], end[0] == "failed")
+
+        def may_begin(number: int) -> Verdict:
+            return handlers.may_begin(request(number))
 
         def stopped() -> bool:
             # A trial of which a seed has begun comes to its end.
             return handlers.is_over and (sweep.is_searched or arm.first not in handlers.begun)
 
         unseeded = sweep.search is not None and sweep.search.seed is None and sweep.search.sampler != "grid"
-        suggestions = Suggestions(sweep, arm, ledger.begun(numbers) if unseeded else [], request, stopped)
+        known = ledger.begun(numbers) if unseeded else []
+        told = warm.of_arm(sweep, arm.params) if warm else []
+        limit = may_begin if sweep.budget else None
+        suggestions = Suggestions(sweep, arm, known, request, stopped, told, limit)
         taken = replay(suggestions, finished)
         again = [number for number in again if number in taken]
         ledger.retried |= set(again)
@@ -271,7 +300,7 @@ class Driver:
             labels,
             self.store.address,
             _needs(sweep, jobs) if labels.role != "trial" or not sweep.is_searched else sweep.resources,
-            search.metric if search else None,
+            search.metrics if search else (),
             search is not None and search.stopping is not None,
             os.getcwd(),
             fault,
@@ -293,6 +322,9 @@ class Driver:
         if "notice" in report:
             self.waiting(report["notice"])
         self._handlers(request).reported(request, report)
+
+    def stops(self, request: Request, report: Report) -> bool:
+        return self._handlers(request).stops(request, report)
 
     def ended(self, request: Request, report: Report) -> None:
         if "unavailable" in report:

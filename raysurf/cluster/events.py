@@ -58,7 +58,7 @@ class PointsMeasured:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A trial or an input has ended; ``value`` is the searched figure, if there is one.
+    """A trial or an input has ended; ``value`` is the searched figure, if there is one, ``values`` one or several.
 
     What is ``reused`` was done before and never began here, so its parameters, arm and role are told now.
     """
@@ -75,6 +75,7 @@ class RunEnded:
     params: Mapping[str, Any] = field(default_factory=dict)
     arm: str = ""
     role: str = "trial"
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from raysurf.cluster.events import Notice, PointsMeasured, RunEnded, RunProgress
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.skipped_files import skipped_notices
+from raysurf.cluster.spending import Spending, Verdict
+from raysurf.cluster.stopping import EarlyStopping
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
@@ -20,6 +22,7 @@ from raysurf.sweep.sweep import Assignment, Sweep
 
 if TYPE_CHECKING:
     from raysurf.cluster.driver import Driver
+    from raysurf.cluster.study_file import StudyFile
 
 
 class InputHandlers:
@@ -31,8 +34,12 @@ class InputHandlers:
     def sweep_of(self, request: Request) -> Sweep:
         return next(each.sweep for each in self.driver.plan.sweeps if each.sweep.name == request.labels.sweep)
 
+    def spending_of(self, request: Request) -> Spending:
+        return self.driver.of_sweep[request.labels.sweep].spending
+
     def started(self, request: Request) -> None:
         sweep, labels = self.sweep_of(request), request.labels
+        self.spending_of(request).starts()
         self.driver.listener(
             RunStarted(sweep, request.number, request.label, request.jobs, labels.params, labels.arm, labels.role)
         )
@@ -42,13 +49,20 @@ class InputHandlers:
             RunProgressed(request.number, report["run_id"], report["epoch"], report["epochs"], report["figures"])
         )
 
+    def stops(self, request: Request, report: Report) -> bool:
+        """Whether the request is to end where it is; only trials are."""
+        return False
+
     def ended(self, request: Request, report: Report) -> None:
         driver, state = self.driver, report["state"]
         driver.trials += 1
         if state == "failed":
             driver.failed += 1
             driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
-            self._record_unfinished(request, report)
+        if request.labels.role != "trial":
+            if state == "failed":
+                self._record_unfinished(request, report)
+            self.spending_of(request).settle(request.jobs)
         for notice in skipped_notices(driver.store, request.jobs):
             driver.listener(notice)
         value = report.get("value")
@@ -62,6 +76,7 @@ class InputHandlers:
                 value=value if value is not None and math.isfinite(value) else None,
                 error=report.get("error"),
                 figures=report.get("figures", {}),
+                values=tuple(report.get("values") or ()),
             )
         )
 
@@ -71,7 +86,8 @@ class InputHandlers:
         for job in request.jobs:
             if figures_of(store, job.id) is None and (report.get("lost") or not store.read_rows("runs", job.id)):
                 row = describe(job, request.labels, report["state"], {}, report.get("error"))
-                store.write_rows("runs", job.id, [row | _UNMEASURED])
+                trained = float(report.get("epoch", 0) if report.get("run_id") == job.id else 0)
+                store.write_rows("runs", job.id, [row | _UNMEASURED | {"epochs": trained}])
 
 
 class PieceHandlers(InputHandlers):
@@ -122,19 +138,22 @@ class TrialHandlers(InputHandlers):
         driver: Whose they are.
         sweep: Theirs.
         ledger: The sweep's rows.
+        spending: The sweep's account.
         total: How many there are, all arms together.
 
     ``is_over`` says that so many have failed that no more are to begin.
     """
 
-    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger, total: int) -> None:
+    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger, spending: Spending, total: int) -> None:
         super().__init__(driver)
-        self.sweep, self.ledger, self.total = sweep, ledger, total
+        self.sweep, self.ledger, self.spending, self.total = sweep, ledger, spending, total
         self.failed: dict[str, str] = {}
         self.begun: set[int] = set()
         self.taken: set[int] = set()
         self.unsuccessful: set[int] = set()
         self.is_over = False
+        self.study: StudyFile | None = None
+        self.stopping: EarlyStopping | None = None
 
     def stop_if_too_many_failed(self) -> None:
         """Let no more trials begin if too large a share of all has failed, and say so."""
@@ -168,6 +187,10 @@ class TrialHandlers(InputHandlers):
         labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
         return self.driver.request(self.sweep, number, f"trial {number}", jobs, labels, fault)
 
+    def may_begin(self, request: Request) -> Verdict:
+        """Whether a trial still fits the sweep's budget."""
+        return self.spending.may_begin(request.number, request.jobs)
+
     def reused(self, number: int, params: Mapping[str, Any]) -> None:
         """A trial that needs no running."""
         self.taken.add(number)
@@ -178,36 +201,49 @@ class TrialHandlers(InputHandlers):
             self.driver.failed += 1
             self.driver.listener(RunEnded(self.sweep, number, f"trial {number}", (), "failed", True, error=str(error)))
             return
-        state, value, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
+        state, values, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
         if self.ledger.rows.get(number, {}).get("state") != state:
-            self.ledger.write(number, assignment, params, state, value, std, why)
+            self.ledger.write(number, assignment, params, state, values, std, why)
         self.driver.trials += 1
         if state == "failed":
             self.unsuccessful.add(number)
             self.driver.failed += 1
         figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
+        value = values[0] if values and len(values) == 1 else None
         ended = RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
-        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm))
+        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm, values=values or ()))
 
     def started(self, request: Request) -> None:
         if request.number in self.begun:
             return
         self.begun.add(request.number)
+        self.spending.started(request.number, request.jobs)
         self.ledger.write(request.number, _assigned(request), request.labels.params, "running")
+        if self.study is not None:
+            self.study.begun(request.number)
         super().started(request)
 
+    def stops(self, request: Request, report: Report) -> bool:
+        if self.stopping is None or report.get("value") is None:
+            return False
+        # An input that the trial trains for itself has epochs of its own.
+        is_own = report["run_id"] in {job.id for job in request.jobs}
+        return is_own and self.stopping.stops(request.number, report["epoch"], report["value"])
+
     def ended(self, request: Request, report: Report) -> None:
-        state, value, std = report["state"], report.get("value"), None
+        state, values, std = report["state"], None, None
         if state == "done":
             found = [figures_of(self.driver.store, job.id) for job in request.jobs]
-            value, std = self.ledger.value([each for each in found if each is not None])
+            values, std = self.ledger.values([each for each in found if each is not None])
         else:
-            value = None
-            if state == "stopped":
-                self._record_unfinished(request, report)
+            self._record_unfinished(request, report)
         error = report.get("error")
-        self.ledger.write(request.number, _assigned(request), request.labels.params, state, value, std, error)
-        super().ended(request, {**report, "value": value})
+        self.ledger.write(request.number, _assigned(request), request.labels.params, state, values, std, error)
+        self.spending.ended(request.number)
+        if self.study is not None:
+            self.study.ended(request.number)
+        value = values[0] if values and len(values) == 1 else None
+        super().ended(request, {**report, "value": value, "values": values})
         if state == "failed":
             self.unsuccessful.add(request.number)
             self.stop_if_too_many_failed()

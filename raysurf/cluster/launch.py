@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from raysurf.cluster.environment import Capacity, local_capacity
 from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.spending import Spending
+from raysurf.cluster.warm_start import require_sources
 from raysurf.errors import Fault, ResourceError, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
@@ -30,19 +32,25 @@ def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (),
         retry_failed: Whether trials that failed are tried again.
 
     Raises:
-        SpecError: If two sweeps have one name, or ``only`` fits nothing.
+        SpecError: If two sweeps have one name, ``only`` fits nothing, or a sweep is to learn from a sweep that there
+            is not, or has no room in its budget for its inputs and baselines.
         StoreError: If the store cannot be read.
     """
     names = [sweep.name for sweep in sweeps]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SpecError([Fault("name", f"{name!r} twice", "a name of its own for every sweep") for name in twice])
+    require_sources(sweeps, store)
     once = {job.id for sweep in sweeps for job in shared_inputs(sweep)}
     once |= {job.id for sweep in sweeps for b in sweep.baselines for job in (*b.ancestors, b)}
     done = {run_id for run_id in once if store.exists(outcome_path(run_id))}
     wanted = Only.parse(only)
     ledgers = {sweep.name: Ledger(store, sweep, retry_failed) for sweep in sweeps}
     trials_done = {s.name: ledgers[s.name].count_finished(part_of(s, wanted).numbers) for s in sweeps}
-    return make_plan(sweeps, done, trials_done, wanted, retry_failed)
+    plan = make_plan(sweeps, done, trials_done, wanted, retry_failed)
+    for each in plan.sweeps:
+        jobs = [planned.job for planned in each.jobs]
+        Spending(store, each.sweep, ledgers[each.sweep.name], jobs).require_room(jobs)
+    return plan
 
 
 def capacity_of(address: str | None) -> Capacity:

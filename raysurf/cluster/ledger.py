@@ -52,8 +52,8 @@ class Ledger:
 
     def finished(
         self, number: int, assignment: Assignment
-    ) -> tuple[str, float | None, float | None, str | None] | None:
-        """State, value, spread and error of a trial that has ended; None if it is still to be run.
+    ) -> tuple[str, tuple[float, ...] | None, float | None, str | None] | None:
+        """State, values, spread and error of a trial that has ended; None if it is still to be run.
 
         A trial that failed with its input is to be run, since the input is tried again.
         """
@@ -64,13 +64,15 @@ class Ledger:
         figures = [figures_of(self.store, run_id) for run_id in run_ids]
         if any(each is None for each in figures):
             return None
-        return "done", *self.value([each for each in figures if each is not None]), None
+        return "done", *self.values([each for each in figures if each is not None]), None
 
-    def value(self, figures: Sequence[Mapping[str, float]]) -> tuple[float | None, float | None]:
-        """Mean and spread over the seeds of the figure that is searched."""
-        metric = self.sweep.search.metric if self.sweep.search else None
-        found = [each[metric] for each in figures if metric in each] if metric else []
-        return (mean(found) if found else None), (stdev(found) if len(found) > 1 else None)
+    def values(self, figures: Sequence[Mapping[str, float]]) -> tuple[tuple[float, ...] | None, float | None]:
+        """The mean over the seeds of each figure that is searched, and of a single one its spread."""
+        search = self.sweep.search
+        found = [[each[m] for each in figures if m in each] for m in (search.metrics if search else ())]
+        if not found or not all(found):
+            return None, None
+        return tuple(map(mean, found)), (stdev(found[0]) if len(found) == 1 and len(found[0]) > 1 else None)
 
     def is_told_as_failed(self, number: int, assignment: Assignment) -> bool:
         """Whether a search has gone on from this trial's failure, though the trial has been tried again or will be."""
@@ -90,10 +92,13 @@ class Ledger:
         rows = (row for number, row in self.rows.items() if numbers is None or number in numbers)
         return sum(row["state"] == "done" or self._has_ended_unfinished(row) for row in rows)
 
+    def params(self, number: int) -> dict[str, Any]:
+        """The assignment of a trial that has begun."""
+        return mapping_in(self.rows[number]["params"], self.store.uri, f"trial {number}")
+
     def begun(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
         """Parameters of those of some trials that have begun, in order."""
-        found = [self.rows[number] for number in numbers if number in self.rows]
-        return [mapping_in(row["params"], self.store.uri, f"trial {row['trial']}") for row in found]
+        return [self.params(number) for number in numbers if number in self.rows]
 
     def write(
         self,
@@ -101,7 +106,7 @@ class Ledger:
         assignment: Assignment | None,
         params: Mapping[str, Any],
         state: str,
-        value: float | None = None,
+        values: tuple[float, ...] | None = None,
         std: float | None = None,
         error: str | None = None,
     ) -> None:
@@ -121,9 +126,10 @@ class Ledger:
             "params": json.dumps(dict(params), sort_keys=True),
             "run_ids": [job.id for job in assignment.jobs] if assignment else [],
             "seeds": list(self.sweep.seeds),
-            "metric": search.metric if search else "",
-            "mode": search.direction if search else "",
-            "value": value,
+            "metric": ", ".join(search.metrics) if search else "",
+            "mode": ", ".join(search.directions) if search else "",
+            "value": values[0] if values and len(values) == 1 else None,
+            "values": values,
             "std": std,
             "state": state,
             "error": None if error is None else redact(error),

@@ -27,9 +27,9 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             Ray Train ends the others and tries again.
 
     Returns:
-        The last report: ``state`` done or failed, ``value``, ``figures`` of the last job, ``error``, and ``passing`` if
-        another try may do away with it. If the store is to blame, ``unavailable`` has the arguments of the
-        StoreUnavailableError.
+        The last report: ``state`` done or failed, ``values`` (``value`` if it is but one), ``figures`` of the last job,
+        ``error``, and ``passing`` if another try may do away with it. If the store is to blame, ``unavailable`` has the
+        arguments of the StoreUnavailableError.
     """
     if request.fault is not None:
         return {"state": "failed", "error": request.fault, "number": request.number}
@@ -44,7 +44,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
         limit_s = request.time_limit_s
         if limit_s is not None and workers.agree(time.monotonic() - began > limit_s):
             raise TimeLimitError(limit_s, f"after {at.epoch} of {at.epochs} of {at.run_id}")
-        value = at.figures.get(request.metric) if request.metric else None
+        value = at.figures.get(request.metrics[0]) if len(request.metrics) == 1 else None
         wanted = request.every_epoch and value is not None
         if workers.agree(wanted or time.monotonic() - told > 0.5):
             told = time.monotonic()
@@ -77,8 +77,9 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
                 raise
             return _failed(request, error)
     last = {"state": "done", "number": request.number, "figures": dict(figures[-1]), "error": None}
-    value = request.value(figures)
-    return last | ({} if value is None else {"value": value})
+    values = request.values(figures)
+    value = {"value": values[0]} if values and len(values) == 1 else {}
+    return last | ({} if values is None else {"values": values}) | value
 
 
 def _failed(request: Request, error: Exception) -> Report:

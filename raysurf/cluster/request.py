@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from raysurf.jobs.job import Job
@@ -22,7 +23,7 @@ class Request:
         labels: What its runs are called in the tables.
         store: Address of the result store.
         resources: What each job runs on.
-        metric: The figure that is searched; None for inputs.
+        metrics: The figures that are searched; none for inputs.
         every_epoch: Whether a scheduler wants to see every epoch.
         folder: The driver's working folder, in which relative paths and dotted-path models are looked for.
         fault: Why these are no valid jobs, if they are not.
@@ -38,7 +39,7 @@ class Request:
     labels: Labels
     store: str
     resources: Resources
-    metric: str | None = None
+    metrics: tuple[str, ...] = ()
     every_epoch: bool = False
     folder: str = "."
     fault: str | None = None
@@ -47,10 +48,10 @@ class Request:
     retries: int = 0
     time_limit_s: float | None = None
 
-    def value(self, figures: list[Mapping[str, float]]) -> float | None:
-        """The mean of the searched figure over the seeds."""
-        found = [each[self.metric] for each in figures if self.metric in each] if self.metric else []
-        return sum(found) / len(found) if found else None
+    def values(self, figures: list[Mapping[str, float]]) -> tuple[float, ...] | None:
+        """The mean of each searched figure over the seeds; None if there is none to be had."""
+        found = [[each[metric] for each in figures if metric in each] for metric in self.metrics]
+        return tuple(map(mean, found)) if found and all(found) else None
 
 
 Report = dict[str, Any]

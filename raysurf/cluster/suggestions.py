@@ -1,4 +1,4 @@
-"""The trials of a sweep's arms, as Ray Tune's searchers: Optuna's suggestions, turned into jobs."""
+"""The trials of a sweep's arms, as Ray Tune's searchers: a study's suggestions, turned into jobs."""
 
 from __future__ import annotations
 
@@ -7,33 +7,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
-from ray.tune.utils import flatten_dict
 
+from raysurf.cluster.request import Request
+from raysurf.cluster.spending import Verdict
+from raysurf.cluster.study import Study, Values
+from raysurf.cluster.warm_start import Told
 from raysurf.errors import SpecError
-from raysurf.sweep import holes
+from raysurf.sweep.points import fitted
 from raysurf.sweep.selection import Arm
-from raysurf.sweep.sweep import Assignment, Resources, Search, Sweep
+from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 VALUE = "value"
 
 
 def _never() -> bool:
     return False
-
-
-def sampler(search: Search) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler of a search; a grid's points are queued, so that its sampler is never asked."""
-    seed = search.seed
-    if search.sampler == "cmaes":
-        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    if search.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=seed)
-    if search.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
-    return optuna.samplers.RandomSampler(seed=seed)
 
 
 class _Unsaved(Searcher):  # type: ignore[misc]  # ray has no types
@@ -62,6 +51,8 @@ class Suggestions(_Unsaved):
         known: Parameters of trials that an earlier, unseeded run has begun, to be tried again first.
         request: What Tune's trial is given, by the trial's number.
         stopped: Says that no more trials are to begin.
+        told: Finished trials of other sweeps to learn from.
+        may_begin: Whether a trial still fits the sweep's budget; after the first that does not, none begins.
     """
 
     def __init__(
@@ -71,39 +62,39 @@ class Suggestions(_Unsaved):
         known: Sequence[Mapping[str, Any]] = (),
         request: Callable[[int], Any] = lambda number: number,
         stopped: Callable[[], bool] = _never,
+        told: Sequence[Told] = (),
+        may_begin: Callable[[int], Verdict] | None = None,
     ) -> None:
         search = sweep.search
-        super().__init__(metric=VALUE, mode=search.direction if search else "max")
+        super().__init__(metric=VALUE, mode=search.directions[0] if search else "max")
         self.sweep, self.arm, self.first, self.request = sweep, arm, arm.first, request
         self.stopped = stopped
         self.batch = search.batch if search and search.seed is not None and search.sampler != "grid" else 1
         self.reproducible = self.batch > 1 or (search is not None and search.seed is not None)
-        self.optuna = self._optuna(search, known) if search and sweep.is_searched else None
+        self.study = self._study(known, told)
+        self.may_begin = may_begin
+        self.is_closed = False
         self.issued = 0
         self.queue: deque[int] = deque()
         self.params: dict[int, Mapping[str, Any]] = {}
-        self.results: dict[int, tuple[dict[str, Any] | None, bool]] = {}
+        self.results: dict[int, tuple[Values | None, bool]] = {}
         self.numbers: dict[str, int] = {}
         self.told: set[int] = set()
 
-    def _optuna(self, search: Search, known: Sequence[Mapping[str, Any]]) -> OptunaSearch:
-        points = self.sweep.grid(self.arm.params) if search.sampler == "grid" else [dict(params) for params in known]
-
-        def space(trial: optuna.Trial) -> dict[str, Any]:
-            holes.suggest(self.sweep.job, trial)
-            return {}
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        return OptunaSearch(
-            space, metric=VALUE, mode=search.direction, sampler=sampler(search), points_to_evaluate=points or None
-        )
+    def _study(self, known: Sequence[Mapping[str, Any]], told: Sequence[Told]) -> Study | None:
+        sweep, search = self.sweep, self.sweep.search
+        if search is None or not sweep.is_searched:
+            return None
+        if search.sampler == "grid":
+            return Study(sweep.job, search, sweep.grid(self.arm.params))
+        points = [*known, *(fitted(sweep.job, point) for point in search.points[len(known) :])]
+        return Study(sweep.job, search, points, told)
 
     @property
     def is_over(self) -> bool:
         """Whether all of its trials have ended, or those that are left do not begin."""
-        return self.stopped() or (
-            self.issued >= self.arm.trials and all(number in self.results for number in self.params)
-        )
+        is_spent = self.is_closed or self.issued >= self.arm.trials
+        return self.stopped() or (is_spent and all(number in self.results for number in self.params))
 
     def assignment(self, number: int) -> Assignment:
         """The jobs of a trial.
@@ -118,14 +109,14 @@ class Suggestions(_Unsaved):
         size = min(self.batch, self.arm.trials - self.issued)
         fresh = [self.first + self.issued + i for i in range(size)]
         for number in fresh:
-            found = self.optuna.suggest(str(number)) if self.optuna else {}
-            self.params[number] = {**self.arm.params, **flatten_dict(found or {}, "/")}
+            found = self.study.ask(number) if self.study else {}
+            self.params[number] = {**self.arm.params, **found}
         self.issued += size
         return fresh
 
-    def tell(self, number: int, result: dict[str, Any] | None, error: bool) -> None:
+    def tell(self, number: int, values: Values | None, failed: bool) -> None:
         """Take a trial's end; Optuna hears of it with its batch."""
-        self.results[number] = (result, error)
+        self.results[number] = (values, failed)
         if not self.reproducible:
             self._pass_on([number])
         elif not self.queue and all(n in self.results for n in self.params):
@@ -133,9 +124,8 @@ class Suggestions(_Unsaved):
 
     def _pass_on(self, numbers: Sequence[int]) -> None:
         for number in numbers:
-            result, error = self.results[number]
-            if self.optuna and number not in self.told:
-                self.optuna.on_trial_complete(str(number), result=result, error=error)
+            if self.study and number not in self.told:
+                self.study.tell(number, *self.results[number])
             self.told.add(number)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -143,14 +133,27 @@ class Suggestions(_Unsaved):
         if self.stopped():
             return str(Searcher.FINISHED)
         if not self.queue:
-            if self.issued >= self.arm.trials:
+            if self.is_closed or self.issued >= self.arm.trials:
                 return str(Searcher.FINISHED)
             if self.reproducible and any(n not in self.results for n in self.params):
                 return None
             self.queue.extend(self.next_batch())
+        verdict = self.may_begin(self.queue[0]) if self.may_begin else Verdict.YES
+        if verdict is Verdict.WAIT:
+            return None
+        if verdict is Verdict.NO:
+            self._close()
+            return str(Searcher.FINISHED)
         number = self.queue.popleft()
         self.numbers[trial_id] = number
         return {"request": self.request(number)}
+
+    def _close(self) -> None:
+        """Begin no more trials; those that were suggested but have not begun are none."""
+        self.is_closed = True
+        for number in self.queue:
+            del self.params[number]
+        self.queue.clear()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Optuna is told of ends alone."""
@@ -160,20 +163,30 @@ class Suggestions(_Unsaved):
         number = self.numbers.get(trial_id)
         if number is None or number in self.results:
             return
-        value = result.get(VALUE) if result and result.get("state") == "done" else None
+        values = result.get("values") if result and result.get("state") == "done" else None
         failed = error or (result or {}).get("state") == "failed"
-        self.tell(number, None if value is None else {VALUE: value}, failed)
+        self.tell(number, None if values is None else tuple(values), failed)
 
 
 class Listed(_Unsaved):
-    """Hands out a list of requests as it stands."""
+    """Hands out a list of requests as it stands.
 
-    def __init__(self, requests: Sequence[Any]) -> None:
+    Args:
+        requests: In order.
+        may_begin: Whether a request still fits its sweep's budget; after the first that does not, none begins.
+    """
+
+    def __init__(self, requests: Sequence[Request], may_begin: Callable[[Request], Verdict] | None = None) -> None:
         super().__init__(metric=VALUE, mode="max")
-        self.waiting = deque(requests)
+        self.waiting, self.may_begin = deque(requests), may_begin
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next request, or FINISHED."""
+        """The next request, None for not now, or FINISHED."""
+        verdict = self.may_begin(self.waiting[0]) if self.waiting and self.may_begin else Verdict.YES
+        if verdict is Verdict.WAIT:
+            return None
+        if verdict is Verdict.NO:
+            self.waiting.clear()
         return {"request": self.waiting.popleft()} if self.waiting else str(Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -229,11 +242,9 @@ class Stage:
     is_over: Callable[[], bool] = _never
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> Resources:
         """What must be the same for two stages to share one Tune run, and so its warm processes."""
-        search = self.sweep.search if isinstance(self.source, Arms) else None
-        stopped = self.sweep.name if search and search.stopping else None
-        return self.resources, stopped
+        return self.resources
 
 
 class Programme(_Unsaved):
@@ -280,30 +291,30 @@ class Programme(_Unsaved):
 
 
 def replay(
-    suggestions: Suggestions, finished: Callable[[int, Assignment], tuple[dict[str, Any] | None, bool] | None]
+    suggestions: Suggestions, finished: Callable[[int, Assignment], tuple[Values | None, bool] | None]
 ) -> list[int]:
-    """Take every batch whose trials are all finished without running anything.
+    """Take every trial that is finished without running it, as far as the first batch in which one is not.
 
     Args:
-        suggestions: Left where the first unfinished batch begins.
-        finished: A trial's result and whether it failed; None if it is not finished.
+        suggestions: Left with what is unfinished of that batch in its queue.
+        finished: A trial's values and whether it failed; None if it is not finished.
 
     Returns:
         Numbers of the trials taken.
     """
     taken: list[int] = []
     while numbers := suggestions.next_batch():
-        ends = []
+        ends = {}
         for number in numbers:
             try:
-                ends.append(finished(number, suggestions.assignment(number)))
+                ends[number] = finished(number, suggestions.assignment(number))
             except SpecError:
-                ends.append((None, True))
-        if any(end is None for end in ends):
-            suggestions.queue.extend(numbers)
+                ends[number] = (None, True)
+        suggestions.queue.extend(number for number, end in ends.items() if end is None)
+        for number, end in ends.items():
+            if end is not None:
+                suggestions.tell(number, *end)
+                taken.append(number)
+        if suggestions.queue:
             break
-        for number, end in zip(numbers, ends, strict=True):
-            assert end is not None
-            suggestions.tell(number, *end)
-        taken += numbers
     return taken

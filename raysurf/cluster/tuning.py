@@ -14,16 +14,15 @@ from typing import Any, Protocol
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.request import Report, Request
-from raysurf.cluster.suggestions import VALUE, Programme
+from raysurf.cluster.suggestions import Programme
 from raysurf.errors import RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.results.error_text import LOST, one_line
 from raysurf.results.patience import MAKE_ROOM, is_full
-from raysurf.sweep.sweep import Sweep
 
 LONGEST = 500
 
@@ -39,9 +38,29 @@ class Handlers(Protocol):
         """A request has got on."""
         ...
 
+    def stops(self, request: Request, report: Report) -> bool:
+        """Whether a request is to end where it is."""
+        ...
+
     def ended(self, request: Request, report: Report) -> None:
         """A request has ended; ``state`` is done, failed or stopped."""
         ...
+
+
+class Stops(FIFOScheduler):  # type: ignore[misc]  # ray has no types
+    """Tune's scheduler: every trial as soon as it can begin, ended early where the handlers say so."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        super().__init__()
+        self.handlers = handlers
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its scheduler for a restore that is not used here."""
+        return {}
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        stops = result.get("state") == "running" and self.handlers.stops(trial.config["request"], result)
+        return str(self.STOP if stops else self.CONTINUE)
 
 
 class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
@@ -144,7 +163,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     Raises:
         RaysurfError: What the handlers or the programme raised; it ends everything that runs.
     """
-    sweep, resources = programme.stage.sweep, programme.stage.resources
+    resources = programme.stage.resources
     grouped = resources.workers > 1
     if grouped:
         needs: dict[str, float] = {"cpu": 0, "memory": trials.DRIVER_MEMORY}
@@ -157,7 +176,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         tune_config=tune.TuneConfig(
             num_samples=-1,
             search_alg=programme,
-            scheduler=_scheduler(sweep) if programme.key[1] else None,
+            scheduler=Stops(handlers),
             max_concurrent_trials=capacity.trials_at_once(resources) if grouped else None,
             reuse_actors=not grouped,
         ),
@@ -189,19 +208,18 @@ def undisguised(storage: str) -> Iterator[None]:
         raise cause from None
 
 
-def _scheduler(sweep: Sweep) -> TrialScheduler:
-    search = sweep.search
-    assert search is not None and search.stopping is not None
-    longest = max(each.epochs_to_train for a in sweep.samples for job in a.jobs for each in (*job.ancestors, job))
-    return ASHAScheduler(
-        time_attr="epoch",
-        metric=VALUE,
-        mode=search.direction,
-        max_t=longest + 1,
-        grace_period=search.stopping.grace_epochs,
-        reduction_factor=search.stopping.reduction,
-        stop_last_trials=False,
-    )
+class _StoppedEarly(BaseException):
+    """Ends a job from within; no failure, so that nothing on the way takes it for one."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report)
+        self.report = report
+
+
+def _tell(handlers: Handlers, request: Request, report: Report) -> None:
+    handlers.reported(request, report)
+    if handlers.stops(request, report):
+        raise _StoppedEarly(report)
 
 
 def run_inline(programme: Programme, handlers: Handlers) -> None:
@@ -224,11 +242,13 @@ def run_inline(programme: Programme, handlers: Handlers) -> None:
         try:
             workers = Workers(0, 1, device)
             for _ in range(request.retries + 1):
-                last = perform(request, workers, functools.partial(handlers.reported, request))
+                last = perform(request, workers, functools.partial(_tell, handlers, request))
                 if not last.get("passing"):
                     break
                 gc.collect()
                 torch.cuda.empty_cache()
+        except _StoppedEarly as stopped:
+            last = {**stopped.report, "state": "stopped"}
         finally:
             torch.set_num_threads(threads)
         handlers.ended(request, last)

@@ -115,7 +115,7 @@ class Results:
         """The row of a sweep's best finished trial.
 
         Raises:
-            StoreError: If the sweep has none; the sweeps that there are are named.
+            StoreError: If the sweep has none (the sweeps that there are are named), or searches several metrics.
         """
         rows = [row for row in self.table("trials").to_pylist() if row["state"] == "done"]
         mine = [row for row in rows if row["sweep"] == sweep]
@@ -124,8 +124,25 @@ class Results:
             raise StoreError(
                 self.store.uri, f"no finished trial of {sweep!r}", f"one of {', '.join(known) or 'none yet'}"
             )
+        if ", " in mine[0]["metric"]:
+            several = f"{sweep!r}, which searches {mine[0]['metric']}"
+            raise StoreError(self.store.uri, several, "a sweep that searches one metric; of several see pareto()")
         sign = -1.0 if mine[0]["mode"] == "max" else 1.0
         return min(mine, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["trial"]))
+
+    def pareto(self, sweep: str) -> pa.Table:
+        """The finished trials of a sweep that no other one equals in every searched metric and betters in one.
+
+        Returns:
+            A row a trial, those best in the first metric first: ``sweep``, ``trial``, ``arm``, ``params``,
+            ``run_ids``, and a column for every metric by its name.
+
+        Raises:
+            StoreError: If the sweep has no finished trial with figures; the sweeps that have are named.
+        """
+        from raysurf.results.pareto import pareto
+
+        return pareto(self, sweep)
 
     def failures(self, *sweeps: str) -> Failures:
         """What failed in some sweeps, or in all, by kind, exception and line.

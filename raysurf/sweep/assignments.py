@@ -33,13 +33,13 @@ def samples(tree: Tree) -> list[Params]:
     found = list(_assignments(tree, lambda name, hole: [first[name]]))
     for varied, hole in parameters(tree).items():
         for value in _extremes(hole)[1:]:
-            fixed = _reaching(tree, varied) | {varied: value}
+            fixed = reaching(tree, varied) | {varied: value}
             found += _assignments(tree, lambda name, _, fixed=fixed: [fixed.get(name, first[name])])  # type: ignore[misc]
     unique = {repr(sorted(params.items())): params for params in found}
     return list(unique.values())
 
 
-def _reaching(tree: Tree, wanted: str) -> Params:
+def reaching(tree: Tree, wanted: str) -> Params:
     """The choices that lead to a parameter."""
     chosen: Params = {}
     for name, hole in parameters(tree).items():

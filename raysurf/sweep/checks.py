@@ -11,8 +11,13 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.parse import Path, PathFault, parse, shown
 from raysurf.jobs.registry import JOBS
 from raysurf.sweep import assignments, holes
-from raysurf.sweep.sweep import Search, Sweep
+from raysurf.sweep.points import misfits
+from raysurf.sweep.search import Search
+from raysurf.sweep.sweep import Sweep
 
+# Those of Optuna's samplers that learn from trials which were only added to their study.
+LEARNING = ("tpe", "gp")
+EVERY_EPOCH = ("accuracy", "error", "nll", "loss")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -87,25 +92,59 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
         faults.append(fault(("search", "trials"), "nothing", "how many assignments to try"))
     if search.sampler == "cmaes" and any(isinstance(hole, holes.Choice) for hole in sweep.parameters.values()):
         faults.append(fault(("search", "sampler"), "'cmaes'", "tpe, gp or random", "CMA-ES searches numbers alone"))
+    faults += _point_faults(sweep, search)
+    if search.warm_start and search.sampler not in LEARNING:
+        learnt = f"of Optuna's samplers these learn from trials of other sweeps, {search.sampler} does not"
+        faults.append(fault(("search", "warm_start"), f"sampler {search.sampler}", " or ".join(LEARNING), learnt))
+    if search.stopping is not None and search.metrics[0].partition("/")[2] not in EVERY_EPOCH:
+        measured = f"a metric that is measured every epoch: {', '.join(EVERY_EPOCH)}"
+        faults.append(fault(("search", "stopping"), f"early stopping by {search.metrics[0]!r}", measured))
+    if search.stopping is not None and len(search.metrics) > 1:
+        several = f"early stopping by {len(search.metrics)} metrics"
+        faults.append(fault(("search", "stopping"), several, "one metric, or no stopping"))
     if search.stopping is not None and len(sweep.seeds) > 1:
         faults.append(fault(("search", "stopping"), "early stopping of a mean over seeds", "one seed, or no stopping"))
     return faults
 
 
 def _metric_faults(sweep: Sweep, search: Search) -> list[PathFault]:
-    where, metric = ("search", "metric"), search.metric
     jobs = [job for assignment in sweep.samples for job in assignment.jobs]
     known = list(dict.fromkeys(name for job in jobs for name in JOBS[job.kind].metric_names()))
     allowed = [name for name in known if not name.startswith("test/")]
-    if metric in known and metric.startswith("test/"):
-        better = metric.replace("test/", "validation/")
-        reason = f"a search that looks at the test split leaves nothing to test with; use {better!r}"
-        return [fault(where, shown(metric), "a train or validation metric", reason)]
-    if metric not in known:
-        return [fault(where, shown(metric), f"one of {', '.join(allowed)}", did_you_mean(metric, allowed))]
-    if metric.startswith("validation/") and any(job.data_spec.validation == 0 for job in jobs):
-        return [fault(where, shown(metric), "a held-out split to measure on", "data has validation: 0")]
-    return []
+    faults = []
+    for i, metric in enumerate(search.metrics):
+        where = ("search", "metric") if isinstance(search.metric, str) else ("search", "metric", i)
+        if metric in known and metric.startswith("test/"):
+            better = metric.replace("test/", "validation/")
+            reason = f"a search that looks at the test split leaves nothing to test with; use {better!r}"
+            faults.append(fault(where, shown(metric), "a train or validation metric", reason))
+        elif metric not in known:
+            faults.append(fault(where, shown(metric), f"one of {', '.join(allowed)}", did_you_mean(metric, allowed)))
+        elif metric.startswith("validation/") and any(job.data_spec.validation == 0 for job in jobs):
+            faults.append(fault(where, shown(metric), "a held-out split to measure on", "data has validation: 0"))
+        elif metric in search.metrics[:i]:
+            faults.append(fault(where, f"{metric!r} again", "each metric once"))
+    several = len(search.metrics)
+    if isinstance(search.mode, tuple) and len(search.mode) != several:
+        faults.append(fault(("search", "mode"), shown(list(search.mode)), f"one for each of {several} metrics"))
+    if isinstance(search.mode, str) and several > 1:
+        faults.append(fault(("search", "mode"), shown(search.mode), f"a list, one for each of {several} metrics"))
+    if search.sampler == "cmaes" and several > 1:
+        faults.append(fault(("search", "sampler"), "'cmaes'", "nsga2, tpe, gp or random", "CMA-ES has one objective"))
+    return faults
+
+
+def _point_faults(sweep: Sweep, search: Search) -> list[PathFault]:
+    where = ("search", "points")
+    if search.points and search.sampler == "grid":
+        return [fault(where, "points of a grid", "no points", "a grid tries every assignment")]
+    if search.trials is not None and len(search.points) > search.trials:
+        return [fault(where, f"{len(search.points)} points", f"at most {search.trials}, as many as trials")]
+    return [
+        fault((*where, i, each.where), each.got, each.expected, each.hint)
+        for i, point in enumerate(search.points)
+        for each in misfits(sweep.job, point)
+    ]
 
 
 def holes_in(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -13,11 +13,13 @@ from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import PathFault, parse, pydantic_fault, shown
 from raysurf.sweep import reader
+from raysurf.sweep.budget import Budget
 from raysurf.sweep.checks import did_you_mean, fault, holes_in, job_faults, sweep_faults
-from raysurf.sweep.sweep import Failures, Resources, Search, Sweep
+from raysurf.sweep.search import Search
+from raysurf.sweep.sweep import Failures, Resources, Sweep
 from raysurf.values import Value
 
-KEYS = ("name", "job", "search", "seeds", "baselines", "resources", "failures")
+KEYS = ("name", "job", "search", "seeds", "baselines", "resources", "budget", "failures")
 
 
 def load(path: str | FilePath) -> list[Sweep]:
@@ -71,6 +73,7 @@ def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None,
                 faults.append(fault(path, shown(hole), "a plain value: holes may stand under job alone"))
     parts = {
         "search": _value(Search, tree, "search", faults),
+        "budget": _value(Budget, tree, "budget", faults),
         "resources": _value(Resources, tree, "resources", faults) or Resources(),
         "failures": _value(Failures, tree, "failures", faults) or Failures(),
         "name": tree.get("name", default_name),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -15,36 +15,9 @@ from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
 from raysurf.jobs.parse import parse
 from raysurf.sweep import assignments, holes
+from raysurf.sweep.budget import Budget
+from raysurf.sweep.search import Search
 from raysurf.values import Value
-
-
-class Stopping(Value):
-    """Stop trials early that do worse than others at the same epoch (ASHA).
-
-    Source:
-        Li et al. 2018 (arXiv:1810.05934).
-    """
-
-    scheduler: Literal["asha"] = Field("asha", description="the scheduler")
-    grace_epochs: int = Field(1, ge=1, description="epochs that every trial gets")
-    reduction: float = Field(3, gt=1, description="one of so many trials goes on at each rung")
-
-
-class Search(Value):
-    """How the holes of a sweep are filled."""
-
-    metric: str = Field(description="what is searched for, as split/name")
-    mode: Literal["max", "min"] | None = Field(None, description="default: max for accuracy, min for all else")
-    sampler: Literal["tpe", "random", "grid", "cmaes", "gp"] = Field("tpe", description="Optuna's sampler")
-    trials: int | None = Field(None, ge=1, description="assignments to try, an arm; a grid tries all by itself")
-    seed: int | None = Field(None, ge=0, description="makes the suggestions reproducible at any concurrency")
-    batch: int = Field(4, ge=1, description="with a seed: trials suggested at a time")
-    stopping: Stopping | None = Field(None, description="early stopping")
-
-    @property
-    def direction(self) -> Literal["max", "min"]:
-        """Whether the metric is to be large or small."""
-        return self.mode or ("max" if self.metric.endswith("accuracy") else "min")
 
 
 class Resources(Value):
@@ -83,6 +56,7 @@ class Sweep:
         seeds: Each trial runs once a seed; its value is the mean.
         baselines: Jobs without holes that are run beside the trials, to compare with.
         resources: What each job runs on.
+        budget: What the whole sweep may spend.
         failures: What is done about trials that fail.
 
     Raises:
@@ -96,6 +70,7 @@ class Sweep:
     baselines: tuple[Job, ...] = ()
     resources: Resources = field(default_factory=Resources)
     failures: Failures = field(default_factory=Failures)
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         from raysurf.sweep.checks import sweep_faults
@@ -124,7 +99,7 @@ class Sweep:
 
     @cached_property
     def digest(self) -> str:
-        """What the trials depend on: the same for two sweeps that differ in trials, name or resources alone."""
+        """What the trials depend on: the same for two sweeps that differ in trials, name, budget or resources."""
         search = to_tree(self.search) if self.search else {}
         search.pop("trials", None)
         text = json.dumps([repr(self.job), search, self.seeds])

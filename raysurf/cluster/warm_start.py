@@ -1,0 +1,165 @@
+"""Warm start: what a search is told of finished trials of other sweeps, decided once and kept with its definition."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raysurf.errors import Fault, SpecError, nearest
+from raysurf.results.parts import mapping_in
+from raysurf.results.store import Store
+from raysurf.sweep.holes import Each
+from raysurf.sweep.points import fitted, is_whole
+from raysurf.sweep.sweep import Sweep
+
+Row = Mapping[str, Any]
+FOLDER = "searches"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A finished trial of another sweep, or of an earlier definition of the same.
+
+    Args:
+        params: Its whole assignment, ``Each`` axes included.
+        values: A figure for every metric of the search that is told.
+        source: The sweep that it was a trial of.
+    """
+
+    params: Mapping[str, Any]
+    values: tuple[float, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """The trials that a search is told of before its first suggestion; they are none of its own.
+
+    Args:
+        taken: Those that fit.
+        left_out: How many others there were, by why they were left out.
+    """
+
+    taken: tuple[Told, ...]
+    left_out: Mapping[str, int]
+
+    def of_arm(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[Told]:
+        """What fits one arm, without the arm's own parameters."""
+        return [
+            Told(fitted(sweep.job, searched), each.values, each.source)
+            for each in self.taken
+            if (searched := _searched(sweep, each.params, arm)) is not None
+        ]
+
+    def __str__(self) -> str:
+        """One line: how many from where, and how many were left out why."""
+        taken = Counter(each.source for each in self.taken)
+        text = " and ".join(f"{count} of {source}" for source, count in taken.items()) or "none"
+        left = ", ".join(f"{count} {why}" for why, count in self.left_out.items())
+        return f"{text} taken" + (f"; left out: {left}" if left else "")
+
+
+def warm_start(store: Store, sweep: Sweep) -> WarmStart | None:
+    """What a sweep is told, None if it asks for nothing.
+
+    What is found at the first start is written down, so that a search that goes on is told the same again, whatever
+    has been added, replaced or deleted meanwhile.
+    """
+    search = sweep.search
+    if search is None or not search.warm_start:
+        return None
+    path = f"{FOLDER}/{sweep.name}/{sweep.digest}.json"
+    if store.exists(path):
+        kept = store.get_json(path)
+        known = (Told(each["params"], tuple(each["values"]), each["source"]) for each in kept["taken"])
+        return WarmStart(tuple(known), kept["left_out"])
+    names = _names(sweep) or (sweep.name,)
+    taken, left_out = list[Told](), Counter[str]()
+    for row in _candidates(store, sweep, names):
+        why, told = _judge(sweep, row, store.uri)
+        if told is not None and told not in taken:
+            taken.append(told)
+        elif told is None:
+            left_out[why] += 1
+    found = WarmStart(tuple(taken), dict(left_out))
+    written = [{"params": dict(each.params), "values": each.values, "source": each.source} for each in taken]
+    store.put_json(path, {"metrics": search.metrics, "taken": written, "left_out": found.left_out})
+    return found
+
+
+def require_sources(sweeps: Sequence[Sweep], store: Store) -> None:
+    """Check that every sweep named in a warm start is in the same file, earlier, or has trials in the store.
+
+    Raises:
+        SpecError: With every name that is neither.
+    """
+    named = [(sweep, name) for sweep in sweeps for name in _names(sweep)]
+    if not named:
+        return
+    stored = {part.rpartition("-")[0] for part in store.parts("trials")}
+    faults = []
+    for sweep, name in named:
+        earlier = {each.name for each in sweeps[: list(sweeps).index(sweep)]}
+        known = sorted(stored | earlier)
+        if name not in known and name != sweep.name:
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else ""
+            expected = f"a sweep with trials in {store.uri}: {', '.join(known) or 'there is none yet'}"
+            faults.append(Fault(f"{sweep.name}.search.warm_start", repr(name), expected, hint))
+    if faults:
+        raise SpecError(faults)
+
+
+def _names(sweep: Sweep) -> tuple[str, ...]:
+    asked = sweep.search.warm_start if sweep.search else False
+    return asked if isinstance(asked, tuple) else ()
+
+
+def _candidates(store: Store, sweep: Sweep, names: Sequence[str]) -> Iterator[Row]:
+    """Rows of trials of some sweeps, this one's own definition left out, and what earlier definitions were told."""
+    for part in store.parts("trials"):
+        if part.rpartition("-")[0] in names:
+            yield from (row for row in store.read_rows("trials", part) if row["definition"] != sweep.digest)
+    if sweep.name in names:
+        for path in store.list(f"{FOLDER}/{sweep.name}"):
+            kept = store.get_json(path)
+            for each in kept["taken"]:
+                yield {
+                    "sweep": each["source"],
+                    "state": "done",
+                    "params": json.dumps(each["params"]),
+                    "metric": ", ".join(kept["metrics"]),
+                    "values": each["values"],
+                }
+
+
+def _judge(sweep: Sweep, row: Row, uri: str) -> tuple[str, Told | None]:
+    """What a row tells a search, or why nothing."""
+    assert sweep.search is not None
+    if row["state"] != "done":
+        return "not done", None
+    values = row.get("values") or [row["value"]]
+    figures = dict(zip(row["metric"].split(", "), values, strict=False))
+    wanted = [figures.get(metric) for metric in sweep.search.metrics]
+    found = tuple(value for value in wanted if value is not None)
+    if len(found) < len(wanted):
+        return "of another metric", None
+    if not all(map(math.isfinite, found)):
+        return "without a finite figure", None
+    params = mapping_in(row["params"], uri, f"a trial of {row['sweep']}")
+    if all(_searched(sweep, params, arm) is None for arm in sweep.arms):
+        return "outside the space", None
+    return "", Told(params, found, row["sweep"])
+
+
+def _searched(sweep: Sweep, params: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The searched part of an assignment, if it is a whole one of an arm; None if it is not."""
+    axes = {name for name, hole in sweep.parameters.items() if isinstance(hole, Each)}
+    if any(params[name] != label for name, label in arm.items() if name in params):
+        return None
+    searched = {name: value for name, value in params.items() if name not in axes}
+    return searched if is_whole(sweep.job, searched) else None

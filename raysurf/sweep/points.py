@@ -1,0 +1,94 @@
+"""Points: assignments of searched holes that a user or an earlier sweep gives, and whether they fit a space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from raysurf.errors import Fault, nearest
+from raysurf.jobs.parse import shown
+from raysurf.sweep.assignments import reaching
+from raysurf.sweep.holes import Choice, Each, Float, Hole, Int, Params, Tree, highest, labels, parameters
+
+# As near to a step as Optuna's own distributions ask for.
+STEP_TOLERANCE = 1e-8
+
+
+def canonical(hole: Hole, value: Any) -> Any:
+    """A value as a hole's suggestions have it: a float, a whole number or a label; None if it is none of the hole's."""
+    if isinstance(hole, Choice | Each):
+        return _label(hole, value)
+    whole = isinstance(hole, Int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return None
+    if not hole.low <= value <= highest(hole):
+        return None
+    if hole.step is not None and not hole.log:
+        steps = (value - hole.low) / hole.step
+        if abs(steps - round(steps)) > STEP_TOLERANCE:
+            return None
+    return value if whole else float(value)
+
+
+def _label(hole: Choice | Each, value: Any) -> str | None:
+    """The label of the option that a value names, or is."""
+    known = labels(hole)
+    if isinstance(value, str) and value in known:
+        return value
+    same = (i for i, option in enumerate(hole.options) if type(option) is type(value) and option == value)
+    found = next(same, None)
+    return None if found is None else known[found]
+
+
+def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Hole]]:
+    """The searched holes that an assignment comes upon, which goes into an option only where it chooses one."""
+    if isinstance(tree, Float | Int):
+        yield name, tree
+    elif isinstance(tree, Choice):
+        yield name, tree
+        if (label := canonical(tree, params.get(name))) is not None:
+            inside = f"{name}.{label}" if name else label
+            yield from reached(tree.options[labels(tree).index(label)], params, inside)
+    elif isinstance(tree, Mapping | list):
+        for key, inner in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            yield from reached(inner, params, f"{name}.{key}" if name else str(key))
+
+
+def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
+    """Everything that is wrong with a point, each fault at the name of its hole.
+
+    Args:
+        tree: With holes.
+        params: A value, or for a choice an option or its label, by hole; holes may be left out.
+    """
+    searched = {name: hole for name, hole in parameters(tree).items() if not isinstance(hole, Each)}
+    there = dict(reached(tree, params))
+    faults = []
+    for name, value in params.items():
+        if name not in searched:
+            near = nearest(name, searched)
+            hint = f"did you mean {near!r}?" if near else ""
+            faults.append(Fault(name, "no searched hole", f"one of {', '.join(searched)}", hint))
+        elif name not in there:
+            chosen = {choice: label for choice, label in reaching(tree, name).items() if choice in searched}
+            known = {choice: canonical(searched[choice], params.get(choice)) for choice in chosen}
+            if all(known[choice] is not None for choice in chosen if choice in params):
+                needed = ", ".join(f"{choice}: {label}" for choice, label in chosen.items() if known[choice] != label)
+                faults.append(Fault(name, shown(value), f"{needed} beside it, where this hole is"))
+        elif canonical(searched[name], value) is None:
+            faults.append(Fault(name, shown(value), f"a value in {searched[name]}"))
+    return faults
+
+
+def fitted(tree: Tree, params: Mapping[str, Any]) -> Params:
+    """A point that fits, its values as suggestions have them."""
+    holes = parameters(tree)
+    return {name: canonical(holes[name], value) for name, value in params.items()}
+
+
+def is_whole(tree: Tree, params: Mapping[str, Any]) -> bool:
+    """Whether an assignment gives every hole that it comes upon one of the hole's values, and names no other."""
+    there = dict(reached(tree, params))
+    return there.keys() == params.keys() and all(
+        canonical(hole, params[name]) is not None for name, hole in there.items()
+    )

@@ -1,0 +1,89 @@
+"""How the holes of a sweep are searched: metrics, sampler, points to begin with, and early stopping."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from raysurf.values import Value, as_tuple
+
+Mode = Literal["max", "min"]
+
+
+def _metrics(value: Any) -> Any:
+    names = value if isinstance(value, list | tuple) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("a metric as split/name, or a list of them")
+    return as_tuple(value)
+
+
+def _modes(value: Any) -> Any:
+    modes = value if isinstance(value, list | tuple) else [value]
+    if value is not None and (not modes or any(mode not in ("max", "min") for mode in modes)):
+        raise ValueError("max or min, or a list of them")
+    return as_tuple(value)
+
+
+def _sources(value: Any) -> Any:
+    names = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    if not isinstance(value, bool) and not names:
+        raise ValueError("true, or a list of names of sweeps")
+    return as_tuple(value)
+
+
+class Stopping(Value):
+    """Stop trials early that do worse than others at the same epoch.
+
+    Source:
+        asha: Li et al. 2018 (arXiv:1810.05934); hyperband: Li et al. 2016 (arXiv:1603.06560); median: Golovin et al.
+        2017 (doi:10.1145/3097983.3098043).
+    """
+
+    kind: Literal["asha", "hyperband", "median"] = Field("asha", description="the rule")
+    grace_epochs: int = Field(1, ge=1, description="epochs that every trial gets")
+    reduction: float = Field(3, gt=1, description="asha, hyperband: one of so many trials goes on at each rung")
+    brackets: int = Field(3, ge=1, description="hyperband: trials go to so many brackets in turn")
+    min_trials: int = Field(3, ge=1, description="median: others that must have come as far")
+
+    @model_validator(mode="after")
+    def _has_what_its_rule_has(self) -> Stopping:
+        own = {"asha": {"reduction"}, "hyperband": {"reduction", "brackets"}, "median": {"min_trials"}}[self.kind]
+        if other := sorted(self.model_fields_set - own - {"kind", "grace_epochs"}):
+            raise ValueError(f"{other[0]} with {self.kind}; expected {', '.join(sorted(own))} or grace_epochs")
+        return self
+
+
+class Search(Value):
+    """How the holes of a sweep are filled."""
+
+    metric: Annotated[str | tuple[str, ...], BeforeValidator(_metrics)] = Field(
+        description="what is searched for, as split/name; of several the Pareto front"
+    )
+    mode: Annotated[Mode | tuple[Mode, ...] | None, BeforeValidator(_modes)] = Field(
+        None, description="default: max for accuracy, min for all else; one a metric"
+    )
+    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2"] = Field("tpe", description="Optuna's sampler")
+    trials: int | None = Field(None, ge=1, description="assignments to try, an arm; a grid tries all by itself")
+    seed: int | None = Field(None, ge=0, description="makes the suggestions reproducible at any concurrency")
+    batch: int = Field(4, ge=1, description="with a seed: trials suggested at a time")
+    population: int = Field(50, ge=2, description="trials a generation of nsga2; the first is random")
+    points: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = Field(
+        (), description="assignments to try first, by hole; what one leaves out the sampler adds"
+    )
+    warm_start: Annotated[bool | tuple[str, ...], BeforeValidator(_sources)] = Field(
+        False, description="sweeps whose finished trials the sampler learns from; true: earlier definitions of this one"
+    )
+    stopping: Stopping | None = Field(None, description="early stopping")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is searched for, one or several."""
+        return (self.metric,) if isinstance(self.metric, str) else self.metric
+
+    @property
+    def directions(self) -> tuple[Mode, ...]:
+        """Whether each metric is to be large or small."""
+        if isinstance(self.mode, tuple):
+            return self.mode
+        return tuple(self.mode or ("max" if metric.endswith("accuracy") else "min") for metric in self.metrics)

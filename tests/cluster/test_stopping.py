@@ -1,0 +1,124 @@
+"""Early stopping: each rule against its definition, and from stored epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.tune.schedulers.async_hyperband import _Bracket
+
+import raysurf as rs
+from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.stopping import EarlyStopping, Hyperband, MedianRule, SuccessiveHalving, quantile, stored_figures
+from raysurf.errors import SpecError
+from raysurf.results.store import Store
+from tests.cases import tiny_sgd
+
+FIGURES = st.lists(st.floats(-10, 10), min_size=1, max_size=9)
+
+
+@given(FIGURES, st.floats(0, 1))
+def test_quantiles_are_numpys(figures: list[float], share: float) -> None:
+    """The quantile is the one that numpy gives, interpolated between neighbours."""
+    assert quantile(figures, share) == pytest.approx(float(np.quantile(figures, share)))
+
+
+@given(st.lists(st.lists(st.floats(-10, 10), min_size=9, max_size=9), min_size=1, max_size=8))
+def test_successive_halving_is_rays(trials: list[list[float]]) -> None:
+    """What goes on and what ends is as Ray Tune's scheduler decides, for trials one after another."""
+    rays, ours = _Bracket(1, 10, 3, 0), SuccessiveHalving(1, 3, 10)
+    for number, figures in enumerate(trials):
+        for epoch, figure in enumerate(figures, 1):
+            expected = rays.on_result(type("Trial", (), {"trial_id": str(number)})(), epoch, figure) == "STOP"
+            assert ours.stops(number, epoch, figure) == expected
+            if expected:
+                break
+
+
+def ends(rule: Any, trials: Sequence[Sequence[float]]) -> list[int | None]:
+    """The epoch at which each trial is stopped, epochs in turn as if they ran beside one another."""
+    stopped: dict[int, int] = {}
+    for epoch in range(1, len(trials[0]) + 1):
+        for number, figures in enumerate(trials):
+            if number not in stopped and rule.stops(number, epoch, figures[epoch - 1]):
+                stopped[number] = epoch
+    return [stopped.get(number) for number in range(len(trials))]
+
+
+def test_median_rule() -> None:
+    """A trial ends when its best is below the median of the others' running means, once there are enough others."""
+    trials = [[3.0] * 4, [2.0] * 4, [2.0] * 4, [1.0] * 4, [0.0, 0.0, 9.0, 0.0]]
+    assert ends(MedianRule(1, 3, 9), trials) == [None, None, None, 1, 1]
+    assert ends(MedianRule(3, 3, 9), trials) == [None, None, None, 3, None]
+    assert ends(MedianRule(1, 5, 9), trials) == [None] * 5
+    assert ends(MedianRule(4, 1, 4), [[2.0] * 4, [1.0] * 4]) == [None, None]
+
+
+def test_hyperband_takes_brackets_in_turn() -> None:
+    """Trial n is in bracket n mod 3, and none is stopped before its bracket's first rung."""
+    rule = Hyperband(1, 3, 3, 27)
+    assert [list(bracket.rungs) for bracket in rule.brackets] == [[1, 3, 9], [3, 9], [9]]
+    trials = [[float(-number)] * 27 for number in range(6)]
+    assert ends(rule, trials) == [None, None, None, 1, 3, 9]
+
+
+@pytest.mark.parametrize("kind", ["asha", "hyperband", "median"])
+def test_bad_trials_end_early_and_stay_so(kind: str, tmp_path: Path) -> None:
+    """Hopeless rates end before their last epoch; what is stored of them counts when a sweep goes on."""
+    rates = (0.1, 0.2, 1e-6, 2e-6, 3e-6, 4e-6)
+    own = {"median": {"min_trials": 1}, "hyperband": {"reduction": 2, "brackets": 2}, "asha": {"reduction": 2}}[kind]
+    stopping = rs.Stopping(kind=kind, grace_epochs=2, **own)  # type: ignore[arg-type]
+    tree = tiny_sgd(epochs=5).with_holes(lr=rs.Choice(rates))
+
+    def run(trials: int) -> Any:
+        search = rs.Search(metric="validation/nll", sampler="grid", trials=trials, stopping=stopping)
+        rs.run(rs.Sweep(tree, search, name="early"), str(tmp_path), executor="inline")
+        return rs.results.open(str(tmp_path)).table("trials").sort_by("trial").to_pylist()
+
+    before = run(3)
+    rows = run(6)
+    assert rows[:3] == before
+    assert rows[0]["state"] == "done"
+    assert rows[-1]["state"] == "stopped"
+    runs = rs.results.open(str(tmp_path)).table("runs").to_pylist()
+    epochs = {row["run_ids"][0]: row["state"] for row in rows}
+    assert all((run["epochs"] < 5) == (epochs[run["run_id"]] == "stopped") for run in runs)
+
+
+def test_stored_epochs_are_as_they_were_told(tmp_path: Path) -> None:
+    """Figures are read from the rows, accuracy from the error; of average and iterate the one that was told last."""
+    store = Store(str(tmp_path))
+    rows = [
+        {"run_id": "r", "epoch": 1, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, "validation_error": 0.5},
+        {"run_id": "r", "epoch": 2, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0},
+        {"run_id": "r", "epoch": 3, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, "validation_error": 0.4},
+        {"run_id": "r", "epoch": 3, "weights": "average", "lr": 0.1, "epoch_s": 1.0, "validation_error": 0.25},
+    ]
+    store.write_rows("epochs", "r", rows)
+    assert list(stored_figures(store, "r", "validation/accuracy")) == [(1, 0.5), (3, 0.75)]
+    assert list(stored_figures(store, "r", "validation/nll")) == []
+    tree = tiny_sgd(epochs=3).with_holes(lr=rs.Float(0.1, 0.2))
+    stopping = rs.Stopping(kind="median", min_trials=1)
+    search = rs.Search(metric="validation/accuracy", trials=2, stopping=stopping)
+    ledger = Ledger(store, rs.Sweep(tree, search, name="early"))
+    assert not EarlyStopping(search, 3, ledger).stops(1, 1, 0.4)
+    ledger.write(0, None, {"lr": 0.1}, "running")
+    ledger.rows[0]["run_ids"] = ["r"]
+    found = EarlyStopping(search, 3, ledger)
+    assert found.stops(1, 1, 0.4)
+    assert not found.stops(1, 1, math.nan)
+
+
+def test_settings_of_another_rule_are_refused() -> None:
+    """A setting that the rule does not have is a fault, and so is a metric that epochs do not have."""
+    with pytest.raises(ValueError, match="brackets with asha"):
+        rs.Stopping(brackets=2)
+    search = rs.Search(metric="validation/ece", trials=2, stopping=rs.Stopping())
+    with pytest.raises(SpecError, match="measured every epoch"):
+        rs.Sweep(tiny_sgd().with_holes(lr=rs.Float(0.1, 0.2)), search)

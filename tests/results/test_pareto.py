@@ -1,0 +1,80 @@
+"""Pareto fronts: against the definition, and from the rows of a sweep."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import raysurf as rs
+from raysurf.errors import StoreError
+from raysurf.results.pareto import front
+from raysurf.results.store import Store
+
+FIGURES = st.lists(st.tuples(*[st.integers(0, 4).map(float)] * 3), max_size=12)
+MODES = ("min", "max", "min")
+
+
+def is_beaten(point: tuple[float, ...], by: tuple[float, ...]) -> bool:
+    better = [b > a if mode == "max" else b < a for a, b, mode in zip(point, by, MODES, strict=True)]
+    return any(better) and all(good or a == b for good, a, b in zip(better, point, by, strict=True))
+
+
+@given(FIGURES)
+def test_front_is_what_nothing_beats(points: list[tuple[float, ...]]) -> None:
+    """The front is exactly the points that no other one beats, the best in the first figure first."""
+    found = front(points, MODES)
+    assert set(found) == {i for i, point in enumerate(points) if not any(is_beaten(point, each) for each in points)}
+    assert [points[i][0] for i in found] == sorted(points[i][0] for i in found)
+
+
+def row(sweep: str, trial: int, values: tuple[float, ...] | None, **changes: Any) -> dict[str, Any]:
+    return {
+        "sweep": sweep,
+        "trial": trial,
+        "definition": "d",
+        "arm": "sgd",
+        "params": json.dumps({"lr": trial / 10}),
+        "run_ids": [f"sgd-{trial}"],
+        "seeds": [],
+        "metric": "validation/error, validation/nll",
+        "mode": "min, min",
+        "values": values,
+        "state": "done",
+        "started_at": datetime.now(UTC),
+        **changes,
+    }
+
+
+def test_front_of_a_sweep(tmp_path: Path) -> None:
+    """Only finished trials with figures are looked at; each metric is a column; one metric has its best alone."""
+    store = Store(str(tmp_path))
+    rows = [
+        row("two", 0, (0.2, 1.0)),
+        row("two", 1, (0.1, 2.0)),
+        row("two", 2, (0.2, 2.0)),
+        row("two", 3, (0.0, float("nan"))),
+        row("two", 4, None, state="failed"),
+        row("one", 5, None, metric="validation/nll", mode="min", value=0.3),
+        row("one", 6, (0.0,), metric="validation/nll", mode="min", value=0.0),
+    ]
+    for each in rows:
+        store.write_rows("trials", f"{each['sweep']}-{each['trial']:06d}", [each])
+    results = rs.results.open(str(tmp_path))
+    table = results.pareto("two")
+    assert table.select(["trial", "validation/error", "validation/nll"]).to_pylist() == [
+        {"trial": 1, "validation/error": 0.1, "validation/nll": 2.0},
+        {"trial": 0, "validation/error": 0.2, "validation/nll": 1.0},
+    ]
+    assert all(b"meaning" in field.metadata for field in table.schema)
+    assert results.pareto("one")["trial"].to_pylist() == [6]
+    with pytest.raises(StoreError, match="expected one of one, two"):
+        results.pareto("three")
+    with pytest.raises(StoreError, match=r"see pareto\(\)"):
+        results.best("two")
+    assert results.sql("select values[1] as first from trials where trial = 1")["first"].to_pylist() == [0.1]
