@@ -14,11 +14,10 @@ os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute())
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the two processes that share the tests, one has all that start Ray; a file is never divided."""
+    """A file is never divided between the two processes; those of tests of Ray, which wait most, come first."""
+    items.sort(key=lambda item: item.path.parent.name not in ("cluster", "cli"))
     for item in items:
-        folder, file = item.path.parent.name, item.path.name
-        starts_ray = folder == "cluster" or file == "test_commands.py"
-        item.add_marker(pytest.mark.xdist_group("ray" if starts_ray else f"{folder}/{file}"))
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.name}"))
 
 
 @pytest.fixture(autouse=True)
