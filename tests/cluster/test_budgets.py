@@ -128,6 +128,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)).map(lambda eac
 
 
 @pytest.mark.ray
+@pytest.mark.fault
 @pytest.mark.usefixtures("ray_cluster")
 def test_budget_is_kept_by_trials_beside_one_another(tmp_path: Path) -> None:
     """Two trials at a time: what may not fit waits, and takes what a diverged trial gives back."""

@@ -206,6 +206,7 @@ def test_runs_know_their_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.fault
 @pytest.mark.usefixtures("ray_cluster")
 def test_lost_and_hanging_processes_are_told_apart(tmp_path: Path) -> None:
     """In Ray a process that hangs is killed; a lost one and a lack of memory are retried; what comes after goes on."""

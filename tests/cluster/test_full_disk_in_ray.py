@@ -13,7 +13,7 @@ from tests.cases import tiny_sgd
 from tests.small_disk import fill, small_disk
 from tests.stored_rows import stored_rows
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.usefixtures("ray_cluster")]
 
 
 def test_full_disk_ends_the_run_and_room_lets_it_go_on(tmp_path: Path) -> None:

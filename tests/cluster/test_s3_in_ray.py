@@ -26,6 +26,7 @@ job:
 
 
 @pytest.mark.ray
+@pytest.mark.fault
 def test_workers_write_to_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`raysurf run` with an address on S3 ends well, has the rows of a run on a disk, and leaves nothing of Ray's."""
     for name, value in KEYS.items():

@@ -24,6 +24,7 @@ from tests.cases import ROOT
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.fault,
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds its processes in /proc"),
 ]
