@@ -99,7 +99,7 @@ class Sweep:
 
     @cached_property
     def digest(self) -> str:
-        """What the trials depend on: the same for two sweeps that differ in trials, name, budget or resources."""
+        """What the trials depend on: the same for sweeps that differ in trials, name, budget, failures or resources."""
         search = to_tree(self.search) if self.search else {}
         search.pop("trials", None)
         text = json.dumps([repr(self.job), search, self.seeds])

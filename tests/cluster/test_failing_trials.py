@@ -81,6 +81,20 @@ def test_retried_trials_leave_the_search_as_it_was(tmp_path: Path) -> None:
     assert begun(inline(more, root)[1]) == [16]
 
 
+def test_trying_again_keeps_to_the_budget(tmp_path: Path) -> None:
+    """A trial of a search is tried again only if that fits the sweep's budget; if not it stays failed."""
+    mended, root = tmp_path / "mended", tmp_path / "r"
+    tree = linear(epochs=2, until=str(mended)).with_holes({"model.options.fault": rs.Choice(("bug", ""))})
+    search = rs.Search(metric="validation/nll", sampler="grid")
+    little, enough = (rs.Sweep(tree, search, name="spent", budget=rs.Budget(epochs=epochs)) for epochs in (3, 4))
+    assert begun(inline(little, root)[1]) == [0, 1]
+    mended.touch()
+    assert begun(inline(little, root, retry_failed=True)[1]) == []
+    assert [row["state"] for row in rows(root)] == ["failed", "done"]
+    assert begun(inline(enough, root, retry_failed=True)[1]) == [0]
+    assert [row["state"] for row in rows(root)] == ["done", "done"]
+
+
 def two_sweeps() -> list[rs.Sweep]:
     """Averages of two networks, and networks by themselves."""
     averaged = rs.SWA(start=linear(), epochs=1, lr=0.1).with_holes({"start.lr": rs.Each((0.1, 0.15, 0.2))})
