@@ -12,12 +12,9 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute()))
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is never divided between the two processes; those of tests of Ray, which wait most, come first."""
+    """Files of tests that wait for Ray come first, so that the two processes end together."""
     items.sort(key=lambda item: item.path.parent.name not in ("cluster", "cli"))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.name}"))
 
 
 @pytest.fixture(autouse=True)
