@@ -234,7 +234,8 @@ class StoredCheckpoints(Checkpoints):
 
     def _remove(self, keep: int) -> None:
         """Remove all but the newest few and the ends, as far as this job has come."""
-        passing = [stem for epoch, stem in self._saved() if stem.isdigit()]
+        last = self.context.job.epochs_to_train
+        passing = [stem for epoch, stem in self._saved() if stem.isdigit() and not (self._shared and epoch > last)]
         for stem in passing[: len(passing) - keep]:
             for suffix in ("json", "safetensors"):
                 self.context.store.delete(f"{self._folder}/{stem}.{suffix}")

@@ -126,6 +126,19 @@ def test_sgd_goes_on_from_its_own_beginning(tmp_path: Path) -> None:
     assert not alone.list("trajectories")
 
 
+def test_shorter_run_leaves_the_states_of_a_longer_one(tmp_path: Path) -> None:
+    """What a longer run, in another process, has reached beyond the end of this one is not removed."""
+    store = Store(str(tmp_path))
+    longer, shorter = (
+        Context(of_budget(budget), store, Workers(), lambda at: None).checkpoints for budget in (2.5, 1.5)
+    )
+    longer.SHARE = 1e9  # type: ignore[misc]
+    for epoch in (2, 5):
+        longer.save(epoch, lambda: {"w": torch.zeros(1)})
+    shorter.clear()
+    assert [Path(path).name for path in store.list("trajectories") if path.endswith(".json")] == ["5.json"]
+
+
 def test_rates_of_a_length_are_trained_anew(tmp_path: Path) -> None:
     """A schedule that depends on the length of the run shares no training between lengths."""
     schedule = rs.PlateauLinear(lr=0.05)
