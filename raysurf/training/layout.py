@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from raysurf.training.small_maps import speed_up_small_maps
 from raysurf.weightspace.point import Point
 
 
 @torch.no_grad()
 def channels_last(model: nn.Module, image_shape: tuple[int, int, int]) -> nn.Module:
-    """Store a network's convolutions channels last, unless its forward pass cannot take it.
+    """Store a network's convolutions channels last, unless its forward pass cannot take it; see also ``small_maps``.
 
     Args:
         model: Changed in place; left as it is if it has no two-dimensional convolution, or if it raises on two images
@@ -30,6 +31,8 @@ def channels_last(model: nn.Module, image_shape: tuple[int, int, int]) -> nn.Mod
         model(torch.zeros(2, *image_shape, device=next(model.parameters()).device))
     except RuntimeError:
         model.to(memory_format=torch.contiguous_format)
+    else:
+        speed_up_small_maps(model)
     return model.train(was_training)
 
 
