@@ -16,15 +16,18 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.suggestions import Programme
+from raysurf.cluster.train_group import group
+from raysurf.cluster.trials import single
 from raysurf.errors import RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.results.error_text import LOST, one_line
 from raysurf.results.patience import MAKE_ROOM, is_full
 
 LONGEST = 500
+# Bytes that a trial with a Train group asks for, since it may not ask for nothing.
+TRIAL_MEMORY = 300e6
 
 
 class Handlers(Protocol):
@@ -150,9 +153,9 @@ def _error_of(trial: Trial) -> str:
 def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers: Handlers) -> None:
     """Run the requests of a programme in Tune trials.
 
-    A job of one worker is a function trial whose process is used again for the next. A job of more is a Ray Train
-    group inside its trial; that trial holds no CPU, and no more run beside one another than there are CPUs for, so
-    that trials and workers cannot wait for each other for ever.
+    A job of one worker is a function trial whose process is used again for the next. A job of more is done by a Ray
+    Train group that lives in the trial's process, and goes on with the next; that trial holds no CPU, and no more run
+    beside one another than there are CPUs for, so that trials and workers cannot wait for each other for ever.
 
     Args:
         programme: Hands out requests that all need the same resources.
@@ -166,10 +169,10 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     resources = programme.stage.resources
     grouped = resources.workers > 1
     if grouped:
-        needs: dict[str, float] = {"cpu": 0, "memory": trials.DRIVER_MEMORY}
+        needs: dict[str, float] = {"cpu": 0, "memory": TRIAL_MEMORY}
     else:
         needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
-    trainable = trials.group if grouped else trials.single
+    trainable = group if grouped else single
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
         param_space={"storage": storage},
@@ -178,7 +181,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             search_alg=programme,
             scheduler=Stops(handlers),
             max_concurrent_trials=capacity.trials_at_once(resources) if grouped else None,
-            reuse_actors=not grouped,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=f"tune-{uuid.uuid4().hex[:8]}",
