@@ -81,7 +81,10 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     at_once = capacity.trials_at_once(needs)
     has = f"{capacity.where} ({capacity.cpus:g} CPUs, {capacity.gpus:g} GPUs)"
     fit = f"{_count(at_once, 'trial')} at a time" if at_once else "CANNOT RUN"
-    lines.append(("runs on", f"{_count(needs.workers, 'worker')} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
+    workers = _count(needs.most_workers, "worker")
+    if needs.least_workers < needs.most_workers:
+        workers = f"{needs.least_workers} to {workers}"
+    lines.append(("runs on", f"{workers} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
     return lines
 
 

@@ -24,7 +24,7 @@ class Broker:
         self._request: Request | None = None
         self._tries = 0
         self._opened = ("", 0)
-        self._closed = False
+        self._place: str | None = None
         self._broken: Report | None = None
         self._reports: asyncio.Queue[tuple[Report, asyncio.Future[bool] | None]] = asyncio.Queue()
         self._asked: asyncio.Future[bool] | None = None
@@ -36,9 +36,9 @@ class Broker:
         await self._tell_all()
 
     async def next(self) -> Report:
-        """The trial waits for the next report; the last one's ``state`` is done or failed."""
+        """The trial waits for the next report; ``state`` of the last is done or failed, ``group`` the group's place."""
         report, self._asked = await self._reports.get()
-        return report
+        return report | {"group": self._place}
 
     async def answer(self, goes_on: bool) -> None:
         """The trial says whether the request goes on after the report that it got last."""
@@ -47,32 +47,27 @@ class Broker:
         if self._asked is not None and not self._asked.done():
             self._asked.set_result(goes_on)
 
-    async def close(self) -> None:
-        """The trial has no more requests: the workers may leave."""
-        self._closed = True
-        await self._tell_all()
-
-    async def take(self, rank: int, incarnation: str, after: int) -> Ticket | None:
+    async def take(self, rank: int, incarnation: str, after: int, place: str | None) -> Ticket:
         """A worker waits for a request.
 
         Args:
             rank: The worker's.
             incarnation: Its group's, the same for all ranks from one start of the group to the next.
             after: Number of the request that this worker has done last in this incarnation.
+            place: Id of the placement group that holds the group's resources.
 
         Returns:
-            The request and its number; None if there are no more.
+            The request and its number.
         """
-        while not self._closed:
+        while True:
             async with self._changed:
                 if rank > 0 and self._opened[0] == incarnation and self._opened[1] > after and self._request:
                     return self._number, self._request
                 if rank == 0 and self._request is not None and self._number > after and self._may_try():
-                    self._opened = (incarnation, self._number)
+                    self._opened, self._place = (incarnation, self._number), place
                     self._changed.notify_all()
                     return self._number, self._request
                 await self._changed.wait()
-        return None
 
     def _may_try(self) -> bool:
         """Count a try of the request; one that has had its tries ends as failed."""

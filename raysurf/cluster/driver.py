@@ -93,7 +93,7 @@ def run_plan(
         store.make()
         with ExitStack() as stack:
             if executor == "ray":
-                groups = any(each.sweep.resources.workers > 1 for each in plan.sweeps)
+                groups = any(each.sweep.resources.most_workers > 1 for each in plan.sweeps)
                 capacity = stack.enter_context(connection(address, groups))
                 for each in plan.sweeps:
                     capacity.require(each.sweep.resources)

@@ -48,9 +48,11 @@ class Capacity:
 
     def trials_at_once(self, resources: Resources) -> int:
         """How many trials fit beside one another; 0 if none ever will."""
-        by_cpu = int(self.cpus // (resources.workers * resources.cpus))
-        by_gpu = int(self.gpus // (resources.workers * resources.gpus)) if resources.gpus else by_cpu
-        return min(by_cpu, by_gpu)
+        fitting = int(self.cpus // resources.cpus)
+        if resources.gpus:
+            # Not //, by which eight GPUs are 79 tenths.
+            fitting = min(fitting, int(self.gpus / resources.gpus + 1e-6))
+        return max(fitting // resources.most_workers, int(fitting >= resources.least_workers))
 
     def require(self, resources: Resources) -> None:
         """Check that one trial fits.
@@ -59,7 +61,7 @@ class Capacity:
             ResourceError: Naming what is asked for and what there is.
         """
         if self.trials_at_once(resources) == 0:
-            w = resources.workers
+            w = resources.least_workers
             wanted = f"{w} worker(s) of {resources.cpus} CPU(s) and {resources.gpus:g} GPU(s) each"
             total = f"{w * resources.cpus} CPUs and {w * resources.gpus:g} GPUs in all"
             has = f"at most the {self.cpus:g} CPUs and {self.gpus:g} GPUs of {self.where}"

@@ -121,7 +121,7 @@ class Spending:
     def spent(self) -> dict[str, float]:
         """What is spent by now of everything that a budget may limit; what runs counts in full."""
         now = self.clock()
-        running_s = sum((now - began) * self.sweep.resources.workers for began, _ in self._running.values())
+        running_s = sum((now - began) * self.sweep.resources.most_workers for began, _ in self._running.values())
         wall_s = self._wall_s + (now - self._began if self._began is not None else 0.0)
         return {
             "trials": float(len(self.begun)),

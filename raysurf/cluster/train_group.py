@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import threading
 import uuid
@@ -26,7 +25,7 @@ class TrainGroup:
     """A group of Train workers and the broker that they pull requests from.
 
     Args:
-        resources: What it runs on; kept until the group is closed, or this process ends.
+        resources: What it runs on; kept until this process ends and the driver has removed its placement group.
         storage: Folder for Ray's own files.
     """
 
@@ -75,7 +74,8 @@ class TrainGroup:
             request: What to do.
 
         Yields:
-            Its reports; the last one's ``state`` is done or failed. Whoever leaves before it ends the request.
+            Its reports; the last one's ``state`` is done or failed. All name the ``group``'s placement group.
+            Whoever leaves before the last ends the request.
         """
         ray.get(self.broker.give.remote(request))
         goes_on = False
@@ -104,12 +104,6 @@ class TrainGroup:
             report["unavailable"] = (request.store, said, "a store with room that answers; then run again")
         return report
 
-    def close(self) -> None:
-        """Let the workers leave."""
-        with contextlib.suppress(Exception):
-            ray.get(self.broker.close.remote(), timeout=LOOK_S)
-            self._thread.join(timeout=LOOK_S)
-
 
 # The group of this process, which Tune uses again for one trial after another.
 _groups: list[TrainGroup] = []
@@ -121,12 +115,8 @@ def group(config: dict[str, Any]) -> None:
     from ray import tune
 
     request: Request = config["request"]
-    for found in [each for each in _groups if not each.is_alive or each.resources != request.resources]:
-        found.close()
-        _groups.remove(found)
-    if not _groups:
-        _groups.append(TrainGroup(request.resources, config["storage"]))
-        atexit.register(_groups[0].close)
+    if not (_groups and _groups[0].is_alive):
+        _groups[:] = [TrainGroup(request.resources, config["storage"])]
     for report in _groups[0].reports(request):
         tune.report(report)
 
@@ -156,12 +146,11 @@ def serve(config: dict[str, Any]) -> None:
         if not workers.agree(asked):
             raise _Ended
 
-    number = 0
-    while (ticket := _taken(broker, workers.rank, incarnation[0], number)) is not None:
-        number, request = ticket
+    number, place_id = 0, _placement_group()
+    while True:
+        number, request = _taken(broker, workers.rank, incarnation[0], number, place_id)
         try:
-            if request.time_limit_s is not None:
-                tell({"state": "begun", "number": request.number})
+            tell({"state": "begun", "number": request.number})
             last = perform(request, workers, tell, alone=False)
         except _Ended:
             continue
@@ -172,9 +161,26 @@ def serve(config: dict[str, Any]) -> None:
             ray.get(broker.ended.remote(number, last))
 
 
-def _taken(broker: Any, rank: int, incarnation: str, after: int) -> Ticket | None:
-    ticket: Ticket | None = ray.get(broker.take.remote(rank, incarnation, after))
+def _taken(broker: Any, *asked: Any) -> Ticket:
+    ticket: Ticket = ray.get(broker.take.remote(*asked))
     return ticket
+
+
+def _placement_group() -> str | None:
+    found = ray.util.get_current_placement_group()
+    return None if found is None else str(found.id.hex())
+
+
+def release(place: str) -> None:
+    """Remove the placement group of a Train group whose trial's process is gone, and with it the workers.
+
+    Ray's own cleaner does so within seconds, but fails where several Rays run on a machine, and then nothing else can
+    ever have their resources.
+    """
+    from ray._raylet import PlacementGroupID
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(place))))
 
 
 def _farewell(request: Request, error: Exception) -> Report:

@@ -16,10 +16,11 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+from raysurf.cluster import train_group
 from raysurf.cluster.environment import Capacity
+from raysurf.cluster.own_processes import every_process_starts
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.suggestions import Programme
-from raysurf.cluster.train_group import group
 from raysurf.cluster.trials import single
 from raysurf.errors import RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.results.error_text import LOST, one_line
@@ -81,6 +82,7 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._last: dict[str, Report] = {}
         self._limited: dict[str, tuple[float, Trial]] = {}
         self._killed: set[str] = set()
+        self._groups: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore that is not used here."""
@@ -97,6 +99,8 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         self._last[trial.trial_id] = result
+        if result.get("group"):
+            self._groups[trial.trial_id] = result["group"]
         request: Request = trial.config["request"]
         is_on = result.get("state") in ("begun", "running")
         if request.time_limit_s is not None and is_on and trial.trial_id not in self._limited:
@@ -115,6 +119,7 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
                 ray.kill(process)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._release(trial.trial_id)
         self._last.pop(trial.trial_id, None)
         self._limited.pop(trial.trial_id, None)
 
@@ -125,7 +130,18 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
             last = {**last, "state": "stopped"}
         self.handlers.ended(trial.config["request"], last)
 
+    def _release(self, trial_id: str) -> None:
+        """Remove what a Train group holds whose trial's process is lost."""
+        if (group := self._groups.pop(trial_id, None)) is not None:
+            train_group.release(group)
+
+    def release_all(self) -> None:
+        """Remove what the Train groups of all trials hold; their processes have ended."""
+        for group in set(self._groups.values()):
+            train_group.release(group)
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._release(trial.trial_id)
         self._limited.pop(trial.trial_id, None)
         request: Request = trial.config["request"]
         last = self._last.get(trial.trial_id, {})
@@ -167,12 +183,13 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         RaysurfError: What the handlers or the programme raised; it ends everything that runs.
     """
     resources = programme.stage.resources
-    grouped = resources.workers > 1
+    grouped = resources.most_workers > 1
     if grouped:
         needs: dict[str, float] = {"cpu": 0, "memory": TRIAL_MEMORY}
     else:
         needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
-    trainable = group if grouped else single
+    trainable = train_group.group if grouped else single
+    relay = Relay(handlers)
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
         param_space={"storage": storage},
@@ -188,11 +205,14 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             storage_path=storage,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=2),
-            callbacks=[Relay(handlers)],
+            callbacks=[relay],
         ),
     )
-    with undisguised(storage):
-        tuner.fit()
+    try:
+        with undisguised(storage), every_process_starts():
+            tuner.fit()
+    finally:
+        relay.release_all()
 
 
 @contextmanager

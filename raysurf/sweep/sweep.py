@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
@@ -17,15 +17,35 @@ from raysurf.jobs.parse import parse
 from raysurf.sweep import assignments, holes
 from raysurf.sweep.budget import Budget
 from raysurf.sweep.search import Search
-from raysurf.values import Value
+from raysurf.values import Value, as_tuple
+
+
+def _workers(value: Any) -> Any:
+    numbers = value if isinstance(value, list | tuple) else [value, value]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) for n in numbers)
+    if not whole or len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
+        raise ValueError("a number from 1, or the least and the most, such as [2, 8]")
+    return as_tuple(value)
 
 
 class Resources(Value):
     """What one job runs on; no part of what it is."""
 
-    workers: int = Field(1, ge=1, description="data-parallel workers a training job; 2 or more run in Ray Train")
+    workers: Annotated[int | tuple[int, int], BeforeValidator(_workers)] = Field(
+        1, description="data-parallel workers a training job; 2 or more run in Ray Train; [2, 8] as many as there are"
+    )
     cpus: int = Field(1, ge=1, description="CPU cores a worker")
     gpus: float = Field(0, ge=0, description="GPUs a worker; a fraction shares one")
+
+    @property
+    def least_workers(self) -> int:
+        """Workers without which no job begins."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """Workers of a job where there is room for them."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 class Failures(Value):

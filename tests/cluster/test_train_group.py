@@ -24,6 +24,23 @@ def incarnations(log: Path, fault: str = "") -> list[str]:
     return [pid for name, rank, pid in lines if rank == "0" and (name == fault or not fault)]
 
 
+def test_a_group_takes_the_workers_that_there_are(tmp_path: Path) -> None:
+    """Of one to three workers two are had on two CPUs; nobody waits for the third."""
+    log = tmp_path / "log"
+    sweep = rs.Sweep(linear(log, 1), name="elastic", resources=rs.Resources(workers=(1, 3)))
+    assert rs.run(sweep, str(tmp_path / "r")).failed == 0
+    assert rs.results.open(str(tmp_path / "r")).table("runs")["workers"].to_pylist() == [2]
+
+
+def test_short_trials_run_on_every_core(tmp_path: Path) -> None:
+    """Though each takes less time than a process needs to start, two processes share them."""
+    log = tmp_path / "log"
+    tree = linear(log, 1).with_holes({"model.options.fault": rs.Each(tuple("abcdefgh"))})
+    assert rs.run(rs.Sweep(tree, name="short"), str(tmp_path / "r")).failed == 0
+    assert len(incarnations(log)) == 8
+    assert len(set(incarnations(log))) == 2
+
+
 def test_a_group_does_trial_after_trial(tmp_path: Path) -> None:
     """A killed rank costs another try of its trial, a bug its trial; early stopping costs the group nothing."""
     log, two = tmp_path / "log", rs.Resources(workers=2)
