@@ -202,13 +202,12 @@ def _checkpoint(rounds: int) -> None:
     """Keeping the state of VGG-16, over an epoch of ten seconds."""
     from raysurf.jobs.context import Context
     from raysurf.models import registry
-    from raysurf.training.loop import State
+    from raysurf.training.layout import channels_last
     from raysurf.training.workers import Workers
 
     net = registry.build("vgg16", num_classes=10, image_shape=(3, 32, 32))
-    point: State = {
-        f"{part}/{name}": value for part in ("trainable", "momentum_buffer") for name, value in net.named_parameters()
-    }
+    state = channels_last(net, (3, 32, 32)).state_dict()
+    state = {f"{part}/{name}": value.clone() for part in ("trainable", "momentum") for name, value in state.items()}
     took = []
     with tempfile.TemporaryDirectory() as folder:
         job = rs.SGD(model="vgg16", data="cifar10", epochs=999, lr=0.1)
@@ -216,7 +215,7 @@ def _checkpoint(rounds: int) -> None:
         for epoch in range(1, rounds + 2):
             checkpoints._cost = 0.0
             began = time.perf_counter()
-            checkpoints.save(epoch, lambda: point)
+            checkpoints.save(epoch, lambda: state)
             took.append(time.perf_counter() - began)
     _tell_cost("checkpoint/of_a_10_s_epoch", [each / 10.0 for each in took[1:]], 0.05, "s/s")
 
