@@ -95,11 +95,13 @@ def _front(
 def _params(row: dict[str, Any], results: Results) -> str:
     """The searched values, of a population's trial those of every generation up to it."""
     params = mapping_in(row["params"], results.store.uri, f"trial {row['trial']}")
-    return ", ".join(f"{k} = {' → '.join(map(_short, history(params, k)))}" for k in own_values(params))
+    return ", ".join(f"{name} = {_along(history(params, name))}" for name in own_values(params))
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value)
+def _along(values: Sequence[Any]) -> str:
+    """A value in every generation, or once if it has not changed; a dash where it was not chosen."""
+    shown = [f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value) for value in values]
+    return shown[0] if len(set(shown)) == 1 else " → ".join(shown)
 
 
 def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:

@@ -188,7 +188,7 @@ def population_faults(sweep: Sweep, search: Search) -> list[PathFault]:
         faults.append(fault(("search", "stopping"), "early stopping of a population", "no stopping", instead))
     jobs = {job.kind: job for assignment in sweep.samples for job in assignment.jobs}
     for kind in jobs.keys() - set(KINDS):
-        able = f"{', '.join(KINDS)}: kinds that can start from the weights of a job of the same kind"
+        able = f"one of {', '.join(KINDS)}, which can start from the weights of their own kind"
         faults.append(fault(("job", "kind"), f"{kind} with sampler pbt", able))
     if any(getattr(job, "budget", None) is not None for job in jobs.values()):
         faults.append(fault(("job", "budget"), "budget with sampler pbt", "epochs, which every generation trains"))
