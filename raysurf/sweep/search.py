@@ -99,7 +99,7 @@ class Search(Value):
     @property
     def num_exploited(self) -> int:
         """Members of a generation that are replaced if none has failed, and as many that are copied."""
-        return max(1, int(self.exploit_share * self.population))
+        return max(1, int(self.exploit_share * self.population + 1e-9))
 
     @property
     def at_a_time(self) -> int:
