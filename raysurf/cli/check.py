@@ -57,11 +57,14 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
         sought = zip(search.directions, search.metrics, strict=True)
         how = f"{search.sampler} for {' and '.join(f'the {mode} of {metric}' for mode, metric in sought)}"
         repeat = (
-            f", seed {search.seed}, {search.batch} at a time"
+            f", seed {search.seed}, {search.at_a_time} at a time"
             if search.seed is not None
             else ", not reproducible (no seed)"
         )
         lines.append(("search", how + repeat))
+        if search.sampler == "pbt":
+            worst = f"the worst {search.num_exploited} of each go on from one of the best {search.num_exploited}"
+            lines.append(("", f"{search.generations} generations of {search.population}; {worst}"))
         lines += [("", f"first {', '.join(f'{k} = {v}' for k, v in point.items())}") for point in search.points]
         if search.warm_start:
             sources = ", ".join(search.warm_start) if isinstance(search.warm_start, tuple) else "earlier definitions"

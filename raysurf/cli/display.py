@@ -18,6 +18,7 @@ from raysurf.cluster.events import (
     SweepEnded,
 )
 from raysurf.jobs.job import POINT_EPOCHS, Job
+from raysurf.sweep.lineage import own_values
 from raysurf.sweep.plan import Plan
 
 # In a pipe, a surface is a line for every tenth of it.
@@ -172,7 +173,8 @@ def _work(job: Job) -> float:
 
 
 def _params(event: RunStarted) -> str:
-    return f" ({', '.join(f'{k}={_short(v)}' for k, v in event.params.items())})" if event.params else ""
+    values = own_values(event.params)
+    return f" ({', '.join(f'{k}={_short(v)}' for k, v in values.items())})" if values else ""
 
 
 def _short(value: object) -> str:

@@ -14,6 +14,7 @@ from raysurf.jobs.profile import Profile
 from raysurf.results.parts import mapping_in
 from raysurf.results.query import Results, open
 from raysurf.results.store import Store
+from raysurf.sweep.lineage import history, own_values
 from raysurf.sweep.sweep import Sweep
 
 COLUMNS = ("validation accuracy", "test accuracy", "validation nll", "test nll")
@@ -92,8 +93,15 @@ def _front(
 
 
 def _params(row: dict[str, Any], results: Results) -> str:
+    """The searched values, of a population's trial those of every generation up to it."""
     params = mapping_in(row["params"], results.store.uri, f"trial {row['trial']}")
-    return ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in params.items())
+    return ", ".join(f"{name} = {_along(history(params, name))}" for name in own_values(params))
+
+
+def _along(values: Sequence[Any]) -> str:
+    """A value in every generation, or once if it has not changed; a dash where it was not chosen."""
+    shown = [f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value) for value in values]
+    return shown[0] if len(set(shown)) == 1 else " → ".join(shown)
 
 
 def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:

@@ -19,8 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.study import directions, distributions, state_of
+from raysurf.results.parts import LINEAGE
 from raysurf.results.store import Store
 from raysurf.sweep.holes import Each, labels
+from raysurf.sweep.lineage import own_values
 
 Row = Mapping[str, Any]
 FOLDER = "studies"
@@ -140,7 +142,8 @@ class StudyFile:
         if self._storage is None:
             return
         row = self.ledger.rows[number]
-        params = self.ledger.params(number)
+        whole = self.ledger.params(number)
+        params, lineage = own_values(whole), whole.get(LINEAGE)
         each = {name: hole for name, hole in self.sweep.parameters.items() if isinstance(hole, Each)}
         held = distributions(self.sweep.job, params)
         held |= {name: CategoricalDistribution(labels(each[name])) for name in params if name in each}
@@ -157,7 +160,8 @@ class StudyFile:
             datetime_complete=ended,
             params=params,
             distributions=held,
-            user_attrs={"trial": number, "arm": row["arm"], "run_ids": list(row["run_ids"])},
+            user_attrs={"trial": number, "arm": row["arm"], "run_ids": list(row["run_ids"])}
+            | ({LINEAGE: lineage} if lineage else {}),
             system_attrs={},
             intermediate_values={},
         )

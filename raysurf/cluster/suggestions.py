@@ -15,6 +15,7 @@ from raysurf.cluster.study import Study, Values
 from raysurf.cluster.warm_start import Told
 from raysurf.errors import SpecError
 from raysurf.sweep.points import fitted
+from raysurf.sweep.population import Population
 from raysurf.sweep.selection import Arm
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
@@ -43,7 +44,7 @@ class Suggestions(_Unsaved):
 
     With a seed, a whole batch is asked for at once and told at once, in the order of its numbers: what is
     suggested then depends on the seed and the results alone, never on which trial ended first or on how many ran
-    beside one another.
+    beside one another. A generation of a population is a batch, with a seed or without.
 
     Args:
         sweep: The sweep.
@@ -69,8 +70,8 @@ class Suggestions(_Unsaved):
         super().__init__(metric=VALUE, mode=search.directions[0] if search else "max")
         self.sweep, self.arm, self.first, self.request = sweep, arm, arm.first, request
         self.stopped = stopped
-        self.batch = search.batch if search and search.seed is not None and search.sampler != "grid" else 1
-        self.reproducible = self.batch > 1 or (search is not None and search.seed is not None)
+        self.batch = search.at_a_time if search else 1
+        self.reproducible = search is not None and (search.seed is not None or search.sampler == "pbt")
         self.study = self._study(known, told)
         self.may_begin = may_begin
         self.is_closed = False
@@ -81,12 +82,16 @@ class Suggestions(_Unsaved):
         self.numbers: dict[str, int] = {}
         self.told: set[int] = set()
 
-    def _study(self, known: Sequence[Mapping[str, Any]], told: Sequence[Told]) -> Study | None:
+    def _study(self, known: Sequence[Mapping[str, Any]], told: Sequence[Told]) -> Study | Population | None:
         sweep, search = self.sweep, self.sweep.search
         if search is None or not sweep.is_searched:
             return None
         if search.sampler == "grid":
             return Study(sweep.job, search, sweep.grid(self.arm.params))
+        if search.sampler == "pbt":
+            mine = [{name: value for name, value in each.items() if name not in self.arm.params} for each in known]
+            first = [fitted(sweep.job, point) for point in search.points]
+            return Population(sweep.job, search, self.first, first, mine)
         points = [*known, *(fitted(sweep.job, point) for point in search.points[len(known) :])]
         return Study(sweep.job, search, points, told)
 

@@ -78,13 +78,14 @@ class WandbListener:
 
 
 def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[str]:
-    """The inputs that belong to the trial itself, whose epochs are part of its history."""
+    """The inputs that belong to the trial itself, and to no other, whose epochs are part of its history."""
+    from raysurf.sweep.lineage import earlier_generations
     from raysurf.sweep.plan import shared_inputs
 
     if event.role != "trial":
         return []
-    shared = {each.id for each in shared_inputs(event.sweep)}
-    return [each.id for each in job.ancestors if each.id not in shared]
+    others = {each.id for each in (*shared_inputs(event.sweep), *earlier_generations(job, event.params))}
+    return [each.id for each in job.ancestors if each.id not in others]
 
 
 def _seed(job: Job) -> int:

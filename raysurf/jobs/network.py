@@ -95,7 +95,7 @@ class Network:
             setting("nesterov"),
             self.job.seed,
             cycle_epochs,
-            origin,
+            self.job.origin + origin,
             setting("optimiser"),
             cycle_iterations,
             self._streams(),

@@ -23,6 +23,7 @@ class TrainingJob(Job):
     takes_objective: ClassVar[bool] = False
 
     seed: int = Field(0, ge=0, description="decides initial weights, order, augmentation and every draw")
+    origin: int = Field(0, ge=0, description="epochs trained before, whose order, augmentation and draws do not recur")
     lr: float | None = Field(None, gt=0, description="rate of the kind's usual schedule; or give schedule")
     schedule: Schedule | None = Field(None, description="learning-rate schedule")
     batch_size: int | None = Field(None, ge=2, description="examples a step, over all workers; default 128")

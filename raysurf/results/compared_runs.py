@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raysurf.errors import UnknownNameError
-from raysurf.results.parts import mapping_in
+from raysurf.results.parts import mapping_in, values_in
 
 if TYPE_CHECKING:
     from raysurf.results.query import Results
@@ -78,8 +78,10 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
         if role == "input":
             row["arm"] = f"input of {row['arm']}"
         row |= called.get(run_id, {})
-        named = ("params", "spec", "metrics")
-        read: dict[str, Any] = {name: mapping_in(row.pop(name), results.store.uri, run_id) for name in named}
+        read: dict[str, Any] = {
+            name: mapping_in(row.pop(name), results.store.uri, run_id) for name in ("spec", "metrics")
+        }
+        read["params"] = values_in(row.pop("params"), results.store.uri, run_id)
         found.append(ComparedRun(**row, **read, accuracies=accuracies.get(run_id, {})))
     return found
 

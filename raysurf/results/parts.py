@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError
 
+# Beside the searched values of a population's trial: those of the generations before it, oldest first.
+LINEAGE = "lineage"
 OURS = "a Parquet file that raysurf wrote (remove it, and run again what it was of)"
 
 
@@ -89,3 +91,8 @@ def mapping_in(text: str, uri: str, row: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise StoreError(uri, f"a row of {row} with {text[:40]!r}", f"a mapping in JSON, in {OURS}")
     return found
+
+
+def values_in(text: str, uri: str, row: str) -> dict[str, Any]:
+    """The searched values that a column holds as JSON, without those of earlier generations; see ``mapping_in``."""
+    return {name: value for name, value in mapping_in(text, uri, row).items() if name != LINEAGE}

@@ -50,7 +50,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "budget", REAL, "epochs spent, inputs counted once, over those of the first full schedule", "budgets", True
         ),
         _field("epochs", REAL, "epochs that the run itself trained", "epochs"),
-        _field("params", TEXT, "the searched values, as JSON"),
+        _field("params", TEXT, "the searched values, as JSON; in lineage those of generations before"),
         _field("spec", TEXT, "the whole job, as JSON"),
         _field("inputs", pa.list_(TEXT), "runs whose outcomes it used"),
         _field("status", TEXT, "done, failed or stopped"),
@@ -81,7 +81,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("trial", INT, "number within the sweep, from 0"),
         _field("definition", TEXT, "hash of what the trials depend on"),
         _field("arm", TEXT, "readable name of the setting"),
-        _field("params", TEXT, "the searched values, as JSON"),
+        _field("params", TEXT, "the searched values, as JSON; in lineage those of generations before"),
         _field("run_ids", pa.list_(TEXT), "its runs, one a seed"),
         _field("seeds", pa.list_(LONG), "the seeds, empty for one run with the job's own"),
         _field("metric", TEXT, "the figure that is searched; several with commas between them"),

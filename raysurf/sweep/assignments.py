@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from raysurf.errors import Fault, SpecError
-from raysurf.sweep.holes import Choice, Each, Float, Hole, Int, Params, Tree, highest, labels, num_steps, parameters
+from raysurf.sweep.holes import (
+    Choice,
+    Each,
+    Float,
+    Hole,
+    Int,
+    Params,
+    Tree,
+    at_step,
+    highest,
+    labels,
+    num_steps,
+    parameters,
+)
 
 
 def grid(tree: Tree) -> list[Params]:
@@ -61,14 +73,9 @@ def _extremes(hole: Hole) -> list[Any]:
 def _values(hole: Hole) -> list[Any]:
     if isinstance(hole, Choice | Each):
         return labels(hole)
-    if isinstance(hole, Int):
-        if hole.log:
-            return list(range(hole.low, hole.high + 1))
-        return list(range(hole.low, hole.high + 1, hole.step))
     if hole.step is None:
         return [hole.low]
-    low, step = Decimal(str(hole.low)), Decimal(str(hole.step))
-    return [float(low + i * step) for i in range(num_steps(hole.low, hole.high, hole.step) + 1)]
+    return [at_step(hole, number) for number in range(num_steps(hole.low, hole.high, hole.step) + 1)]
 
 
 def _assignments(tree: Tree, values: Callable[[str, Hole], list[Any]], name: str = "") -> Iterator[Params]:

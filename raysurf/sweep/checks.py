@@ -11,6 +11,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.parse import Path, PathFault, parse, shown
 from raysurf.jobs.registry import JOBS
 from raysurf.sweep import assignments, holes
+from raysurf.sweep.lineage import FIXED, KINDS
 from raysurf.sweep.points import misfits
 from raysurf.sweep.search import Search
 from raysurf.sweep.sweep import Sweep
@@ -18,6 +19,12 @@ from raysurf.sweep.sweep import Sweep
 # Those of Optuna's samplers that learn from trials which were only added to their study.
 LEARNING = ("tpe", "gp")
 EVERY_EPOCH = ("accuracy", "error", "nll", "loss")
+# Settings that only some samplers have.
+OF_PBT = {"population": "trials a generation", "generations": "generations, each of which trains the job's epochs"}
+OF_SAMPLERS = {
+    "population": ("nsga2", "pbt"),
+    **dict.fromkeys(("generations", "exploit_share", "perturb", "resample"), ("pbt",)),
+}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -88,8 +95,11 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
             assignments.grid(sweep.job)
         except SpecError as error:
             faults += [(("job", *found.where.split(".")), found) for found in error.faults]
+    elif search.sampler == "pbt":
+        faults += population_faults(sweep, search)
     elif search.trials is None:
         faults.append(fault(("search", "trials"), "nothing", "how many assignments to try"))
+    faults += _foreign_faults(search)
     if search.sampler == "cmaes" and any(isinstance(hole, holes.Choice) for hole in sweep.parameters.values()):
         faults.append(fault(("search", "sampler"), "'cmaes'", "tpe, gp or random", "CMA-ES searches numbers alone"))
     faults += _point_faults(sweep, search)
@@ -129,8 +139,9 @@ def _metric_faults(sweep: Sweep, search: Search) -> list[PathFault]:
         faults.append(fault(("search", "mode"), shown(list(search.mode)), f"one for each of {several} metrics"))
     if isinstance(search.mode, str) and several > 1:
         faults.append(fault(("search", "mode"), shown(search.mode), f"a list, one for each of {several} metrics"))
-    if search.sampler == "cmaes" and several > 1:
-        faults.append(fault(("search", "sampler"), "'cmaes'", "nsga2, tpe, gp or random", "CMA-ES has one objective"))
+    if search.sampler in ("cmaes", "pbt") and several > 1:
+        objective = "CMA-ES has one objective" if search.sampler == "cmaes" else "a population is ranked by one metric"
+        faults.append(fault(("search", "sampler"), f"'{search.sampler}'", "nsga2, tpe, gp or random", objective))
     return faults
 
 
@@ -138,13 +149,55 @@ def _point_faults(sweep: Sweep, search: Search) -> list[PathFault]:
     where = ("search", "points")
     if search.points and search.sampler == "grid":
         return [fault(where, "points of a grid", "no points", "a grid tries every assignment")]
-    if search.trials is not None and len(search.points) > search.trials:
-        return [fault(where, f"{len(search.points)} points", f"at most {search.trials}, as many as trials")]
+    most, of = (search.population, "members") if search.sampler == "pbt" else (search.trials, "trials")
+    if most is not None and len(search.points) > most:
+        return [fault(where, f"{len(search.points)} points", f"at most {most}, as many as {of}")]
     return [
         fault((*where, i, each.where), each.got, each.expected, each.hint)
         for i, point in enumerate(search.points)
         for each in misfits(sweep.job, point)
     ]
+
+
+def _foreign_faults(search: Search) -> list[PathFault]:
+    """Settings that are another sampler's."""
+    stated = search.model_fields_set
+    return [
+        fault(("search", name), f"{name} with {search.sampler}", f"sampler: {' or '.join(samplers)}, or no {name}")
+        for name, samplers in OF_SAMPLERS.items()
+        if name in stated and search.sampler not in samplers
+    ]
+
+
+def population_faults(sweep: Sweep, search: Search) -> list[PathFault]:
+    """Find what is wrong with a search by population-based training."""
+    faults: list[PathFault] = []
+    for name in ("population", "generations"):
+        if name not in search.model_fields_set or getattr(search, name) is None:
+            faults.append(fault(("search", name), "nothing", f"a number of {OF_PBT[name]}"))
+    if search.trials is not None:
+        product = "no trials: they are population times generations"
+        faults.append(fault(("search", "trials"), shown(search.trials), product))
+    if "batch" in search.model_fields_set:
+        faults.append(fault(("search", "batch"), shown(search.batch), "no batch: a generation is suggested at a time"))
+    if not 0 < search.perturb[0] < 1 < search.perturb[1]:
+        factors = "two factors above 0, the first below 1 and the second above"
+        faults.append(fault(("search", "perturb"), shown(list(search.perturb)), factors))
+    if search.stopping is not None:
+        instead = "the worst of a generation are replaced when it ends"
+        faults.append(fault(("search", "stopping"), "early stopping of a population", "no stopping", instead))
+    jobs = {job.kind: job for assignment in sweep.samples for job in assignment.jobs}
+    for kind in jobs.keys() - set(KINDS):
+        able = f"one of {', '.join(KINDS)}, which can start from the weights of their own kind"
+        faults.append(fault(("job", "kind"), f"{kind} with sampler pbt", able))
+    if any(getattr(job, "budget", None) is not None for job in jobs.values()):
+        faults.append(fault(("job", "budget"), "budget with sampler pbt", "epochs, which every generation trains"))
+    for name, hole in sweep.parameters.items():
+        field = name.partition(".")[0]
+        if not isinstance(hole, holes.Each) and (not field or field in FIXED):
+            fixed = "a plain value, the same for all generations" if field else "one job, with holes in it"
+            faults.append(fault(("job", *name.split(".")) if name else ("job",), f"{hole} with sampler pbt", fixed))
+    return faults
 
 
 def holes_in(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -160,7 +160,8 @@ class Each:
         return "each of " + ", ".join(labels(self))
 
 
-Hole = Float | Int | Choice | Each
+Searched = Float | Int | Choice
+Hole = Searched | Each
 
 
 def _frozen(tree: Tree) -> Any:
@@ -257,28 +258,41 @@ def arms(tree: Tree) -> list[Params]:
     return [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*axes.values())]
 
 
+def choose(tree: Tree, take: Callable[[str, Searched], Any]) -> Params:
+    """Ask for a value of every searched hole, going only into the options that are chosen.
+
+    Args:
+        tree: With holes; ``Each`` axes are left out.
+        take: Given a hole and its parameter's name; for a choice it gives the label of an option.
+    """
+    found: Params = {}
+
+    def each(name: str, hole: Hole) -> Any:
+        if isinstance(hole, Each):
+            return labels(hole)[0]
+        found[name] = take(name, hole)
+        return found[name]
+
+    _walk(tree, "", each)
+    return found
+
+
 def suggest(tree: Tree, trial: Any) -> Params:
-    """Ask Optuna for every searched hole, going only into the options that it chooses.
+    """Ask Optuna for every searched hole.
 
     Args:
         tree: With holes; ``Each`` axes are left out.
         trial: An ``optuna.Trial``.
     """
-    found: Params = {}
 
-    def take(name: str, hole: Hole) -> Any:
-        if isinstance(hole, Float):
-            found[name] = trial.suggest_float(name, hole.low, highest(hole), log=hole.log, step=hole.step)
-        elif isinstance(hole, Int):
-            found[name] = trial.suggest_int(name, hole.low, highest(hole), log=hole.log, step=hole.step)
-        elif isinstance(hole, Choice):
-            found[name] = trial.suggest_categorical(name, labels(hole))
-        else:
-            return labels(hole)[0]
-        return found[name]
+    def take(name: str, hole: Searched) -> Any:
+        if isinstance(hole, Choice):
+            return trial.suggest_categorical(name, labels(hole))
+        if isinstance(hole, Int):
+            return trial.suggest_int(name, hole.low, highest(hole), log=hole.log, step=hole.step)
+        return trial.suggest_float(name, hole.low, highest(hole), log=hole.log, step=hole.step)
 
-    _walk(tree, "", take)
-    return found
+    return choose(tree, take)
 
 
 def fill(tree: Tree, params: Mapping[str, Any]) -> Tree:
@@ -319,6 +333,11 @@ def highest(hole: Float | Int) -> Any:
     """The highest value that the steps reach."""
     if hole.step is None or hole.log:
         return hole.high
+    return at_step(hole, num_steps(hole.low, hole.high, hole.step))
+
+
+def at_step(hole: Float | Int, number: int) -> Any:
+    """The value that lies so many steps above the lowest, counted in decimals; the hole has a step."""
     if isinstance(hole, Int):
-        return hole.low + (hole.high - hole.low) // hole.step * hole.step
-    return float(Decimal(str(hole.low)) + num_steps(hole.low, hole.high, hole.step) * Decimal(str(hole.step)))
+        return hole.low + number * hole.step
+    return float(Decimal(str(hole.low)) + number * Decimal(str(hole.step)))

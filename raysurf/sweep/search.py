@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.values import Value, as_tuple
 
+# Each is nested in the next.
+MAX_GENERATIONS = 50
 Mode = Literal["max", "min"]
 
 
@@ -63,11 +65,24 @@ class Search(Value):
     mode: Annotated[Mode | tuple[Mode, ...] | None, BeforeValidator(_modes)] = Field(
         None, description="default: max for accuracy, min for all else; one a metric"
     )
-    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2"] = Field("tpe", description="Optuna's sampler")
-    trials: int | None = Field(None, ge=1, description="assignments to try, an arm; a grid tries all by itself")
+    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "pbt"] = Field(
+        "tpe", description="Optuna's sampler, or population-based training"
+    )
+    trials: int | None = Field(
+        None, ge=1, description="assignments to try, an arm; a grid tries all, pbt population times generations"
+    )
     seed: int | None = Field(None, ge=0, description="makes the suggestions reproducible at any concurrency")
     batch: int = Field(4, ge=1, description="with a seed: trials suggested at a time")
-    population: int = Field(50, ge=2, description="trials a generation of nsga2; the first is random")
+    population: int = Field(50, ge=2, description="nsga2, pbt: trials a generation; the first is random")
+    generations: int | None = Field(None, ge=1, le=MAX_GENERATIONS, description="pbt: each trains the job's epochs")
+    exploit_share: float = Field(
+        0.25, gt=0, le=0.5, description="pbt: the worst of a generation, which go on from one of as many best"
+    )
+    perturb: Annotated[tuple[float, float], BeforeValidator(as_tuple)] = Field(
+        (0.8, 1.2),
+        description="pbt: factors, one of which is drawn for each value of a member that goes on from another",
+    )
+    resample: float = Field(0.25, ge=0, le=1, description="pbt: how often a value is drawn anew instead")
     points: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = Field(
         (), description="assignments to try first, by hole; what one leaves out the sampler adds"
     )
@@ -75,6 +90,23 @@ class Search(Value):
         False, description="sweeps whose finished trials the sampler learns from; true: earlier definitions of this one"
     )
     stopping: Stopping | None = Field(None, description="early stopping")
+
+    @property
+    def num_trials(self) -> int | None:
+        """Assignments to try, an arm; None if a grid decides."""
+        return self.trials if self.generations is None else self.population * self.generations
+
+    @property
+    def num_exploited(self) -> int:
+        """Members of a generation that are replaced if none has failed, and as many that are copied."""
+        return max(1, int(self.exploit_share * self.population + 1e-9))
+
+    @property
+    def at_a_time(self) -> int:
+        """Trials that are suggested together, when all before them have ended; 1 if each is suggested by itself."""
+        if self.sampler == "pbt":
+            return self.population
+        return self.batch if self.seed is not None and self.sampler != "grid" else 1
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from raysurf.jobs.job import Job, to_tree
 from raysurf.jobs.parse import parse
 from raysurf.sweep import assignments, holes
 from raysurf.sweep.budget import Budget
+from raysurf.sweep.lineage import earlier_values, going_on_from, own_values
 from raysurf.sweep.search import Search
 from raysurf.values import Value, as_tuple
 
@@ -119,9 +120,10 @@ class Sweep:
 
     @cached_property
     def digest(self) -> str:
-        """What the trials depend on: the same for sweeps that differ in trials, name, budget, failures or resources."""
+        """What the trials depend on: not the name, how many trials or generations, budget, failures or resources."""
         search = to_tree(self.search) if self.search else {}
-        search.pop("trials", None)
+        for length in ("trials", "generations"):
+            search.pop(length, None)
         text = json.dumps([repr(self.job), search, self.seeds])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -132,8 +134,8 @@ class Sweep:
         if self.search.sampler == "grid":
             every = len(self.grid(arm))
             return min(self.search.trials or every, every)
-        assert self.search.trials is not None
-        return self.search.trials
+        assert self.search.num_trials is not None
+        return self.search.num_trials
 
     def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Every assignment of an arm's searched holes."""
@@ -141,19 +143,32 @@ class Sweep:
         return [{k: v for k, v in params.items() if k not in arm} for params in every]
 
     def fill(self, params: Mapping[str, Any]) -> Assignment:
-        """Put values into every hole.
+        """Put values into every hole, for every generation of a lineage.
 
         Raises:
             SpecError: If the values make no valid job.
         """
-        job, faults = parse(holes.fill(self.job, params), Job, ("job",))
+        is_population = self.search is not None and self.search.sampler == "pbt"
+        own, earlier = (own_values(params), earlier_values(params)) if is_population else (params, [])
+        each = {k: v for k, v in own.items() if isinstance(self.parameters.get(k), holes.Each)}
+        job = None
+        for values in (*earlier, own):
+            job = self._job({**each, **values}, job)
+        assert job is not None
+        jobs = tuple(job.with_seed(seed) for seed in self.seeds) or (job,)
+        arm = " ".join([job.kind, *(f"{k}={v}" for k, v in each.items())])
+        return Assignment(dict(params), arm, jobs)
+
+    def _job(self, values: Mapping[str, Any], before: Job | None) -> Job:
+        """The job with these values, which goes on from the one of the generation before, if there is one."""
+        tree = holes.fill(self.job, values)
+        if before is not None:
+            tree = going_on_from(before, tree)
+        job, faults = parse(tree, Job, ("job",))
         if faults:
             raise SpecError([fault for _, fault in faults])
         assert isinstance(job, Job)
-        jobs = tuple(job.with_seed(seed) for seed in self.seeds) or (job,)
-        each = {k: v for k, v in params.items() if isinstance(self.parameters[k], holes.Each)}
-        arm = " ".join([job.kind, *(f"{k}={v}" for k, v in each.items())])
-        return Assignment(dict(params), arm, jobs)
+        return job
 
     @cached_property
     def samples(self) -> list[Assignment]:

@@ -1,0 +1,66 @@
+"""Lineages: a trial of a population goes on from another one, and its assignment says all values on the way to it.
+
+An assignment with a lineage has, beside its own values, a list under ``lineage``: the values of the generations before
+it, oldest first. It stands for a chain of jobs, each of which starts from the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from raysurf.errors import Fault, SpecError
+from raysurf.jobs.job import Job, WeightsJob
+from raysurf.jobs.parse import shown
+from raysurf.jobs.registry import JOBS
+from raysurf.jobs.training import TrainingJob
+from raysurf.results.parts import LINEAGE
+from raysurf.sweep.holes import Params
+
+# How a training begins: fields that the first generation alone has.
+BEGINNING = ("model", "init", "kl_warmup")
+# What a generation cannot change: where it starts, and how long it is.
+FIXED = (*BEGINNING, "start", "origin", "epochs", "until", "base_epochs")
+KINDS = tuple(
+    kind
+    for kind, cls in JOBS.items()
+    if issubclass(cls, WeightsJob) and issubclass(cls, TrainingJob) and "start" in cls.model_fields
+)
+
+
+def own_values(params: Mapping[str, Any]) -> Params:
+    """The values of an assignment itself, without those of earlier generations."""
+    return {name: value for name, value in params.items() if name != LINEAGE}
+
+
+def earlier_values(params: Mapping[str, Any]) -> list[Params]:
+    """The values of the generations before an assignment's own, oldest first.
+
+    Raises:
+        SpecError: If the lineage is something else than a list of assignments.
+    """
+    found = params.get(LINEAGE, [])
+    if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+        raise SpecError([Fault(LINEAGE, shown(found), "a list of assignments, one for every generation before")])
+    return [dict(each) for each in found]
+
+
+def going_on_from(before: Job, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of the generation after a job: it starts from that job's weights, and draws what is random anew."""
+    assert isinstance(before, TrainingJob)
+    kept = {name: value for name, value in tree.items() if name not in BEGINNING}
+    return {**kept, "start": before, "origin": before.origin + before.epochs_to_train}
+
+
+def earlier_generations(job: Job, params: Mapping[str, Any]) -> list[Job]:
+    """The jobs of a lineage before its last one, newest first."""
+    found: list[Job] = []
+    for _ in earlier_values(params):
+        job = job.start  # type: ignore[attr-defined]
+        found.append(job)
+    return found
+
+
+def history(params: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """A hole's value in every generation of a lineage, oldest first; None where the hole was not come upon."""
+    return [each.get(name) for each in (*earlier_values(params), params)]

@@ -1,0 +1,148 @@
+"""Population-based training: which trial of a generation goes on from which, and with what values."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from raysurf.results.parts import LINEAGE
+from raysurf.sweep import holes
+from raysurf.sweep.holes import Choice, Float, Int, Params, Searched, Tree, at_step, highest, labels, num_steps
+from raysurf.sweep.lineage import earlier_values, own_values
+from raysurf.sweep.search import Search
+
+# Draws until a member differs from every other of its generation.
+TRIES = 20
+
+
+class Population:
+    """Suggestions for the searched holes of a job, a generation at a time.
+
+    The first generation is drawn at random. After that a member goes on with its values from its own weights, unless it
+    is among the worst ``exploit_share`` of its generation or has failed: then it takes weights and values of one of the
+    best ``exploit_share``, and every value is drawn anew with probability ``resample``, else multiplied by one of
+    ``perturb``. A generation of which all have failed is followed by one that begins anew.
+
+    What is suggested depends on the seed, the trial's place and the figures of the generations before, nothing else.
+
+    Args:
+        tree: The job, with holes.
+        search: Its population, generations, seed and metric.
+        first: Number of the first trial; trial ``first + g * population + m`` is member m of generation g.
+        points: Assignments of the first members; a partial one is completed at random.
+        known: Assignments of the first trials, of whatever generation, that an earlier run has suggested.
+
+    Source:
+        Jaderberg et al. 2017 (arXiv:1711.09846), section 3 and appendix A: truncation selection, perturbation and
+        resampling. Deviations: a factor that leaves a value where it is, since it is at a bound, is not drawn, a value
+        with a step moves by one at least, and no two members of a generation are the same, as long as there are others:
+        here the same values mean the same weights.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        search: Search,
+        first: int = 0,
+        points: Sequence[Mapping[str, Any]] = (),
+        known: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.tree, self.search, self.first = tree, search, first
+        self.points, self.known = points, known
+        self.seed = random.SystemRandom().getrandbits(64) if search.seed is None else search.seed
+        self.params: list[Params] = []
+        self.figures: dict[int, float] = {}
+
+    def ask(self, number: int) -> Params:
+        """The assignment of a trial; those of a generation are asked for in order, when the one before has ended."""
+        place = number - self.first
+        assert place == len(self.params)
+        if place < len(self.known):
+            found = dict(self.known[place])
+        else:
+            found = self._suggested(place, random.Random(f"{self.seed} {place}"))
+        self.params.append(found)
+        return found
+
+    def tell(self, number: int, values: tuple[float, ...] | None, failed: bool) -> None:
+        """Say what came of a trial; one without a finite figure has failed."""
+        if not failed and values is not None and math.isfinite(values[0]):
+            self.figures[number - self.first] = values[0] if self.search.directions[0] == "max" else -values[0]
+
+    def _suggested(self, place: int, draw: random.Random) -> Params:
+        size = self.search.population
+        member = place % size
+        asked = self.params[place - member :]
+        ranked = self._ranked(place // size - 1)
+        if not ranked:
+            point = self.points[place] if place < len(self.points) else {}
+            return _unlike(asked, lambda: self._drawn(point, draw))
+        staying = ranked[: size - self.search.num_exploited]
+        if place - size in staying:
+            return _going_on(own_values(self.params[place - size]), self.params[place - size])
+        others = [_going_on(own_values(self.params[each]), self.params[each]) for each in staying]
+        best = ranked[: self.search.num_exploited]
+        return _unlike([*asked, *others], lambda: self._explored(self.params[draw.choice(best)], draw))
+
+    def _ranked(self, generation: int) -> list[int]:
+        """Places of a generation that have figures, the best first; of equal ones the first."""
+        size = self.search.population
+        places = range(generation * size, (generation + 1) * size)
+        return sorted((place for place in places if place in self.figures), key=lambda place: -self.figures[place])
+
+    def _drawn(self, point: Mapping[str, Any], draw: random.Random) -> Params:
+        return holes.choose(self.tree, lambda name, hole: point[name] if name in point else drawn(hole, draw))
+
+    def _explored(self, parent: Params, draw: random.Random) -> Params:
+        def take(name: str, hole: Searched) -> Any:
+            if name not in parent or draw.random() < self.search.resample:
+                return drawn(hole, draw)
+            return parent[name] if isinstance(hole, Choice) else self._perturbed(hole, parent[name], draw)
+
+        return _going_on(holes.choose(self.tree, take), parent)
+
+    def _perturbed(self, hole: Float | Int, value: float, draw: random.Random) -> Any:
+        moved = [perturbed(hole, value, factor) for factor in self.search.perturb]
+        return draw.choice([each for each in moved if each != value] or [value])
+
+
+def _going_on(values: Params, parent: Params) -> Params:
+    """The assignment of a member with these values that goes on from another one."""
+    return {**values, LINEAGE: [*earlier_values(parent), own_values(parent)]}
+
+
+def _unlike(others: Sequence[Params], make: Callable[[], Params]) -> Params:
+    """The first that is made that is none of the others; the last if all are."""
+    found = make()
+    for _ in range(TRIES):
+        if found not in others:
+            break
+        found = make()
+    return found
+
+
+def drawn(hole: Searched, draw: random.Random) -> Any:
+    """A value of a hole at random: evenly between its bounds, between their logarithms, or among its options."""
+    if isinstance(hole, Choice):
+        return draw.choice(labels(hole))
+    low, high = hole.low, highest(hole)
+    if hole.log:
+        half = 0.5 if isinstance(hole, Int) else 0.0
+        value = math.exp(draw.uniform(math.log(low - half), math.log(high + half)))
+        return min(max(round(value) if isinstance(hole, Int) else value, low), high)
+    if hole.step is None:
+        return draw.uniform(low, high)
+    return at_step(hole, draw.randint(0, num_steps(low, high, hole.step)))
+
+
+def perturbed(hole: Float | Int, value: float, factor: float) -> Any:
+    """A value times a factor, within the hole's bounds, and on its steps, of which it moves one at least."""
+    moved = min(max(value * factor, hole.low), highest(hole))
+    if hole.step is None:
+        return moved
+    now, then = (round((each - hole.low) / hole.step) for each in (value, moved))
+    if then == now:
+        then += 1 if (factor > 1) == (value >= 0) else -1
+    return at_step(hole, min(max(then, 0), num_steps(hole.low, highest(hole), hole.step)))
