@@ -35,7 +35,7 @@ def hammer(uri: str, folder: str, threads: int, rounds: int) -> None:
 
     def take_in_turns(number: int) -> None:
         for _ in range(rounds):
-            with Claim(Store(uri), "one", f"thread {number}") as claim:
+            with Claim(Store(uri, known=True), "one", f"thread {number}") as claim:
                 while claim.take() is not None:
                     time.sleep(0.001)
                 os.close(os.open(f"{folder}/held", os.O_CREAT | os.O_EXCL))
