@@ -32,7 +32,7 @@ def net(num_classes: int, image_shape: tuple[int, int, int], log: str = "") -> A
         file.write(f"{os.getpid()}\n")
     gate, began = os.environ.get(GATE), time.monotonic()
     while gate and Path(gate).exists():
-        if time.monotonic() - began > 120:
+        if time.monotonic() - began > 300:
             raise TimeoutError(f"{gate} is still there")
         time.sleep(0.01)
     return nn.Sequential(nn.Flatten(), nn.Linear(image_shape[0] * image_shape[1] * image_shape[2], num_classes))
