@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,16 +22,17 @@ from raysurf.cluster.events import (
 )
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
 from raysurf.cluster.ledger import Ledger
-from raysurf.cluster.ray_storage import ray_storage, remove_ray_storage
+from raysurf.cluster.ray_storage import ray_storage
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.spending import Spending, Verdict
 from raysurf.cluster.stopping import EarlyStopping
+from raysurf.cluster.sweep_turn import sweep_turn
 from raysurf.cluster.warm_start import WarmStart, warm_start
 from raysurf.errors import StoreUnavailableError
 from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels
-from raysurf.jobs.measuring import MeasuringJob, missing_points
+from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
 from raysurf.results.store import Store
@@ -43,11 +45,7 @@ if TYPE_CHECKING:
     from raysurf.cluster.suggestions import Stage, Suggestions
 
 Executor = Literal["ray", "inline"]
-# A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
-PIECE, PIECES = 4, 256
-
-
-# One notice in so many seconds that the store is being waited for.
+# One notice in so many seconds that the store, or somebody else's work on one job, is being waited for.
 WAITING_S = 60.0
 
 
@@ -84,21 +82,20 @@ def run_plan(
         StoreUnavailableError: If the store is full, or away for longer than it is waited for. What is finished is kept.
     """
     driver = Driver(plan, store, listener)
-    stages = driver.stages()
-    first = next(stages, None)
-    if first is not None:
-        from raysurf.cluster.suggestions import Programme
-        from raysurf.cluster.tuning import run_in_tune, run_inline
+    with ExitStack() as stack:
+        stages = stack.enter_context(closing(driver.stages()))
+        first = next(stages, None)
+        if first is not None:
+            from raysurf.cluster.suggestions import Programme
+            from raysurf.cluster.tuning import run_in_tune, run_inline
 
-        store.make()
-        with ExitStack() as stack:
+            store.make()
             if executor == "ray":
                 groups = any(each.sweep.resources.most_workers > 1 for each in plan.sweeps)
                 capacity = stack.enter_context(connection(address, groups))
                 for each in plan.sweeps:
                     capacity.require(each.sweep.resources)
-                storage = ray_storage(store.address)
-                stack.callback(remove_ray_storage, store)
+                storage = stack.enter_context(ray_storage(store))
             while first is not None:
                 programme = Programme(first, stages)
                 if executor == "ray":
@@ -121,22 +118,26 @@ class Driver:
         self.inputs = InputHandlers(self)
         self.pieces = PieceHandlers(self)
         self.of_sweep: dict[str, TrialHandlers] = {}
-        self._waiting_since = -WAITING_S
+        self._waiting_since: dict[str, float] = {}
         store.tell = self.waiting
 
-    def stages(self) -> Iterator[Stage]:
+    def stages(self) -> Generator[Stage, None, None]:
         """Everything that is left to run; what is done already is taken on the way."""
         for plan in self.plan.sweeps:
-            sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
-            spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
-            handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending, plan.trials)
-            yield from self._inputs(plan)
-            yield from self._trials(plan, handlers)
-            if sweep.budget is not None:
-                left = sum(n not in ledger.rows for arm in plan.arms for n in range(arm.first, arm.first + arm.trials))
-                unbegun = f"; {left} of {plan.trials} trials did not begin" if left > 0 else ""
-                self.listener(Notice(f"budget of {sweep.name}: {spending} spent{unbegun}"))
+            with sweep_turn(self.store, plan, lambda text: self.listener(Notice(text))):
+                yield from self._stages(plan)
             self.listener(SweepEnded(plan.sweep))
+
+    def _stages(self, plan: SweepPlan) -> Iterator[Stage]:
+        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
+        spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
+        handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending, plan.trials)
+        yield from self._inputs(plan)
+        yield from self._trials(plan, handlers)
+        if sweep.budget is not None:
+            left = sum(n not in ledger.rows for arm in plan.arms for n in range(arm.first, arm.first + arm.trials))
+            unbegun = f"; {left} of {plan.trials} trials did not begin" if left > 0 else ""
+            self.listener(Notice(f"budget of {sweep.name}: {spending} spent{unbegun}"))
 
     def _inputs(self, plan: SweepPlan) -> Iterator[Stage]:
         from raysurf.cluster.suggestions import Listed, Stage
@@ -166,21 +167,19 @@ class Driver:
         """Pieces of the measuring jobs among some whose inputs are done, so that every worker takes part in each."""
         from raysurf.cluster.suggestions import Listed, Stage
 
-        pieces: list[Request] = []
+        requests: list[Request] = []
         for job in jobs:
             ready = all(figures_of(self.store, needed.id) is not None for needed in job.ancestors)
             if not isinstance(job, MeasuringJob) or not ready or figures_of(self.store, job.id) is not None:
                 continue
             missing = missing_points(job, self.store.rows_of("surface", job.id))
             self.pieces.measured[job.id] = job.points_to_measure - len(missing)
-            size = max(PIECE, -(-len(missing) // PIECES))
-            for first in range(0, len(missing), size):
+            for points in pieces(job, missing):
                 labels = Labels(sweep.name, "points", job.kind, self.provenance)
-                label = f"{job.kind} points {missing[first]}-"
-                request = self.request(sweep, len(pieces), label, (job,), labels)
-                pieces.append(dataclasses.replace(request, points=tuple(missing[first : first + size])))
-        if len(pieces) > 1:
-            yield Stage(Listed(pieces), sweep, _alone(sweep.resources))
+                request = self.request(sweep, len(requests), f"{job.kind} points {points[0]}-", (job,), labels)
+                requests.append(dataclasses.replace(request, points=points))
+        if len(requests) > 1:
+            yield Stage(Listed(requests), sweep, _alone(sweep.resources))
 
     def _input(self, sweep: Sweep, number: int, role: str, job: Job) -> Request:
         labels = Labels(sweep.name, role, job.kind, self.provenance)
@@ -320,7 +319,7 @@ class Driver:
 
     def reported(self, request: Request, report: Report) -> None:
         if "notice" in report:
-            self.waiting(report["notice"])
+            self.waiting(report["notice"], report.get("notice_of", ""))
         self._handlers(request).reported(request, report)
 
     def stops(self, request: Request, report: Report) -> bool:
@@ -332,10 +331,10 @@ class Driver:
             raise StoreUnavailableError(*report["unavailable"])
         self._handlers(request).ended(request, report)
 
-    def waiting(self, text: str) -> None:
-        """Say that the store is being waited for, though every worker says so once a minute at most."""
-        if time.monotonic() - self._waiting_since > WAITING_S:
-            self._waiting_since = time.monotonic()
+    def waiting(self, text: str, of: str = "") -> None:
+        """Say that the store, or a job that somebody else does, is being waited for: once a minute for all workers."""
+        if time.monotonic() - self._waiting_since.get(of, -math.inf) > WAITING_S:
+            self._waiting_since[of] = time.monotonic()
             self.listener(Notice(text))
 
 

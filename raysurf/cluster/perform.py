@@ -22,7 +22,8 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     Args:
         request: What to do.
         workers: This process's place in its group.
-        tell: Given a report after an epoch or point, not more often than twice a second unless every one is wanted.
+        tell: Given a report after an epoch or point, not more often than twice a second unless every one is wanted, and
+            one when a job is waited for that somebody else does.
         alone: Whether there is no group; errors that one worker of a group may meet by itself are let through, so that
             Ray Train ends the others and tries again.
 
@@ -37,20 +38,24 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
         os.chdir(request.folder)
     if request.folder not in sys.path:
         sys.path.append(request.folder)
-    told, began = 0.0, time.monotonic()
+    told, waits_for, began = 0.0, "", time.monotonic()
 
     def progress(at: Progress) -> None:
-        nonlocal told
+        nonlocal told, waits_for
         limit_s = request.time_limit_s
         if limit_s is not None and workers.agree(time.monotonic() - began > limit_s):
             raise TimeLimitError(limit_s, f"after {at.epoch} of {at.epochs} of {at.run_id}")
         value = at.figures.get(request.metrics[0]) if len(request.metrics) == 1 else None
-        wanted = request.every_epoch and value is not None
-        if workers.agree(wanted or time.monotonic() - told > 0.5):
-            told = time.monotonic()
+        wanted = (request.every_epoch and value is not None) or at.waits_for != waits_for
+        if workers.agree(wanted or (not waits_for and time.monotonic() - told > 0.5)):
+            told, waits_for = time.monotonic(), at.waits_for
             report = {"state": "running", "number": request.number, "run_id": at.run_id, "figures": dict(at.figures)}
             report |= {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value})
-            tell(report | ({"notice": notices.pop()} if notices else {}))
+            if waits_for:
+                notice = f"{at.run_id} is being done by {waits_for}; waiting for it"
+                tell(report | {"notice": notice, "notice_of": at.run_id})
+            else:
+                tell(report | ({"notice": notices.pop()} if notices else {}))
 
     notices: list[str] = []
     store = Store(request.store, known=True, tell=notices.append)
@@ -58,7 +63,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     if request.points:
         try:
             (job,) = request.jobs
-            execute_piece(job, store, workers, progress, request.points)  # type: ignore[arg-type]
+            execute_piece(job, store, workers, progress, request.points, request.labels.sweep)  # type: ignore[arg-type]
         except Exception as error:
             return failed(request, error)
         return {"state": "done", "number": request.number, "error": None}

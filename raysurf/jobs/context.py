@@ -28,12 +28,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: epochs done of all, and the newest figures; what schedulers and displays look at."""
+    """How far a job is: epochs done of all, and the newest figures; what schedulers and displays look at.
+
+    ``waits_for`` says who does it, while it waits for another process that does.
+    """
 
     run_id: str
     epoch: int
     epochs: int
     figures: Mapping[str, float] = field(default_factory=dict)
+    waits_for: str = ""
 
 
 class Context:

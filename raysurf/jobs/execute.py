@@ -1,4 +1,4 @@
-"""Run a job: its missing inputs first, its rows and outcome kept, its failure recorded."""
+"""Run a job: its missing inputs first, each once whoever asks for it, its rows and outcome kept, failures recorded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from raysurf.errors import StoreUnavailableError
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
-from raysurf.jobs.measuring import MeasuringJob, measure
+from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import device_name
+from raysurf.jobs.turn import turn
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -36,14 +37,17 @@ def execute(job: Job, store: Store, workers: Workers, progress: Callable[[Progre
         Exception: Whatever the job raised, after a ``runs`` row that says so.
     """
     for needed in job.ancestors:
-        if figures_of(store, needed.id) is None:
-            _run(needed, store, workers, progress, labels.as_input())
-    found = figures_of(store, job.id)
-    return _run(job, store, workers, progress, labels) if found is None else found
+        _once(needed, store, workers, progress, labels.as_input())
+    return _once(job, store, workers, progress, labels)
 
 
 def execute_piece(
-    job: MeasuringJob, store: Store, workers: Workers, progress: Callable[[Progress], None], numbers: Sequence[int]
+    job: MeasuringJob,
+    store: Store,
+    workers: Workers,
+    progress: Callable[[Progress], None],
+    numbers: Sequence[int],
+    sweep: str,
 ) -> None:
     """Measure some points of a job whose inputs are done; its rows stand beside those of other pieces.
 
@@ -52,13 +56,27 @@ def execute_piece(
         store: Where inputs and rows are.
         workers: This process.
         progress: Told of every point.
-        numbers: The points; the first gives the piece its name.
+        numbers: The points, rising.
+        sweep: For whom it is, for others that wait.
 
     Raises:
         MeasuringError: If points raised, after all others were measured.
     """
-    context = Context(job, store, workers, progress, f"{job.id}.{numbers[0]}")
-    measure(job, context, numbers, job.survey)
+    first = first_of_piece(job, numbers[0])
+    with turn(job, store, workers, progress, sweep, (first, numbers[-1] + 1)) as telling:
+        if telling is not None:
+            # Who has measured the job in one piece, and was broken off, has left what there is in the job's own part.
+            left = set(numbers) - {row["point"] for row in store.read_rows("surface", job.id)}
+            context = Context(job, store, workers, telling, f"{job.id}.{first}")
+            measure(job, context, sorted(left), job.survey)
+
+
+def _once(job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels) -> Figures:
+    with turn(job, store, workers, progress, labels.sweep) as telling:
+        if telling is not None:
+            return _run(job, store, workers, telling, labels)
+    # What rank 0 returns counts; on a shared disk other nodes may see an outcome later.
+    return figures_of(store, job.id) or {}
 
 
 def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from raysurf.training.loop import State
 
 QUANTITIES = ("loss", "nll", "error")
+# A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
+PIECE, PIECES = 4, 256
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,21 @@ class MeasuringJob(AtPoints):
 def missing_points(job: MeasuringJob, rows: Iterable[Row]) -> list[int]:
     """Numbers of the points that have no rows yet."""
     return sorted(set(range(job.points_to_measure)) - {row["point"] for row in rows})
+
+
+def piece_size(job: MeasuringJob) -> int:
+    """Points in a piece, the same for everybody who cuts the surface, so that no two pieces share a point."""
+    return max(PIECE, -(-job.points_to_measure // PIECES))
+
+
+def first_of_piece(job: MeasuringJob, number: int) -> int:
+    """The first point of the piece that a point is in; the piece is called by it."""
+    return number - number % piece_size(job)
+
+
+def pieces(job: MeasuringJob, numbers: Iterable[int]) -> list[tuple[int, ...]]:
+    """Points, rising, by the pieces that they are in."""
+    return [tuple(each) for _, each in itertools.groupby(numbers, lambda number: first_of_piece(job, number))]
 
 
 def measure(

@@ -73,7 +73,7 @@ def test_stored_point_comes_again(name: str, tmp_path: Path) -> None:
         do(needed, pieces)
     numbers = list(range(job.points_to_measure))
     for piece in (numbers[2:], numbers[:1]):
-        execute_piece(job, pieces, Workers(), lambda at: None, piece)
+        execute_piece(job, pieces, Workers(), lambda at: None, piece, "test")
     assert missing_points(job, pieces.rows_of("surface", job.id)) == [1]
     assert do(job, pieces) == do(job, whole)
     assert surface(pieces, job) == surface(whole, job)

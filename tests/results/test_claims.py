@@ -1,0 +1,265 @@
+"""Claims: one holder at a time, whatever the store, and what becomes of those whose holder is no more."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raysurf as rs
+from raysurf.results import claims, process
+from raysurf.results.claims import Claim, Holder
+from raysurf.results.patience import Patience
+from raysurf.results.store import Store
+from tests.results.claimants import hammer, hold, started
+from tests.results.test_outages import remote
+from tests.results.test_store import epoch
+from tests.s3_server import KEYS, free_port, make_bucket, s3_server
+
+NEVER = 1e9
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """The port of a running S3 server."""
+    with pytest.MonkeyPatch.context() as environment, s3_server(number := free_port()):
+        for name, value in KEYS.items():
+            environment.setenv(name, value)
+        yield number
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims that beat and die within a second."""
+    monkeypatch.setattr(claims, "BEAT_S", 0.05)
+    monkeypatch.setattr(claims, "DEAD_S", 1.0)
+    monkeypatch.setattr(claims, "_heart", claims._Heart())
+
+
+def until(what: Callable[[], Any]) -> Any:
+    """Wait until something is so."""
+    for _ in range(6000):
+        if found := what():
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it never came to be")
+
+
+def files(store: Store) -> list[str]:
+    return store.list("claims")
+
+
+def write(store: Store, name: str, said: bytes) -> None:
+    """Put a claim's file there, as another process would have."""
+    store.put_bytes(f"claims/{name}.{'0' * 32}.json", said)
+
+
+def elsewhere(**changes: object) -> bytes:
+    """What a claim of another host says."""
+    said = {"who": "sweep y", "host": "far", "pid": 12, "since": "now", "place": "far b n", "started": "7"}
+    return json.dumps(said | {"first": 0, "last": 1, "beat": 0} | changes).encode()
+
+
+@pytest.mark.parametrize(("place", "threads", "rounds"), [("disk", 4, 25), ("s3", 3, 4)])
+def test_one_holds_it_at_a_time(
+    place: str, threads: int, rounds: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Threads of several processes that all want one claim get it one after another, each as often as it wants."""
+    uri = make_bucket(request.getfixturevalue("port"), "claims") if place == "s3" else str(tmp_path / "store")
+    everybody = [started(hammer, uri, str(tmp_path), threads, rounds) for _ in range(3)]
+    for each in everybody:
+        each.join()
+    assert [each.exitcode for each in everybody] == [0, 0, 0]
+    assert len((tmp_path / "count").read_text()) == 3 * threads * rounds
+    assert files(Store(uri)) == []
+
+
+def test_claim_of_a_killed_process_is_taken_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of this machine that held it is gone, though nobody has asked after it yet; no time need pass."""
+    monkeypatch.setattr(claims, "DEAD_S", NEVER)
+    store = Store(str(tmp_path))
+    holder = started(hold, str(tmp_path))
+    until(lambda: files(store))
+    with Claim(store, "one", "sweep y") as claim:
+        held = claim.take()
+        assert held is not None and str(held).startswith(f"sweep x, pid {holder.pid} on host ")
+        assert claim.take() == held
+        assert holder.pid is not None
+        os.kill(holder.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        assert claim.take() is None
+        assert files(store) == [claim.path]
+    assert files(store) == []
+    holder.join()
+
+
+def test_process_is_known_by_its_start() -> None:
+    """A number that another process has been given since is not the process that was meant."""
+    since = process.started(os.getpid())
+    assert since is not None and process.is_running(os.getpid(), since)
+    assert not process.is_running(os.getpid(), f"{since}0")
+    for nobody in (2**22 + 1, 2**80):
+        assert not process.is_running(nobody, since)
+
+
+@pytest.mark.usefixtures("quick")
+def test_claim_that_does_not_stir_is_dead(tmp_path: Path) -> None:
+    """Of another host's process one knows no more than that its file does not change; while it does, it is alive."""
+    store, beat = Store(str(tmp_path)), 0
+    claim = Claim(store, "one", "")
+    began = time.monotonic()
+    while time.monotonic() - began < 2.5:
+        write(store, "one", elsewhere(beat=(beat := beat + 1)))
+        held = claim.take()
+        assert str(held) == "sweep y, pid 12 on host far since now"
+        time.sleep(0.1)
+    assert held is not None
+    until(lambda: claim.take() is None)
+    assert files(store) == [claim.path]
+    claim.release()
+
+
+@pytest.mark.usefixtures("quick")
+def test_holder_beats_until_it_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits on another machine sees the file change for as long as the claim is held, and nothing afterwards."""
+    store = Store(str(tmp_path))
+    with Claim(store, "one", "sweep x") as claim:
+        claim.take()
+        monkeypatch.setattr(process, "place", lambda: "another machine")
+        waiter, began = Claim(store, "one", "sweep y"), time.monotonic()
+        while time.monotonic() - began < 2.5:
+            assert waiter.take() is not None
+            time.sleep(0.1)
+        assert json.loads(store.get_bytes(claim.path))["beat"] > 2
+    assert files(store) == []
+    time.sleep(0.2)
+    assert files(store) == []
+    assert waiter.take() is None
+    waiter.release()
+
+
+@pytest.mark.usefixtures("quick")
+def test_frozen_holder_loses_its_claim_for_good(tmp_path: Path) -> None:
+    """A process that was stopped for long is taken for dead; when it goes on it does not claim anew."""
+    store = Store(str(tmp_path))
+    holder = started(hold, str(tmp_path), 0.05)
+    until(lambda: files(store))
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGSTOP)
+    claim = Claim(store, "one", "sweep y")
+    until(lambda: claim.take() is None)
+    os.kill(holder.pid, signal.SIGCONT)
+    time.sleep(0.5)
+    assert holder.is_alive() and files(store) == [claim.path]
+    claim.release()
+    holder.kill()
+    holder.join()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"\xff\x00",
+        b"[1, 2]",
+        b'{"who": "x"}',
+        b"[" * 100_000,
+        elsewhere(pid="12"),
+        elsewhere(last=None),
+        elsewhere(last=True),
+        elsewhere(who=["x"]),
+    ],
+    ids=str,
+)
+def test_broken_claim_holds_but_does_not_stir(said: bytes, tmp_path: Path) -> None:
+    """What is no claim of ours is waited for as one that says nothing, then removed; it is no error."""
+    store = Store(str(tmp_path))
+    write(store, "one", said)
+    with Claim(store, "one", "", part=(7, 9)) as claim:
+        held = claim.take()
+        assert held is not None and "somebody whose claim cannot be read" in str(held)
+        until(lambda: claim.take() is None)
+        assert files(store) == [claim.path]
+
+
+def test_what_a_claim_says_is_printed_plain() -> None:
+    """A terminal is told nothing by who has written the file, and not much."""
+    held = Holder.read(elsewhere(who="\x1b[2J\n" + 10_000 * "x", pid=-1, host="a\x00"))
+    assert held is not None
+    assert str(held).isprintable() and len(str(held)) == 300
+    assert not held.is_gone
+
+
+@pytest.mark.parametrize(
+    ("mine", "waits_for_longer", "theirs", "waits"),
+    [
+        ((0, 1), True, (0, 1), True),
+        ((0, 4), True, (4, 8), False),
+        ((4, 8), True, (0, 20), True),
+        ((0, 20), True, (4, 8), True),
+        ((0, 8), False, (0, 4), True),
+        ((0, 8), False, (0, 8), True),
+        ((0, 4), False, (0, 8), False),
+        ((0, 0), True, (0, 9), False),
+    ],
+)
+def test_parts_that_meet_wait_for_each_other(
+    mine: tuple[int, int], waits_for_longer: bool, theirs: tuple[int, int], waits: bool, tmp_path: Path
+) -> None:
+    """Claims on other parts of a name, on other names, and on longer ones where that is asked for, do not count."""
+    store = Store(str(tmp_path))
+    write(store, "one", elsewhere(first=theirs[0], last=theirs[1]))
+    write(store, "one.more", elsewhere())
+    with Claim(store, "one", "", mine, waits_for_longer) as claim:
+        assert (claim.take() is not None) is waits
+
+
+@pytest.mark.usefixtures("quick")
+def test_claim_that_is_lent_for_ever_is_given_up(tmp_path: Path) -> None:
+    """A thread that is never given back holds nothing; one that comes back soon has its claim still."""
+    store = Store(str(tmp_path))
+    with Claim(store, "one", "") as claim:
+        claim.take()
+        with claim.lent():
+            time.sleep(0.2)
+        time.sleep(1.2)
+        assert files(store) == [claim.path]
+        with claim.lent():
+            until(lambda: not files(store))
+    assert files(store) == []
+
+
+def test_claims_are_no_rows(tmp_path: Path) -> None:
+    """Tables, parts and queries do not see them."""
+    store = Store(str(tmp_path))
+    store.write_rows("epochs", "a", [epoch("a")])
+    with Claim(store, "one", "") as claim:
+        claim.take()
+        assert files(store)
+        found = rs.results.open(str(tmp_path))
+        assert found.tables() == ["epochs"] and found.table("epochs").num_rows == 1
+        assert store.parts("epochs") == ["a"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_store_that_is_away_keeps_nobody(tmp_path: Path) -> None:
+    """To give a claim up in an outage is no error and is not waited for long; it is dead to others by itself."""
+    store, shaky, said = remote(tmp_path, Patience(limit_s=60))
+    claim = Claim(store, "one", "")
+    assert claim.take() is None
+    shaky.away(600)
+    claim.release()
+    shaky.away(0)
+    assert said == [] and files(store) == [claim.path]
+    other = Claim(store, "one", "")
+    assert other.take() is not None
+    until(lambda: other.take() is None)
+    other.release()
+    assert files(store) == []
