@@ -72,6 +72,7 @@ def test_one_holds_it_at_a_time(
 ) -> None:
     """Threads of several processes that all want one claim get it one after another, each as often as it wants."""
     uri = make_bucket(request.getfixturevalue("port"), "claims") if place == "s3" else str(tmp_path / "store")
+    Store(uri).make()
     everybody = [started(hammer, uri, str(tmp_path), threads, rounds) for _ in range(3)]
     for each in everybody:
         each.join()
