@@ -118,9 +118,10 @@ class Epoch:
         rank, tally, device = self.workers.rank, state["tally"].to(self._sums), self._sums.device
         is_same_group = len(tally) == self.workers.size
         if is_same_group:
-            torch.set_rng_state(state["cpu"][rank].cpu())
+            # Copies, since torch reads what lies at the beginning of a view's storage, or beyond its end.
+            torch.set_rng_state(state["cpu"][rank].cpu().clone())
             if device.type == "cuda" and "cuda" in state:
-                torch.cuda.set_rng_state(state["cuda"][rank].cpu(), device)
+                torch.cuda.set_rng_state(state["cuda"][rank].cpu().clone(), device)
         own = tally[rank] if is_same_group else tally.sum(0) * (rank == 0)
         self._sums, self._finite_steps = own[:2].clone(), tally[:, 2].min()
         self.skipped, earlier_s = int(own[3]), float(tally[:, 4].max())
