@@ -319,6 +319,9 @@ class Driver:
         self._handlers(request).started(request)
 
     def reported(self, request: Request, report: Report) -> None:
+        if "preempted" in report:
+            self.listener(Notice(f"{request.label}: {report['error']}"))
+            return
         if "notice" in report:
             self.waiting(report["notice"])
         self._handlers(request).reported(request, report)

@@ -22,6 +22,7 @@ def single(config: dict[str, Any]) -> None:
     from ray import tune
 
     from raysurf.cluster.perform import perform
+    from raysurf.cluster.preemption import in_ray_worker
     from raysurf.training.workers import Workers
 
     request: Request = config["request"]
@@ -29,7 +30,8 @@ def single(config: dict[str, Any]) -> None:
     device = torch.device("cuda" if request.resources.gpus else "cpu")
     if request.time_limit_s is not None:
         tune.report({"state": "begun", "number": request.number})
-    last = perform(request, Workers(0, 1, device), tune.report)
+    with in_ray_worker() as is_told:
+        last = perform(request, Workers(0, 1, device, is_told), tune.report)
     tune.report(last)
     if last.get("passing"):
         # Tune tries it again, in a new process.
@@ -70,6 +72,8 @@ def group(config: dict[str, Any]) -> None:
             said = str(error).strip().splitlines()[-1]
             last["unavailable"] = (request.store, said, "a store with room that answers; then run again")
     tune.report(last)
+    if last.get("preempted"):
+        raise PassingError(last["error"])
 
 
 def worker(config: dict[str, Any]) -> Report:
@@ -79,12 +83,14 @@ def worker(config: dict[str, Any]) -> Report:
     from ray.train.torch import get_device
 
     from raysurf.cluster.perform import perform
+    from raysurf.cluster.preemption import in_ray_worker
     from raysurf.training.workers import Workers
 
     request: Request = config["request"]
     place = ray.train.get_context()
     torch.set_num_threads(request.resources.cpus)
-    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device())
     if request.time_limit_s is not None:
         ray.train.report({"state": "begun", "number": request.number})
-    return perform(request, workers, ray.train.report, alone=False)
+    with in_ray_worker() as is_told:
+        workers = Workers(place.get_world_rank(), place.get_world_size(), get_device(), is_told)
+        return perform(request, workers, ray.train.report, alone=False)
