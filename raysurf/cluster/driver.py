@@ -320,7 +320,8 @@ class Driver:
 
     def reported(self, request: Request, report: Report) -> None:
         if "preempted" in report:
-            self.listener(Notice(f"{request.label}: {report['error']}"))
+            (where,) = report["preempted"]
+            self.listener(Notice(f"{request.label} was told to leave, {where}, and goes on from there elsewhere"))
             return
         if "notice" in report:
             self.waiting(report["notice"])

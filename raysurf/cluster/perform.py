@@ -60,7 +60,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             (job,) = request.jobs
             execute_piece(job, store, workers, progress, request.points)  # type: ignore[arg-type]
         except Exception as error:
-            return _failed(request, error)
+            return failed(request, error)
         return {"state": "done", "number": request.number, "error": None}
     for job in request.jobs:
         try:
@@ -69,20 +69,21 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             # The workers that write nothing have not met it, and would wait for this one.
             if not alone:
                 raise
-            return _failed(request, error)
+            return failed(request, error)
         except (ArithmeticError, ValueError, TimeLimitError, PreemptedError) as error:
-            return _failed(request, error)
+            return failed(request, error)
         except Exception as error:
             if not alone:
                 raise
-            return _failed(request, error)
+            return failed(request, error)
     last = {"state": "done", "number": request.number, "figures": dict(figures[-1]), "error": None}
     values = request.values(figures)
     value = {"value": values[0]} if values and len(values) == 1 else {}
     return last | ({} if values is None else {"values": values}) | value
 
 
-def _failed(request: Request, error: Exception) -> Report:
+def failed(request: Request, error: Exception) -> Report:
+    """The last report of a request that an error has ended."""
     passing = kind_of(type(error).__name__, str(error)) in PASSING
     report = {"state": "failed", "number": request.number, "error": one_line(error), "passing": passing}
     if isinstance(error, PreemptedError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import threading
@@ -35,11 +36,11 @@ class Notices:
         self._told.set()
 
     @contextmanager
-    def working(self) -> Iterator[Callable[[], bool]]:
-        """While a ``with`` lasts there is something that can be broken off and gone on with; gives ``is_told``."""
+    def working(self) -> Iterator[None]:
+        """While a ``with`` lasts there is something that can be broken off and gone on with."""
         self._working += 1
         try:
-            yield self.is_told
+            yield
         finally:
             self._working -= 1
 
@@ -63,27 +64,17 @@ class Notices:
             os.kill(os.getpid(), number)
 
 
-_of_ray_worker = Notices()
-_started = False
+@functools.cache
+def of_ray_worker() -> Notices:
+    """The notices of this process of Ray's, from when it is first called, in any thread, for as long as it lives.
 
-
-@contextmanager
-def in_ray_worker() -> Iterator[Callable[[], bool]]:
-    """While a ``with`` lasts, SIGTERM to this process of Ray's, or the draining of its node, tells it to leave.
-
-    It may be called from any thread. Ray's own handler, which ends the process at once, is called when nothing is to be
-    broken off. The first call starts to watch the node, which goes on for as long as the process lives.
-
-    Returns:
-        Whether the process has been told.
+    It is told by SIGTERM while it works; at other times Ray's own handler ends the process at once. The draining of its
+    node tells it at any time.
     """
-    global _started
-    if not _started:
-        _started = True
-        _in_main_thread(_of_ray_worker.heed)
-        threading.Thread(target=_watch_node, args=(_of_ray_worker.tell,), name="node watch", daemon=True).start()
-    with _of_ray_worker.working() as is_told:
-        yield is_told
+    notices = Notices()
+    _in_main_thread(notices.heed)
+    threading.Thread(target=_watch_node, args=(notices.tell,), name="node watch", daemon=True).start()
+    return notices
 
 
 @contextmanager
@@ -99,8 +90,8 @@ def in_this_process() -> Iterator[Callable[[], bool]]:
     if is_free:
         notices.heed()
     try:
-        with notices.working() as is_told:
-            yield is_told
+        with notices.working():
+            yield notices.is_told
     finally:
         if is_free:
             notices.unheed()

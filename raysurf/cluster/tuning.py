@@ -17,11 +17,12 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
 from raysurf.cluster.preemption import in_this_process
-from raysurf.cluster.request import Report, Request
+from raysurf.cluster.request import PREEMPTIONS, Report, Request
 from raysurf.cluster.suggestions import Programme
+from raysurf.cluster.train_group import group
+from raysurf.cluster.trials import single
 from raysurf.errors import PreemptedError, RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.results.error_text import LOST, one_line
 from raysurf.results.patience import MAKE_ROOM, is_full
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from raysurf.training.workers import Workers
 
 LONGEST = 500
+# Bytes that a trial with a Train group asks for, since it may not ask for nothing.
+TRIAL_MEMORY = 300e6
 
 
 class Handlers(Protocol):
@@ -78,8 +81,6 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
     """
 
     GRACE_S = 5.0
-    # A request that has been preempted so often fails like one that has lost its process.
-    PREEMPTIONS = 100
 
     def __init__(self, handlers: Handlers) -> None:
         self.handlers = handlers
@@ -108,7 +109,7 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         is_on = result.get("state") in ("begun", "running")
         if request.time_limit_s is not None and is_on and trial.trial_id not in self._limited:
             self._limited[trial.trial_id] = (time.monotonic() + request.time_limit_s + self.GRACE_S, trial)
-        if "preempted" in result and self._preempted[trial.trial_id] < self.PREEMPTIONS:
+        if "preempted" in result and self._preempted[trial.trial_id] < PREEMPTIONS:
             self._preempted[trial.trial_id] += 1
             trial.max_failures += 1
         if result.get("state") == "running" or "preempted" in result:
@@ -163,9 +164,9 @@ def _error_of(trial: Trial) -> str:
 def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers: Handlers) -> None:
     """Run the requests of a programme in Tune trials.
 
-    A job of one worker is a function trial whose process is used again for the next. A job of more is a Ray Train
-    group inside its trial; that trial holds no CPU, and no more run beside one another than there are CPUs for, so
-    that trials and workers cannot wait for each other for ever.
+    A job of one worker is a function trial whose process is used again for the next. A job of more is done by a Ray
+    Train group that lives in the trial's process, and goes on with the next; that trial holds no CPU, and no more run
+    beside one another than there are CPUs for, so that trials and workers cannot wait for each other for ever.
 
     Args:
         programme: Hands out requests that all need the same resources.
@@ -179,10 +180,10 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     resources = programme.stage.resources
     grouped = resources.workers > 1
     if grouped:
-        needs: dict[str, float] = {"cpu": 0, "memory": trials.DRIVER_MEMORY}
+        needs: dict[str, float] = {"cpu": 0, "memory": TRIAL_MEMORY}
     else:
         needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
-    trainable = trials.group if grouped else trials.single
+    trainable = group if grouped else single
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
         param_space={"storage": storage},
@@ -191,7 +192,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             search_alg=programme,
             scheduler=Stops(handlers),
             max_concurrent_trials=capacity.trials_at_once(resources) if grouped else None,
-            reuse_actors=not grouped,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=f"tune-{uuid.uuid4().hex[:8]}",

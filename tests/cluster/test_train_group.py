@@ -1,0 +1,65 @@
+"""One Ray Train group does trial after trial; what brings it down costs only the trial in flight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import raysurf as rs
+from tests.cases import tiny_sgd
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
+
+
+def linear(log: Path, epochs: int) -> rs.SGD:
+    """A few epochs of a network that writes into a log."""
+    model = rs.ModelSpec(name="tests.cluster.grouped:net", options={"log": str(log), "fault": ""})
+    return tiny_sgd(model=model, epochs=epochs, data=rs.DataSpec(name="digits", share=0.3))
+
+
+def incarnations(log: Path, fault: str = "") -> list[str]:
+    """Processes of rank 0 in the order in which they built a network, of one fault or of all."""
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [pid for name, rank, pid in lines if rank == "0" and (name == fault or not fault)]
+
+
+def test_a_group_does_trial_after_trial(tmp_path: Path) -> None:
+    """A killed rank costs another try of its trial, a bug its trial; early stopping costs the group nothing."""
+    log, two = tmp_path / "log", rs.Resources(workers=2)
+    tree = linear(log, 2).with_holes({"model.options.fault": rs.Each(("first", "kill", "bug", "last"))})
+    stopped = linear(log, 9).with_holes(lr=rs.Choice((0.1, 1e-6, 2e-6, 3e-6, 4e-6)))
+    rule = rs.Stopping(grace_epochs=1, reduction=2)
+    search = rs.Search(metric="validation/accuracy", sampler="grid", stopping=rule)
+    sweeps = [rs.Sweep(tree, name="faults", resources=two), rs.Sweep(stopped, search, name="asha", resources=two)]
+    assert rs.run(sweeps, str(tmp_path / "two")).failed == 1
+    results = rs.results.open(str(tmp_path / "two"))
+    found = results.sql("select sweep, trial, state, error from trials order by sweep, trial").to_pylist()
+    states = {name: [row["state"] for row in found if row["sweep"] == name] for name in ("faults", "asha")}
+    assert states["faults"] == ["done", "done", "failed", "done"]
+    assert "KeyError: 'layer7'" in found[7]["error"]
+    assert states["asha"][0] == "done"
+    assert "stopped" in states["asha"]
+
+    tries = {fault: len(incarnations(log, fault)) for fault in ("first", "kill", "bug", "last")}
+    assert tries == {"first": 1, "kill": 2, "bug": 1, "last": 1}
+    # The group was started, and started again by the killed rank and by the bug; by nothing else.
+    assert list(dict.fromkeys(incarnations(log))) == [
+        *incarnations(log, "first"),
+        *incarnations(log, "bug"),
+        *incarnations(log, "last"),
+    ]
+
+    log.unlink()
+    kept = rs.Sweep(linear(log, 2).with_holes({"model.options.fault": rs.Each(("first", "kill", "last"))}), name="one")
+    rs.run(kept, str(tmp_path / "one"), executor="inline")
+    query = "select arm, epoch, weights, train_nll, validation_loss from epochs join runs using (run_id)"
+    query += " where {} order by all"
+    ours = results.sql(query.format("sweep = 'faults' and status = 'done'")).to_pylist()
+    theirs = rs.results.open(str(tmp_path / "one")).sql(query.format("true")).to_pylist()
+    assert len(ours) == len(theirs) == 3 * 2
+    for a, b in zip(ours, theirs, strict=True):
+        assert {key: a[key] for key in ("arm", "epoch", "weights")} == {
+            key: b[key] for key in ("arm", "epoch", "weights")
+        }
+        assert (a["train_nll"], a["validation_loss"]) == pytest.approx((b["train_nll"], b["validation_loss"]), rel=1e-4)
