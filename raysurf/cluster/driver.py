@@ -318,6 +318,10 @@ class Driver:
         self._handlers(request).started(request)
 
     def reported(self, request: Request, report: Report) -> None:
+        if "preempted" in report:
+            (where,) = report["preempted"]
+            self.listener(Notice(f"{request.label} was told to leave, {where}, and goes on from there elsewhere"))
+            return
         if "notice" in report:
             self.waiting(report["notice"], report.get("notice_of", ""))
         self._handlers(request).reported(request, report)

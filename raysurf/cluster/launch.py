@@ -122,6 +122,7 @@ def run(
         SpecError: If two sweeps have one name, or ``only`` fits nothing.
         ResourceError: If a sweep needs more than there is.
         StoreError: If the store cannot be read or written.
+        PreemptedError: If jobs run in this process and it got SIGTERM, which nobody else handles; what is done is kept.
     """
     if isinstance(what, Job):
         executor = executor or ("inline" if address is None else "ray")

@@ -13,7 +13,7 @@ import ray
 from raysurf.cluster.broker import Broker, Ticket
 from raysurf.cluster.environment import prepare
 from raysurf.cluster.request import Report, Request
-from raysurf.errors import StoreUnavailableError
+from raysurf.errors import PreemptedError, StoreUnavailableError
 from raysurf.sweep.sweep import Resources
 
 ENDS = ("done", "failed")
@@ -133,11 +133,12 @@ def serve(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from raysurf.cluster.perform import perform
+    from raysurf.cluster.preemption import of_ray_worker
     from raysurf.training.workers import Workers
 
-    place, broker = ray.train.get_context(), config["broker"]
+    place, broker, notices = ray.train.get_context(), config["broker"], of_ray_worker()
     torch.set_num_threads(config["cpus"])
-    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device())
+    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device(), notices.is_told)
     incarnation = [uuid.uuid4().hex]
     dist.broadcast_object_list(incarnation, src=0)
 
@@ -151,12 +152,19 @@ def serve(config: dict[str, Any]) -> None:
         number, request = _taken(broker, workers.rank, incarnation[0], number, place_id)
         try:
             tell({"state": "begun", "number": request.number})
-            last = perform(request, workers, tell, alone=False)
+            with notices.working():
+                last = perform(request, workers, tell, alone=False)
         except _Ended:
             continue
         except Exception as error:
             ray.get(broker.broke.remote(number, _farewell(request, error)))
             raise
+        if "preempted" in last:
+            if workers.rank == 0:
+                ray.get(broker.preempted.remote(number, last))
+            workers.barrier()
+            # Ray Train starts the group again, on nodes that stay.
+            raise PreemptedError(*last["preempted"])
         if workers.rank == 0:
             ray.get(broker.ended.remote(number, last))
 

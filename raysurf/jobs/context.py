@@ -19,7 +19,7 @@ from raysurf.jobs.job import Job
 from raysurf.results.parts import encode_part
 from raysurf.results.schemas import schema_of
 from raysurf.results.store import Store
-from raysurf.training.loop import Checkpoints, State
+from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import first_not_finite
 
@@ -165,14 +165,16 @@ class Context:
 class StoredCheckpoints(Checkpoints):
     """Checkpoints of one job in the store: a tensor file, then a note with its checksum that makes it count.
 
-    A state is taken when it costs under 5 % of the time since the last one; the newest two are kept. Rows that were
-    reported up to that epoch travel in the note, so that rows and weights never disagree.
+    A state is taken when it costs under 5 % of the time since the last one, and in the middle of an epoch when that
+    was ten minutes ago; the newest two are kept. Rows that were reported up to then travel in the note, so that rows
+    and weights never disagree.
 
     Jobs that train alike but not as long share a trajectory, and their checkpoints: the state at the end of each is
     kept, and a longer one goes on from it, with rows of its own.
     """
 
     SHARE = 0.05
+    LONG_S = 600.0
     END = "end"
 
     def __init__(self, context: Context) -> None:
@@ -182,22 +184,25 @@ class StoredCheckpoints(Checkpoints):
         self._last = time.monotonic()
         self._cost = 0.0
 
-    def _saved(self) -> list[tuple[int, str]]:
-        """Epochs of the states that there are, and the names of their files without suffix; rising."""
+    def _saved(self) -> list[tuple[Place, str]]:
+        """Places of the states that there are, and the names of their files without suffix; rising."""
         names = (path.rsplit("/", 1)[-1] for path in self.context.store.list(self._folder))
-        return sorted((int(note["epoch"]), note["stem"]) for name in names if (note := _NOTE.fullmatch(name)))
+        notes = (note for name in names if (note := _NOTE.fullmatch(name)))
+        return sorted((Place(int(note["epoch"]), int(note["step"] or 0)), note["stem"]) for note in notes)
 
-    def load(self) -> tuple[int, State] | None:
+    def _is_longer(self, place: Place) -> bool:
+        """Whether a state is of a longer job on the trajectory."""
+        return self._shared and place > Place(self.context.job.epochs_to_train)
+
+    def load(self) -> tuple[Place, State] | None:
         run_id = self.context.job.id
-        for epoch, stem in reversed(self._saved()):
-            if self._shared and epoch > self.context.job.epochs_to_train:
-                continue
-            if (found := self._read(stem)) is None:
+        for place, stem in reversed(self._saved()):
+            if self._is_longer(place) or (found := self._read(stem)) is None:
                 continue
             rows, state = found
             self.context.restore({table: [row | {"run_id": run_id} for row in each] for table, each in rows.items()})
             self._last = time.monotonic()
-            return epoch, state
+            return place, state
         return None
 
     def _read(self, stem: str) -> tuple[dict[str, list[Row]], State] | None:
@@ -218,13 +223,18 @@ class StoredCheckpoints(Checkpoints):
         except (*_UNDECODABLE, AttributeError):
             return None
 
-    def save(self, epoch: int, state: Callable[[], State]) -> None:
+    def is_due(self) -> bool:
+        since_s = time.monotonic() - self._last
+        return since_s > self.LONG_S and self._cost <= self.SHARE * since_s
+
+    def save(self, place: Place, state: Callable[[], State], must: bool = False) -> None:
         began = time.monotonic()
-        is_end = self.context.job.may_go_on and epoch == self.context.job.epochs_to_train
+        is_end = self.context.job.may_go_on and place == Place(self.context.job.epochs_to_train)
         too_costly = self._cost > self.SHARE * (began - self._last)
-        if self.context.workers.rank != 0 or (too_costly and not is_end):
+        if self.context.workers.rank != 0 or (too_costly and not is_end and not must):
             return
-        store, data, stem = self.context.store, _encoded(state()), f"{self.END * is_end}{epoch}"
+        store, data = self.context.store, _encoded(state())
+        stem = f"{self.END * is_end}{place.epoch}" + (f"-{place.step}" if place.step else "")
         store.put_bytes(f"{self._folder}/{stem}.safetensors", data)
         note = {"sha256": hashlib.sha256(data).hexdigest(), "rows": self.context.rows}
         store.put_json(f"{self._folder}/{stem}.json", note)
@@ -238,8 +248,9 @@ class StoredCheckpoints(Checkpoints):
 
     def _remove(self, keep: int) -> None:
         """Remove all but the newest few and the ends, as far as this job has come."""
-        last = self.context.job.epochs_to_train
-        passing = [stem for epoch, stem in self._saved() if stem.isdigit() and not (self._shared and epoch > last)]
+        passing = [
+            stem for place, stem in self._saved() if not stem.startswith(self.END) and not self._is_longer(place)
+        ]
         for stem in passing[: len(passing) - keep]:
             for suffix in ("json", "safetensors"):
                 self.context.store.delete(f"{self._folder}/{stem}.{suffix}")
@@ -247,7 +258,8 @@ class StoredCheckpoints(Checkpoints):
 
 # What the reader of safetensors, and of notes, raises on bytes that are something else.
 _UNDECODABLE = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
-_NOTE = re.compile(r"(?P<stem>(?:end)?(?P<epoch>[0-9]{1,9}))\.json")
+# Epochs done, and steps of the one after: 3, end3, 3-120.
+_NOTE = re.compile(r"(?P<stem>(?:end)?(?P<epoch>[0-9]{1,9})(?:-(?P<step>[0-9]{1,9}))?)\.json")
 
 
 def _encoded(tensors: Mapping[str, Tensor]) -> bytes:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
-from raysurf.errors import StoreUnavailableError
+from raysurf.errors import PreemptedError, StoreUnavailableError
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
@@ -34,7 +34,7 @@ def execute(job: Job, store: Store, workers: Workers, progress: Callable[[Progre
         The job's figures.
 
     Raises:
-        Exception: Whatever the job raised, after a ``runs`` row that says so.
+        Exception: Whatever the job raised, after a ``runs`` row that says so; there is none if it was preempted.
     """
     for needed in job.ancestors:
         _once(needed, store, workers, progress, labels.as_input())
@@ -104,6 +104,9 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
             raise ArithmeticError(f"not finite: {', '.join(wrong)}")
     except StoreUnavailableError:
         # No row can be written; the run is to be done again, and has not failed.
+        raise
+    except PreemptedError:
+        context.flush()
         raise
     except Exception as error:
         context.flush()
