@@ -69,3 +69,9 @@ def paced(folder: Path, **settings: Any) -> rs.Sweep:
 def processes(log: Path) -> list[int]:
     """Ids of the processes that have built the network of a log, the first first."""
     return [int(line) for line in log.read_text().splitlines()]
+
+
+def first_epochs(uri: str) -> dict[str, float]:
+    """By run, how long its first epoch took, in seconds; no two times are the same."""
+    rows = rs.results.open(uri).table("epochs", where="epoch = 1").to_pylist()
+    return {row["run_id"]: row["epoch_s"] for row in rows}

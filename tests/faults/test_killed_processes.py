@@ -11,7 +11,7 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from tests.faults.command import raysurf_run
-from tests.faults.paced import paced, paced_file, processes
+from tests.faults.paced import first_epochs, paced, paced_file, processes
 from tests.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -38,12 +38,6 @@ class Killer:
             os.kill(pid, signal.SIGKILL)
             self.killed.append(pid)
             self.trained = first_epochs(self.uri)
-
-
-def first_epochs(uri: str) -> dict[str, float]:
-    """By run, how long its first epoch took, in seconds; no two times are the same."""
-    rows = rs.results.open(uri).table("epochs", where="epoch = 1").to_pylist()
-    return {row["run_id"]: row["epoch_s"] for row in rows}
 
 
 @pytest.mark.usefixtures("ray_cluster")
