@@ -33,6 +33,7 @@ from raysurf.jobs.labels import Labels
 from raysurf.jobs.measuring import MeasuringJob, missing_points
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
+from raysurf.jobs.whole import FinishedJobs
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, SweepPlan, continued, waves
 from raysurf.sweep.selection import Arm
@@ -115,6 +116,7 @@ class Driver:
     def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
         self.plan, self.store, self.listener = plan, store, listener
         self.provenance = collect()
+        self.done = FinishedJobs(store, lambda text: listener(Notice(text)))
         self.trials = self.failed = 0
         self.broken: dict[str, str] = {}
         self.stopped: list[str] = []
@@ -127,7 +129,7 @@ class Driver:
     def stages(self) -> Iterator[Stage]:
         """Everything that is left to run; what is done already is taken on the way."""
         for plan in self.plan.sweeps:
-            sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
+            sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed, self.done)
             spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
             handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending, plan.trials)
             yield from self._inputs(plan)
@@ -142,7 +144,7 @@ class Driver:
         from raysurf.cluster.suggestions import Listed, Stage
 
         sweep = plan.sweep
-        found = {each.job.id: figures_of(self.store, each.job.id) for each in plan.jobs}
+        found = {each.job.id: self.done.figures(each.job) for each in plan.jobs}
         if plan.jobs:
             done = sum(figures is not None for figures in found.values())
             self.listener(StageStarted(sweep, "inputs", len(plan.jobs), done))

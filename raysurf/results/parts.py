@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError
 
-OURS = "a Parquet file that raysurf wrote (remove it, and run again what it was of)"
+OURS = (
+    "a Parquet file that raysurf wrote (run its sweep again: what was cut short is done anew; anything else is to be "
+    "removed first, with jobs/RUN/outcome.json of its run)"
+)
 
 
 def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, table: str) -> bytes:

@@ -68,7 +68,7 @@ def test_killed_rank_takes_no_trial_with_it(tmp_path: Path) -> None:
 
 
 def test_killed_driver_is_run_again(tmp_path: Path) -> None:
-    """After the driver alone was killed, the same command goes on from the checkpoints, whatever its workers still do."""
+    """After the driver alone was killed, the same command goes on from the checkpoints, whatever its workers do."""
     file, uri = paced_file(tmp_path), str(tmp_path / "r")
     with raysurf_run(file, uri) as run:
         run.wait_until(lambda: list(tmp_path.glob("r/trajectories/*/[2-9].json")))
