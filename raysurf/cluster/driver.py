@@ -20,6 +20,7 @@ from raysurf.cluster.events import (
     SweepEnded,
 )
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
+from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.ray_storage import ray_storage, remove_ray_storage
 from raysurf.cluster.request import Report, Request
@@ -67,6 +68,7 @@ def run_plan(
     listener: Listener,
     address: str | None = None,
     executor: Executor = "ray",
+    leaving: Leaving | None = None,
 ) -> Finished:
     """Run what is left of a plan.
 
@@ -76,6 +78,7 @@ def run_plan(
         listener: Told of everything that happens, in this process.
         address: Of a running Ray cluster; None starts one on this machine if anything is left to do.
         executor: ``inline`` runs everything here, one job after another, without Ray.
+        leaving: Asks for an end before everything is done. What ran then is to be run again; it has not failed.
 
     Returns:
         How many trials and inputs there were, and how many failed.
@@ -84,7 +87,7 @@ def run_plan(
         ResourceError: If a job needs more than the cluster has; nothing has been started then.
         StoreUnavailableError: If the store is full, or away for longer than it is waited for. What is finished is kept.
     """
-    driver = Driver(plan, store, listener)
+    driver = Driver(plan, store, listener, leaving or Leaving())
     stages = driver.stages()
     first = next(stages, None)
     if first is not None:
@@ -101,9 +104,10 @@ def run_plan(
                 storage = ray_storage(store.address)
                 stack.callback(remove_ray_storage, store)
             while first is not None:
-                programme = Programme(first, stages)
+                programme = Programme(first, stages, lambda: driver.leaving.asked)
                 if executor == "ray":
-                    run_in_tune(programme, capacity, storage, driver)
+                    with driver.leaving:
+                        run_in_tune(programme, capacity, storage, driver)
                 else:
                     run_inline(programme, driver)
                 first = programme.left_over
@@ -113,8 +117,8 @@ def run_plan(
 class Driver:
     """Decides what comes next, and is told of what happens."""
 
-    def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
-        self.plan, self.store, self.listener = plan, store, listener
+    def __init__(self, plan: Plan, store: Store, listener: Listener, leaving: Leaving) -> None:
+        self.plan, self.store, self.listener, self.leaving = plan, store, listener, leaving
         self.provenance = collect()
         self.done = FinishedJobs(store, lambda text: listener(Notice(text)))
         self.trials = self.failed = 0
@@ -332,7 +336,13 @@ class Driver:
         if "unavailable" in report:
             # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
             raise StoreUnavailableError(*report["unavailable"])
+        if self.leaving.asked and (report.get("passing") or report.get("lost")):
+            # It was told to leave, and is to be run again.
+            return
         self._handlers(request).ended(request, report)
+
+    def notice(self, text: str) -> None:
+        self.listener(Notice(text))
 
     def waiting(self, text: str) -> None:
         """Say that the store is being waited for, though every worker says so once a minute at most."""

@@ -18,6 +18,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import trials
 from raysurf.cluster.environment import Capacity
+from raysurf.cluster.leaving import Farewell, Leaving
 from raysurf.cluster.request import Report, Request
 from raysurf.cluster.suggestions import Programme
 from raysurf.errors import RaysurfError, StoreUnavailableError, TimeLimitError
@@ -28,7 +29,13 @@ LONGEST = 500
 
 
 class Handlers(Protocol):
-    """Who is told of what happens to the requests."""
+    """Who is told of what happens to the requests, and may ask for an early end."""
+
+    leaving: Leaving
+
+    def notice(self, text: str) -> None:
+        """One line for the user."""
+        ...
 
     def started(self, request: Request) -> None:
         """A request begins."""
@@ -72,8 +79,8 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
 
     GRACE_S = 5.0
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
+    def __init__(self, handlers: Handlers, farewell: Farewell) -> None:
+        self.handlers, self.farewell = handlers, farewell
         self._started: set[str] = set()
         self._last: dict[str, Report] = {}
         self._limited: dict[str, tuple[float, Trial]] = {}
@@ -102,6 +109,7 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
             self.handlers.reported(request, result)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.farewell.look(trials)
         now = time.monotonic()
         overdue = [trial for until, trial in self._limited.values() if now > until]
         for trial in overdue:
@@ -133,6 +141,23 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
                 error = one_line(TimeLimitError(request.time_limit_s, "with its process, which did not answer"))
             last = {"state": "failed", "error": error, "lost": True}
         self.handlers.ended(request, last)
+
+
+class Ends(tune.Stopper):  # type: ignore[misc]  # ray has no types
+    """Ends Tune's run when its processes have left."""
+
+    def __init__(self, farewell: Farewell) -> None:
+        self.farewell = farewell
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles it for a restore that is not used here."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.farewell.is_over
 
 
 def _error_of(trial: Trial) -> str:
@@ -170,6 +195,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     else:
         needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
     trainable = trials.group if grouped else trials.single
+    farewell = Farewell(handlers.leaving, grouped, handlers.notice)
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
         param_space={"storage": storage},
@@ -185,7 +211,8 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             storage_path=storage,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=2),
-            callbacks=[Relay(handlers)],
+            callbacks=[Relay(handlers, farewell)],
+            stop=Ends(farewell),
         ),
     )
     with undisguised(storage):
