@@ -56,7 +56,7 @@ class Interrupts:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._fd_before)
         if kind is SystemExit:
-            self._got = self._got or signal.SIGTERM
+            self._got = self._got or signal.Signals.SIGTERM
         for end in (self._written, self._read):
             end.close()
         if self._got is not None and kind in (None, KeyboardInterrupt, SystemExit):
