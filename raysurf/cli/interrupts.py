@@ -67,9 +67,9 @@ class Interrupts:
         for number in NAMES:
             signal.signal(number, self._handle)
         with contextlib.suppress(BlockingIOError):
-            for number in self._read.recv(1024):
-                if number in NAMES and self._got is None:
-                    self._got, self.leaving.asked = signal.Signals(number), True
+            for written in self._read.recv(1024):
+                if written in NAMES and self._got is None:
+                    self._got, self.leaving.asked = signal.Signals(written), True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._got is not None:
