@@ -21,6 +21,7 @@ from raysurf.cluster.events import (
     SweepEnded,
 )
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
+from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.ray_storage import ray_storage
 from raysurf.cluster.request import Report, Request
@@ -35,6 +36,7 @@ from raysurf.jobs.labels import Labels
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
+from raysurf.jobs.whole import FinishedJobs
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, SweepPlan, continued, waves
 from raysurf.sweep.selection import Arm
@@ -64,6 +66,7 @@ def run_plan(
     listener: Listener,
     address: str | None = None,
     executor: Executor = "ray",
+    leaving: Leaving | None = None,
 ) -> Finished:
     """Run what is left of a plan.
 
@@ -73,6 +76,7 @@ def run_plan(
         listener: Told of everything that happens, in this process.
         address: Of a running Ray cluster; None starts one on this machine if anything is left to do.
         executor: ``inline`` runs everything here, one job after another, without Ray.
+        leaving: Asks for an end before everything is done. What ran then is to be run again; it has not failed.
 
     Returns:
         How many trials and inputs there were, and how many failed.
@@ -81,7 +85,7 @@ def run_plan(
         ResourceError: If a job needs more than the cluster has; nothing has been started then.
         StoreUnavailableError: If the store is full, or away for longer than it is waited for. What is finished is kept.
     """
-    driver = Driver(plan, store, listener)
+    driver = Driver(plan, store, listener, leaving or Leaving())
     with ExitStack() as stack:
         stages = stack.enter_context(closing(driver.stages()))
         first = next(stages, None)
@@ -97,9 +101,10 @@ def run_plan(
                     capacity.require(each.sweep.resources)
                 storage = stack.enter_context(ray_storage(store))
             while first is not None:
-                programme = Programme(first, stages)
+                programme = Programme(first, stages, lambda: driver.leaving.asked)
                 if executor == "ray":
-                    run_in_tune(programme, capacity, storage, driver)
+                    with driver.leaving:
+                        run_in_tune(programme, capacity, storage, driver)
                 else:
                     run_inline(programme, driver)
                 first = programme.left_over
@@ -109,9 +114,10 @@ def run_plan(
 class Driver:
     """Decides what comes next, and is told of what happens."""
 
-    def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
-        self.plan, self.store, self.listener = plan, store, listener
+    def __init__(self, plan: Plan, store: Store, listener: Listener, leaving: Leaving) -> None:
+        self.plan, self.store, self.listener, self.leaving = plan, store, listener, leaving
         self.provenance = collect()
+        self.done = FinishedJobs(store, self.notice)
         self.trials = self.failed = 0
         self.broken: dict[str, str] = {}
         self.stopped: list[str] = []
@@ -124,12 +130,12 @@ class Driver:
     def stages(self) -> Generator[Stage, None, None]:
         """Everything that is left to run; what is done already is taken on the way."""
         for plan in self.plan.sweeps:
-            with sweep_turn(self.store, plan, lambda text: self.listener(Notice(text))):
+            with sweep_turn(self.store, plan, self.notice):
                 yield from self._stages(plan)
             self.listener(SweepEnded(plan.sweep))
 
     def _stages(self, plan: SweepPlan) -> Iterator[Stage]:
-        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
+        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed, self.done)
         spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
         handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending, plan.trials)
         yield from self._inputs(plan)
@@ -143,7 +149,7 @@ class Driver:
         from raysurf.cluster.suggestions import Listed, Stage
 
         sweep = plan.sweep
-        found = {each.job.id: figures_of(self.store, each.job.id) for each in plan.jobs}
+        found = {each.job.id: self.done.figures(each.job) for each in plan.jobs}
         if plan.jobs:
             done = sum(figures is not None for figures in found.values())
             self.listener(StageStarted(sweep, "inputs", len(plan.jobs), done))
@@ -333,7 +339,13 @@ class Driver:
         if "unavailable" in report:
             # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
             raise StoreUnavailableError(*report["unavailable"])
+        if self.leaving.asked and (report.get("passing") or report.get("lost")):
+            # It was told to leave, and is to be run again.
+            return
         self._handlers(request).ended(request, report)
+
+    def notice(self, text: str) -> None:
+        self.listener(Notice(text))
 
     def waiting(self, text: str, of: str = "") -> None:
         """Say that the store, or a job that somebody else does, is being waited for: once a minute for all workers."""

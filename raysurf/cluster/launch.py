@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from raysurf.cluster.environment import Capacity, local_capacity
+from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.spending import Spending
 from raysurf.cluster.warm_start import require_sources
@@ -77,7 +78,12 @@ def require_resources(plan: Plan, capacity: Capacity) -> None:
 
 
 def launch(
-    plan: Plan, store: Store, listener: Listener, address: str | None = None, executor: Executor = "ray"
+    plan: Plan,
+    store: Store,
+    listener: Listener,
+    address: str | None = None,
+    executor: Executor = "ray",
+    leaving: Leaving | None = None,
 ) -> Finished:
     """Run what is left of a plan; see ``driver.run_plan``.
 
@@ -90,7 +96,7 @@ def launch(
     store.check_writable()
     from raysurf.cluster.driver import run_plan
 
-    return run_plan(plan, store, listener, address, executor)
+    return run_plan(plan, store, listener, address, executor, leaving)
 
 
 def run(

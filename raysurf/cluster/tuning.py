@@ -19,6 +19,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import train_group
 from raysurf.cluster.environment import Capacity
+from raysurf.cluster.leaving import Farewell, Leaving
 from raysurf.cluster.own_processes import every_process_starts
 from raysurf.cluster.preemption import in_this_process
 from raysurf.cluster.request import PREEMPTIONS, Report, Request
@@ -37,7 +38,13 @@ TRIAL_MEMORY = 300e6
 
 
 class Handlers(Protocol):
-    """Who is told of what happens to the requests."""
+    """Who is told of what happens to the requests, and may ask for an early end."""
+
+    leaving: Leaving
+
+    def notice(self, text: str) -> None:
+        """One line for the user."""
+        ...
 
     def started(self, request: Request) -> None:
         """A request begins."""
@@ -83,8 +90,8 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
 
     GRACE_S = 5.0
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
+    def __init__(self, handlers: Handlers, farewell: Farewell) -> None:
+        self.handlers, self.farewell = handlers, farewell
         self._preempted: Counter[str] = Counter()
         self._started: set[str] = set()
         self._last: dict[str, Report] = {}
@@ -120,6 +127,7 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
             self.handlers.reported(request, result)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.farewell.look(trials)
         now = time.monotonic()
         overdue = [trial for until, trial in self._limited.values() if now > until]
         for trial in overdue:
@@ -165,6 +173,23 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         self.handlers.ended(request, last)
 
 
+class Ends(tune.Stopper):  # type: ignore[misc]  # ray has no types
+    """Ends Tune's run when its processes have left."""
+
+    def __init__(self, farewell: Farewell) -> None:
+        self.farewell = farewell
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles it for a restore that is not used here."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.farewell.is_over
+
+
 def _error_of(trial: Trial) -> str:
     """What Tune has written down of a trial's last error, as a line."""
     path = Path(trial.error_file) if trial.error_file else None
@@ -200,7 +225,8 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     else:
         needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
     trainable = train_group.group if grouped else single
-    relay = Relay(handlers)
+    farewell = Farewell(handlers.leaving, grouped, handlers.notice)
+    relay = Relay(handlers, farewell)
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
         param_space={"storage": storage},
@@ -217,6 +243,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=2),
             callbacks=[relay],
+            stop=Ends(farewell),
         ),
     )
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -163,7 +164,8 @@ class Context:
 
 
 class StoredCheckpoints(Checkpoints):
-    """Checkpoints of one job in the store: a tensor file, then a note with its checksum that makes it count.
+    """Checkpoints of one job in the store: a tensor file, then a note with its checksum, and one of the rows in it,
+    that makes it count.
 
     A state is taken when it costs under 5 % of the time since the last one, and in the middle of an epoch when that
     was ten minutes ago; the newest two are kept. Rows that were reported up to then travel in the note, so that rows
@@ -214,6 +216,8 @@ class StoredCheckpoints(Checkpoints):
             if hashlib.sha256(data).hexdigest() != note["sha256"]:
                 return None
             rows: dict[str, list[Row]] = note["rows"]
+            if note.get("rows_sha256", _digest(rows)) != _digest(rows):
+                return None
             for table, each in rows.items():
                 # Such a note was written by somebody else if its rows are none of the table's.
                 encode_part(each, schema_of(table), store.uri, table)
@@ -236,7 +240,8 @@ class StoredCheckpoints(Checkpoints):
         store, data = self.context.store, _encoded(state())
         stem = f"{self.END * is_end}{place.epoch}" + (f"-{place.step}" if place.step else "")
         store.put_bytes(f"{self._folder}/{stem}.safetensors", data)
-        note = {"sha256": hashlib.sha256(data).hexdigest(), "rows": self.context.rows}
+        rows = self.context.rows
+        note = {"sha256": hashlib.sha256(data).hexdigest(), "rows": rows, "rows_sha256": _digest(rows)}
         store.put_json(f"{self._folder}/{stem}.json", note)
         self._remove(keep=2)
         self._last = time.monotonic()
@@ -260,6 +265,10 @@ class StoredCheckpoints(Checkpoints):
 _UNDECODABLE = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
 # Epochs done, and steps of the one after: 3, end3, 3-120.
 _NOTE = re.compile(r"(?P<stem>(?:end)?(?P<epoch>[0-9]{1,9})(?:-(?P<step>[0-9]{1,9}))?)\.json")
+
+
+def _digest(rows: Mapping[str, list[Row]]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 
 def _encoded(tensors: Mapping[str, Tensor]) -> bytes:

@@ -16,6 +16,7 @@ from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import device_name
 from raysurf.jobs.turn import turn
+from raysurf.jobs.whole import files_of
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -115,7 +116,8 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
     context.flush()
     record("done", figures, None, workers.union(context.skipped))
     if workers.rank == 0:
-        store.put_json(outcome_path(job.id), {"figures": figures, "job": job.tree})
+        files = files_of(store, job, ("runs", *(table for table, rows in context.rows.items() if rows)), context.part)
+        store.put_json(outcome_path(job.id), {"figures": figures, "job": job.tree, "files": files})
         context.checkpoints.clear()
     workers.barrier()
     return figures
