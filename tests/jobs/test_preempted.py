@@ -12,9 +12,10 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import PreemptedError
-from raysurf.jobs.context import Progress, StoredCheckpoints
+from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
+from raysurf.jobs.stored_checkpoints import StoredCheckpoints
 from raysurf.results.store import Store
 from raysurf.training.lookout import Lookout
 from raysurf.training.workers import Workers
