@@ -19,6 +19,7 @@ from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
 from raysurf.cli.submit import submit
+from raysurf.cli.sync import sync
 from raysurf.cli.table import table
 from raysurf.cli.why import why
 from raysurf.errors import RaysurfError, SpecError
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff):
+for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff, sync):
     cli.add_command(command)
 
 
