@@ -12,6 +12,7 @@ import click
 
 from raysurf.cli.check import check
 from raysurf.cli.compare import compare
+from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff, sync):
+for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff, sync, dashboard):
     cli.add_command(command)
 
 
