@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from raysurf.cli.duration import duration
 from raysurf.errors import StoreError
+from raysurf.results.duration import duration
 from raysurf.results.query import Results, open
 from raysurf.results.watch import SILENT_S, SweepView, views
 
