@@ -96,3 +96,36 @@ def test_server_that_lets_nobody_in(fault: str, tmp_path: Path) -> None:
     runs = read_all(tmp_path, ended=4)
     assert sorted(run.run["job_type"] for run in runs.values()) == ["profile", "sgd", "swa", "swa", "swa"]
     assert all(run.exit_code == 0 for run in runs.values())
+
+
+GOES_AWAY = """
+import os, sys, time
+from tests.wandb_server import WandbServer
+server = WandbServer().__enter__()
+os.environ.update(server.environment)
+from raysurf.results.store import Store
+from raysurf.tracking.wandb_sink import WandbSink
+from tests.tracking.test_wandb_sink import log
+sink = WandbSink(sys.argv[1], "s", on_warning=print)
+log(sink, Store(sys.argv[1]), count=2)
+until = time.monotonic() + 60
+while not any(map(server.history, server.runs)) and time.monotonic() < until:
+    time.sleep(0.2)
+print("arrived", len(server.runs))
+server.__exit__()
+log(sink, Store(sys.argv[1]), count=3)
+sink.close_run("swa-1", {}, failed=False)
+sink.close(timeout_s=120)
+print(sink.mode)
+"""
+
+
+@pytest.mark.slow
+def test_server_that_goes_away(tmp_path: Path) -> None:
+    """A run that has begun to arrive when the server goes away is written offline, whole, after one warning."""
+    arrived, warning, mode = in_process(GOES_AWAY, {}, str(tmp_path)).splitlines()
+    assert (arrived, mode) == ("arrived 1", "offline")
+    assert warning.startswith("W&B cannot be reached: ")
+    run = read_all(tmp_path, ended=1)["swa-1"]
+    assert [step["epoch"] for step in run.history] == [1, 2, 3]
+    assert run.exit_code == 0
