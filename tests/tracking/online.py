@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 
 from tests.cases import ROOT
@@ -24,7 +25,7 @@ def in_process(code: str, environment: Mapping[str, str], *arguments: str) -> st
 
 def _run(command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    # No key of the user's is found.
-    home = {"HOME": str(ROOT / "nobody"), "NETRC": "none"}
-    whole = kept | home | dict(environment)
-    return subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, check=False, timeout=300)
+    # No key of the user's is found, and nothing of W&B's is left behind.
+    with tempfile.TemporaryDirectory(prefix="raysurf-home-", ignore_cleanup_errors=True) as home:
+        whole = {**kept, "HOME": home, "NETRC": "none", **environment}
+        return subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, check=False, timeout=300)
