@@ -37,6 +37,7 @@ from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
 from raysurf.jobs.whole import FinishedJobs
+from raysurf.results.claims import remove_dead
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, SweepPlan, continued, waves
 from raysurf.sweep.selection import Arm
@@ -108,6 +109,8 @@ def run_plan(
                 else:
                     run_inline(programme, driver)
                 first = programme.left_over
+    # Of workers that were killed, and whose job was not tried again.
+    remove_dead(store)
     return Finished(driver.trials, driver.failed, tuple(driver.stopped))
 
 

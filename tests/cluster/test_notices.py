@@ -160,7 +160,7 @@ def test_preempted_group_uses_up_no_try() -> None:
         broker, count = Broker(), 0
         await broker.give(request())
         while True:
-            taking = asyncio.ensure_future(broker.take(0, f"incarnation {count}", 0))
+            taking = asyncio.ensure_future(broker.take(0, f"incarnation {count}", 0, None))
             telling = asyncio.ensure_future(broker.next())
             done, _ = await asyncio.wait((taking, telling), return_when=asyncio.FIRST_COMPLETED)
             if taking not in done:
