@@ -12,8 +12,9 @@ from typing import Any
 from raysurf.errors import MissingPackageError
 
 RUN = "raysurf[run]"
-# Modules of the extra's packages, those first without which nothing runs.
-OF_RUN = ("torch", "ray", "optuna", "torchvision", "matplotlib", "PIL", "cmaes", "rich", "scipy", "sklearn", "wandb")
+# Modules of the extra's packages.
+WITHOUT_WHICH_NOTHING_RUNS = ("torch", "ray", "optuna")
+OF_RUN = (*WITHOUT_WHICH_NOTHING_RUNS, "PIL", "cmaes", "matplotlib", "rich", "scipy", "sklearn", "torchvision", "wandb")
 
 
 def imported(module: str, needed_for: str, install: str) -> Any:
@@ -39,7 +40,7 @@ def require_run(needed_for: str) -> None:
     Raises:
         MissingPackageError: If it is not; the first package that is absent is named.
     """
-    for module in OF_RUN:
+    for module in WITHOUT_WHICH_NOTHING_RUNS:
         if find_spec(module) is None:
             raise MissingPackageError(module, needed_for, RUN)
 
