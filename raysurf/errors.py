@@ -192,6 +192,17 @@ class TimeLimitError(RaysurfError, RuntimeError):
         return f"the trial took longer than time_limit_s: {self.limit_s:g}; it was ended {self.where}"
 
 
+class PreemptedError(RaysurfError, RuntimeError):
+    """A job that has left its process because that will be gone soon, and goes on from its state elsewhere."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        super().__init__(where)
+
+    def __str__(self) -> str:
+        return f"told to leave, {self.where}; the state is kept, and running it again goes on from there"
+
+
 class DegenerateError(RaysurfError, ValueError):
     """Weights that span no line, plane or path, since they are equal or lie on one line."""
 

@@ -1,23 +1,51 @@
-"""``raysurf logs``: what a submitted job prints."""
+"""``raysurf logs``: what a submitted job prints, and what the tables know of a trial."""
 
 from __future__ import annotations
+
+import re
 
 import click
 
 from raysurf.cli.cluster_address import cluster_address
 
+RUN_ID = re.compile(r"[a-z_]+-[0-9a-f]{16}")
+
 
 @click.command()
-@click.argument("job")
+@click.argument("name")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job ends; Ctrl-C leaves it running.")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", help="How to print a trial.")
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 @cluster_address
-def logs(job: str, follow: bool, address: str) -> None:
-    """Print the log of the submitted JOB (an id). With --follow, exit code 1 if the job failed."""
+def logs(name: str, follow: bool, style: str, results: str, address: str) -> None:
+    """Print what is known of NAME: a trial as SWEEP/NUMBER, a run by its id, or the log of a submitted job by its id.
+
+    Trials and runs come from the tables. With --follow, a job's exit code is 1 if it failed.
+    """
+    sweep, mark, number = name.rpartition("/")
+    if not mark and not RUN_ID.fullmatch(name):
+        _print_job(name, follow, address)
+        return
+    if follow:
+        raise click.UsageError("got --follow and a trial or run, whose rows are printed as they stand; leave it out")
+    from raysurf.cli.trial_text import as_json, trial_lines
+    from raysurf.results.query import open
+    from raysurf.results.trial_log import run_log, trial_log
+
+    found = trial_log(open(results), sweep, number) if mark else run_log(open(results), name)
+    click.echo(as_json(found) if style == "json" else "\n".join(trial_lines(found)))
+
+
+def _print_job(job: str, follow: bool, address: str) -> None:
     from raysurf.cluster.job_server import JobServer
+    from raysurf.errors import ClusterError
     from raysurf.redaction import redact
 
-    server = JobServer(address)
-    server.job(job)
+    try:
+        server = JobServer(address)
+        server.job(job)
+    except ClusterError as error:
+        raise ClusterError(error.address, error.got, f"{error.expected}; a trial is named SWEEP/NUMBER") from None
     if not follow:
         click.echo(redact(server.log(job)), nl=False)
         return

@@ -33,6 +33,7 @@ def run(
     """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
     began = time.monotonic()
     from raysurf.cli.display import Display
+    from raysurf.cli.interrupts import Interrupts
     from raysurf.cli.summary import summarise
     from raysurf.cluster.launch import launch, plan_sweeps
     from raysurf.cluster.wandb_listener import WandbListener
@@ -41,13 +42,13 @@ def run(
 
     sweeps, store = load(file), Store(results)
     plan = plan_sweeps(sweeps, store, only, retry_failed)
-    with Display(plan) as display, WandbListener(store, wandb_mode, display) as tracker:
+    with Interrupts() as interrupts, Display(plan) as display, WandbListener(store, wandb_mode, display) as tracker:
 
         def listen(event: object) -> None:
             display(event)  # type: ignore[arg-type]
             tracker(event)  # type: ignore[arg-type]
 
-        finished = launch(plan, store, listen, address)
+        finished = launch(plan, store, listen, address, leaving=interrupts.leaving)
     for line in summarise([each.sweep for each in plan.sweeps], store, file, tracker.notice):
         click.echo(line)
     at = "" if results == "results" else f" --results {results}"

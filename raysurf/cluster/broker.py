@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from raysurf.cluster.request import Report, Request
+from raysurf.cluster.request import PREEMPTIONS, Report, Request
 from raysurf.results.error_text import LOST
 
 Ticket = tuple[int, Request]
@@ -15,14 +15,15 @@ class Broker:
 
     A request is done by one incarnation of the group after another, until one of them ends it: Ray Train starts the
     group again when a worker is lost. The request that was in flight is then handed out again, as often as its
-    ``retries`` allow. Rank 0 opens it in each incarnation, so that all ranks of one work on the same.
+    ``retries`` allow; being preempted is none of these tries. Rank 0 opens it in each incarnation, so that all ranks of
+    one work on the same.
     """
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
         self._number = 0
         self._request: Request | None = None
-        self._tries = 0
+        self._tries = self._preempted = 0
         self._opened = ("", 0)
         self._place: str | None = None
         self._broken: Report | None = None
@@ -32,7 +33,7 @@ class Broker:
     async def give(self, request: Request) -> None:
         """The trial hands a request out; the one before is over."""
         self._number, self._request = self._number + 1, request
-        self._tries, self._broken, self._reports = 0, None, asyncio.Queue()
+        self._tries, self._preempted, self._broken, self._reports = 0, 0, None, asyncio.Queue()
         await self._tell_all()
 
     async def next(self) -> Report:
@@ -105,6 +106,13 @@ class Broker:
             self._broken = report
         else:
             self._end(report)
+
+    async def preempted(self, number: int, report: Report) -> None:
+        """Rank 0 tells that its group has been told to leave, and has kept the request's state."""
+        if number == self._number and self._request is not None and self._preempted < PREEMPTIONS:
+            self._preempted += 1
+            self._tries -= 1
+            self._reports.put_nowait(({**report, "state": "preempted"}, None))
 
     def _end(self, report: Report) -> None:
         self._request = None

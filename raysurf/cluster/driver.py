@@ -12,7 +12,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from raysurf.cluster.environment import connection
+from raysurf.cluster.capacity import Capacity, local_capacity, require_resources
+from raysurf.cluster.environment import connection, is_joined
 from raysurf.cluster.events import (
     Listener,
     Notice,
@@ -21,6 +22,7 @@ from raysurf.cluster.events import (
     SweepEnded,
 )
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
+from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.ray_storage import ray_storage
 from raysurf.cluster.request import Report, Request
@@ -35,6 +37,8 @@ from raysurf.jobs.labels import Labels
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import collect
+from raysurf.jobs.whole import FinishedJobs
+from raysurf.results.claims import remove_dead
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, SweepPlan, continued, waves
 from raysurf.sweep.selection import Arm
@@ -45,6 +49,9 @@ if TYPE_CHECKING:
     from raysurf.cluster.suggestions import Stage, Suggestions
 
 Executor = Literal["ray", "inline"]
+# No more trials wait for nodes at a time: what is searched for is chosen when they begin to.
+MOST_AHEAD = 64
+
 # One notice in so many seconds that the store, or somebody else's work on one job, is being waited for.
 WAITING_S = 60.0
 
@@ -64,6 +71,7 @@ def run_plan(
     listener: Listener,
     address: str | None = None,
     executor: Executor = "ray",
+    leaving: Leaving | None = None,
 ) -> Finished:
     """Run what is left of a plan.
 
@@ -73,6 +81,7 @@ def run_plan(
         listener: Told of everything that happens, in this process.
         address: Of a running Ray cluster; None starts one on this machine if anything is left to do.
         executor: ``inline`` runs everything here, one job after another, without Ray.
+        leaving: Asks for an end before everything is done. What ran then is to be run again; it has not failed.
 
     Returns:
         How many trials and inputs there were, and how many failed.
@@ -81,8 +90,14 @@ def run_plan(
         ResourceError: If a job needs more than the cluster has; nothing has been started then.
         StoreUnavailableError: If the store is full, or away for longer than it is waited for. What is finished is kept.
     """
-    driver = Driver(plan, store, listener)
+    driver = Driver(plan, store, listener, leaving or Leaving())
     with ExitStack() as stack:
+        capacity = local_capacity()
+        if executor == "ray":
+            groups = any(each.sweep.resources.most_workers > 1 for each in plan.sweeps)
+            if address is not None or is_joined():
+                capacity = stack.enter_context(connection(address, groups))
+            require_resources(plan, capacity)
         stages = stack.enter_context(closing(driver.stages()))
         first = next(stages, None)
         if first is not None:
@@ -91,27 +106,30 @@ def run_plan(
 
             store.make()
             if executor == "ray":
-                groups = any(each.sweep.resources.most_workers > 1 for each in plan.sweeps)
-                capacity = stack.enter_context(connection(address, groups))
-                for each in plan.sweeps:
-                    capacity.require(each.sweep.resources)
+                if not is_joined():
+                    capacity = stack.enter_context(connection(None, groups))
                 storage = stack.enter_context(ray_storage(store))
             while first is not None:
-                programme = Programme(first, stages)
+                programme = Programme(first, stages, lambda: driver.leaving.asked)
                 if executor == "ray":
-                    run_in_tune(programme, capacity, storage, driver)
+                    with driver.leaving:
+                        driver.say_what_is_waited_for(first, capacity)
+                        run_in_tune(programme, capacity, storage, driver)
                 else:
                     run_inline(programme, driver)
                 first = programme.left_over
+    # Of workers that were killed, and whose job was not tried again.
+    remove_dead(store)
     return Finished(driver.trials, driver.failed, tuple(driver.stopped))
 
 
 class Driver:
     """Decides what comes next, and is told of what happens."""
 
-    def __init__(self, plan: Plan, store: Store, listener: Listener) -> None:
-        self.plan, self.store, self.listener = plan, store, listener
+    def __init__(self, plan: Plan, store: Store, listener: Listener, leaving: Leaving) -> None:
+        self.plan, self.store, self.listener, self.leaving = plan, store, listener, leaving
         self.provenance = collect()
+        self.done = FinishedJobs(store, self.notice)
         self.trials = self.failed = 0
         self.broken: dict[str, str] = {}
         self.stopped: list[str] = []
@@ -124,12 +142,12 @@ class Driver:
     def stages(self) -> Generator[Stage, None, None]:
         """Everything that is left to run; what is done already is taken on the way."""
         for plan in self.plan.sweeps:
-            with sweep_turn(self.store, plan, lambda text: self.listener(Notice(text))):
+            with sweep_turn(self.store, plan, self.notice):
                 yield from self._stages(plan)
             self.listener(SweepEnded(plan.sweep))
 
     def _stages(self, plan: SweepPlan) -> Iterator[Stage]:
-        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed)
+        sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed, self.done)
         spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
         handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending, plan.trials)
         yield from self._inputs(plan)
@@ -143,7 +161,7 @@ class Driver:
         from raysurf.cluster.suggestions import Listed, Stage
 
         sweep = plan.sweep
-        found = {each.job.id: figures_of(self.store, each.job.id) for each in plan.jobs}
+        found = {each.job.id: self.done.figures(each.job) for each in plan.jobs}
         if plan.jobs:
             done = sum(figures is not None for figures in found.values())
             self.listener(StageStarted(sweep, "inputs", len(plan.jobs), done))
@@ -318,6 +336,11 @@ class Driver:
         self._handlers(request).started(request)
 
     def reported(self, request: Request, report: Report) -> None:
+        if "preempted" in report:
+            (where,) = report["preempted"]
+            later = "its state is kept" if self.leaving.asked else "and goes on from there elsewhere"
+            self.listener(Notice(f"{request.label} was told to leave, {where}, {later}"))
+            return
         if "notice" in report:
             self.waiting(report["notice"], report.get("notice_of", ""))
         self._handlers(request).reported(request, report)
@@ -329,7 +352,24 @@ class Driver:
         if "unavailable" in report:
             # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
             raise StoreUnavailableError(*report["unavailable"])
+        if self.leaving.asked and (report.get("passing") or report.get("lost")):
+            # It was told to leave, and is to be run again.
+            return
         self._handlers(request).ended(request, report)
+
+    def ahead(self, capacity: Capacity, resources: Resources) -> int:
+        """As many trials as there may be nodes for; one where a budget is kept, which counts trials that run."""
+        if any(each.sweep.budget is not None for each in self.plan.sweeps):
+            return 1
+        return min(MOST_AHEAD, max(1, capacity.trials_at_once(resources) - capacity.trials_now(resources)))
+
+    def say_what_is_waited_for(self, stage: Stage, capacity: Capacity) -> None:
+        """Say so if a stage cannot begin before the cluster has grown."""
+        if (what := capacity.waits_for(stage.resources)) is not None:
+            self.notice(f"sweep {stage.sweep.name} waits for the autoscaler: {what}")
+
+    def notice(self, text: str) -> None:
+        self.listener(Notice(text))
 
     def waiting(self, text: str, of: str = "") -> None:
         """Say that the store, or a job that somebody else does, is being waited for: once a minute for all workers."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from raysurf.cluster.environment import Capacity, local_capacity
+from raysurf.cluster.capacity import Capacity, local_capacity
+from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.spending import Spending
 from raysurf.cluster.warm_start import require_sources
-from raysurf.errors import Fault, ResourceError, SpecError
+from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.packages import require_run
@@ -64,21 +65,13 @@ def capacity_of(address: str | None) -> Capacity:
         return capacity
 
 
-def require_resources(plan: Plan, capacity: Capacity) -> None:
-    """Check that every sweep of a plan can run at all.
-
-    Raises:
-        ResourceError: For the first that cannot, before anything is started.
-    """
-    for each in plan.sweeps:
-        try:
-            capacity.require(each.sweep.resources)
-        except ResourceError as error:
-            raise ResourceError(f"sweep {each.sweep.name!r} asks for {error.got}", error.expected) from None
-
-
 def launch(
-    plan: Plan, store: Store, listener: Listener, address: str | None = None, executor: Executor = "ray"
+    plan: Plan,
+    store: Store,
+    listener: Listener,
+    address: str | None = None,
+    executor: Executor = "ray",
+    leaving: Leaving | None = None,
 ) -> Finished:
     """Run what is left of a plan; see ``driver.run_plan``.
 
@@ -88,12 +81,10 @@ def launch(
         StoreError: If the store cannot be written.
     """
     require_run("running jobs")
-    if address is None and executor == "ray":
-        require_resources(plan, local_capacity())
     store.check_writable()
     from raysurf.cluster.driver import run_plan
 
-    return run_plan(plan, store, listener, address, executor)
+    return run_plan(plan, store, listener, address, executor, leaving)
 
 
 def run(
@@ -125,6 +116,7 @@ def run(
         SpecError: If two sweeps have one name, or ``only`` fits nothing.
         ResourceError: If a sweep needs more than there is.
         StoreError: If the store cannot be read or written.
+        PreemptedError: If jobs run in this process and it got SIGTERM, which nobody else handles; what is done is kept.
     """
     if isinstance(what, Job):
         executor = executor or ("inline" if address is None else "ray")

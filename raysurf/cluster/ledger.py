@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from statistics import mean, stdev
 from typing import Any
 
-from raysurf.jobs.outcome import figures_of
+from raysurf.jobs.whole import FinishedJobs
 from raysurf.redaction import redact
 from raysurf.results.error_text import BLOCKED
 from raysurf.results.parts import mapping_in
@@ -32,12 +32,16 @@ class Ledger:
         store: Where the rows are.
         sweep: Whose they are.
         retry_failed: Whether a trial that failed counts as one that is still to be run.
+        done: Looks for what is finished.
 
     ``retried`` holds the numbers of trials whose failure the search was told of before they were tried again.
     """
 
-    def __init__(self, store: Store, sweep: Sweep, retry_failed: bool = False) -> None:
+    def __init__(
+        self, store: Store, sweep: Sweep, retry_failed: bool = False, done: FinishedJobs | None = None
+    ) -> None:
         self.store, self.sweep, self.retry_failed = store, sweep, retry_failed
+        self.done = done or FinishedJobs(store)
         self.rows: dict[int, Row] = {}
         self.retried: set[int] = set()
         self._stale: list[str] = []
@@ -59,9 +63,11 @@ class Ledger:
         """
         row = self.rows.get(number, {"run_ids": None})
         run_ids = [job.id for job in assignment.jobs]
+        for needed in (needed for job in assignment.jobs for needed in job.ancestors):
+            self.done.look_at(needed)
         if row["run_ids"] == run_ids and self._has_ended_unfinished(row):
             return row["state"], None, None, row["error"]
-        figures = [figures_of(self.store, run_id) for run_id in run_ids]
+        figures = [self.done.figures(job) for job in assignment.jobs]
         if any(each is None for each in figures):
             return None
         return "done", *self.values([each for each in figures if each is not None]), None

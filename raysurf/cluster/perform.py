@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from raysurf.cluster.request import Report, Request
-from raysurf.errors import StoreUnavailableError, TimeLimitError
+from raysurf.errors import PreemptedError, StoreUnavailableError, TimeLimitError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
 from raysurf.results.error_text import PASSING, kind_of, one_line
@@ -30,7 +30,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     Returns:
         The last report: ``state`` done or failed, ``values`` (``value`` if it is but one), ``figures`` of the last job,
         ``error``, and ``passing`` if another try may do away with it. If the store is to blame, ``unavailable`` has the
-        arguments of the StoreUnavailableError.
+        arguments of the StoreUnavailableError; if it was told to leave, ``preempted`` those of the PreemptedError.
     """
     if request.fault is not None:
         return {"state": "failed", "error": request.fault, "number": request.number}
@@ -75,7 +75,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
             if not alone:
                 raise
             return failed(request, error)
-        except (ArithmeticError, ValueError, TimeLimitError) as error:
+        except (ArithmeticError, ValueError, TimeLimitError, PreemptedError) as error:
             return failed(request, error)
         except Exception as error:
             if not alone:
@@ -91,4 +91,6 @@ def failed(request: Request, error: Exception) -> Report:
     """The last report of a request that an error has ended."""
     passing = kind_of(type(error).__name__, str(error)) in PASSING
     report = {"state": "failed", "number": request.number, "error": one_line(error), "passing": passing}
+    if isinstance(error, PreemptedError):
+        return report | {"preempted": error.args, "lost": True}
     return report | ({"unavailable": error.args} if isinstance(error, StoreUnavailableError) else {})

@@ -11,6 +11,9 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels
 from raysurf.sweep.sweep import Resources
 
+# A request that has been preempted so often is not preempted any more, but has lost its process.
+PREEMPTIONS = 100
+
 
 @dataclass(frozen=True)
 class Request:

@@ -259,11 +259,12 @@ class Programme(_Unsaved):
         first: The stage to begin with.
         later: The stages after it; looked at only when one has ended. The first that cannot share its Tune run is left
             in ``left_over``, and ends the programme.
+        is_over: Once it says so, nothing more begins.
     """
 
-    def __init__(self, first: Stage, later: Iterator[Stage]) -> None:
+    def __init__(self, first: Stage, later: Iterator[Stage], is_over: Callable[[], bool] = _never) -> None:
         super().__init__(metric=VALUE, mode="max")
-        self.stage, self.later = first, later
+        self.stage, self.later, self.is_over = first, later, is_over
         self.key = first.key
         self.left_over: Stage | None = None
         self.finished = False
@@ -271,7 +272,7 @@ class Programme(_Unsaved):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next request, None for not now, or FINISHED."""
-        while not self.finished:
+        while not self.finished and not self.is_over():
             over = self.stage.is_over()
             found = str(Searcher.FINISHED) if over else self.stage.source.suggest(trial_id)
             if isinstance(found, dict):

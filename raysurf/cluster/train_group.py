@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ import ray
 from raysurf.cluster.broker import Broker, Ticket
 from raysurf.cluster.environment import prepare
 from raysurf.cluster.request import Report, Request
-from raysurf.errors import StoreUnavailableError
+from raysurf.errors import PreemptedError, StoreUnavailableError
 from raysurf.sweep.sweep import Resources
 
 ENDS = ("done", "failed")
 # Seconds between looks at whether the group is still there.
 LOOK_S = 2.0
+# Seconds that a group waits for nodes that an autoscaler has to start.
+NODES_S = "3600"
 
 
 class TrainGroup:
@@ -111,6 +114,8 @@ _groups: list[TrainGroup] = []
 
 def group(config: dict[str, Any]) -> None:
     """A Tune function trial that holds no CPU itself and has its request done by this process's Train group."""
+    if config["grows"]:
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = NODES_S
     prepare()
     from ray import tune
 
@@ -133,11 +138,12 @@ def serve(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from raysurf.cluster.perform import perform
+    from raysurf.cluster.preemption import of_ray_worker
     from raysurf.training.workers import Workers
 
-    place, broker = ray.train.get_context(), config["broker"]
+    place, broker, notices = ray.train.get_context(), config["broker"], of_ray_worker()
     torch.set_num_threads(config["cpus"])
-    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device())
+    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device(), notices.is_told)
     incarnation = [uuid.uuid4().hex]
     dist.broadcast_object_list(incarnation, src=0)
 
@@ -151,12 +157,19 @@ def serve(config: dict[str, Any]) -> None:
         number, request = _taken(broker, workers.rank, incarnation[0], number, place_id)
         try:
             tell({"state": "begun", "number": request.number})
-            last = perform(request, workers, tell, alone=False)
+            with notices.working():
+                last = perform(request, workers, tell, alone=False)
         except _Ended:
             continue
         except Exception as error:
             ray.get(broker.broke.remote(number, _farewell(request, error)))
             raise
+        if "preempted" in last:
+            if workers.rank == 0:
+                ray.get(broker.preempted.remote(number, last))
+            workers.barrier()
+            # Ray Train starts the group again, on nodes that stay.
+            raise PreemptedError(*last["preempted"])
         if workers.rank == 0:
             ray.get(broker.ended.remote(number, last))
 

@@ -17,14 +17,17 @@ def single(config: dict[str, Any]) -> None:
     from ray import tune
 
     from raysurf.cluster.perform import perform
+    from raysurf.cluster.preemption import of_ray_worker
     from raysurf.training.workers import Workers
 
     request: Request = config["request"]
+    notices = of_ray_worker()
     torch.set_num_threads(request.resources.cpus)
     device = torch.device("cuda" if request.resources.gpus else "cpu")
     if request.time_limit_s is not None:
         tune.report({"state": "begun", "number": request.number})
-    last = perform(request, Workers(0, 1, device), tune.report)
+    with notices.working():
+        last = perform(request, Workers(0, 1, device, notices.is_told), tune.report)
     tune.report(last)
     if last.get("passing"):
         # Tune tries it again, in a new process.

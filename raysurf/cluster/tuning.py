@@ -6,10 +6,11 @@ import functools
 import gc
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
 from ray import tune
@@ -17,14 +18,20 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import train_group
-from raysurf.cluster.environment import Capacity
-from raysurf.cluster.own_processes import every_process_starts
-from raysurf.cluster.request import Report, Request
+from raysurf.cluster.capacity import Capacity
+from raysurf.cluster.leaving import Farewell, Leaving
+from raysurf.cluster.own_processes import asking_ahead, every_process_starts
+from raysurf.cluster.preemption import in_this_process
+from raysurf.cluster.request import PREEMPTIONS, Report, Request
 from raysurf.cluster.suggestions import Programme
 from raysurf.cluster.trials import single
-from raysurf.errors import RaysurfError, StoreUnavailableError, TimeLimitError
+from raysurf.errors import PreemptedError, RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.results.error_text import LOST, one_line
 from raysurf.results.patience import MAKE_ROOM, is_full
+from raysurf.sweep.sweep import Resources
+
+if TYPE_CHECKING:
+    from raysurf.training.workers import Workers
 
 LONGEST = 500
 # Bytes that a trial with a Train group asks for, since it may not ask for nothing.
@@ -32,7 +39,17 @@ TRIAL_MEMORY = 300e6
 
 
 class Handlers(Protocol):
-    """Who is told of what happens to the requests."""
+    """Who is told of what happens to the requests, and may ask for an early end."""
+
+    leaving: Leaving
+
+    def notice(self, text: str) -> None:
+        """One line for the user."""
+        ...
+
+    def ahead(self, capacity: Capacity, resources: Resources) -> int:
+        """How many trials may wait for room at a time."""
+        ...
 
     def started(self, request: Request) -> None:
         """A request begins."""
@@ -70,14 +87,17 @@ class Stops(FIFOScheduler):  # type: ignore[misc]  # ray has no types
 class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
     """Turns Tune's callbacks into ours. A request that Tune starts again after a lost worker is told once.
 
+    One that was preempted is started again too, and that is no use of its ``retries``.
+
     A process that has not answered for ``GRACE_S`` after its request's time limit is killed. Time counts from when the
     request has begun in it, not while it starts and imports.
     """
 
     GRACE_S = 5.0
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
+    def __init__(self, handlers: Handlers, farewell: Farewell) -> None:
+        self.handlers, self.farewell = handlers, farewell
+        self._preempted: Counter[str] = Counter()
         self._started: set[str] = set()
         self._last: dict[str, Report] = {}
         self._limited: dict[str, tuple[float, Trial]] = {}
@@ -90,7 +110,7 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         request: Request = trial.config["request"]
-        trial.max_failures = request.retries
+        trial.max_failures = request.retries + self._preempted[trial.trial_id]
         if trial.trial_id not in self._started:
             self._started.add(trial.trial_id)
             self.handlers.started(request)
@@ -105,10 +125,16 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         is_on = result.get("state") in ("begun", "running")
         if request.time_limit_s is not None and is_on and trial.trial_id not in self._limited:
             self._limited[trial.trial_id] = (time.monotonic() + request.time_limit_s + self.GRACE_S, trial)
-        if result.get("state") == "running":
+        goes_on = "preempted" in result and not self.farewell.leaving.asked
+        if goes_on and self._preempted[trial.trial_id] < PREEMPTIONS:
+            self._preempted[trial.trial_id] += 1
+            trial.max_failures += 1
+            self._limited.pop(trial.trial_id, None)
+        if result.get("state") == "running" or goes_on:
             self.handlers.reported(request, result)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.farewell.look(trials)
         now = time.monotonic()
         overdue = [trial for until, trial in self._limited.values() if now > until]
         for trial in overdue:
@@ -154,6 +180,23 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         self.handlers.ended(request, last)
 
 
+class Ends(tune.Stopper):  # type: ignore[misc]  # ray has no types
+    """Ends Tune's run when its processes have left."""
+
+    def __init__(self, farewell: Farewell) -> None:
+        self.farewell = farewell
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles it for a restore that is not used here."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.farewell.is_over
+
+
 def _error_of(trial: Trial) -> str:
     """What Tune has written down of a trial's last error, as a line."""
     path = Path(trial.error_file) if trial.error_file else None
@@ -189,10 +232,11 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     else:
         needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
     trainable = train_group.group if grouped else single
-    relay = Relay(handlers)
+    farewell = Farewell(handlers.leaving, grouped, handlers.notice)
+    relay = Relay(handlers, farewell)
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
-        param_space={"storage": storage},
+        param_space={"storage": storage, "grows": capacity.growth is not None},
         tune_config=tune.TuneConfig(
             num_samples=-1,
             search_alg=programme,
@@ -206,10 +250,11 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=2),
             callbacks=[relay],
+            stop=Ends(farewell),
         ),
     )
     try:
-        with undisguised(storage), every_process_starts():
+        with undisguised(storage), every_process_starts(), asking_ahead(handlers.ahead(capacity, resources)):
             tuner.fit()
     finally:
         relay.release_all()
@@ -249,31 +294,45 @@ def run_inline(programme: Programme, handlers: Handlers) -> None:
     """Run every request of a programme in this process, one after another, on its GPU if there is one.
 
     Of what runs out of its time limit, training and measuring are ended at the next epoch or point; nothing else is.
+
+    Raises:
+        PreemptedError: If the process got SIGTERM, of which nobody else takes care; the same again goes on.
     """
     import torch
 
-    from raysurf.cluster.perform import perform
     from raysurf.training.workers import Workers
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    threads = torch.get_num_threads()
     number = 0
-    while isinstance(config := programme.suggest(str(number)), dict):
-        request: Request = config["request"]
-        handlers.started(request)
-        torch.set_num_threads(request.resources.cpus)
-        try:
-            workers = Workers(0, 1, device)
-            for _ in range(request.retries + 1):
-                last = perform(request, workers, functools.partial(_tell, handlers, request))
-                if not last.get("passing"):
-                    break
-                gc.collect()
-                torch.cuda.empty_cache()
-        except _StoppedEarly as stopped:
-            last = {**stopped.report, "state": "stopped"}
-        finally:
-            torch.set_num_threads(threads)
-        handlers.ended(request, last)
-        programme.on_trial_complete(str(number), last)
-        number += 1
+    with in_this_process() as is_told:
+        while isinstance(config := programme.suggest(str(number)), dict):
+            request: Request = config["request"]
+            handlers.started(request)
+            last = _tried(request, Workers(0, 1, device, is_told), handlers)
+            handlers.ended(request, last)
+            programme.on_trial_complete(str(number), last)
+            number += 1
+
+
+def _tried(request: Request, workers: Workers, handlers: Handlers) -> Report:
+    """The last report of a request, done in this process, after as many tries as it needs and may have."""
+    import torch
+
+    from raysurf.cluster.perform import perform
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(request.resources.cpus)
+    try:
+        for _ in range(request.retries + 1):
+            last = perform(request, workers, functools.partial(_tell, handlers, request))
+            if "preempted" in last:
+                raise PreemptedError(*last["preempted"])
+            if not last.get("passing"):
+                break
+            gc.collect()
+            torch.cuda.empty_cache()
+    except _StoppedEarly as stopped:
+        last = {**stopped.report, "state": "stopped"}
+    finally:
+        torch.set_num_threads(threads)
+    return last

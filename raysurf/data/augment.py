@@ -7,6 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def draw_crops(count: int, generator: torch.Generator, padding: int = 4) -> tuple[Tensor, Tensor]:
+    """Draw where images are cropped and which of them are flipped.
+
+    Args:
+        count: How many images.
+        generator: On the CPU; it is left in the same state whatever the images are.
+        padding: Pixels on each side.
+
+    Returns:
+        Offsets [2, count, 1] int64, of rows and columns, and flips [count, 1] bool; on the CPU.
+    """
+    offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
+    return offsets, torch.rand(count, 1, generator=generator) < 0.5
+
+
 def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
     """Pad with zeros, crop each image at its own random place, and flip half of them left to right.
 
@@ -22,8 +37,7 @@ def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4) -> T
         He et al. 2015 (arXiv:1512.03385), section 4.2.
     """
     count, channels, height, width = images.shape
-    offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
-    flips = torch.rand(count, 1, generator=generator) < 0.5
+    offsets, flips = draw_crops(count, generator, padding)
     rows = torch.arange(height) + offsets[0]
     columns = torch.arange(width).expand(count, width)
     columns = torch.where(flips, width - 1 - columns, columns) + offsets[1]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysurf.data.augment import crop_flip
+from raysurf.data.augment import crop_flip, draw_crops
 from raysurf.data.spec import DataSpec
 from raysurf.data.split import UNLABELLED, Indices, keep_labels, stratified_split
 from raysurf.errors import DataError
@@ -54,13 +54,16 @@ class Split(Protocol):
     def images(self) -> Tensor:
         """All images at once, [N, C, H, W], un-augmented; of a streamed split only if they are few."""
 
-    def batches(self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None) -> Iterator[Batch]:
+    def batches(
+        self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None, skip: int = 0
+    ) -> Iterator[Batch]:
         """Give the examples of each part in turn; all workers of a group may ask for different ones.
 
         Args:
             parts: Numbers of examples, int64 on the split's device, or slices. A number that comes twice in a part is
                 augmented twice, each time anew. A streamed split takes them all before it gives the first batch.
             seeds: Of the augmentation; None to give the images as they are.
+            skip: So many parts at the beginning are neither read nor given; the others are augmented as ever.
 
         Yields:
             A batch a part, in order. Examples that cannot be read are missing in it, which may leave it empty.
@@ -77,9 +80,15 @@ class MemorySplit:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None) -> Iterator[Batch]:
+    def batches(
+        self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None, skip: int = 0
+    ) -> Iterator[Batch]:
         generator = None if seeds is None else torch.Generator().manual_seed(seeds.own)
-        for part in parts:
+        for number, part in enumerate(parts):
+            if number < skip:
+                if generator is not None:
+                    draw_crops(len(self.labels[part]), generator)
+                continue
             images = self.images[part]
             yield Batch(images if generator is None else crop_flip(images, generator), self.labels[part])
 

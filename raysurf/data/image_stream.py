@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,9 +44,12 @@ class StreamedSplit:
         (batch,) = self.batches([slice(0, len(self))])
         return batch.images
 
-    def batches(self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None) -> Iterator[Batch]:
+    def batches(
+        self, parts: Iterable[Tensor | slice], seeds: AugmentSeeds | None = None, skip: int = 0
+    ) -> Iterator[Batch]:
         # All at once: to bring a part from a GPU while it works would wait for it.
-        asked = [torch.arange(len(self))[part] if isinstance(part, slice) else part.cpu() for part in parts]
+        left = itertools.islice(parts, skip, None)
+        asked = [torch.arange(len(self))[part] if isinstance(part, slice) else part.cpu() for part in left]
         device, wanted = self.labels.device, (list(self._requests(each.tolist(), seeds)) for each in asked)
         for numbers, found in zip(asked, self.decoder.decode(wanted), strict=True):
             self.skipped.update(found.unreadable)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load as decode
-from safetensors.torch import save as encode
 from torch import Tensor
 
-from raysurf.errors import DataError, StoreError, StoreUnavailableError
+from raysurf.errors import DataError, StoreError
 from raysurf.jobs.job import Job
-from raysurf.results.parts import encode_part
-from raysurf.results.schemas import schema_of
+from raysurf.jobs.stored_checkpoints import StoredCheckpoints
+from raysurf.jobs.tensor_bytes import UNDECODABLE, decode, encode
 from raysurf.results.store import Store
-from raysurf.training.loop import Checkpoints, State
+from raysurf.training.checkpoints import State
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import first_not_finite
 
@@ -119,7 +114,7 @@ class Context:
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep named tensors of this job, as safetensors."""
         if self.workers.rank == 0:
-            self.store.put_bytes(f"jobs/{self.job.id}/{name}.safetensors", _encoded(tensors))
+            self.store.put_bytes(f"jobs/{self.job.id}/{name}.safetensors", encode(tensors))
 
     def load(self, job: Job, name: str) -> State:
         """The tensors that a finished input kept under a name, on this worker's device.
@@ -132,7 +127,7 @@ class Context:
             tensors = decode(self.store.get_bytes(path))
         except StoreError:
             raise
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             raise StoreError(
                 self.store.uri, f"{path}: {error}", "a safetensors file (remove it and run again)"
             ) from error
@@ -160,95 +155,3 @@ class Context:
         if (wrong := first_not_finite(parts["point"])) is not None:
             raise DataError(f"{name} of {job.id}", f"NaN or infinity in {wrong}", "finite weights")
         return parts["point"], parts["buffer"]
-
-
-class StoredCheckpoints(Checkpoints):
-    """Checkpoints of one job in the store: a tensor file, then a note with its checksum that makes it count.
-
-    A state is taken when it costs under 5 % of the time since the last one; the newest two are kept. Rows that were
-    reported up to that epoch travel in the note, so that rows and weights never disagree.
-
-    Jobs that train alike but not as long share a trajectory, and their checkpoints: the state at the end of each is
-    kept, and a longer one goes on from it, with rows of its own.
-    """
-
-    SHARE = 0.05
-    END = "end"
-
-    def __init__(self, context: Context) -> None:
-        self.context, job = context, context.job
-        self._shared = job.trajectory is not None
-        self._folder = f"trajectories/{job.trajectory}" if self._shared else f"jobs/{job.id}/checkpoint"
-        self._last = time.monotonic()
-        self._cost = 0.0
-
-    def _saved(self) -> list[tuple[int, str]]:
-        """Epochs of the states that there are, and the names of their files without suffix; rising."""
-        names = (path.rsplit("/", 1)[-1] for path in self.context.store.list(self._folder))
-        return sorted((int(note["epoch"]), note["stem"]) for name in names if (note := _NOTE.fullmatch(name)))
-
-    def load(self) -> tuple[int, State] | None:
-        run_id = self.context.job.id
-        for epoch, stem in reversed(self._saved()):
-            if self._shared and epoch > self.context.job.epochs_to_train:
-                continue
-            if (found := self._read(stem)) is None:
-                continue
-            rows, state = found
-            self.context.restore({table: [row | {"run_id": run_id} for row in each] for table, each in rows.items()})
-            self._last = time.monotonic()
-            return epoch, state
-        return None
-
-    def _read(self, stem: str) -> tuple[dict[str, list[Row]], State] | None:
-        """Rows and tensors of a state; None if a part of it is missing, cut short or not what was written."""
-        store = self.context.store
-        try:
-            note = store.get_json(f"{self._folder}/{stem}.json")
-            data = store.get_bytes(f"{self._folder}/{stem}.safetensors")
-            if hashlib.sha256(data).hexdigest() != note["sha256"]:
-                return None
-            rows: dict[str, list[Row]] = note["rows"]
-            for table, each in rows.items():
-                # Such a note was written by somebody else if its rows are none of the table's.
-                encode_part(each, schema_of(table), store.uri, table)
-            return rows, decode(data)
-        except StoreUnavailableError:
-            raise
-        except (*_UNDECODABLE, AttributeError):
-            return None
-
-    def save(self, epoch: int, state: Callable[[], State]) -> None:
-        began = time.monotonic()
-        is_end = self.context.job.may_go_on and epoch == self.context.job.epochs_to_train
-        too_costly = self._cost > self.SHARE * (began - self._last)
-        if self.context.workers.rank != 0 or (too_costly and not is_end):
-            return
-        store, data, stem = self.context.store, _encoded(state()), f"{self.END * is_end}{epoch}"
-        store.put_bytes(f"{self._folder}/{stem}.safetensors", data)
-        note = {"sha256": hashlib.sha256(data).hexdigest(), "rows": self.context.rows}
-        store.put_json(f"{self._folder}/{stem}.json", note)
-        self._remove(keep=2)
-        self._last = time.monotonic()
-        self._cost = self._last - began
-
-    def clear(self) -> None:
-        """The job is done: remove them all, but for the ends of a shared trajectory."""
-        self._remove(keep=0)
-
-    def _remove(self, keep: int) -> None:
-        """Remove all but the newest few and the ends, as far as this job has come."""
-        last = self.context.job.epochs_to_train
-        passing = [stem for epoch, stem in self._saved() if stem.isdigit() and not (self._shared and epoch > last)]
-        for stem in passing[: len(passing) - keep]:
-            for suffix in ("json", "safetensors"):
-                self.context.store.delete(f"{self._folder}/{stem}.{suffix}")
-
-
-# What the reader of safetensors, and of notes, raises on bytes that are something else.
-_UNDECODABLE = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
-_NOTE = re.compile(r"(?P<stem>(?:end)?(?P<epoch>[0-9]{1,9}))\.json")
-
-
-def _encoded(tensors: Mapping[str, Tensor]) -> bytes:
-    return encode({name: value.detach().cpu().contiguous() for name, value in tensors.items()})

@@ -14,7 +14,7 @@ from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
-    from raysurf.training.loop import State
+    from raysurf.training.checkpoints import State
 
 
 class Curve(ContinuedJob):
@@ -79,7 +79,7 @@ class Curve(ContinuedJob):
 
     def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
         """Points at t from U(0, 1); their statistics must be re-estimated."""
-        from raysurf.training.loop import stream
+        from raysurf.training.stream import stream
 
         track, draw = self.track(context), stream(seed, "t")
         for _ in range(num_samples):

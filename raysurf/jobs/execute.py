@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
-from raysurf.errors import StoreUnavailableError
+from raysurf.errors import PreemptedError, StoreUnavailableError
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
@@ -16,6 +16,7 @@ from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import device_name
 from raysurf.jobs.turn import turn
+from raysurf.jobs.whole import files_of
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -34,7 +35,7 @@ def execute(job: Job, store: Store, workers: Workers, progress: Callable[[Progre
         The job's figures.
 
     Raises:
-        Exception: Whatever the job raised, after a ``runs`` row that says so.
+        Exception: Whatever the job raised, after a ``runs`` row that says so; there is none if it was preempted.
     """
     for needed in job.ancestors:
         _once(needed, store, workers, progress, labels.as_input())
@@ -105,6 +106,9 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
     except StoreUnavailableError:
         # No row can be written; the run is to be done again, and has not failed.
         raise
+    except PreemptedError:
+        context.flush()
+        raise
     except Exception as error:
         context.flush()
         record("failed", {}, "".join(traceback.format_exception(error)), context.skipped)
@@ -112,7 +116,8 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
     context.flush()
     record("done", figures, None, workers.union(context.skipped))
     if workers.rank == 0:
-        store.put_json(outcome_path(job.id), {"figures": figures, "job": job.tree})
+        files = files_of(store, job, ("runs", *(table for table, rows in context.rows.items() if rows)), context.part)
+        store.put_json(outcome_path(job.id), {"figures": figures, "job": job.tree, "files": files})
         context.checkpoints.clear()
     workers.barrier()
     return figures

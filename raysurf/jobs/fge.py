@@ -14,7 +14,7 @@ from raysurf.stochastic.spec import Scheme
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
     from raysurf.jobs.network import MemberAnswers, Network
-    from raysurf.training.loop import State
+    from raysurf.training.checkpoints import State
 
 
 class FGE(CyclicJob):

@@ -17,7 +17,7 @@ from raysurf.values import Node, as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
-    from raysurf.training.loop import State
+    from raysurf.training.checkpoints import State
     from raysurf.weightspace.plane import Plane
 
 

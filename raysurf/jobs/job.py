@@ -18,7 +18,7 @@ from raysurf.values import Node
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
-    from raysurf.training.loop import State
+    from raysurf.training.checkpoints import State
 
 SPLITS = ("train", "validation", "test")
 SETTINGS: dict[str, Any] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from raysurf.data.spec import DataSpec
-from raysurf.errors import MeasuringError
+from raysurf.errors import MeasuringError, PreemptedError
 from raysurf.jobs.geometry import PointOf, Source
 from raysurf.jobs.job import SPLITS, Job
 from raysurf.models.spec import ModelSpec
@@ -21,7 +21,7 @@ from raysurf.results.error_text import one_line
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context, Row
     from raysurf.jobs.network import Network
-    from raysurf.training.loop import State
+    from raysurf.training.checkpoints import State
 
 QUANTITIES = ("loss", "nll", "error")
 # A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
@@ -121,7 +121,8 @@ def measure(
 ) -> None:
     """Measure points on every split, each a row a split; those that have rows in this part already are left alone.
 
-    A point whose figures are not finite is a row without them; one that raises has no row, and the others go on.
+    A point whose figures are not finite is a row without them; one that raises has no row, and the others go on. A
+    worker that is told to leave does so after the point that it is at.
 
     Args:
         job: Has the settings of a measuring job.
@@ -131,15 +132,17 @@ def measure(
 
     Raises:
         MeasuringError: If points raised, after all others were measured.
+        PreemptedError: If it leaves.
     """
     from raysurf.jobs.network import Network
+    from raysurf.training.lookout import Lookout
 
     known = {row["point"] for row in context.recall("surface")}
     left = [number for number in numbers if number not in known]
     if not left:
         return
     net, spot_at = Network(job, context), survey(context)
-    failed: list[str] = []
+    failed, lookout = list[str](), Lookout(context.workers)
     for i, number in enumerate(left, start=1):
         try:
             rows = _rows(job, net, spot_at(number))
@@ -150,6 +153,9 @@ def measure(
             continue
         context.report("surface", *({"point": number, **row} for row in rows))
         context.progress(i, len(left))
+        if lookout.look().leave and i < len(left):
+            context.flush()
+            raise PreemptedError(f"after {i} of {len(left)} points")
     context.flush()
     if failed:
         raise MeasuringError(len(failed), len(left), failed[0])

@@ -23,13 +23,16 @@ from raysurf.stochastic.spec import Scheme
 from raysurf.training import elbo, evaluation, schemes
 from raysurf.training.batches import TwoStreams
 from raysurf.training.block_float_loss import BlockFloatLoss
+from raysurf.training.checkpoints import State
 from raysurf.training.consistency_loss import ConsistencyLoss
 from raysurf.training.layout import channels_last, laid_out_like
-from raysurf.training.loop import EpochEnd, Recipe, State, stream
+from raysurf.training.loop import EpochEnd
 from raysurf.training.metrics import Figures
 from raysurf.training.objective_spec import BlockFloat, Consistency
 from raysurf.training.objectives import CrossEntropy, Objective
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Schedule
+from raysurf.training.stream import stream
 from raysurf.weightspace.point import Point, buffers_of, place, point_of, squared_norm
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from raysurf.values import Value, as_tuple
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
     from raysurf.jobs.network import Network
-    from raysurf.training.loop import State
+    from raysurf.training.checkpoints import Place, State
     from raysurf.weightspace.point import Point
 
 
@@ -131,7 +131,8 @@ class Path(StartedJob, AtPoints):
     def _train(self, net: Network, context: Context) -> list[Point]:
         """Go through the cycles, from the newest checkpoint if there is one."""
         from raysurf.training.band_loss import BandLoss, Redistribution
-        from raysurf.training.loop import EpochEnd, LaterCheckpoints, fit
+        from raysurf.training.checkpoints import LaterCheckpoints, Place
+        from raysurf.training.loop import EpochEnd, fit
         from raysurf.weightspace.band import fractions, insert, worst_gaps
         from raysurf.weightspace.curve import bends_on_line
 
@@ -140,7 +141,7 @@ class Path(StartedJob, AtPoints):
         net.place(start, buffers)
         start, end = net.laid_out(start), net.laid_out(end)
         saved = context.checkpoints.load()
-        first, origin = self._cycle_of(saved[0] if saved else 0)
+        first, origin = self._cycle_of(saved[0] if saved else Place(0))
         band = [start, *bends_on_line(start, end, self.cycles[0].insert), end]
         if saved:
             pivots = {k.removeprefix("trainable/"): v for k, v in saved[1].items() if k.startswith("trainable/")}
@@ -170,14 +171,14 @@ class Path(StartedJob, AtPoints):
                 targets = fractions(band)
         return band
 
-    def _cycle_of(self, epoch: int) -> tuple[int, int]:
-        """The cycle that an epoch belongs to, and the epochs before it; the end of a cycle belongs to that cycle."""
+    def _cycle_of(self, place: Place) -> tuple[int, int]:
+        """The cycle that a place belongs to, and the epochs before it; the end of a cycle belongs to that cycle."""
         origin = 0
         for number, cycle in enumerate(self.cycles):
-            if epoch <= origin + cycle.epochs:
+            if place <= (origin + cycle.epochs, 0):
                 return number, origin
             origin += cycle.epochs
-        raise AssertionError(f"epoch {epoch} of {origin}")
+        raise AssertionError(f"{place} of {origin}")
 
     def _losses(self, net: Network, track: Track) -> list[float]:
         """Train loss at every place of the band."""

@@ -15,7 +15,8 @@ from raysurf.jobs.training import CyclicJob
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
     from raysurf.jobs.network import Network
-    from raysurf.training.loop import EpochEnd, State
+    from raysurf.training.checkpoints import State
+    from raysurf.training.loop import EpochEnd
     from raysurf.weightspace.average import RunningAverage
 
 

@@ -13,7 +13,7 @@ from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
-    from raysurf.training.loop import State
+    from raysurf.training.checkpoints import State
     from raysurf.weightspace.gaussian import Moments
 
 FIGURES = ("accuracy", "error", "nll", "brier", "ece")
@@ -72,7 +72,7 @@ class SWAG(SWA):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
-        from raysurf.training.loop import stream
+        from raysurf.training.stream import stream
         from raysurf.weightspace.gaussian import Moments
 
         net, averaged = Network(self, context), Network(self, context)
@@ -97,7 +97,7 @@ class SWAG(SWA):
         """Samples of the Gaussian; their batch-norm statistics must be re-estimated."""
         import torch
 
-        from raysurf.training.loop import stream
+        from raysurf.training.stream import stream
         from raysurf.weightspace.gaussian import sample
 
         mean, _ = context.weights(self)

@@ -101,7 +101,8 @@ class Variational(WeightsJob, FirstJob):
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
         from raysurf.training import elbo
-        from raysurf.training.loop import EpochEnd, fit, stream
+        from raysurf.training.loop import EpochEnd, fit
+        from raysurf.training.stream import stream
 
         net = Network(self, context)
         self._initialise(net, context)

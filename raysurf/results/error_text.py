@@ -49,6 +49,7 @@ LOST_ERRORS = (
     "NodeDiedError",
     "ObjectLostError",
     "OwnerDiedError",
+    "PreemptedError",
     "RayActorError",
     "WorkerCrashedError",
     "WorkerGroupError",

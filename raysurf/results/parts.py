@@ -13,7 +13,10 @@ from raysurf.errors import StoreError
 
 # Beside the searched values of a population's trial: those of the generations before it, oldest first.
 LINEAGE = "lineage"
-OURS = "a Parquet file that raysurf wrote (remove it, and run again what it was of)"
+OURS = (
+    "a Parquet file that raysurf wrote (run its sweep again: what was cut short is done anew; anything else is to be "
+    "removed first, with jobs/RUN/outcome.json of its run)"
+)
 
 
 def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, table: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from raysurf.results.links import files_under, require_inside
 from raysurf.results.parts import decode_part, encode_part
 from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
 from raysurf.results.schemas import schema_of
+from raysurf.results.torn import is_torn, torn_file
 
 STALE_S = 3600.0
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -32,7 +34,8 @@ T = TypeVar("T")
 class Store:
     """A folder, or a bucket, of result tables and blobs. Nothing is made until the first write.
 
-    Layout: ``tables/<table>/<part>.parquet``; blobs under any other path; ``_tmp/`` for files being written.
+    Layout: ``tables/<table>/<part>.parquet``; blobs under any other path, of which ``claims/`` says who is at work on
+    what; ``_tmp/`` for files being written.
 
     Args:
         uri: A path, or a URI that pyarrow opens (``file://``, ``s3://``, ``gs://``). ``address`` is the same store for
@@ -111,7 +114,7 @@ class Store:
         self.put_bytes(self._part(table, part), encode_part(rows, schema_of(table), self.uri, table))
 
     def read_rows(self, table: str, part: str) -> list[dict[str, Any]]:
-        """The rows of a part; none if it is absent.
+        """The rows of a part; none if it is absent or was cut short, which counts as not written.
 
         Raises:
             StoreError: If it is no Parquet file, or not of the table's schema.
@@ -120,7 +123,8 @@ class Store:
         path = self._part(table, part)
         if not self.exists(path):
             return []
-        return decode_part(self.get_bytes(path), schema, self.uri, path)
+        data = self.get_bytes(path)
+        return [] if is_torn(io.BytesIO(data), ".parquet") else decode_part(data, schema, self.uri, path)
 
     def parts(self, table: str) -> list[str]:
         """Names of the parts of a table, sorted."""
@@ -198,6 +202,17 @@ class Store:
             return bool(found)
 
         return self._ask(f"looking for {path}", look)
+
+    def is_whole(self, path: str) -> bool:
+        """Whether a blob of a folder is there and was not cut short; of a bucket, where none ever is, always."""
+        target = Path(self._full(path))
+
+        def look() -> bool:
+            if torn := torn_file(target):
+                self._require_root()
+            return not torn
+
+        return not self.is_local or self._ask(f"looking at {path}", look)
 
     def delete(self, path: str) -> None:
         """Remove a blob, if it is there."""

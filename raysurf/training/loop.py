@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,52 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raysurf.data.dataset import AugmentSeeds, Dataset
-from raysurf.errors import DataError, DivergedError
-from raysurf.training.batches import TwoStreams, num_batches, shuffled
+from raysurf.data.dataset import Dataset
+from raysurf.errors import PreemptedError
+from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.collectors import Collector
-from raysurf.training.objectives import ManyViews, Objective, is_finite, step_of
-from raysurf.training.schedules import Schedule, Span
+from raysurf.training.epoch import Epoch
+from raysurf.training.lookout import Lookout
+from raysurf.training.objectives import ManyViews, Objective, step_of
+from raysurf.training.recipe import Recipe
+from raysurf.training.schedules import Span
 from raysurf.training.workers import Workers
-
-State = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs).
-
-    ``origin`` is how many epochs the job has trained in earlier loops: what is random goes on from there.
-    ``optimiser`` is sgd or adam, whose beta1 is ``momentum``. ``streams`` are the batches of labelled and unlabelled
-    examples, if that is how they are formed.
-    """
-
-    epochs: int
-    schedule_epochs: int
-    schedule: Schedule
-    batch_size: int
-    momentum: float
-    nesterov: bool
-    seed: int
-    cycle_epochs: float = 1.0
-    origin: int = 0
-    optimiser: str = "sgd"
-    cycle_iterations: int | None = None
-    streams: TwoStreams | None = None
-
-    def steps_per_epoch(self, num_examples: int) -> int:
-        """Steps that cover every example once, or every unlabelled one."""
-        return num_batches(num_examples, self.batch_size) if self.streams is None else self.streams.steps
-
-    def batches(self, num_examples: int, generator: torch.Generator, device: torch.device) -> list[Tensor]:
-        """Numbers of the examples of every batch of an epoch."""
-        if self.streams is None:
-            return shuffled(num_examples, self.batch_size, generator, device)
-        return self.streams.epoch(generator, device)
-
-    def cycle_steps(self, num_examples: int) -> int:
-        """Length of a cycle in whole steps, at least one; ``cycle_iterations`` if that is given."""
-        return self.cycle_iterations or max(1, round(self.cycle_epochs * self.steps_per_epoch(num_examples)))
 
 
 @dataclass(frozen=True)
@@ -74,41 +36,6 @@ class EpochEnd:
     skipped: int = 0
 
 
-class Checkpoints:
-    """Where the loop's state is kept between sittings; this one keeps nothing."""
-
-    def load(self) -> tuple[int, State] | None:
-        """The newest state and the epochs that it had done, or None."""
-        return None
-
-    def save(self, epoch: int, state: Callable[[], State]) -> None:
-        """Offer a state after an epoch; whether it is taken is the keeper's choice."""
-
-
-class LaterCheckpoints(Checkpoints):
-    """The checkpoints of one loop among those of a job of several loops, whose epochs are counted through.
-
-    Args:
-        keeper: The job's.
-        origin: Epochs of the loops before.
-        saved: The job's newest state if it is of this loop, with its epoch counted through.
-    """
-
-    def __init__(self, keeper: Checkpoints, origin: int, saved: tuple[int, State] | None) -> None:
-        self.keeper, self.origin, self.saved = keeper, origin, saved
-
-    def load(self) -> tuple[int, State] | None:
-        return None if self.saved is None else (self.saved[0] - self.origin, self.saved[1])
-
-    def save(self, epoch: int, state: Callable[[], State]) -> None:
-        self.keeper.save(self.origin + epoch, state)
-
-
-def stream(*key: object) -> random.Random:
-    """Random numbers that depend on a key alone, so that resuming needs no generator's state."""
-    return random.Random("/".join(map(str, key)))
-
-
 def fit(
     objective: Objective,
     data: Dataset,
@@ -123,6 +50,9 @@ def fit(
     Everything random is drawn from (seed, epoch), so a run that was killed and resumed takes the same
     steps, to the last bit, as one that was not (on one machine's CPU, with the same number of threads).
 
+    A worker that is told to leave (``Workers.is_told``) saves the state after the step that it is at, and so does all
+    of its group. Long epochs are saved in their middle anyway.
+
     Args:
         objective: What is minimised; trained in place.
         data: Its training split is passed over once an epoch, in a new order each time. Of an example that cannot be
@@ -136,8 +66,9 @@ def fit(
     Raises:
         DivergedError: If the loss of an epoch is not finite.
         DataError: If no image of a worker's part of a batch can be read.
+        PreemptedError: If it leaves; the state is kept.
     """
-    keeper = checkpoints or Checkpoints()
+    keeper, lookout = checkpoints or Checkpoints(), Lookout(workers)
     views = objective.views if isinstance(objective, ManyViews) else 1
     collectors = [*collectors, *(objective.collectors if isinstance(objective, ManyViews) else ())]
     tensors = list(objective.trainables.values())
@@ -158,48 +89,47 @@ def fit(
         parts["loss"] = {"last": torch.tensor(last_loss, dtype=torch.float64)}
         return {f"{part}/{name}": value.detach() for part, group in parts.items() for name, value in group.items()}
 
-    first, last_loss = 0, float("nan")
+    def save_and_leave(place: Place, within: Epoch | None = None) -> None:
+        """Save what is to be saved at the end of an epoch or within one, and leave if that is to be."""
+        seen = lookout.look(keeper.is_due)
+        if within is None:
+            keeper.save(place, state, must=seen.save)
+        elif seen.save:
+            middle = {f"epoch/{name}": value for name, value in within.state().items()}
+            keeper.save(place, lambda: state() | middle, must=True)
+        if seen.leave:
+            # Nobody leaves before rank 0 has saved it.
+            workers.barrier()
+            raise PreemptedError(str(place.after(recipe.origin)))
+
+    place, last_loss, middle = Place(0), float("nan"), State()
     if found := keeper.load():
-        first, saved = found
-        last_loss = _load(saved, objective, optimiser, collectors, first * per_epoch)
-    for epoch in range(first, recipe.epochs):
-        began = time.perf_counter()
-        key = (recipe.seed, recipe.origin + epoch)
-        torch.manual_seed(stream(*key, "model", workers.rank).getrandbits(63))
-        order_from = torch.Generator().manual_seed(stream(*key, "order").getrandbits(63))
-        seeds = AugmentSeeds(*(stream(*key, "augment", *own).getrandbits(63) for own in ((), (workers.rank,))))
-        draw = stream(*key, "draw")
-        device = data.train.labels.device
-        parts = recipe.batches(num_examples, order_from, device)
-        own_parts = [part[workers.share(len(part))].repeat(views) for part in parts]
-        sums = torch.zeros(2, dtype=torch.float64, device=device)
-        finite_steps = torch.zeros((), dtype=torch.float64, device=device)
+        place, saved = found
+        parts = _parts(saved)
+        last_loss = _load(parts, objective, optimiser, collectors, place.epoch * per_epoch + place.step)
+        middle = parts.get("epoch", {})
+    for number in range(place.epoch, recipe.epochs):
+        epoch = Epoch(number, recipe, data, workers, views)
+        if number == place.epoch and place.step:
+            epoch.load(middle, place.step)
         objective.model.train()
-        fetched = data.train.batches(own_parts, None if data.augment == "none" else seeds)
-        skipped = 0
-        for i, (images, labels) in enumerate(fetched):
-            step = epoch * per_epoch + i
-            lr = recipe.schedule.rate(step, span)
+        for images, labels, batch_size in epoch.batches():
+            lr = recipe.schedule.rate(number * per_epoch + epoch.steps_done, span)
             for group in optimiser.param_groups:
                 group["lr"] = lr * group["rate"]
-            skipped += (len(own_parts[i]) - len(labels)) // views
-            if len(own_parts[i]) and not len(labels):
-                raise DataError(data.name, "a batch with no image that can be read", "most images to be readable")
             optimiser.zero_grad(set_to_none=True)
-            sums += objective.backward(data.normalise(images), labels, len(parts[i]), draw)
-            finite_steps += sums[0].isfinite()
+            epoch.add(objective.backward(data.normalise(images), labels, batch_size, epoch.draw))
             workers.sum_all([t.grad for t in tensors if t.grad is not None])
             take_step()
             for collector in collectors:
-                collector.after_step(step + 1, objective)
-        workers.sum(sums)
-        skipped = int(workers.sum(torch.tensor(skipped, device=device)))
-        if not is_finite(sums):
-            workers.least(finite_steps)
-            raise DivergedError(epoch + 1.0, last_loss, epoch * per_epoch + int(finite_steps) + 1)
-        last_loss, train_error = (sums / (sum(map(len, parts)) - skipped)).tolist()
-        on_epoch(EpochEnd(epoch + 1, lr, last_loss, train_error, time.perf_counter() - began, skipped))
-        keeper.save(epoch + 1, state)
+                collector.after_step(number * per_epoch + epoch.steps_done, objective)
+            save_and_leave(Place(number, epoch.steps_done), epoch)
+        last_loss, train_error = epoch.means(last_loss)
+        # Each worker has statistics of its own batches, and only rank 0's are saved.
+        workers.follow(objective.model.buffers())
+        lr = recipe.schedule.rate((number + 1) * per_epoch - 1, span)
+        on_epoch(EpochEnd(number + 1, lr, last_loss, train_error, epoch.seconds, epoch.skipped))
+        save_and_leave(Place(number + 1))
 
 
 MOMENTS = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step", "accumulator")
@@ -223,19 +153,24 @@ def _moments(objective: Objective, optimiser: torch.optim.Optimizer, key: str) -
     return {name: state[key] for name, state in kept.items() if state.get(key) is not None}
 
 
+def _parts(saved: Mapping[str, Tensor]) -> dict[str, State]:
+    """The parts of a checkpoint by name."""
+    parts: dict[str, State] = {}
+    for key, value in saved.items():
+        part, _, name = key.partition("/")
+        parts.setdefault(part, {})[name] = value
+    return parts
+
+
 @torch.no_grad()
 def _load(
-    saved: Mapping[str, Tensor],
+    parts: Mapping[str, State],
     objective: Objective,
     optimiser: torch.optim.Optimizer,
     collectors: Sequence[Collector],
     steps_done: int,
 ) -> float:
-    """Go on from a checkpoint; gives the last epoch's loss."""
-    parts: dict[str, State] = {}
-    for key, value in saved.items():
-        part, _, name = key.partition("/")
-        parts.setdefault(part, {})[name] = value
+    """Go on from the parts of a checkpoint; gives the last epoch's loss."""
     for name, tensor in objective.trainables.items():
         tensor.copy_(parts["trainable"][name])
         for key in MOMENTS:

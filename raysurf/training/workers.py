@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+def never() -> bool:
+    """No."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -19,11 +24,13 @@ class Workers:
         rank: This worker's number, from 0.
         size: How many there are.
         device: Where this worker's tensors live.
+        is_told: Whether this worker has been told to leave, since its process or node will be gone soon.
     """
 
     rank: int = 0
     size: int = 1
     device: torch.device = torch.device("cpu")  # noqa: RUF009
+    is_told: Callable[[], bool] = never
 
     def share(self, count: int) -> slice:
         """This worker's part of ``count`` things; the parts are disjoint and cover all."""
@@ -50,6 +57,20 @@ class Workers:
         parts = torch.split(flat, [value.numel() for value in values])
         torch._foreach_copy_(list(values), [part.view_as(value) for part, value in zip(parts, values, strict=True)])
 
+    def rows(self, own: Tensor) -> Tensor:
+        """What every worker has, [size, ...], in the order of ranks; a new tensor, on the device of ``own``."""
+        if self.size == 1:
+            return own[None].clone()
+        found = [torch.empty_like(own, device=self.device) for _ in range(self.size)]
+        dist.all_gather(found, own.to(self.device))
+        return torch.stack(found).to(own.device)
+
+    def follow(self, values: Iterable[Tensor]) -> None:
+        """Take rank 0's values, in place."""
+        if self.size > 1:
+            for value in values:
+                dist.broadcast(value, src=0)
+
     def union(self, own: Collection[str]) -> list[str]:
         """What any worker of the group has, sorted."""
         found: list[Any] = [list(own)]
@@ -65,6 +86,12 @@ class Workers:
         said = torch.tensor([int(flag)], device=self.device)
         dist.broadcast(said, src=0)
         return bool(said.item())
+
+    def is_any_told(self) -> bool:
+        """Whether any worker has been told to leave."""
+        if self.size == 1:
+            return self.is_told()
+        return bool(self.sum(torch.tensor([int(self.is_told())], device=self.device)).item())
 
     def barrier(self) -> None:
         """Wait for the whole group."""

@@ -202,6 +202,7 @@ def _checkpoint(rounds: int) -> None:
     """Keeping the state of VGG-16, over an epoch of ten seconds."""
     from raysurf.jobs.context import Context
     from raysurf.models import registry
+    from raysurf.training.checkpoints import Place
     from raysurf.training.layout import channels_last
     from raysurf.training.workers import Workers
 
@@ -215,7 +216,7 @@ def _checkpoint(rounds: int) -> None:
         for epoch in range(1, rounds + 2):
             checkpoints._cost = 0.0
             began = time.perf_counter()
-            checkpoints.save(epoch, lambda: state)
+            checkpoints.save(Place(epoch), lambda: state)
             took.append(time.perf_counter() - began)
     _tell_cost("checkpoint/of_a_10_s_epoch", [each / 10.0 for each in took[1:]], 0.05, "s/s")
 

@@ -29,8 +29,9 @@ from raysurf.models.preresnet import PreResNet
 from raysurf.training.collectors import CycleAverage
 from raysurf.training.evaluation import evaluate
 from raysurf.training.layout import channels_last
-from raysurf.training.loop import Recipe, fit
+from raysurf.training.loop import fit
 from raysurf.training.objectives import CrossEntropy, Objective
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Constant, PlateauLinear, Schedule, Span
 from raysurf.training.workers import Workers
 from raysurf.weightspace.average import RunningAverage

@@ -217,31 +217,3 @@ def test_runs_know_their_data(tmp_path: Path) -> None:
     expected = load(line.data_spec).fingerprint
     assert {row["data_fingerprint"] for row in rows(tmp_path, "runs")} == {expected}
     assert load(rs.DataSpec(name="digits")).fingerprint != expected
-
-
-@pytest.mark.ray
-@pytest.mark.fault
-@pytest.mark.usefixtures("ray_cluster")
-def test_lost_and_hanging_processes_are_told_apart(tmp_path: Path) -> None:
-    """In Ray a process that hangs is killed; a lost one and a lack of memory are retried; what comes after goes on."""
-    hangs = rs.Sweep(linear(fault="hang"), name="hangs", failures=rs.Failures(time_limit_s=2.0))
-    logs = {name: tmp_path / name for name in ("lost_once", "memory_once", "lost")}
-    cases = (
-        {"fault": "exit", "log": str(logs["lost_once"]), "fails": 1},
-        {"fault": "memory", "log": str(logs["memory_once"]), "fails": 1},
-        {"fault": "exit", "log": str(logs["lost"])},
-        {"fault": ""},
-    )
-    tree = linear().with_holes({"model.options": rs.Each(cases)})
-    sweeps = [hangs, rs.Sweep(tree, name="faults", failures=rs.Failures(retries=1))]
-    assert rs.run(sweeps, str(tmp_path / "r")).failed == 2
-    states = {(row["sweep"], row["trial"]): row["state"] for row in rows(tmp_path / "r")}
-    assert [states["faults", number] for number in range(4)] == ["done", "done", "failed", "done"]
-    kinds = {
-        (run.sweep, run.trial): group.what.kind
-        for group in rs.results.open(str(tmp_path / "r")).failures().groups
-        for run in group.runs
-    }
-    assert kinds == {("hangs", 0): "time_limit", ("faults", 2): "lost"}
-    assert {row["status"] for row in rows(tmp_path / "r", "runs")} == {"done", "failed"}
-    assert [len(path.read_text().splitlines()) for path in logs.values()] == [2, 2, 2]

@@ -13,6 +13,7 @@ from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse_job
 from raysurf.results.store import Store
+from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_sgd
 from tests.jobs.test_jobs import do, rows
@@ -134,7 +135,7 @@ def test_shorter_run_leaves_the_states_of_a_longer_one(tmp_path: Path) -> None:
     )
     longer.SHARE = 1e9  # type: ignore[misc]
     for epoch in (2, 5):
-        longer.save(epoch, lambda: {"w": torch.zeros(1)})
+        longer.save(Place(epoch), lambda: {"w": torch.zeros(1)})
     shorter.clear()
     assert [Path(path).name for path in store.list("trajectories") if path.endswith(".json")] == ["5.json"]
 

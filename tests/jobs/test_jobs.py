@@ -23,6 +23,7 @@ from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import collect
 from raysurf.jobs.weights import misfits
 from raysurf.results.store import Store
+from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_sgd
 
@@ -151,14 +152,14 @@ def test_corrupt_checkpoint_is_passed_over(tmp_path: Path) -> None:
     keeper = Context(job, store, Workers(), lambda at: None).checkpoints
     keeper.SHARE = 1e9  # type: ignore[misc]
     for epoch in (1, 2, 3):
-        keeper.save(epoch, lambda epoch=epoch: {"w": torch.full((3,), float(epoch))})  # type: ignore[misc]
-    assert keeper.load()[0] == 3  # type: ignore[index]
+        keeper.save(Place(epoch), lambda epoch=epoch: {"w": torch.full((3,), float(epoch))})  # type: ignore[misc]
+    assert keeper.load()[0] == Place(3)  # type: ignore[index]
     path = f"trajectories/{job.trajectory}/3.safetensors"
     data = bytearray(store.get_bytes(path))
     data[-1] ^= 1
     store.put_bytes(path, bytes(data))
-    epoch, state = keeper.load()  # type: ignore[misc]
-    assert epoch == 2
+    place, state = keeper.load()  # type: ignore[misc]
+    assert place == Place(2)
     assert torch.equal(state["w"], torch.full((3,), 2.0))
 
 

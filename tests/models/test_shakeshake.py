@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from raysurf.data import registry
 from raysurf.data.spec import DataSpec
 from raysurf.models.shakeshake import Shake, ShakeBlock, ShakeShake, ShiftedShortcut, shake
-from raysurf.training.loop import Checkpoints, EpochEnd, Recipe, fit
+from raysurf.training.checkpoints import Checkpoints, Place
+from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objectives import CrossEntropy
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import Point, point_of
@@ -122,6 +124,6 @@ def test_resumed_run_shakes_the_same_way() -> None:
     """A run that was broken off and resumed ends with the weights of an unbroken one, to the last bit."""
     whole, keeper = train(Checkpoints()), Kept()
     train(keeper, stop_after=1)
-    assert max(keeper.states) == 1
+    assert max(keeper.states) == Place(1)
     again = train(keeper)
     assert all(torch.equal(whole[name], again[name]) for name in whole)

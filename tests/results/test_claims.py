@@ -72,6 +72,7 @@ def test_one_holds_it_at_a_time(
 ) -> None:
     """Threads of several processes that all want one claim get it one after another, each as often as it wants."""
     uri = make_bucket(request.getfixturevalue("port"), "claims") if place == "s3" else str(tmp_path / "store")
+    Store(uri).make()
     everybody = [started(hammer, uri, str(tmp_path), threads, rounds) for _ in range(3)]
     for each in everybody:
         each.join()
@@ -246,6 +247,18 @@ def test_claims_are_no_rows(tmp_path: Path) -> None:
         found = rs.results.open(str(tmp_path))
         assert found.tables() == ["epochs"] and found.table("epochs").num_rows == 1
         assert store.parts("epochs") == ["a"]
+
+
+def test_what_killed_processes_have_left_is_removed(tmp_path: Path) -> None:
+    """Of all claims in a store those of ended processes of this machine go; what is unknown stays."""
+    store = Store(str(tmp_path))
+    here = {"place": process.place(), "started": process.started(os.getpid())}
+    for name, said in (("far", elsewhere()), ("broken", b"{"), ("dead", elsewhere(pid=2**22 + 1, **here))):
+        write(store, name, said)
+    with Claim(store, "own", "") as claim:
+        assert claim.take() is None
+        claims.remove_dead(store)
+        assert [path.partition(".")[0] for path in files(store)] == ["claims/broken", "claims/far", "claims/own"]
 
 
 @pytest.mark.usefixtures("quick")

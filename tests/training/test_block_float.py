@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from raysurf.training.block_float import quantise
 from raysurf.training.block_float_loss import BlockFloatLoss
-from raysurf.training.loop import Checkpoints, fit
+from raysurf.training.checkpoints import Checkpoints, Place
+from raysurf.training.loop import fit
 from raysurf.training.objective_spec import BlockFloat
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import point_of
@@ -151,7 +152,7 @@ def test_resumed_run_takes_the_same_steps(accumulators: int) -> None:
 
     keeper = Kept()
     whole = train(keeper, 3)
-    del keeper.states[2], keeper.states[3]
+    del keeper.states[Place(2)], keeper.states[Place(3)]
     again = point_of(train(keeper, 3))
     for name, value in point_of(whole).items():
         assert torch.equal(value, again[name])

@@ -16,11 +16,13 @@ from raysurf.data.dataset import Dataset, labelled_part
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.training.batches import TwoStreams
+from raysurf.training.checkpoints import Checkpoints, Place
 from raysurf.training.consistency_loss import ConsistencyLoss, TeacherAverage, ramp_up
 from raysurf.training.evaluation import evaluate
-from raysurf.training.loop import Checkpoints, EpochEnd, Recipe, fit
+from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objective_spec import Consistency
 from raysurf.training.objectives import CrossEntropy
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from tests.cases import NETWORKS
@@ -146,7 +148,7 @@ def test_resumed_run_takes_the_same_steps(method: str) -> None:
 
     keeper = Kept()
     whole = train(keeper)
-    del keeper.states[2], keeper.states[3]
+    del keeper.states[Place(2)], keeper.states[Place(3)]
     again = train(keeper)
     for one, other in ((whole.model, again.model), (whole.teacher, again.teacher)):
         for name, value in one.state_dict().items():

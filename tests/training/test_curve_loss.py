@@ -17,7 +17,8 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import PointMismatchError
 from raysurf.training import shared_gradient
 from raysurf.training.curve_loss import CurveLoss
-from raysurf.training.loop import Recipe, fit
+from raysurf.training.loop import fit
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve

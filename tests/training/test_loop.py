@@ -15,10 +15,12 @@ from raysurf.data import registry
 from raysurf.data.dataset import Dataset
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DivergedError
+from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.collectors import CycleAverage
 from raysurf.training.curve_loss import CurveLoss
-from raysurf.training.loop import Checkpoints, EpochEnd, Recipe, State, fit
+from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objectives import CrossEntropy
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Constant, Cyclic
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve
@@ -30,14 +32,14 @@ from tests.cases import NETWORKS
 class Kept(Checkpoints):
     """Keeps every state in memory."""
 
-    def __init__(self, states: dict[int, State] | None = None) -> None:
-        self.states = states or {}
+    def __init__(self) -> None:
+        self.states: dict[Place, State] = {}
 
-    def load(self) -> tuple[int, State] | None:
+    def load(self) -> tuple[Place, State] | None:
         return max(self.states.items()) if self.states else None
 
-    def save(self, epoch: int, state: Callable[[], State]) -> None:
-        self.states[epoch] = {name: value.clone() for name, value in state().items()}
+    def save(self, place: Place, state: Callable[[], State], must: bool = False) -> None:
+        self.states[place] = {name: value.clone() for name, value in state().items()}
 
 
 def data() -> Dataset:
@@ -90,7 +92,7 @@ def test_resumed_run_takes_the_same_steps(stop_after: int) -> None:
     whole, mean, ends = train(Checkpoints())
     keeper = Kept()
     train(keeper, stop_after=stop_after)
-    assert max(keeper.states) == stop_after
+    assert max(keeper.states) == Place(stop_after)
     again, again_mean, again_ends = train(keeper)
     assert [end.epoch for end in again_ends] == list(range(stop_after + 1, 5))
     assert [(e.train_nll, e.train_error, e.lr) for e in again_ends] == [
@@ -108,7 +110,7 @@ def test_average_broken_off_at_any_step_is_the_unbroken_one() -> None:
     for step in range(4 * per_epoch):
         keeper = Kept()
         train(keeper, breaks_at=step)
-        assert max(keeper.states, default=0) == step // per_epoch
+        assert max(keeper.states, default=Place(0)) == Place(step // per_epoch)
         again, again_mean, _ = train(keeper)
         for name in whole:
             assert torch.equal(whole[name], again[name])

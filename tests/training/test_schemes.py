@@ -18,7 +18,8 @@ from raysurf.stochastic.sampling import samples
 from raysurf.stochastic.spec import Scheme
 from raysurf.training import elbo, evaluation, metrics, schemes
 from raysurf.training.elbo import ELBO, KLWarmUp, NoiseClip
-from raysurf.training.loop import Recipe, fit
+from raysurf.training.loop import fit
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 

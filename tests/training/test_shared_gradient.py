@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from raysurf.data import registry
 from raysurf.data.spec import DataSpec
 from raysurf.training import shared_gradient
+from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.curve_loss import CurveLoss
 from raysurf.training.layout import channels_last, flat_views, laid_out_like
-from raysurf.training.loop import Checkpoints, Recipe, State, fit
+from raysurf.training.loop import fit
 from raysurf.training.objectives import step_of
+from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from raysurf.weightspace.curve import bends_on_line
@@ -41,14 +43,14 @@ class Net(nn.Sequential):
 class Kept(Checkpoints):
     """Begins from a state, and keeps the newest."""
 
-    def __init__(self, begin: tuple[int, State] | None = None) -> None:
+    def __init__(self, begin: tuple[Place, State] | None = None) -> None:
         self.begin = begin
         self.end: State = {}
 
-    def load(self) -> tuple[int, State] | None:
+    def load(self) -> tuple[Place, State] | None:
         return self.begin
 
-    def save(self, epoch: int, state: Callable[[], State]) -> None:
+    def save(self, place: Place, state: Callable[[], State], must: bool = False) -> None:
         self.end = {name: value.clone() for name, value in state().items()}
 
 
@@ -64,7 +66,7 @@ def objective(free: tuple[int, ...] = (1, 2), like_model: bool = True, **setting
 
 
 def trained(
-    chunk: int, patch: pytest.MonkeyPatch, epochs: int = 2, begin: tuple[int, State] | None = None, **settings: object
+    chunk: int, patch: pytest.MonkeyPatch, epochs: int = 2, begin: tuple[Place, State] | None = None, **settings: object
 ) -> State:
     """The state at the end, with chunks of this size; settings of the recipe and of the objective."""
     patch.setattr(shared_gradient, "CHUNK", chunk)
@@ -113,7 +115,7 @@ def test_resumed_curve_takes_the_same_steps(
     """Broken off and resumed, with either step before and after, a curve ends as an unbroken one, to the last bit."""
     whole = trained(16, monkeypatch, nesterov=nesterov)
     half = trained(before, monkeypatch, epochs=1, nesterov=nesterov)
-    assert_same(trained(after, monkeypatch, begin=(1, half), nesterov=nesterov), whole)
+    assert_same(trained(after, monkeypatch, begin=(Place(1), half), nesterov=nesterov), whole)
 
 
 @pytest.mark.parametrize("settings", [{}, {"strata": 2}, {"workers": Workers(0, 2)}], ids=str)

@@ -1,0 +1,104 @@
+"""What ``raysurf logs`` prints of a trial or a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from raysurf.cli.table import text_table
+from raysurf.redaction import redact
+from raysurf.results.trial_log import Row, RunLog, TrialLog
+
+# Of an epoch's row, what it is and what was measured.
+FIGURES = (
+    *("epoch", "weights", "lr", "train_loss", "train_error", "validation_nll", "validation_error"),
+    *("test_nll", "test_error", "kl", "epoch_s"),
+)
+NAME = 11
+
+
+def trial_lines(log: TrialLog) -> Iterator[str]:
+    """All that is known, a line a fact, then a line an epoch."""
+    if log.trial is not None:
+        yield from _trial_lines(log.trial)
+    for number, run in enumerate(log.runs):
+        if log.trial is not None or number:
+            yield ""
+        yield from _run_lines(run)
+
+
+def as_json(log: TrialLog) -> str:
+    """The rows as they are, as one JSON object."""
+    runs = [{"run_id": run.run_id, "run": run.row, "epochs": run.epochs} for run in log.runs]
+    return json.dumps({"trial": log.trial, "runs": runs}, default=str, indent=1)
+
+
+def _trial_lines(row: Row) -> Iterator[str]:
+    yield _line("trial", f"{row['sweep']}/{row['trial']}  {row['state']}")
+    yield _line("arm", row["arm"])
+    yield from _params(row["params"])
+    names, values = row["metric"].split(", "), row["values"] or ()
+    for name, value in zip(names, values, strict=False):
+        spread = f" +- {row['std']:.4g} over {len(row['seeds'])} seeds" if row["std"] is not None else ""
+        yield _line("value", f"{name} {value:.4g}{spread} ({row['mode']})")
+    yield from _span(row)
+    if row["error"]:
+        yield _line("error", row["error"].strip().splitlines()[-1])
+
+
+def _run_lines(run: RunLog) -> Iterator[str]:
+    row = run.row
+    if row is None:
+        yield _line("run", f"{run.run_id}  {'running' if run.epochs else 'not begun, or not measured yet'}")
+    else:
+        yield _line("run", f"{run.run_id}  {row['status']}")
+        yield _line("of", f"{row['sweep']}{'' if row['trial'] is None else '/' + str(row['trial'])}, as {row['role']}")
+        yield _line("job", f"{row['kind']} of {row['model']} on {row['data']}, seed {row['seed']}, {row['arm']}")
+        yield from _params(row["params"])
+        yield from _span(row)
+        if row["device"]:
+            workers = "a worker" if row["workers"] == 1 else f"{row['workers']} workers"
+            yield _line("machine", f"{row['device']}, {workers}")
+        if row["git_commit"]:
+            yield _line("commit", row["git_commit"] + (" and changes that are in none" if row["git_dirty"] else ""))
+        yield _line("versions", ", ".join(f"{name} {version}" for name, version in _read(row["versions"]).items()))
+        yield _line("command", redact(row["command"]))
+    if run.epochs:
+        names = [name for name in FIGURES if any(epoch[name] is not None for epoch in run.epochs)]
+        cells = [[epoch[name] for name in names] for epoch in run.epochs]
+        yield ""
+        yield from (f"  {line}" for line in text_table([_heading(name) for name in names], cells).splitlines())
+    if row is not None and row["error"]:
+        yield ""
+        yield from (f"  {line}".rstrip() for line in redact(row["error"]).rstrip().splitlines())
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", " ") if name != "epoch_s" else "s"
+
+
+def _params(text: str) -> Iterator[str]:
+    params = _read(text)
+    if params:
+        told: Sequence[str] = [f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()]
+        yield _line("params", ", ".join(told))
+
+
+def _read(text: str) -> dict[str, Any]:
+    """A mapping in a row; what is none is shown as it stands."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {"unreadable": text}
+
+
+def _span(row: Row) -> Iterator[str]:
+    if row["started_at"] is not None:
+        took = f", {row['wall_s']:.1f} s" if row["wall_s"] is not None else ""
+        yield _line("began", f"{row['started_at']:%Y-%m-%d %H:%M:%S} UTC{took}")
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<{NAME}}{text}".rstrip()

@@ -1,0 +1,129 @@
+"""Ending a run before it is done: nothing more begins, and what runs keeps its state and leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Ray gives a driver that it stops 30 s; there is time left to close tables and trackers.
+GRACE_S = 20.0
+LOOK_S = 0.2
+ABANDON_S = 3.0
+RANK = "RayTrainWorker"
+
+
+def _nothing() -> None:
+    pass
+
+
+class Leaving:
+    """Whether a run is to end early; whoever started it may ask for that at any moment, from a signal handler too.
+
+    Args:
+        begins: Called when the run begins to look at it. Ray has set its own signal handlers before.
+
+    Attributes:
+        asked: Whether it is to end.
+        is_looked_at: Whether the run sees within a second that it was asked. At other times there is nothing that
+            could be lost.
+    """
+
+    def __init__(self, begins: Callable[[], None] = _nothing) -> None:
+        self.asked = self.is_looked_at = False
+        self._begins = begins
+
+    def __enter__(self) -> Leaving:
+        self._begins()
+        self.is_looked_at = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_looked_at = False
+
+
+class Farewell:
+    """Tells the processes of a Tune run to leave, once that was asked for, and says when they have or time is over.
+
+    A process is told by SIGTERM, as a preempted one is, and has ``GRACE_S`` to keep its state. Nothing is tried again.
+
+    Args:
+        leaving: Whether to end.
+        grouped: Whether trials run as groups of Ray Train; else each is a process.
+        tell: Given one line when it begins.
+    """
+
+    def __init__(self, leaving: Leaving, grouped: bool, tell: Callable[[str], None]) -> None:
+        self.leaving, self.grouped, self.tell = leaving, grouped, tell
+        self.is_over = False
+        self._until: float | None = None
+        self._looked = 0.0
+        self._told: set[str] = set()
+
+    def look(self, trials: list[Any]) -> None:
+        """Look at the trials of the run, as often as can be."""
+        now = time.monotonic()
+        if not self.leaving.asked or now - self._looked < LOOK_S:
+            return
+        self._looked = now
+        live = [trial for trial in trials if not trial.is_finished()]
+        for trial in live:
+            trial.max_failures = trial.num_failures
+        processes = self._processes(live)
+        if self._until is None:
+            self._until = now + GRACE_S
+            self.tell(f"stopping: {len(processes)} processes keep their state and leave, {GRACE_S:.0f} s at most")
+        for actor_id in processes.keys() - self._told:
+            _terminate(*processes[actor_id])
+        self._told |= processes.keys()
+        self.is_over = not processes or now > self._until
+
+    def _processes(self, live: list[Any]) -> dict[str, tuple[str, int]]:
+        """Node and process ids of the workers that are alive, by their actors' ids."""
+        import ray
+        from ray._private.state import actors
+
+        table = actors(job_id=ray.JobID.from_hex(ray.get_runtime_context().get_job_id()), actor_state_name="ALIVE")
+        own = {str(actor._actor_id.hex()) for trial in live if (actor := trial.temporary_state.ray_actor) is not None}
+        return {
+            actor_id: (row["Address"]["NodeID"], row["Pid"])
+            for actor_id, row in table.items()
+            if (row["ActorClassName"].endswith(RANK) if self.grouped else actor_id in own)
+        }
+
+
+def abandon() -> None:
+    """End the Ray that this process has started, if it has, before the process ends itself without a word.
+
+    Ray's agents notice a raylet that was killed after a minute; one that is told to end takes them along.
+    """
+    worker = sys.modules.get("ray._private.worker")
+    node = getattr(worker, "_global_node", None)
+    for raylet in node.all_processes.get("raylet", ()) if node is not None else ():
+        raylet.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raylet.process.wait(ABANDON_S)
+
+
+def _terminate(node_id: str, pid: int) -> None:
+    """Send SIGTERM to a process of the cluster."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    if node_id == ray.get_runtime_context().get_node_id():
+        _kill(pid)
+        return
+    there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    ray.remote(_kill).options(num_cpus=0, scheduling_strategy=there).remote(pid)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
