@@ -1,4 +1,4 @@
-"""Comparisons in print: the talk's layout, for a terminal and in Markdown; a line a figure where it is too wide."""
+"""Comparisons in print: the talk's layout, in Markdown, LaTeX or for a terminal; there a line a figure if too wide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysurf.cli.table import text_table
+from raysurf.cli.formats import latex_table, markdown_table, text_table
 
 if TYPE_CHECKING:
     from raysurf.results.comparison import Comparison
@@ -62,6 +62,21 @@ def text(found: Comparison, width: int) -> str:
 
 def markdown(found: Comparison) -> str:
     """The table in Markdown: two columns a figure, ours and the published one, or published figures below ours."""
+    title, headings, cells, num_labels = _in_columns(found)
+    table = markdown_table(headings, cells, range(num_labels, len(headings)))
+    return "\n\n".join([title, table, *_notes(found)])
+
+
+def latex(found: Comparison) -> str:
+    """The same in LaTeX, as a tabular whose title and notes are comments."""
+    title, headings, cells, num_labels = _in_columns(found)
+    table = latex_table(headings, cells, range(num_labels, len(headings)))
+    notes = [f"% {line}" for each in _notes(found) for line in each.splitlines()]
+    return "\n".join([f"% {title}", table, *notes])
+
+
+def _in_columns(found: Comparison) -> tuple[str, list[str], Cells, int]:
+    """Title, headings, cells and number of labels of a table that has a cell a figure."""
     if found.layout.is_stacked:
         how = ", published figures below" if _has_published(found) else ""
         headings, cells = _stacked(found)
@@ -79,10 +94,7 @@ def markdown(found: Comparison) -> str:
             [*line.labels, _seeds(line.num_seeds), *(part for pair in line.figures for part in pair or ("", ""))]
             for line in lines
         ]
-    rules = ["---"] * num_labels + ["---:"] * (len(headings) - num_labels)
-    table = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in (headings, rules, *cells)]
-    title = f"{found.layout.title}; ours, mean ± std over seeds{how}"
-    return "\n\n".join([title, "\n".join(table), *_notes(found)])
+    return f"{found.layout.title}; ours, mean ± std over seeds{how}", headings, cells, num_labels
 
 
 def lines_of(found: Comparison) -> list[Line]:

@@ -10,9 +10,11 @@ import traceback
 
 import click
 
+from raysurf.cli.best import best
 from raysurf.cli.check import check
 from raysurf.cli.compare import compare
 from raysurf.cli.diff import diff
+from raysurf.cli.export import export
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
 from raysurf.cli.run import run
@@ -35,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff):
+for command in (check, run, submit, status, list_jobs, logs, stop, table, best, compare, export, plot, why, diff):
     cli.add_command(command)
 
 
