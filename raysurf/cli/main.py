@@ -15,6 +15,7 @@ from raysurf.cli.compare import compare
 from raysurf.cli.diff import diff
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
+from raysurf.cli.report import report
 from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff):
+for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, report, why, diff):
     cli.add_command(command)
 
 
