@@ -17,6 +17,7 @@ from raysurf.cli.diff import diff
 from raysurf.cli.export import export
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
+from raysurf.cli.report import report
 from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
@@ -37,7 +38,24 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, best, compare, export, plot, why, diff):
+COMMANDS = (
+    check,
+    run,
+    submit,
+    status,
+    list_jobs,
+    logs,
+    stop,
+    table,
+    best,
+    compare,
+    export,
+    plot,
+    report,
+    why,
+    diff,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 
