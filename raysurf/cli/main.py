@@ -22,6 +22,7 @@ from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
 from raysurf.cli.submit import submit
+from raysurf.cli.sync import sync
 from raysurf.cli.table import table
 from raysurf.cli.why import why
 from raysurf.errors import RaysurfError, SpecError
@@ -54,6 +55,7 @@ COMMANDS = (
     report,
     why,
     diff,
+    sync,
 )
 for command in COMMANDS:
     cli.add_command(command)

@@ -19,6 +19,7 @@ import click
     show_default=True,
     help="auto is online if you are logged in, else offline.",
 )
+@click.option("--wandb-weights", is_flag=True, help="Send the weights that runs keep to W&B, as artifacts.")
 @click.option("--retry-failed", is_flag=True, help="Try trials that failed again; else they are left as they are.")
 @click.option(
     "--only",
@@ -28,7 +29,13 @@ import click
     "some of its words, such as arm=lr=0.1.",
 )
 def run(
-    file: str, results: str, address: str | None, wandb_mode: str, retry_failed: bool, only: tuple[str, ...]
+    file: str,
+    results: str,
+    address: str | None,
+    wandb_mode: str,
+    wandb_weights: bool,
+    retry_failed: bool,
+    only: tuple[str, ...],
 ) -> None:
     """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
     began = time.monotonic()
@@ -42,7 +49,11 @@ def run(
 
     sweeps, store = load(file), Store(results)
     plan = plan_sweeps(sweeps, store, only, retry_failed)
-    with Interrupts() as interrupts, Display(plan) as display, WandbListener(store, wandb_mode, display) as tracker:
+    with (
+        Interrupts() as interrupts,
+        Display(plan) as display,
+        WandbListener(store, wandb_mode, display, wandb_weights) as tracker,
+    ):
 
         def listen(event: object) -> None:
             display(event)  # type: ignore[arg-type]
