@@ -81,6 +81,8 @@ class Stops(FIFOScheduler):  # type: ignore[misc]  # ray has no types
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         stops = result.get("state") == "running" and self.handlers.stops(trial.config["request"], result)
+        # A group would be started again.
+        stops = stops or ("preempted" in result and self.handlers.leaving.asked)
         return str(self.STOP if stops else self.CONTINUE)
 
 
