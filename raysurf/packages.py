@@ -25,6 +25,18 @@ OF_RUN = (
     "sklearn",
     "torchvision",
     "wandb",
+    "wandb_workspaces",
+)
+    *WITHOUT_WHICH_NOTHING_RUNS,
+    "PIL",
+    "cmaes",
+    "matplotlib",
+    "plotly",
+    "rich",
+    "scipy",
+    "sklearn",
+    "torchvision",
+    "wandb",
 )
 
 

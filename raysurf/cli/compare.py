@@ -7,7 +7,6 @@ from collections import Counter
 
 import click
 
-from raysurf.cli.comparison_text import latex, markdown, text
 from raysurf.cli.formats import encoded
 
 TABLES = ("parameterizations", "schemes", "budgets")
@@ -40,6 +39,7 @@ def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: st
         raise click.UsageError(f"got no table; expected one of {', '.join(TABLES)}, or --by {', --by '.join(BY)}")
     if by is not None and asked != BY[by]:
         raise click.UsageError(f"got both {name} and --by {by}; give one of them")
+    from raysurf.cli.comparison_text import latex, markdown, text
     from raysurf.results.comparison import compare as compared
     from raysurf.results.comparison import counted, joined
     from raysurf.results.query import open
