@@ -27,17 +27,6 @@ OF_RUN = (
     "wandb",
     "wandb_workspaces",
 )
-    *WITHOUT_WHICH_NOTHING_RUNS,
-    "PIL",
-    "cmaes",
-    "matplotlib",
-    "plotly",
-    "rich",
-    "scipy",
-    "sklearn",
-    "torchvision",
-    "wandb",
-)
 
 
 def imported(module: str, needed_for: str, install: str) -> Any:
