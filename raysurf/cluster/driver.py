@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysurf.cluster.capacity import Capacity, local_capacity, require_resources
@@ -21,6 +20,7 @@ from raysurf.cluster.events import (
     StageStarted,
     SweepEnded,
 )
+from raysurf.cluster.finished import Finished
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
 from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
@@ -54,15 +54,6 @@ MOST_AHEAD = 64
 
 # One notice in so many seconds that the store, or somebody else's work on one job, is being waited for.
 WAITING_S = 60.0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run of a plan came to; ``stopped`` names sweeps of which so much failed that the rest did not begin."""
-
-    trials: int
-    failed: int
-    stopped: tuple[str, ...] = ()
 
 
 def run_plan(
@@ -120,7 +111,8 @@ def run_plan(
                 first = programme.left_over
     # Of workers that were killed, and whose job was not tried again.
     remove_dead(store)
-    return Finished(driver.trials, driver.failed, tuple(driver.stopped))
+    names = tuple(each.sweep.name for each in plan.sweeps)
+    return Finished(driver.trials, driver.failed, tuple(driver.stopped), store.uri, names)
 
 
 class Driver:

@@ -20,8 +20,9 @@ from raysurf.sweep.selection import Only, part_of
 from raysurf.sweep.sweep import Resources, Sweep
 
 if TYPE_CHECKING:
-    from raysurf.cluster.driver import Executor, Finished
+    from raysurf.cluster.driver import Executor
     from raysurf.cluster.events import Event, Listener
+    from raysurf.cluster.finished import Finished
 
 
 def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (), retry_failed: bool = False) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,10 @@ def open(uri: str = "results") -> Results:
         raise StoreError(
             uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
         )
+    if "IPython" in sys.modules:
+        from raysurf.results.notebook import show_arrow_tables
+
+        show_arrow_tables()
     return Results(store)
 
 
@@ -267,5 +271,6 @@ class Results:
         return ds.dataset(files, schema=schema_of(name), filesystem=self.store.fs, format="parquet")
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{name}</td><td>{self._dataset(name).count_rows()}</td></tr>" for name in self.tables())
-        return f"<b>{html.escape(self.store.uri)}</b><table><tr><th>table</th><th>rows</th></tr>{rows}</table>"
+        from raysurf.results.notebook import store_html
+
+        return store_html(self, {name: self._dataset(name).count_rows() for name in self.tables()})
