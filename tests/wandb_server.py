@@ -102,6 +102,8 @@ class WandbServer:
         user: dict[str, Any] = {"id": "U", "entity": ENTITY, "username": ENTITY, "name": ENTITY, "email": ""}
         return {"viewer": {**user, "admin": False, "flags": "{}", "deletedAt": None, "teams": {"edges": []}}}
 
+    _GetDefaultEntity = _Viewer
+
     def _ServerFeaturesQuery(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"serverInfo": {"features": []}}
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from raysurf.cli.duration import duration
 from raysurf.cluster.events import (
     Event,
     Notice,
@@ -152,7 +153,7 @@ class Display:
         if self.best is not None:
             text += f"; best {self.metrics[0]} {self.best[0]:.4f} ({self.best[1]})"
         left = self.work.left_s(time.monotonic())
-        return text + (f"; about {_duration(left)} left" if left is not None else "")
+        return text + (f"; about {duration(left)} left" if left is not None else "")
 
     def _screen(self) -> Any:
         from rich.text import Text
@@ -183,9 +184,3 @@ def _short(value: object) -> str:
 
 def _better(value: float, than: float, mode: str) -> bool:
     return value > than if mode == "max" else value < than
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

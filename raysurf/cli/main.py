@@ -13,6 +13,7 @@ import click
 from raysurf.cli.best import best
 from raysurf.cli.check import check
 from raysurf.cli.compare import compare
+from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
 from raysurf.cli.export import export
 from raysurf.cli.logs import logs
@@ -56,6 +57,7 @@ COMMANDS = (
     why,
     diff,
     sync,
+    dashboard,
 )
 for command in COMMANDS:
     cli.add_command(command)

@@ -43,6 +43,7 @@ def run(
     from raysurf.cli.interrupts import Interrupts
     from raysurf.cli.summary import summarise
     from raysurf.cluster.launch import launch, plan_sweeps
+    from raysurf.cluster.plan_record import PlanRecord
     from raysurf.cluster.wandb_listener import WandbListener
     from raysurf.results.store import Store
     from raysurf.sweep.document import load
@@ -54,8 +55,10 @@ def run(
         Display(plan) as display,
         WandbListener(store, wandb_mode, display, wandb_weights) as tracker,
     ):
+        record = PlanRecord(store)
 
         def listen(event: object) -> None:
+            record(event)  # type: ignore[arg-type]
             display(event)  # type: ignore[arg-type]
             tracker(event)  # type: ignore[arg-type]
 
