@@ -10,12 +10,15 @@ import traceback
 
 import click
 
+from raysurf.cli.best import best
 from raysurf.cli.check import check
 from raysurf.cli.compare import compare
 from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
+from raysurf.cli.export import export
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
+from raysurf.cli.report import report
 from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
@@ -24,6 +27,7 @@ from raysurf.cli.sync import sync
 from raysurf.cli.table import table
 from raysurf.cli.why import why
 from raysurf.errors import RaysurfError, SpecError
+from raysurf.packages import missing
 from raysurf.redaction import redact
 
 
@@ -36,7 +40,26 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff, sync, dashboard):
+COMMANDS = (
+    check,
+    run,
+    submit,
+    status,
+    list_jobs,
+    logs,
+    stop,
+    table,
+    best,
+    compare,
+    export,
+    plot,
+    report,
+    why,
+    diff,
+    sync,
+    dashboard,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 
@@ -80,9 +103,20 @@ def _run() -> int:
         return 2
     except BrokenPipeError:
         return 0
+    except ModuleNotFoundError as error:
+        told = missing(error, " ".join(["raysurf", *sys.argv[1:2]]))
+        if told is None:
+            return _bug()
+        click.echo(f"error: {told}", err=True)
+        return 2
     except Exception:
-        click.echo(redact(traceback.format_exc()), err=True, nl=False)
-        return 1
+        return _bug()
+
+
+def _bug() -> int:
+    """Tell the error that is being handled with its traceback."""
+    click.echo(redact(traceback.format_exc()), err=True, nl=False)
+    return 1
 
 
 if __name__ == "__main__":

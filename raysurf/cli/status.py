@@ -96,7 +96,7 @@ def list_jobs(style: str, address: str) -> None:
 
         click.echo(json.dumps(rows, indent=1))
         return
-    from raysurf.cli.table import text_table
+    from raysurf.cli.formats import text_table
 
     names = ("id", "state", "began", "file", "results", "sweeps")
     cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
@@ -114,7 +114,7 @@ def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "")
         sweeps: How far its sweeps are.
         why: Why that is not known, if it is not.
     """
-    from raysurf.cli.table import text_table
+    from raysurf.cli.formats import text_table
 
     began, ended = _time(job.began_ms), _time(job.ended_ms)
     lines = [f"{job.id}  {job.state}{f' since {began}' if began else ''}{f', ended {ended}' if ended else ''}"]

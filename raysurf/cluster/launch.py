@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from raysurf.cluster.environment import Capacity, local_capacity
+from raysurf.cluster.capacity import Capacity, local_capacity
 from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.spending import Spending
 from raysurf.cluster.warm_start import require_sources
-from raysurf.errors import Fault, ResourceError, SpecError
+from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
+from raysurf.packages import require_run
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, make_plan, shared_inputs
 from raysurf.sweep.selection import Only, part_of
 from raysurf.sweep.sweep import Resources, Sweep
 
 if TYPE_CHECKING:
-    from raysurf.cluster.driver import Executor, Finished
+    from raysurf.cluster.driver import Executor
     from raysurf.cluster.events import Event, Listener
+    from raysurf.cluster.finished import Finished
 
 
 def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (), retry_failed: bool = False) -> Plan:
@@ -64,19 +66,6 @@ def capacity_of(address: str | None) -> Capacity:
         return capacity
 
 
-def require_resources(plan: Plan, capacity: Capacity) -> None:
-    """Check that every sweep of a plan can run at all.
-
-    Raises:
-        ResourceError: For the first that cannot, before anything is started.
-    """
-    for each in plan.sweeps:
-        try:
-            capacity.require(each.sweep.resources)
-        except ResourceError as error:
-            raise ResourceError(f"sweep {each.sweep.name!r} asks for {error.got}", error.expected) from None
-
-
 def launch(
     plan: Plan,
     store: Store,
@@ -88,11 +77,11 @@ def launch(
     """Run what is left of a plan; see ``driver.run_plan``.
 
     Raises:
+        MissingPackageError: If what runs jobs is not installed.
         ResourceError: If a sweep needs more than there is; nothing has been started or written then.
         StoreError: If the store cannot be written.
     """
-    if address is None and executor == "ray":
-        require_resources(plan, local_capacity())
+    require_run("running jobs")
     store.check_writable()
     from raysurf.cluster.driver import run_plan
 

@@ -193,7 +193,7 @@ class Claim:
             self._seen.clear()
         for path in paths:
             name = path.removeprefix(f"{FOLDER}/").removesuffix(".json").rpartition(".")[0]
-            if name != self.name or path == self.path or (data := self._read(path)) is None:
+            if name != self.name or path == self.path or (data := _said(self.store, path)) is None:
                 continue
             holder, now = Holder.read(data) or UNKNOWN, time.monotonic()
             if not self._waits_for(holder):
@@ -210,15 +210,6 @@ class Claim:
         first, last = self.part
         is_longer = other.last > last and other is not UNKNOWN
         return other.first < last and first < other.last and (self.waits_for_longer or not is_longer)
-
-    def _read(self, path: str) -> bytes | None:
-        """What a file says; None if it is there no more."""
-        try:
-            return self.store.get_bytes(path)
-        except StoreUnavailableError:
-            raise
-        except StoreError:
-            return b"" if self.store.exists(path) else None
 
     def _write(self, store: Store) -> None:
         said: dict[str, Any] = asdict(self._holder) | {"beat": next(self._beats)}
@@ -240,6 +231,28 @@ class Claim:
                 self._write(self._aside)
             else:
                 _heart.discard(self)
+
+
+def remove_dead(store: Store) -> None:
+    """Remove the claims of this machine's ended processes; other dead ones go when somebody wants what they claim.
+
+    Raises:
+        StoreError: If the store cannot be read or written.
+    """
+    for path in store.list(FOLDER):
+        holder = Holder.read(_said(store, path) or b"")
+        if holder is not None and holder.is_gone:
+            store.delete(path)
+
+
+def _said(store: Store, path: str) -> bytes | None:
+    """What a claim's file says; None if it is there no more."""
+    try:
+        return store.get_bytes(path)
+    except StoreUnavailableError:
+        raise
+    except StoreError:
+        return b"" if store.exists(path) else None
 
 
 class _Heart:

@@ -34,7 +34,8 @@ T = TypeVar("T")
 class Store:
     """A folder, or a bucket, of result tables and blobs. Nothing is made until the first write.
 
-    Layout: ``tables/<table>/<part>.parquet``; blobs under any other path; ``_tmp/`` for files being written.
+    Layout: ``tables/<table>/<part>.parquet``; blobs under any other path, of which ``claims/`` says who is at work on
+    what; ``_tmp/`` for files being written.
 
     Args:
         uri: A path, or a URI that pyarrow opens (``file://``, ``s3://``, ``gs://``). ``address`` is the same store for

@@ -60,6 +60,7 @@ class Work(Job):
 
 
 registry.NODES = (*registry.NODES, Work)
+registry.JOBS[Work.kind] = Work
 
 
 def work(x: float, epochs: int, epoch_s: float, busy: bool, after_epoch: Callable[[int, float], Any]) -> None:

@@ -56,7 +56,7 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         assert "Usage:" in done.stdout
         assert f"raysurf {name}" in readme
     assert set(cli.commands) == {
-        *("check", "run", "table", "compare", "plot", "why", "diff"),
+        *("check", "run", "table", "best", "compare", "export", "plot", "why", "diff"),
         *("submit", "status", "list", "logs", "stop"),
         *("sync", "dashboard"),
     }

@@ -249,6 +249,18 @@ def test_claims_are_no_rows(tmp_path: Path) -> None:
         assert store.parts("epochs") == ["a"]
 
 
+def test_what_killed_processes_have_left_is_removed(tmp_path: Path) -> None:
+    """Of all claims in a store those of ended processes of this machine go; what is unknown stays."""
+    store = Store(str(tmp_path))
+    here = {"place": process.place(), "started": process.started(os.getpid())}
+    for name, said in (("far", elsewhere()), ("broken", b"{"), ("dead", elsewhere(pid=2**22 + 1, **here))):
+        write(store, name, said)
+    with Claim(store, "own", "") as claim:
+        assert claim.take() is None
+        claims.remove_dead(store)
+        assert [path.partition(".")[0] for path in files(store)] == ["claims/broken", "claims/far", "claims/own"]
+
+
 @pytest.mark.usefixtures("quick")
 def test_store_that_is_away_keeps_nobody(tmp_path: Path) -> None:
     """To give a claim up in an outage is no error and is not waited for long; it is dead to others by itself."""

@@ -131,7 +131,7 @@ def test_python_and_yaml_are_one(tmp_path: Path) -> None:
         (GOOD.replace("data: digits", "data: {name: digits, validation: 0}"), "search.metric", 9, "a held-out split"),
         (GOOD + "seeds: [1, 1]\n", "seeds", 10, "each seed once"),
         (GOOD + "seeds: [1, -1]\n", "seeds.1", 10, "0 or more"),
-        (GOOD + "resources: {workers: 0}\n", "resources.workers", 10, "greater than or equal to 1"),
+        (GOOD + "resources: {workers: 0}\n", "resources.workers", 10, "a number from 1, or the least and the most"),
         (GOOD + "resources: {wokers: 2}\n", "resources.wokers", 10, "did you mean 'workers'"),
         (GOOD + "baselines: {}\n", "baselines", 10, "a list of jobs"),
         (GOOD + "baselines: [{kind: sgdd}]\n", "baselines.0.kind", 10, "did you mean 'sgd'"),

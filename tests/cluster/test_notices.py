@@ -1,0 +1,178 @@
+"""What SIGTERM does to a process that works, and what it leaves alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import raysurf as rs
+from raysurf.cluster import events
+from raysurf.cluster.broker import Broker
+from raysurf.cluster.perform import perform
+from raysurf.cluster.preemption import Notices, _in_main_thread, in_this_process
+from raysurf.cluster.request import PREEMPTIONS, Request
+from raysurf.errors import PreemptedError
+from raysurf.jobs.labels import Labels
+from raysurf.jobs.provenance import collect
+from raysurf.training.workers import Workers
+from tests.cases import tiny_sgd
+from tests.stored_rows import stored_rows
+
+Got = list[int]
+
+
+@pytest.fixture
+def got() -> Iterator[Got]:
+    """What the handler gets that was there before."""
+    found: Got = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: found.append(number))
+    yield found
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def unhandled() -> Iterator[None]:
+    """Nobody handles SIGTERM."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def terminate() -> None:
+    """Send SIGTERM to this process, if it is not deadly."""
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_signal_is_a_notice_while_there_is_work(got: Got) -> None:
+    """While a process works the first SIGTERM tells it to leave; all others do what they did before."""
+    notices = Notices()
+    notices.heed()
+    notices.heed()
+    terminate()
+    assert got == [signal.SIGTERM]
+    with notices.working():
+        assert not notices.is_told()
+        terminate()
+        assert notices.is_told()
+        terminate()
+    terminate()
+    assert len(got) == 3
+    assert notices.is_told()
+    notices.unheed()
+    terminate()
+    assert len(got) == 4
+
+
+def test_handler_is_set_from_any_thread(got: Got) -> None:
+    """What a thread asks for is done by the main thread."""
+    notices, done = Notices(), threading.Event()
+
+    def heed() -> None:
+        assert threading.current_thread() is threading.main_thread()
+        notices.heed()
+        done.set()
+
+    asking = threading.Thread(target=_in_main_thread, args=(heed,))
+    asking.start()
+    assert done.wait(10)
+    asking.join()
+    with notices.working():
+        terminate()
+    assert notices.is_told()
+    assert got == []
+
+
+def test_handlers_of_others_are_left_alone(got: Got) -> None:
+    """In a process whose SIGTERM somebody handles, nothing is changed."""
+    with in_this_process() as is_told:
+        terminate()
+        assert not is_told()
+    assert got == [signal.SIGTERM]
+
+
+@pytest.mark.usefixtures("unhandled")
+def test_handler_is_taken_back() -> None:
+    """After the work SIGTERM is as it was; a handler that somebody has set meanwhile stays."""
+    with in_this_process() as is_told:
+        terminate()
+        assert is_told()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with in_this_process():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("unhandled")
+def test_preempted_process_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
+    """SIGTERM to a process that runs a sweep itself ends it with an error that says where; no trial has failed."""
+    tree = tiny_sgd().with_holes(lr=rs.Each((0.1, 0.2)))
+    sweep, uri = rs.Sweep(tree, name="s"), str(tmp_path / "r")
+    threads = torch.get_num_threads()
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.RunProgressed) and event.epoch == 1:
+            terminate()
+
+    with pytest.raises(PreemptedError, match="told to leave, after epoch 1; the state is kept, and running it again"):
+        rs.run(sweep, uri, executor="inline", listener=listen)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert torch.get_num_threads() == threads
+    results = rs.results.open(uri)
+    assert results.table("trials")["state"].to_pylist() == ["running"]
+    assert results.failures().groups == ()
+    trained: list[int] = []
+
+    def count(event: events.Event) -> None:
+        if isinstance(event, events.RunProgressed):
+            trained.append(event.epoch)
+
+    assert rs.run(sweep, uri, executor="inline", listener=count).failed == 0
+    assert trained[0] == 2
+    rs.run(sweep, str(tmp_path / "calm"), executor="inline")
+    assert stored_rows(uri) == stored_rows(str(tmp_path / "calm"))
+
+
+def request(store: str = "nowhere", retries: int = 0) -> Request:
+    """A job, in a request."""
+    labels = Labels("s", "trial", "arm", collect())
+    return Request(0, "trial 0", (tiny_sgd(),), labels, store, rs.Resources(), retries=retries)
+
+
+def test_preempted_request_may_be_tried_again(tmp_path: Path) -> None:
+    """Its report says that it failed, that another try may do away with it, and why."""
+    asked = request(str(tmp_path))
+    report = perform(asked, Workers(is_told=lambda: True), lambda report: None)
+    assert report["preempted"] == (f"before {asked.jobs[0].id} began",)
+    assert (report["state"], report["passing"], report["lost"]) == ("failed", True, True)
+
+
+def test_preempted_group_uses_up_no_try() -> None:
+    """A group that is preempted gets its request again though there are no retries, but not for ever."""
+
+    async def tries() -> int:
+        broker, count = Broker(), 0
+        await broker.give(request())
+        while True:
+            taking = asyncio.ensure_future(broker.take(0, f"incarnation {count}", 0, None))
+            telling = asyncio.ensure_future(broker.next())
+            done, _ = await asyncio.wait((taking, telling), return_when=asyncio.FIRST_COMPLETED)
+            if taking not in done:
+                assert telling.result()["lost"]
+                taking.cancel()
+                return count
+            count += 1
+            await broker.preempted(1, {"state": "failed", "preempted": ("after epoch 1",)})
+            if count <= PREEMPTIONS:
+                assert (await telling)["state"] == "preempted"
+            else:
+                telling.cancel()
+
+    assert asyncio.run(tries()) == PREEMPTIONS + 1
