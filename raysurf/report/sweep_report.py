@@ -29,6 +29,7 @@ from raysurf.report.sections.surfaces import TITLES, surfaces
 from raysurf.report.sections.trials import trials_table
 from raysurf.report.sweep_rows import SweepRows, sweep_rows
 from raysurf.results.query import Results
+from raysurf.results.snapshot import Snapshot
 
 # A section that finds nothing in the rows of a sweep is left out.
 OF_A_SWEEP: tuple[tuple[str, Callable[[Results, SweepRows, Gallery], str]], ...] = (
@@ -67,7 +68,7 @@ def write_report(results: Results, sweeps: Sequence[str], path: str, *, is_inter
 
 def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool = False) -> str:
     """The page, as HTML; see ``write_report``."""
-    gallery = Gallery(is_interactive)
+    results, gallery = Snapshot(results.store), Gallery(is_interactive)
     names = list(dict.fromkeys(sweeps))
     read = [sweep_rows(results, name) for name in names]
     links: list[str] = []
