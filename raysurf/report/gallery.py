@@ -50,8 +50,10 @@ class Gallery:
         """
         self._count += 1
         if not is_map:
-            for ground in (figure, *figure.axes):
-                ground.patch.set_visible(False)
+            # The page's own ground, light or dark, shows through.
+            figure.patch.set_visible(False)
+            for panel in figure.axes:
+                panel.patch.set_visible(False)
         with plain_text():
             svg = svg_of(figure, title)
         svg = COMMENT.sub("", svg)
