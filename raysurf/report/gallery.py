@@ -49,6 +49,11 @@ class Gallery:
             is_map: Whether its colours mean values, so that a dark page leaves them as they are.
         """
         self._count += 1
+        if not is_map:
+            # The page's own ground, light or dark, shows through.
+            figure.patch.set_visible(False)
+            for panel in figure.axes:
+                panel.patch.set_visible(False)
         with plain_text():
             svg = svg_of(figure, title)
         svg = COMMENT.sub("", svg)
@@ -106,4 +111,4 @@ def _marked(trial: int, tips: Mapping[int, str]) -> str:
 
 
 def _figure(inner: str, says: str) -> str:
-    return f"<figure>{inner}<figcaption>{escape(says)}</figcaption></figure>"
+    return f"<figure>{inner}{f'<figcaption>{escape(says)}</figcaption>' if says else ''}</figure>"

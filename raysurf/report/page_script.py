@@ -76,7 +76,8 @@ PLOTLY_SCRIPT = """
     var ink = dark.matches ? '#e8e8e6' : '#1b1b1b', rule = dark.matches ? '#3a3b3c' : '#d8d8d4';
     var narrow = innerWidth < 600, shown = Object.assign({
       font: {color: ink, size: narrow ? 11 : 12}, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
-      margin: {l: 60, r: 20, t: 50, b: 50}, legend: {orientation: 'h', y: -0.25}
+      modebar: {bgcolor: 'rgba(0,0,0,0)', color: ink}, margin: {l: 60, r: 20, t: 50, b: 50},
+      legend: {orientation: 'h', y: -0.25}
     }, each.layout);
     ['xaxis', 'yaxis'].forEach(function (name) {
       shown[name] = Object.assign({gridcolor: rule, linecolor: rule, zeroline: false}, each.layout[name]);

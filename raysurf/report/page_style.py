@@ -64,10 +64,8 @@ g.trial.pointed path, g.trial.pointed use { stroke: #d55e00 !important; stroke-w
 pre { overflow-x: auto; font-size: .78rem; line-height: 1.4; border: 1px solid var(--rule); border-radius: 6px;
   padding: .6rem; max-height: 30rem; }
 @media (prefers-color-scheme: dark) {
-  .picture { background: #fff; }
   .picture:not(.map) { background: transparent; }
   .picture:not(.map) svg { filter: invert(1) hue-rotate(180deg); }
-  .picture:not(.map) svg > g > g:first-child > path:first-child { fill: transparent !important; }
 }
 @media (max-width: 600px) {
   body { padding: .8rem; }

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 
 from raysurf.errors import Fault, SpecError
@@ -29,6 +29,7 @@ from raysurf.report.sections.surfaces import TITLES, surfaces
 from raysurf.report.sections.trials import trials_table
 from raysurf.report.sweep_rows import SweepRows, sweep_rows
 from raysurf.results.query import Results
+from raysurf.results.snapshot import Snapshot
 
 # A section that finds nothing in the rows of a sweep is left out.
 OF_A_SWEEP: tuple[tuple[str, Callable[[Results, SweepRows, Gallery], str]], ...] = (
@@ -67,7 +68,7 @@ def write_report(results: Results, sweeps: Sequence[str], path: str, *, is_inter
 
 def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool = False) -> str:
     """The page, as HTML; see ``write_report``."""
-    gallery = Gallery(is_interactive)
+    results, gallery = Snapshot(results.store), Gallery(is_interactive)
     names = list(dict.fromkeys(sweeps))
     read = [sweep_rows(results, name) for name in names]
     links: list[str] = []
@@ -81,10 +82,13 @@ def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool
         ("What failed", failed_runs(results, names)),
         ("Provenance", provenance(results, read)),
     ]
-    parts.append(_sections("all", shared, links))
+    shared_links: list[str] = []
+    parts.append(_sections("all", shared, shared_links))
     title = f"{', '.join(names)}: report"
     made = f"Made by raysurf on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from the rows in {results.store.uri}."
-    nav = f'<nav aria-label="Sections">{" ".join(links)}</nav>' if len(read) == 1 else _nav(read)
+    if len(read) > 1:
+        links = [f'<a href="#s{number}-0">{escape(sweep.name)}</a>' for number, sweep in enumerate(read)]
+    nav = f'<nav aria-label="Contents">{" ".join(links + shared_links)}</nav>'
     return _document(title, f"<h1>{escape(title)}</h1>{nav}{''.join(parts)}<footer>{escape(made)}</footer>", gallery)
 
 
@@ -94,11 +98,6 @@ def _sections(name: str, sections: Sequence[tuple[str, str]], links: list[str]) 
     return "".join(
         f'<section id="{anchor}"><h2>{escape(title)}</h2>{inner}</section>' for anchor, title, inner in found
     )
-
-
-def _nav(read: Sequence[SweepRows]) -> str:
-    links = " ".join(f'<a href="#s{number}-0">{escape(sweep.name)}</a>' for number, sweep in enumerate(read))
-    return f'<nav aria-label="Sweeps">{links} <a href="#all-2">Provenance</a></nav>'
 
 
 def _document(title: str, body: str, gallery: Gallery) -> str:
@@ -131,7 +130,5 @@ def _document(title: str, body: str, gallery: Gallery) -> str:
 
 def _plotly() -> str:
     """The library's own file, without the end of a script in it."""
-    found = find_spec("plotly")
-    assert found is not None and found.origin is not None
-    text = Path(found.origin).with_name("package_data").joinpath("plotly.min.js").read_text(encoding="utf-8")
+    text = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
     return re.sub(r"</(script)", r"<\\/\1", text, flags=re.IGNORECASE)

@@ -20,25 +20,26 @@ if TYPE_CHECKING:
 
 LEAST = 8
 SEED = 0
+# A quarter of Optuna's default: what it would add is seconds, and a hundredth of a share.
+TREES = 16
 
 
 def importances(sweep: SweepRows) -> tuple[dict[str, float], int, list[str]]:
-    """The importance of the searched values that most trials have, for the first metric.
+    """The importance of the searched values that all trials have, for the first metric.
 
     Args:
         sweep: One that searches.
 
     Returns:
         Shares by name, the largest first, which sum to 1; the number of trials that they come from; and the names of
-        values that are left out, since they depend on a choice that most trials made otherwise.
+        values that are left out: they do not differ, or depend on a choice that some trials made otherwise.
 
     Source:
         Functional ANOVA over a random forest, Hutter et al. 2014, as Optuna has it. Bounds are those of the values
         that were tried.
     """
     trials = [trial for trial in sweep.ranked if sweep.metrics and trial.values[0] is not None]
-    names = [name for name in sweep.params if 2 * sum(name in trial.params for trial in trials) > len(trials)]
-    trials = [trial for trial in trials if all(name in trial.params for name in names)]
+    names = [name for name in sweep.params if all(name in trial.params for trial in trials)]
     names = [name for name in names if len({repr(trial.params[name]) for trial in trials}) > 1]
     left_out = [name for name in sweep.params if name not in names]
     if len(trials) < LEAST or len(names) < 2 or len({trial.values[0] for trial in trials}) < 2:
@@ -93,7 +94,9 @@ def _fanova(sweep: SweepRows, trials: Sequence[Trial], names: Sequence[str]) -> 
             study.add_trial(optuna.create_trial(params=params, distributions=scales, value=trial.values[0]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=SEED), params=list(names))
+            found = get_param_importances(
+                study, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=SEED), params=list(names)
+            )
     finally:
         optuna.logging.set_verbosity(verbosity)
     return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -26,8 +26,8 @@ LONGEST = 18
 # Where a line stands on an axis whose value its trial does not have.
 ABSENT = -0.12
 SAYS = (
-    "A line a finished trial; the darker, the better, the best ones on top. A line at the foot of an axis is a trial "
-    "that does not have that value."
+    "A line a finished trial, from yellow, the worst, to violet, the best, on top. A line at the foot of an axis is "
+    "a trial that does not have that value."
 )
 
 

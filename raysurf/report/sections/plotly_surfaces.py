@@ -17,6 +17,12 @@ from raysurf.report.trace import Array, read_trace
 from raysurf.report.two_panels import OKABE_ITO, QUANTITY_TEXTS
 
 Plotted = tuple[list[dict[str, Any]], dict[str, Any]]
+SAYS = {
+    "profile": "Train loss with L2 and test error along curves, lines, chains or paths between weights.",
+    "plane": "Train loss with L2 and test error on planes through three weights; axes are distances in weight space, "
+    "colours are logarithmic. Dots and lines are projections onto the plane.",
+    "schemes": "Test error and test NLL against the number of samples K that are averaged; means over seeds.",
+}
 TITLES = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
 
 

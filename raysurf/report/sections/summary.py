@@ -67,11 +67,9 @@ def _tiles(sweep: SweepRows) -> str:
     runs = list(sweep.runs.values())
     roles = Counter(row["role"] for row in runs)
     said = ", ".join(
-        f"{roles[role]} {role if role == 'trial' else role + 's' * (roles[role] > 1)}"
-        for role in ("trial", "input", "baseline")
-        if roles[role]
+        f"{roles[role]} {role}{'s' * (roles[role] > 1)}" for role in ("trial", "input", "baseline") if roles[role]
     )
-    tiles.append(("runs", str(len(runs)), f"of {said}, each counted once" if said else ""))
+    tiles.append(("runs", str(len(runs)), f"{said}, each counted once" if said else ""))
     tiles.append(("epochs trained", f"{sum(row['epochs'] for row in runs):g}", "inputs and baselines included"))
     device_s = sum(row["device_s"] or 0.0 for row in runs)
     tiles.append(("device time", duration(device_s), "last sittings of all runs, times workers"))

@@ -10,7 +10,7 @@ from raysurf.report.draw import KINDS, composed
 from raysurf.report.gallery import Gallery, plain_text
 from raysurf.report.measured_runs import MeasuredRun, measured_runs
 from raysurf.report.picture_kind import Picture, PictureKind
-from raysurf.report.sections.plotly_surfaces import PLOTLY
+from raysurf.report.sections.plotly_surfaces import PLOTLY, SAYS
 from raysurf.report.sweep_rows import SweepRows
 from raysurf.results.query import Results
 
@@ -65,7 +65,10 @@ def _runs(results: Results, sweep: SweepRows, kind: PictureKind) -> list[Measure
 def _picture(results: Results, kind: PictureKind, name: str, runs: Sequence[MeasuredRun], gallery: Gallery) -> str:
     picture = _titleless(composed(results, kind, runs))
     if gallery.is_interactive and name in PLOTLY:
-        return "".join(gallery.plotly(data, layout, picture.title, kind.says) for data, layout in PLOTLY[name](picture))
+        plotted = list(PLOTLY[name](picture))
+        says = [""] * (len(plotted) - 1) + [SAYS[name]]
+        drawn = zip(plotted, says, strict=True)
+        return "".join(gallery.plotly(data, layout, picture.title, said) for (data, layout), said in drawn)
     with plain_text():
         figure = kind.figure(picture)
     return gallery.picture(figure, picture.title, kind.says, is_map=name in ("plane", "toy"))

@@ -1,0 +1,25 @@
+"""A store as it was at one moment, for whatever asks many questions of it: its rows are read once, and agree."""
+
+from __future__ import annotations
+
+import pyarrow.dataset as ds
+
+from raysurf.results.query import Results
+from raysurf.results.store import Store
+
+# Tables that are asked for again and again, and small enough to be kept; of the others the list of files is.
+KEPT = ("runs", "trials", "predictions", "landmarks")
+
+
+class Snapshot(Results):
+    """The tables of a store as they are when each is first asked for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._known: dict[str, ds.Dataset] = {}
+
+    def _dataset(self, name: str) -> ds.Dataset:
+        if name not in self._known:
+            found = super()._dataset(name)
+            self._known[name] = ds.dataset(found.to_table()) if name in KEPT else found
+        return self._known[name]
