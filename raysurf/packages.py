@@ -20,6 +20,7 @@ OF_RUN = (
     "cmaes",
     "matplotlib",
     "plotly",
+    "requests",
     "rich",
     "scipy",
     "sklearn",

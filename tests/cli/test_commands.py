@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raysurf.cli.main import cli
+from raysurf.results import open as open_results
 from tests.cases import ROOT
 from tests.tracking.wandb_records import read_all
 
@@ -211,6 +212,23 @@ class TestQuickstart:
         assert sum(row["kind"] == "sgd" for row in runs.values()) == 3
         surface = pq.read_table(root / "tables" / "surface").to_pylist()
         assert sum(row["geometry"] == "curve" and row["split"] == "test" for row in surface) == 6 * 21
+
+    def test_every_reader_has_the_same_figures(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+        """Means by split are equal in pyarrow, DuckDB, pandas and polars, of the files and through raysurf."""
+        pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+        root, _ = quickstart
+        results = open_results(str(root))
+        for name, figure in (("predictions", "nll"), ("surface", "loss"), ("predictions", "accuracy")):
+            folder = f"{root}/tables/{name}"
+            means = pq.read_table(folder).group_by("split").aggregate([(figure, "mean")]).to_pylist()
+            expected = pytest.approx({row["split"]: row[f"{figure}_mean"] for row in means}, rel=1e-12)
+            query = f"select split, avg({figure}) from {{}} group by 1"
+            assert dict(duckdb.sql(query.format(f"'{folder}/*.parquet'")).fetchall()) == expected
+            assert dict(zip(*results.sql(query.format(name)).to_pydict().values(), strict=True)) == expected
+            for frame in (pandas.read_parquet(folder), results.to_pandas(name)):
+                assert frame.groupby("split")[figure].mean().to_dict() == expected
+            for frame in (polars.read_parquet(f"{folder}/*.parquet"), results.to_polars(name)):
+                assert dict(frame.group_by("split").agg(polars.col(figure).mean()).rows()) == expected
 
     def test_the_curve_is_below_the_line(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         """The straight line has a barrier that the best curve goes round."""
