@@ -76,7 +76,8 @@ class Gallery:
         """
         name = f"plotly{len(self.drawn)}"
         self.drawn.append({"id": name, "data": list(data), "layout": dict(layout)})
-        height = int(layout.get("height", 420))
+        named = len(data) if layout.get("showlegend", True) else 0
+        height = int(layout.get("height", 400 + 10 * named))
         place = f'<div id="{name}" class="plotly" style="height: {height}px" aria-label="{escape(title)}"></div>'
         return _figure(place, says)
 

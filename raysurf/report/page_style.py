@@ -44,7 +44,7 @@ figcaption { font-size: .85rem; margin: .4rem 0 1rem; }
 td { overflow-wrap: normal; }
 table.sources td, table.best td { white-space: normal; min-width: 5rem; }
 table.sources td:nth-child(2) { overflow-wrap: anywhere; min-width: 12rem; }
-table.best td:nth-child(n+3) { min-width: 6rem; }
+table.best td:not(.number) { min-width: 13rem; }
 th button { all: unset; cursor: pointer; }
 th button:focus-visible { outline: 2px solid; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }

@@ -11,7 +11,7 @@ import pytest
 
 from raysurf.report.gallery import Gallery
 from raysurf.report.sections.best import best_trials
-from raysurf.report.sections.history import best_so_far, history_figure
+from raysurf.report.sections.history import best_so_far, history_figure, is_log
 from raysurf.report.sections.importance import importance, importances
 from raysurf.report.sections.parallel import ABSENT, drawn, parallel_coordinates, scales
 from raysurf.report.sweep_rows import SweepRows, Trial
@@ -109,3 +109,11 @@ def test_front_of_several_metrics() -> None:
     text = best_trials(sweep(*trials, metrics=("x", "y"), modes=("min", "min")))
     assert "a = 1" in text and "a = 2" in text and "a = 3" not in text
     assert "The Pareto front: 2 of the finished trials" in text
+
+
+def test_log_axes() -> None:
+    """Values that are spread by ratio get a logarithmic axis, evenly spread ones do not, however near zero one is."""
+    assert is_log(np.geomspace(1e-4, 1e-1, 50))
+    assert not is_log(np.linspace(1e-3, 0.95, 50))
+    assert not is_log(np.array([-1.0, 1e-3, 1.0]))
+    assert not is_log(np.array([np.nan]))

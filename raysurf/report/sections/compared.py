@@ -12,6 +12,8 @@ from raysurf.results.comparison_cells import printed
 from raysurf.results.layouts import LAYOUTS
 from raysurf.results.query import Results
 
+LONG = 20
+
 
 def comparisons(results: Results, sweeps: Sequence[str]) -> str:
     """Every table in which some finished run of the sweeps, or of their inputs, has a place."""
@@ -27,8 +29,9 @@ def comparisons(results: Results, sweeps: Sequence[str]) -> str:
             set_out = printed(each)
             if not any(row["group"] for row in each.table.to_pylist()):
                 continue
+            tall = " tall" if len(set_out.cells) > LONG else ""
             lines = [f"<h3>{escape(set_out.title)}</h3>"]
-            lines.append(f'<div class="rows">{table(set_out.headings, set_out.cells, name="compared")}</div>')
+            lines.append(f'<div class="rows{tall}">{table(set_out.headings, set_out.cells, name="compared")}</div>')
             lines += [f"<p><small>{escape(note)}</small></p>" for note in set_out.notes]
             if each.left_out:
                 lines.append(f"<p><small>Left out: {escape(counted(each.left_out))}.</small></p>")

@@ -17,6 +17,8 @@ from raysurf.report.two_panels import BLUE, VERMILION
 
 LEAST = 2
 LOG_FROM = 30.0
+# Half of evenly spread values are in the lower half of their range; of ones spread by ratio far more are.
+CROWDED = 0.25
 SAYS = "A dot a trial, in the order of the search; the line is the best so far, crosses are trials without a figure."
 
 
@@ -59,9 +61,11 @@ def values_of(sweep: SweepRows, metric: int) -> Array:
 
 
 def is_log(values: Array) -> bool:
-    """Whether values are positive and so far apart that only a logarithmic axis shows them all."""
+    """Whether values are positive, far apart and crowded at the low end, so that a log axis shows them best."""
     known = values[np.isfinite(values)]
-    return bool(len(known) and known.min() > 0 and known.max() > LOG_FROM * known.min())
+    if not len(known) or known.min() <= 0 or known.max() <= LOG_FROM * known.min():
+        return False
+    return bool(np.median(known) - known.min() < CROWDED * np.ptp(known))
 
 
 def _panel(panel: Axes, sweep: SweepRows, i: int) -> None:

@@ -23,6 +23,8 @@ SAYS = {
     "colours are logarithmic. Dots and lines are projections onto the plane.",
     "schemes": "Test error and test NLL against the number of samples K that are averaged; means over seeds.",
 }
+MARKER = {"color": "black", "size": 10, "line": {"color": "white", "width": 1.5}}
+WRITTEN = {"color": "white", "shadow": "0 0 3px black, 0 0 3px black"}
 TITLES = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
 
 
@@ -109,11 +111,17 @@ def _marks(plane: Plane) -> Iterator[dict[str, Any]]:
         is_line = mark.geometry != "weights"
         x, y = (numbers(mark.line[:, i]) for i in (0, 1))
         name = plotly_text(mark.name)
-        style = {"color": "black", "width": 2} if is_line else {"color": "black", "size": 9}
+        style: dict[str, Any] = {"color": "black", "width": 2} if is_line else MARKER
         yield {"type": "scatter", "x": x, "y": y, "name": name, "showlegend": False} | (
             {"mode": "lines", "line": style}
             if is_line
-            else {"mode": "markers+text", "marker": style, "text": [name], "textposition": "top right"}
+            else {
+                "mode": "markers+text",
+                "marker": style,
+                "text": [name],
+                "textposition": "top right",
+                "textfont": WRITTEN,
+            }
         )
 
 

@@ -15,7 +15,7 @@ from raysurf.report.sweep_rows import SweepRows
 from raysurf.results.query import Results
 
 # Runs that a picture of each kind shows at most; of a search the best trials' are the first.
-MOST = {"plane": 2, "profile": 7, "width": 2, "path": 4, "schemes": 8, "activations": 2, "toy": 2}
+MOST = {"plane": 2, "profile": 7, "width": 2, "path": 4, "schemes": 6, "activations": 2, "toy": 2}
 # Kinds that have a picture for every so many runs, rather than one for the first of them.
 REPEATED = {"plane": 3, "width": 2}
 TITLES = {
@@ -59,6 +59,10 @@ def _runs(results: Results, sweep: SweepRows, kind: PictureKind) -> list[Measure
     order = {run_id: place for place, run_id in enumerate([*places[:1], *baselines, *places[1:]])}
     mine = {run_id for trial in sweep.trials for run_id in trial.run_ids} | sweep.runs.keys()
     found = [run for run in measured_runs(results, wanted) if wanted.job in ("", run.kind) and run.run_id in mine]
+    if sweep.metrics:
+        # Searched values are many, and the page tells them of every trial.
+        called = {run_id: f"trial {trial.number}" for trial in sweep.trials for run_id in trial.run_ids}
+        found = [replace(run, arm=called.get(run.run_id, run.arm)) for run in found]
     return sorted(found, key=lambda run: order.get(run.run_id, len(order)))
 
 
