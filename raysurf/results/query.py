@@ -13,6 +13,8 @@ from raysurf.errors import StoreError
 from raysurf.results.parts import OURS
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import Store
+from raysurf.results.table_files import FOLDER as COMPACTED
+from raysurf.results.versions import require_known
 
 if TYPE_CHECKING:
     from raysurf.results.failures import Failures
@@ -29,7 +31,8 @@ def open(uri: str = "results") -> Results:
         StoreError: If there is no store at the address.
     """
     store = Store(uri)
-    if not store.list("tables"):
+    require_known(store)
+    if not store.list("tables") and not store.list(COMPACTED):
         raise StoreError(
             uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
         )

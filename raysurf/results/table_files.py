@@ -1,0 +1,252 @@
+"""Where the rows of a table are at one moment: in files of their own, one a part, and in compacted files of many parts.
+
+A part's own file is ``tables/<table>/<part>.parquet``. A compacted file is ``compact/<table>/<id>.parquet``, whose rows
+say in ``_part`` which part they are of; it counts from when its list is there, ``<id>.json``, which says which version
+of which parts it holds. Neither is ever changed. The rule of every reader:
+
+- A part whose own file is there has its rows there, whatever lists say. Rows of a compacted file are taken instead, for
+  speed, if its list names that very version (size, time and, on a disk, inode).
+- A part without a file of its own has its rows in the compacted file with the highest number that lists it. Numbers
+  rise: who writes a list has seen those before.
+
+Own files are listed first and lists after them, and a list that vanishes in between makes the reader begin anew: what
+is removed has been listed elsewhere before, so nothing is missed, and every part is taken from one place, so nothing is
+doubled. ``results.compaction`` says how files come and go.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raysurf.errors import StoreError, StoreWarning
+from raysurf.results.parts import OURS, fitted
+from raysurf.results.schemas import schema_of
+from raysurf.results.versions import migrated, require_no_newer
+
+if TYPE_CHECKING:
+    from raysurf.results.store import Mark, Store
+
+FOLDER, PART = "compact", "_part"
+SUFFIX = ".parquet"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A part as a compacted file holds it.
+
+    Args:
+        mark: The version of its own file.
+        rows: How many there are; a part that was removed has none.
+        digest: SHA-256 of its own file.
+    """
+
+    mark: Mark
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Compacted:
+    """A compacted file.
+
+    Args:
+        table: Whose rows it holds.
+        id: Its number, a hyphen, and what makes it unique.
+        made_ns: When its list was written, by the store's clock.
+        version: Of the schema that its rows follow.
+        parts: What it holds, by part.
+    """
+
+    table: str
+    id: str
+    made_ns: int
+    version: int
+    parts: Mapping[str, Entry]
+
+    @property
+    def path(self) -> str:
+        """Of its rows in the store."""
+        return f"{FOLDER}/{self.table}/{self.id}{SUFFIX}"
+
+    @property
+    def list_path(self) -> str:
+        """Of its list in the store."""
+        return f"{FOLDER}/{self.table}/{self.id}.json"
+
+    @property
+    def number(self) -> int:
+        """Its place in the order of lists."""
+        return int(self.id.partition("-")[0])
+
+    @cached_property
+    def num_rows(self) -> int:
+        """Rows in it, those of newer versions elsewhere included."""
+        return sum(each.rows for each in self.parts.values())
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The files of a table.
+
+    Args:
+        table: Its name.
+        marks: The version of every part's own file.
+        compacted: Every compacted file.
+        chosen: From which of them a part is read; others are read from their own files.
+    """
+
+    table: str
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    compacted: tuple[Compacted, ...] = ()
+    chosen: Mapping[str, Compacted] = field(default_factory=dict)
+
+    @property
+    def own(self) -> list[str]:
+        """Parts that are read from their own files, sorted."""
+        return sorted(self.marks.keys() - self.chosen.keys())
+
+    @property
+    def parts(self) -> list[str]:
+        """All parts, sorted; those that were removed are none."""
+        return sorted([*self.own, *(part for part, file in self.chosen.items() if file.parts[part].rows)])
+
+    @cached_property
+    def used(self) -> dict[Compacted, set[str]]:
+        """Compacted files that rows are read from, and the parts that they are of."""
+        found: dict[Compacted, set[str]] = {}
+        for part, file in self.chosen.items():
+            if file.parts[part].rows:
+                found.setdefault(file, set()).add(part)
+        return found
+
+    def unused(self, file: Compacted) -> set[str]:
+        """Parts whose rows in a compacted file are not to be read, since newer ones are elsewhere."""
+        return {part for part, entry in file.parts.items() if entry.rows and self.chosen.get(part) is not file}
+
+
+def look_at(store: Store, table: str) -> TableFiles:
+    """The files of a table as they are now.
+
+    Raises:
+        UnknownNameError: If there is no such table.
+        StoreError: If the store cannot be read.
+    """
+    schema_of(table)
+    while True:
+        found = store.marks(f"tables/{table}")
+        marks = {name.removesuffix(SUFFIX): mark for name, mark in found.items() if name.endswith(SUFFIX)}
+        compacted = _lists(store, table)
+        if compacted is None:
+            continue
+        chosen: dict[str, Compacted] = {}
+        for file in compacted:
+            for part, entry in file.parts.items():
+                if marks.get(part, entry.mark) == entry.mark:
+                    chosen[part] = file
+        return TableFiles(table, marks, compacted, chosen)
+
+
+def compacted_rows(store: Store, table: str, part: str) -> list[dict[str, Any]] | None:
+    """The rows of a part that has no file of its own; None if it has one now, or they have just been moved elsewhere.
+
+    Raises:
+        StoreError: If they cannot be read.
+    """
+    files = look_at(store, table)
+    if part in files.marks:
+        return None
+    if (file := files.chosen.get(part)) is None:
+        return []
+    try:
+        found = list(rows_of_parts(store, file, {part}))
+    except FileNotFoundError:
+        return None
+    rows = (fitted(each, schema_of(table), store.uri, file.path) for each in found)
+    return [row for each in rows for row in migrated(each, table, file.version).to_pylist()]
+
+
+def is_compacted(store: Store, table: str, part: str) -> bool:
+    """Whether a compacted file lists a part."""
+    return any(part in file.parts for file in look_at(store, table).compacted)
+
+
+def _lists(store: Store, table: str) -> tuple[Compacted, ...] | None:
+    """All compacted files, those to be preferred last; None if a list has vanished while it was read."""
+    found = []
+    for name, mark in store.marks(f"{FOLDER}/{table}").items():
+        if not name.endswith(".json"):
+            continue
+        path = f"{FOLDER}/{table}/{name}"
+        # Lists are never changed.
+        if (known := store.lists.get(path)) is None:
+            try:
+                data = store.get_bytes(path)
+            except StoreError:
+                if store.exists(path):
+                    raise
+                return None
+            try:
+                known = store.lists[path] = _parsed(table, name.removesuffix(".json"), mark, data)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                text = f"{store.uri}: {path} cannot be read ({error}); rows that are compacted there are not seen"
+                warnings.warn(StoreWarning(text), stacklevel=2)
+                continue
+        require_no_newer(known.version, store.uri, path)
+        found.append(known)
+    return tuple(sorted(found, key=lambda file: (file.number, file.id)))
+
+
+def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
+    said = json.loads(data)
+    parts = {
+        str(part): Entry((int(size), int(mtime), int(inode)), int(rows), str(digest))
+        for part, (size, mtime, inode, rows, digest) in said["parts"].items()
+    }
+    int(name.partition("-")[0])
+    return Compacted(table, name, mark[1], int(said["version"]), parts)
+
+
+def listed(version: int, parts: Mapping[str, Entry]) -> dict[str, Any]:
+    """A list as it is written."""
+    return {"version": version, "parts": {part: [*each.mark, each.rows, each.digest] for part, each in parts.items()}}
+
+
+def rows_of_parts(
+    store: Store, file: Compacted, parts: set[str], groups: Collection[int] | None = None
+) -> Iterator[pa.Table]:
+    """The rows of some parts of a compacted file, with their parts, a group of rows at a time; of some groups, or all.
+
+    Raises:
+        StoreError: If the file cannot be read.
+        FileNotFoundError: If it is there no more.
+    """
+    try:
+        with store.fs.open_input_file(store.full(file.path)) as stream:
+            reader = pq.ParquetFile(stream)
+            for group in range(reader.num_row_groups) if groups is None else sorted(groups):
+                if group_parts(reader, file, group) & parts:
+                    # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
+                    found = reader.read_row_group(group, use_threads=False)
+                    yield found.filter(pc.is_in(found[PART], pa.array(sorted(parts), pa.string())))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
+
+
+def group_parts(reader: pq.ParquetFile, file: Compacted, group: int) -> set[str]:
+    """Parts that may have rows in a row group of a compacted file; its rows are sorted by part."""
+    column = reader.schema_arrow.names.index(PART)
+    statistics = reader.metadata.row_group(group).column(column).statistics
+    if statistics is None or not statistics.has_min_max:
+        return set(file.parts)
+    return {part for part in file.parts if statistics.min <= part <= statistics.max}
