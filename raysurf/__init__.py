@@ -115,7 +115,12 @@ def __getattr__(name: str) -> Any:
     if name == "results":
         return importlib.import_module("raysurf.results")
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        try:
+            return getattr(importlib.import_module(_HOME[name]), name)
+        except ModuleNotFoundError as error:
+            from raysurf.packages import missing
+
+            raise missing(error, f"raysurf.{name}") or error from error
     raise AttributeError(f"module 'raysurf' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

@@ -77,6 +77,17 @@ class UnknownNameError(RaysurfError, ValueError):
         return f"unknown {self.what}: got {self.got!r}; expected one of {', '.join(self.known)}{hint}"
 
 
+class MissingPackageError(RaysurfError, ImportError):
+    """A package that is not installed, since it is needed for a part of raysurf alone."""
+
+    def __init__(self, package: str, needed_for: str, install: str) -> None:
+        self.package, self.needed_for, self.install = package, needed_for, install
+        super().__init__(package, needed_for, install)
+
+    def __str__(self) -> str:
+        return f"{self.needed_for} needs {self.package}, which is not installed (pip install '{self.install}')"
+
+
 class PointMismatchError(RaysurfError, ValueError):
     """Two points that differ in names or shapes, so that no arithmetic joins them."""
 

@@ -11,6 +11,7 @@ from raysurf import errors
 EVERY = [
     errors.SpecError([errors.Fault("job.lr", "'x'", "a number", "hint", "a.yaml", 3)]),
     errors.UnknownNameError("model", "vgg61", ["vgg16", "lenet5"]),
+    errors.MissingPackageError("torch", "raysurf run", "raysurf[run]"),
     errors.PointMismatchError("a", "b"),
     errors.AverageError("no members", "update()"),
     errors.DataError("mnist", "nothing", "files"),

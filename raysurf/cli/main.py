@@ -22,6 +22,7 @@ from raysurf.cli.submit import submit
 from raysurf.cli.table import table
 from raysurf.cli.why import why
 from raysurf.errors import RaysurfError, SpecError
+from raysurf.packages import missing
 from raysurf.redaction import redact
 
 
@@ -78,9 +79,20 @@ def _run() -> int:
         return 2
     except BrokenPipeError:
         return 0
+    except ModuleNotFoundError as error:
+        told = missing(error, " ".join(["raysurf", *sys.argv[1:2]]))
+        if told is None:
+            return _bug()
+        click.echo(f"error: {told}", err=True)
+        return 2
     except Exception:
-        click.echo(redact(traceback.format_exc()), err=True, nl=False)
-        return 1
+        return _bug()
+
+
+def _bug() -> int:
+    """Tell the error that is being handled with its traceback."""
+    click.echo(redact(traceback.format_exc()), err=True, nl=False)
+    return 1
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from raysurf.cluster.warm_start import require_sources
 from raysurf.errors import Fault, ResourceError, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
+from raysurf.packages import require_run
 from raysurf.results.store import Store
 from raysurf.sweep.plan import Plan, make_plan, shared_inputs
 from raysurf.sweep.selection import Only, part_of
@@ -88,9 +89,11 @@ def launch(
     """Run what is left of a plan; see ``driver.run_plan``.
 
     Raises:
+        MissingPackageError: If what runs jobs is not installed.
         ResourceError: If a sweep needs more than there is; nothing has been started or written then.
         StoreError: If the store cannot be written.
     """
+    require_run("running jobs")
     if address is None and executor == "ray":
         require_resources(plan, local_capacity())
     store.check_writable()

@@ -120,10 +120,12 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         is_on = result.get("state") in ("begun", "running")
         if request.time_limit_s is not None and is_on and trial.trial_id not in self._limited:
             self._limited[trial.trial_id] = (time.monotonic() + request.time_limit_s + self.GRACE_S, trial)
-        if "preempted" in result and self._preempted[trial.trial_id] < PREEMPTIONS:
+        goes_on = "preempted" in result and not self.farewell.leaving.asked
+        if goes_on and self._preempted[trial.trial_id] < PREEMPTIONS:
             self._preempted[trial.trial_id] += 1
             trial.max_failures += 1
-        if result.get("state") == "running" or "preempted" in result:
+            self._limited.pop(trial.trial_id, None)
+        if result.get("state") == "running" or goes_on:
             self.handlers.reported(request, result)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:

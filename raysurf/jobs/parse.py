@@ -23,29 +23,33 @@ PathFault = tuple[Path, Fault]
 WRAPPERS = (Union, types.UnionType, typing.Annotated, tuple)
 
 
-def parse_job(tree: Mapping[str, Any]) -> Job:
+def parse_job(tree: Mapping[str, Any], look_up: bool = True) -> Job:
     """Build a job from a tree.
 
     Args:
         tree: As in YAML: ``kind`` and the fields of that kind, inputs nested.
+        look_up: Whether the networks and data that it names must be there; a network's module is imported for it.
 
     Raises:
         SpecError: With every fault of the tree.
     """
-    job, faults = parse(tree, Job, ())
+    job, faults = parse(tree, Job, (), look_up)
     if faults:
         raise SpecError([fault for _, fault in faults])
     assert isinstance(job, Job)
     return job
 
 
-def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) -> tuple[Node | None, list[PathFault]]:
+def parse(
+    tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path, look_up: bool = True
+) -> tuple[Node | None, list[PathFault]]:
     """Build one node of a tree, its inner nodes first.
 
     Args:
         tree: What stands at ``path``.
         expected: The classes of which one must stand there.
         path: Where the node stands in the document.
+        look_up: See ``parse_job``.
 
     Returns:
         The node, or None if it has faults; and the faults, each with its path.
@@ -71,11 +75,11 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
             continue
         wanted = _nodes(cls, name)
         if wanted and isinstance(inner, list) and _is_list(cls, name):
-            parsed = [parse(item, wanted, (*path, name, i)) for i, item in enumerate(inner)]
+            parsed = [parse(item, wanted, (*path, name, i), look_up) for i, item in enumerate(inner)]
             inner = [item for item, _ in parsed]
             faults += [each for _, found in parsed for each in found]
         elif wanted and inner is not None:
-            inner, found = parse(inner, wanted, (*path, name))
+            inner, found = parse(inner, wanted, (*path, name), look_up)
             faults += found
             if inner is None:
                 unbuilt.add(name)
@@ -85,7 +89,7 @@ def parse(tree: Any, expected: type[Node] | tuple[type[Node], ...], path: Path) 
     faults += [
         fault for fault in found if not _concerns(fault[0], faults) and not _missing_in(values, fault[0][len(path) :])
     ]
-    faults = _checked(cls, values, path, faults)
+    faults = _checked(cls, values, path, faults) if look_up else faults
     return (None if faults else node), faults
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from raysurf.errors import PreemptedError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import figures_of
@@ -35,6 +36,9 @@ def turn(
 
     Yields:
         What is to be told of the job's progress if it is to be done now; None if the job is done.
+
+    Raises:
+        PreemptedError: If a worker is told to leave before its job's turn has come.
     """
     part = points or (0, max(1, job.epochs_to_train + job.points_to_measure))
     with Claim(store, job.trajectory or job.id, f"sweep {sweep}", part, job.trajectory is None) as claim:
@@ -55,6 +59,8 @@ def turn(
             if workers.agree(is_done):
                 yield None
                 return
+            if workers.is_any_told():
+                raise PreemptedError(f"before {job.id} began")
             if workers.agree(holder is None):
                 yield telling
                 return

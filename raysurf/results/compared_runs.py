@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysurf.errors import UnknownNameError
 from raysurf.results.parts import mapping_in, values_in
+from raysurf.results.sweeps import require_known
 
 if TYPE_CHECKING:
     from raysurf.results.query import Results
@@ -92,10 +92,7 @@ def _members(results: Results, sweeps: Sequence[str]) -> set[str] | None:
         return None
     runs = results.table("runs", ["run_id", "sweep", "inputs"]).to_pylist()
     trials = results.table("trials", ["sweep", "run_ids"]).to_pylist()
-    known = sorted({row["sweep"] for row in (*runs, *trials)})
-    for name in sweeps:
-        if name not in known:
-            raise UnknownNameError("sweep", name, known or ("none yet",))
+    require_known(sweeps, (*runs, *trials))
     inputs = {row["run_id"]: row["inputs"] for row in runs}
     left = [row["run_id"] for row in runs if row["sweep"] in sweeps]
     left += [run_id for row in trials if row["sweep"] in sweeps for run_id in row["run_ids"]]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysurf.errors import UnknownNameError
 from raysurf.results.error_text import BLOCKED, TRACEBACK, ErrorText, read
+from raysurf.results.sweeps import require_known
 
 if TYPE_CHECKING:
     from raysurf.results.query import Results
@@ -94,10 +94,7 @@ def failures(results: Results, sweeps: Sequence[str] = ()) -> Failures:
     """
     runs = results.table("runs", COLUMNS).to_pylist()
     trials = results.table("trials", ["sweep", "trial", "arm", "run_ids", "state", "error"]).to_pylist()
-    known = sorted({row["sweep"] for row in (*runs, *trials)})
-    for name in sweeps:
-        if name not in known:
-            raise UnknownNameError("sweep", name, known or ("none yet",))
+    require_known(sweeps, (*runs, *trials))
     mine = [row for row in trials if not sweeps or row["sweep"] in sweeps]
     trial_of = {run_id: row for row in reversed(mine) for run_id in row["run_ids"]}
     runs = [

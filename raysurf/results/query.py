@@ -1,4 +1,4 @@
-"""Reading the result tables: as Arrow, by SQL, as pandas. Needs neither torch nor Ray."""
+"""Reading the result tables: as Arrow, by SQL, as pandas or polars; weights and jobs. Needs neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from raysurf.errors import StoreError
+from raysurf.errors import StoreError, nearest
+from raysurf.packages import imported
 from raysurf.results.parts import OURS
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import Store
@@ -19,6 +20,7 @@ from raysurf.results.versions import require_known
 if TYPE_CHECKING:
     from raysurf.results.failures import Failures
     from raysurf.results.run_difference import RunDifference
+    from raysurf.results.stored_weights import Framework, StoredWeights
 
 
 def open(uri: str = "results") -> Results:
@@ -74,7 +76,10 @@ class Results:
         """
         schema = schema_of(name)
         if wrong := [column for column in columns or () if column not in schema.names]:
-            raise StoreError(self.store.uri, f"no column {wrong[0]!r} in {name}", f"one of {', '.join(schema.names)}")
+            near = nearest(wrong[0], schema.names)
+            hint = f" (did you mean {near!r}?)" if near else ""
+            expected = f"one of {', '.join(schema.names)}{hint}"
+            raise StoreError(self.store.uri, f"no column {wrong[0]!r} in {name}", expected)
         if where is not None:
             listed = ", ".join(f'"{column}"' for column in columns) if columns else "*"
             return self.sql(f"select {listed} from {name} where {where}")
@@ -98,40 +103,107 @@ class Results:
         connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
         try:
             # Listing a table's files takes time; those that the query does not name are left out.
-            for name in SCHEMAS:
-                if name in query.lower():
-                    connection.register(name, self._dataset(name))
+            named = [name for name in SCHEMAS if name in query.lower()]
+            for name in named:
+                connection.register(name, self._dataset(name))
             return connection.sql(query).to_arrow_table()
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable("a table", error) from error
         except duckdb.Error as error:
-            columns = "; ".join(f"{name} ({', '.join(schema.names)})" for name, schema in SCHEMAS.items())
-            raise StoreError(self.store.uri, str(error).strip(), f"SQL over {columns}") from error
+            columns = [f"{name} ({', '.join(SCHEMAS[name].names)})" for name in named]
+            others = [name for name in SCHEMAS if name not in named]
+            raise StoreError(self.store.uri, str(error).strip(), f"SQL over {'; '.join(columns + others)}") from error
         finally:
             connection.close()
 
-    def to_pandas(self, name: str) -> Any:
-        """A table as a pandas DataFrame."""
-        return self.table(name).to_pandas()
-
-    def best(self, sweep: str) -> dict[str, Any]:
-        """The row of a sweep's best finished trial.
+    def to_pandas(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
+        """A table as a pandas DataFrame; see ``table``.
 
         Raises:
-            StoreError: If the sweep has none (the sweeps that there are are named), or searches several metrics.
+            MissingPackageError: If pandas is not installed.
         """
-        rows = [row for row in self.table("trials").to_pylist() if row["state"] == "done"]
-        mine = [row for row in rows if row["sweep"] == sweep]
-        if not mine:
-            known = sorted({row["sweep"] for row in rows})
-            raise StoreError(
-                self.store.uri, f"no finished trial of {sweep!r}", f"one of {', '.join(known) or 'none yet'}"
-            )
-        if ", " in mine[0]["metric"]:
-            several = f"{sweep!r}, which searches {mine[0]['metric']}"
-            raise StoreError(self.store.uri, several, "a sweep that searches one metric; of several see pareto()")
-        sign = -1.0 if mine[0]["mode"] == "max" else 1.0
-        return min(mine, key=lambda row: (row["value"] is None, sign * (row["value"] or 0.0), row["trial"]))
+        imported("pandas", "to_pandas()", "pandas")
+        return self.table(name, columns, where).to_pandas()
+
+    def to_polars(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
+        """A table as a polars DataFrame; see ``table``.
+
+        Raises:
+            MissingPackageError: If polars is not installed.
+        """
+        polars = imported("polars", "to_polars()", "polars")
+        return polars.from_arrow(self.table(name, columns, where))
+
+    def params(self, sweep: str) -> pa.Table:
+        """The trials of a sweep with their searched values, of a sweep that still runs those that have begun.
+
+        Returns:
+            A row a trial, by number: ``sweep``, ``trial``, ``arm``, ``state``, every searched metric by its name (mean
+            over seeds), and every searched value by its hole's: numbers as int64 or float64, choices as strings. A
+            parameter that a trial does not have is null. Of a population's trials these are their own values, without
+            those of the generations before. A value that has the name of another column is called ``params.<name>``.
+
+        Raises:
+            UnknownNameError: If there is no such sweep.
+        """
+        from raysurf.results.searched_values import searched_values
+
+        return searched_values(self, sweep)
+
+    def weights(self, run: str, name: str = "weights", framework: Framework = "numpy") -> StoredWeights:
+        """The weights that a run left behind.
+
+        Args:
+            run: Its id, which may be cut short as long as it is unique.
+            name: Which: ``weights`` (of ``sgd``, ``swa``, ``swag``, ``variational``, ``weights``), ``last`` of
+                ``swa``, ``member1`` … and ``average`` of ``fge``, ``bend1`` … of a curve, ``pivot1`` … of a path;
+                ``variance``, ``deviation0`` … of ``swag``.
+            framework: ``numpy``, or ``torch``.
+
+        Returns:
+            The point and its buffers, tensors by name in the order of their names.
+
+        Raises:
+            UnknownNameError: If there is no such run, or it has no weights of that name; those that it has are named.
+            StoreError: If it left none, the id is not unique, or the file is none of raysurf's.
+            MissingPackageError: If torch is asked for and not installed.
+        """
+        from raysurf.results.stored_weights import stored_weights
+
+        return stored_weights(self, run, name, framework)
+
+    def spec(self, run: str) -> Any:
+        """The job of a run as a value, with its inputs: ``raysurf.run(results.spec(run), results="elsewhere")``.
+
+        Nothing is looked up or imported that the job names, such as its data or a network of one's own.
+
+        Args:
+            run: Its id, which may be cut short as long as it is unique.
+
+        Raises:
+            UnknownNameError: If there is no such run.
+            StoreError: If the id is not unique, or what is stored is no job.
+        """
+        from raysurf.results.stored_job import stored_job
+
+        return stored_job(self, run)
+
+    def running(self) -> dict[str, int]:
+        """By sweep the number of trials that have begun and not ended: they run, or were broken off."""
+        from raysurf.results.sweeps import running
+
+        return running(self)
+
+    def best(self, sweep: str) -> dict[str, Any]:
+        """The row of a sweep's best finished trial; of a sweep that still runs the best so far.
+
+        Raises:
+            UnknownNameError: If there is no such sweep.
+            StoreError: If it has no finished trial, or searches nothing, or several metrics.
+        """
+        from raysurf.results.best_trial import best_trial
+
+        return best_trial(self, sweep)
 
     def pareto(self, sweep: str) -> pa.Table:
         """The finished trials of a sweep that no other one equals in every searched metric and betters in one.

@@ -87,6 +87,12 @@ class Workers:
         dist.broadcast(said, src=0)
         return bool(said.item())
 
+    def is_any_told(self) -> bool:
+        """Whether any worker has been told to leave."""
+        if self.size == 1:
+            return self.is_told()
+        return bool(self.sum(torch.tensor([int(self.is_told())], device=self.device)).item())
+
     def barrier(self) -> None:
         """Wait for the whole group."""
         if self.size > 1:

@@ -148,8 +148,9 @@ def request(store: str = "nowhere", retries: int = 0) -> Request:
 
 def test_preempted_request_may_be_tried_again(tmp_path: Path) -> None:
     """Its report says that it failed, that another try may do away with it, and why."""
-    report = perform(request(str(tmp_path)), Workers(is_told=lambda: True), lambda report: None)
-    assert report["preempted"] == ("in epoch 1, after step 1",)
+    asked = request(str(tmp_path))
+    report = perform(asked, Workers(is_told=lambda: True), lambda report: None)
+    assert report["preempted"] == (f"before {asked.jobs[0].id} began",)
     assert (report["state"], report["passing"], report["lost"]) == ("failed", True, True)
 
 

@@ -131,6 +131,19 @@ def test_other_trials_of_a_sweep_do_not_wait(
     assert stored_rows(str(tmp_path / "store")) == stored_rows(str(tmp_path / "calm"))
 
 
+def test_waiting_counts_for_the_time_limit(tmp_path: Path) -> None:
+    """A trial whose job somebody else does says so once, however often it looks, and is ended when its time is over."""
+    what = rs.Sweep(gated(tmp_path), name="one", failures=rs.Failures(time_limit_s=2.0))
+    (job,) = what.fill({}).jobs
+    write(Store(str(tmp_path / "store")), job.trajectory or job.id, elsewhere())
+    heard: list[events.Event] = []
+    assert rs.run(what, str(tmp_path / "store"), executor="inline", listener=heard.append).failed == 1
+    assert said(heard) == [f"{job.id} is being done by sweep y, pid 12 on host far since now; waiting for it"]
+    (trial,) = rs.results.open(str(tmp_path / "store")).table("trials").to_pylist()
+    assert trial["error"].startswith("TimeLimitError: the trial took longer than time_limit_s: 2; it was ended after 0")
+    assert not builders(tmp_path / "log")
+
+
 def test_run_that_is_broken_off_keeps_nobody_waiting(tmp_path: Path) -> None:
     """After Ctrl-C nothing is claimed any more."""
 

@@ -16,6 +16,7 @@ from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
 from raysurf.jobs.stored_checkpoints import StoredCheckpoints
+from raysurf.results.claims import Claim
 from raysurf.results.store import Store
 from raysurf.training.lookout import Lookout
 from raysurf.training.workers import Workers
@@ -77,11 +78,17 @@ def checkpoints(store: Store) -> list[str]:
     return sorted(path.rsplit("/", 1)[-1].removesuffix(".json") for path in paths if path.endswith(".json"))
 
 
-def sittings(job: Job, store: Store, told: Callable[[], bool]) -> int:
-    """Run a job again and again until it is done, every worker being told to leave when ``told`` says so."""
+def told_at(look: int) -> Callable[[], bool]:
+    """What tells a worker to leave at its so manieth look, the first one being before anything has begun."""
+    looks = itertools.count()
+    return lambda: next(looks) == look
+
+
+def sittings(job: Job, store: Store, look: int) -> int:
+    """Run a job again and again until it is done; each time it is told to leave after so many steps or points."""
     for number in itertools.count(1):
         try:
-            execute(job, store, Workers(is_told=told), lambda at: None, labels())
+            execute(job, store, Workers(is_told=told_at(look)), lambda at: None, labels())
         except PreemptedError:
             torch.manual_seed(number)  # Another process has other random numbers.
             continue
@@ -100,8 +107,7 @@ def test_job_that_leaves_after_any_step_ends_with_the_same_rows(name: str, every
         for needed in job.ancestors:
             do(needed, store)
     do(job, whole)
-    looks = itertools.count(1)
-    count = sittings(job, broken, lambda: next(looks) % every == 0)
+    count = sittings(job, broken, every)
     assert count > (2 if every == 1 else 1)
     assert rows(broken) == rows(whole)
     kept = [[path for path in store.list() if not path.startswith("tables/")] for store in (broken, whole)]
@@ -113,8 +119,7 @@ def test_job_that_leaves_after_any_step_ends_with_the_same_rows(name: str, every
 def test_preempted_job_has_not_failed(tmp_path: Path) -> None:
     """A job that leaves says where, keeps one state and the rows so far, and has no row that says that it failed."""
     job, store = noisy_sgd(), Store(str(tmp_path))
-    looks = itertools.count(1)
-    workers = Workers(is_told=lambda: next(looks) == 11)
+    workers = Workers(is_told=told_at(11))
     with pytest.raises(PreemptedError, match="told to leave, in epoch 2, after step 3; the state is kept"):
         execute(job, store, workers, lambda at: None, labels())
     assert checkpoints(store) == ["1", "1-3"]
@@ -130,7 +135,7 @@ def test_broken_stream_leaves_and_goes_on(tmp_path: Path) -> None:
         cut_off(tmp_path / "images" / "train" / name / "3.jpg")
     whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
     do(job, whole)
-    assert sittings(job, broken, lambda: True) > 4
+    assert sittings(job, broken, 1) > 4
     assert rows(broken) == rows(whole)
     assert {row["skipped"] for row in rows(whole)["epochs"]} <= {1, 2}
 
@@ -146,7 +151,7 @@ def test_long_epochs_are_saved_in_their_middle(tmp_path: Path, monkeypatch: pyte
 
     def killed() -> bool:
         seen.append(len(seen))
-        if len(seen) == 11:
+        if len(seen) == 12:
             raise SystemExit
         return False
 
@@ -164,10 +169,8 @@ def test_longer_job_goes_on_from_where_a_shorter_one_left(tmp_path: Path) -> Non
     store, alone = Store(str(tmp_path / "shared")), Store(str(tmp_path / "alone"))
     short, middle, long = (noisy_sgd(epochs=4, until=until) for until in (1, 2, 3))
     do(long, alone)
-    looks = itertools.count(1)
-    told_once = Workers(is_told=lambda: next(looks) in (10, 20))
     with pytest.raises(PreemptedError, match="in epoch 2, after step 2"):
-        execute(middle, store, told_once, lambda at: None, labels())
+        execute(middle, store, Workers(is_told=told_at(10)), lambda at: None, labels())
     told: list[Progress] = []
     execute(long, store, Workers(), told.append, labels())
     assert [at.epoch for at in told] == [2, 3]
@@ -175,7 +178,7 @@ def test_longer_job_goes_on_from_where_a_shorter_one_left(tmp_path: Path) -> Non
     assert store.get_bytes(path) == alone.get_bytes(path)
     beside = Store(str(tmp_path / "beside"))
     with pytest.raises(PreemptedError, match="in epoch 2, after step 2"):
-        execute(middle, beside, told_once, lambda at: None, labels())
+        execute(middle, beside, Workers(is_told=told_at(10)), lambda at: None, labels())
     told.clear()
     execute(short, beside, Workers(), told.append, labels())
     assert [at.epoch for at in told] == []
@@ -187,6 +190,21 @@ def test_lone_worker_looks_after_every_step() -> None:
     assert Lookout(Workers(is_told=lambda: True)).look() == (True, True)
     assert Lookout(Workers()).look(lambda: True) == (False, True)
     assert Lookout(Workers()).look() == (False, False)
+
+
+def test_nothing_is_begun_by_who_is_told_to_leave(tmp_path: Path) -> None:
+    """A worker that has been told leaves before it begins a job, also while it waits for one; what is done it takes."""
+    job, store = noisy_sgd(), Store(str(tmp_path))
+    told = Workers(is_told=lambda: True)
+    with pytest.raises(PreemptedError, match=f"told to leave, before {job.id} began"):
+        execute(job, store, told, lambda at: None, labels())
+    assert store.list() == []
+    with Claim(store, job.trajectory or job.id, "somebody else", (0, job.epochs)) as claim:
+        assert claim.take() is None
+        with pytest.raises(PreemptedError, match="began"):
+            execute(job, store, Workers(is_told=told_at(1)), lambda at: None, labels())
+    figures = do(job, store)
+    assert execute(job, store, told, lambda at: None, labels()) == figures
 
 
 @pytest.mark.slow
@@ -215,11 +233,11 @@ def _be_of_two(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     Lookout.EVERY_S = 0.0
-    job, looks, left = noisy_sgd(), itertools.count(1), list[str]()
-    told = Workers(rank, 2, is_told=lambda: rank == 1 and next(looks) % 2 == 0)
+    job, left = noisy_sgd(), list[str]()
     execute(job, Store(str(folder / "whole")), Workers(rank, 2), lambda at: None, labels())
     while True:
         try:
+            told = Workers(rank, 2, is_told=told_at(2 if rank == 1 else -1))
             execute(job, Store(str(folder / "broken")), told, lambda at: None, labels())
             break
         except PreemptedError as error:

@@ -152,9 +152,9 @@ def test_queries_name_what_there_is(tmp_path: Path) -> None:
     assert results.sql("select count(*) as n from epochs join runs using (run_id)").to_pylist() == [{"n": 0}]
     with pytest.raises(StoreError, match="no column 'foo' in epochs; expected one of run_id, epoch"):
         results.table("epochs", ["foo"])
-    with pytest.raises(StoreError, match=r"SQL over runs \(run_id"):
+    with pytest.raises(StoreError, match=r"SQL over runs; trials; epochs"):
         results.sql("select * from nothing")
-    with pytest.raises(StoreError, match="no finished trial of 'x'; expected one of none yet"):
+    with pytest.raises(UnknownNameError, match="unknown sweep: got 'x'; expected one of none yet"):
         results.best("x")
     with pytest.raises(StoreError, match="disabled"):
         results.sql(f"copy epochs to '{tmp_path}/stolen.csv'")

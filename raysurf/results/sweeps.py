@@ -1,0 +1,47 @@
+"""The sweeps of a store by name, and what is still going on in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from raysurf.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from raysurf.results.query import Results
+
+
+def require_known(sweeps: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Check that there are such sweeps.
+
+    Args:
+        sweeps: Names that were asked for.
+        rows: Of ``runs`` and ``trials``.
+
+    Raises:
+        UnknownNameError: For the first that there is not; those that there are are named.
+    """
+    known = sorted({row["sweep"] for row in rows})
+    for name in sweeps:
+        if name not in known:
+            raise UnknownNameError("sweep", name, known or ("none yet",))
+
+
+def trials_of(results: Results, sweep: str) -> list[dict[str, Any]]:
+    """The rows of ``trials`` of a sweep, by number; none if all that it has is inputs and baselines.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+    """
+    rows = results.table("trials").to_pylist()
+    mine = [row for row in rows if row["sweep"] == sweep]
+    if not mine:
+        require_known([sweep], [*results.table("runs", ["sweep"]).to_pylist(), *rows])
+    return sorted(mine, key=lambda row: row["trial"])
+
+
+def running(results: Results) -> dict[str, int]:
+    """By sweep how many trials have begun and not ended: they run, or were broken off."""
+    rows = results.table("trials", ["sweep", "state"]).to_pylist()
+    return dict(sorted(Counter(row["sweep"] for row in rows if row["state"] == "running").items()))

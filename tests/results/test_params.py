@@ -1,0 +1,139 @@
+"""Trials with their searched values as typed columns; the best of them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raysurf.errors import StoreError, UnknownNameError
+from raysurf.results import Results, open
+from raysurf.results.searched_values import typed
+from raysurf.results.store import Store
+
+LARGE = 2**70
+
+
+def write(root: Path, sweep: str, trial: int, params: dict[str, Any], **changes: Any) -> None:
+    """A trial's row."""
+    row = {
+        "sweep": sweep,
+        "trial": trial,
+        "definition": "d",
+        "arm": "sgd",
+        "params": json.dumps(params),
+        "run_ids": [f"sgd-{trial}"],
+        "seeds": [],
+        "metric": "validation/nll",
+        "mode": "min",
+        "value": trial / 10,
+        "state": "done",
+        "started_at": datetime.now(UTC),
+        **changes,
+    }
+    Store(str(root)).write_rows("trials", f"{sweep}-{trial:06d}", [row])
+
+
+def mixed(root: Path) -> Results:
+    """A sweep with values of every type, a conditional one, a trial that runs and one that has failed."""
+    write(root, "mixed", 1, {"lr": 0.5, "epochs": 3, "schedule": "cyclic", "schedule.cyclic.low": 0.1}, value=0.25)
+    write(root, "mixed", 0, {"lr": 1, "epochs": 2, "schedule": "constant", "nesterov": True}, std=0.5)
+    write(root, "mixed", 2, {"lr": 2.0, "epochs": 4, "schedule": "constant"}, state="running", value=None)
+    write(root, "mixed", 3, {"lr": 2.5, "epochs": 4, "schedule": "constant"}, state="failed", value=None)
+    write(root, "other", 0, {"width": LARGE, "state": "on", "lineage": [{"width": 1}]}, metric="", mode="", value=None)
+    return open(str(root))
+
+
+def test_values_have_their_types(tmp_path: Path) -> None:
+    """Numbers, choices and conditional parameters are columns of their types, null where a trial lacks them."""
+    found = mixed(tmp_path).params("mixed")
+    assert found.to_pylist() == [
+        {
+            **{"sweep": "mixed", "trial": i, "arm": "sgd", "state": state, "validation/nll": value, "lr": lr},
+            **{"epochs": epochs, "schedule": schedule, "nesterov": nesterov, "schedule.cyclic.low": low},
+        }
+        for i, (state, value, lr, epochs, schedule, nesterov, low) in enumerate(
+            [
+                ("done", 0.0, 1.0, 2, "constant", True, None),
+                ("done", 0.25, 0.5, 3, "cyclic", None, 0.1),
+                ("running", None, 2.0, 4, "constant", None, None),
+                ("failed", None, 2.5, 4, "constant", None, None),
+            ]
+        )
+    ]
+    types = {name: found.schema.field(name).type for name in ("lr", "epochs", "schedule", "nesterov")}
+    assert types == {"lr": pa.float64(), "epochs": pa.int64(), "schedule": pa.string(), "nesterov": pa.bool_()}
+    assert all(field.metadata[b"meaning"] for field in found.schema)
+
+
+def test_values_keep_apart_from_other_columns(tmp_path: Path) -> None:
+    """Generations before are left out, a name that is taken is told apart, a number beyond 64 bits is a float."""
+    (row,) = mixed(tmp_path).params("other").to_pylist()
+    expected = {
+        "sweep": "other",
+        "trial": 0,
+        "arm": "sgd",
+        "state": "done",
+        "width": float(LARGE),
+        "params.state": "on",
+    }
+    assert row == expected
+
+
+def test_every_searched_metric_is_a_column(tmp_path: Path) -> None:
+    """Of several metrics each has its own; a trial that has not ended has none of them."""
+    two = {"metric": "validation/error, validation/nll", "mode": "min, min", "value": None}
+    write(tmp_path, "two", 0, {}, values=(0.25, 1.5), **two)
+    write(tmp_path, "two", 1, {}, state="running", **two)
+    found = open(str(tmp_path)).params("two").select(["validation/error", "validation/nll"]).to_pylist()
+    assert found == [
+        {"validation/error": 0.25, "validation/nll": 1.5},
+        {"validation/error": None, "validation/nll": None},
+    ]
+
+
+def test_sweeps_that_are_not_there_are_told(tmp_path: Path) -> None:
+    """An unknown sweep is answered with those that there are; one without trials has no rows."""
+    results = mixed(tmp_path)
+    for ask in (results.params, results.best):
+        with pytest.raises(
+            UnknownNameError, match=r"unknown sweep: got 'mixd'; expected one of mixed, other \(did you"
+        ):
+            ask("mixd")
+    assert results.running() == {"mixed": 1}
+
+
+def test_the_best_is_a_figure(tmp_path: Path) -> None:
+    """NaN is never the best; a sweep without a finished trial, or without a search, is told."""
+    write(tmp_path, "s", 0, {}, value=float("nan"))
+    write(tmp_path, "s", 1, {}, value=0.5)
+    write(tmp_path, "s", 2, {}, value=0.25)
+    write(tmp_path, "s", 3, {}, value=0.125, state="stopped")
+    write(tmp_path, "up", 0, {}, value=0.5, mode="max")
+    write(tmp_path, "up", 1, {}, value=0.75, mode="max")
+    write(tmp_path, "begun", 0, {}, value=None, state="running")
+    write(tmp_path, "begun", 1, {}, value=None, state="failed")
+    write(tmp_path, "plain", 0, {}, value=None, metric="", mode="")
+    results = open(str(tmp_path))
+    assert (results.best("s")["trial"], results.best("up")["trial"]) == (2, 1)
+    with pytest.raises(StoreError, match=r"no finished trial of 'begun' \(1 failed, 1 running\)"):
+        results.best("begun")
+    with pytest.raises(StoreError, match="'plain', which searches nothing"):
+        results.best("plain")
+
+
+@given(
+    st.lists(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=4), max_size=6)
+)
+def test_any_values_make_a_column(values: list[Any]) -> None:
+    """Whatever a store holds there is a column of it, as long, null exactly where there is none."""
+    found = typed(values).to_pylist()
+    assert [value is None for value in found] == [value is None for value in values]
+    if not all(isinstance(value, str) for value in found if value is not None):
+        assert [value for value in found if value is not None] == pytest.approx([v for v in values if v is not None])

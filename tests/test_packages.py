@@ -1,0 +1,93 @@
+"""Reading results takes few packages; what else is needed is told in one line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import raysurf
+from raysurf.packages import OF_RUN
+from tests.cases import ROOT
+from tests.results.test_store import Store, epoch
+from tests.test_layers import imports
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Every module of the extra is absent to the process.
+ABSENT = f"import sys; sys.modules.update(dict.fromkeys({OF_RUN!r})); "
+
+
+def names(requirements: list[str]) -> set[str]:
+    """Names of distributions, without versions and extras."""
+    return {re.split(r"[\[<>=]", each)[0] for each in requirements}
+
+
+def distribution(module: str) -> str:
+    """What is installed for a module."""
+    return packages_distributions().get(module, [module])[0].lower()
+
+
+def without_the_extra(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", ABSENT + code, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_extra_is_what_is_known_of_it() -> None:
+    """The modules whose absence is told are those of the packages of the extra; the extra for reading adds none."""
+    assert {distribution(module) for module in OF_RUN} == names(PROJECT["optional-dependencies"]["run"])
+    assert PROJECT["optional-dependencies"]["results"] == []
+
+
+@pytest.mark.parametrize("room", ["results", "cli"])
+def test_results_need_the_projects_own_dependencies_alone(room: str) -> None:
+    """What the room for results imports, and the commands, is installed without the extra; displays take more."""
+    own = names(PROJECT["dependencies"]) | {"raysurf"}
+    displays = {"display.py": {"rich"}}
+    for path in sorted((ROOT / "raysurf" / room).glob("*.py")):
+        modules = {module.partition(".")[0] for module in imports(path)} - sys.stdlib_module_names
+        asked = {distribution(module) for module in modules} - own
+        assert asked <= displays.get(path.name, set()), path
+
+
+def test_tables_are_read_without_the_extra(tmp_path: Path) -> None:
+    """Tables, SQL and commands work where torch, Ray and the others are not installed."""
+    Store(str(tmp_path / "r")).write_rows("epochs", "a", [epoch("a")])
+    read = "from raysurf.results import open; r = open(sys.argv[1]); print(r.sql('select lr from epochs').to_pylist())"
+    done = without_the_extra(read, str(tmp_path / "r"))
+    assert done.stdout == "[{'lr': 0.1}]\n", done.stderr
+    command = "from raysurf.cli.main import main; sys.argv[0] = 'raysurf'; main()"
+    done = without_the_extra(command, "table", "epochs", "--columns", "lr", "--results", str(tmp_path / "r"))
+    assert (done.returncode, done.stdout.split()) == (0, ["lr", "---", "0.1"]), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "sweeps/quickstart.yaml"), "error: running jobs needs torch, which is not installed"),
+        (("plot", "plane"), "error: raysurf plot needs matplotlib, which is not installed"),
+    ],
+)
+def test_a_command_that_needs_more_says_so(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    """One line, what to install, exit code 2, nothing written."""
+    Store(str(tmp_path / "r")).write_rows("epochs", "a", [epoch("a")])
+    before = sorted(tmp_path.rglob("*"))
+    command = "from raysurf.cli.main import main; sys.argv[0] = 'raysurf'; main()"
+    done = without_the_extra(command, *arguments, "--results", str(tmp_path / "r"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{said} (pip install 'raysurf[run]')\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_public_names_that_need_more_say_so() -> None:
+    """So do names of the Python interface; a module that is missing for another reason is left as it is."""
+    done = without_the_extra("import raysurf; raysurf.SGD; raysurf.Average")
+    assert "MissingPackageError: raysurf.Average needs torch, which is not installed" in done.stderr
+    assert raysurf.Average.__name__ == "Average"
+    done = without_the_extra("sys.modules['yaml'] = None; import raysurf; raysurf.load")
+    assert done.stderr.endswith("ModuleNotFoundError: import of yaml halted; None in sys.modules\n")
