@@ -13,8 +13,9 @@ import pytest
 
 import raysurf
 from raysurf.packages import OF_RUN
+from raysurf.results.store import Store
 from tests.cases import ROOT
-from tests.results.test_store import Store, epoch
+from tests.results.test_store import epoch
 from tests.test_layers import imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -8,6 +8,7 @@ from collections import Counter
 import click
 
 from raysurf.cli.comparison_text import markdown, text
+from raysurf.cli.store_warnings import strict
 from raysurf.cli.table import write
 
 TABLES = ("parameterizations", "schemes", "budgets")
@@ -15,6 +16,7 @@ BY = {name.removesuffix("s"): name for name in TABLES}
 
 
 @click.command()
+@strict
 @click.argument("name", metavar="[TABLE]", required=False, type=click.Choice(TABLES))
 @click.option("--by", type=click.Choice(tuple(BY)), help="The same as TABLE: --by budget is the table budgets.")
 @click.option("--sweep", "sweeps", multiple=True, help="Compare the runs of this sweep; may be given again.")

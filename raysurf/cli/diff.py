@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.store_warnings import strict
 from raysurf.cli.table import text_table
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ HEADINGS = {"job": "job", "versions": "versions", "provenance": "provenance", "r
 
 
 @click.command()
+@strict
 @click.argument("a")
 @click.argument("b")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)

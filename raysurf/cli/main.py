@@ -18,6 +18,7 @@ from raysurf.cli.plot import plot
 from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
+from raysurf.cli.store_warnings import told_warnings
 from raysurf.cli.submit import submit
 from raysurf.cli.table import table
 from raysurf.cli.why import why
@@ -58,7 +59,8 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = cli.main(standalone_mode=False)
+        with told_warnings():
+            code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
         return 130

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raysurf.cli.store_warnings import strict
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 @click.command()
+@strict
 @click.argument("name", required=False)
 @click.option("--sql", "query", default=None, help="A query over all tables, in DuckDB's SQL, instead of a NAME.")
 @click.option("--where", default=None, help="A condition on the rows, in SQL.")

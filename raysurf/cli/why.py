@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.store_warnings import strict
+
 if TYPE_CHECKING:
     from raysurf.results.failures import FailureGroup, Failures
 
@@ -20,6 +22,7 @@ WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 @click.command()
+@strict
 @click.argument("sweeps", metavar="[SWEEP]...", nargs=-1)
 @click.option("--job", "run_id", default=None, help="Print the job of this run as a file for `raysurf run`; no more.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)

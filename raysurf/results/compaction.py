@@ -28,6 +28,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -120,7 +121,7 @@ def compact(
                 done.append(Compaction(table, held_by=str(holder)))
                 continue
             now_ns = store.marks(CLAIMS)[claim.path.rpartition("/")[2]][1]
-            done.append(_Compactor(store, table, now_ns, grace_s).run(lambda part, t=table: includes(t, part)))
+            done.append(_Compactor(store, table, now_ns, grace_s).run(partial(includes, table)))
     return done
 
 

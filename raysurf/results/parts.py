@@ -46,7 +46,7 @@ def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, 
 
 
 def file_of(table: pa.Table, **settings: Any) -> bytes:
-    """A table as a Parquet file, without Arrow's own copy of its schema, which takes longest to read of a small file."""
+    """A table as a Parquet file; without Arrow's copy of its schema, which takes longest to read of a small file."""
     sink = pa.BufferOutputStream()
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
     given = {"compression": "zstd", "use_dictionary": texts, "store_schema": False, **settings}

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from raysurf.errors import StoreError, nearest
 from raysurf.packages import imported
-from raysurf.results.parts import OURS
+from raysurf.results.reading import Reading
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import Store
 from raysurf.results.table_files import FOLDER as COMPACTED
@@ -23,14 +22,16 @@ if TYPE_CHECKING:
     from raysurf.results.stored_weights import Framework, StoredWeights
 
 
-def open(uri: str = "results") -> Results:
+def open(uri: str = "results", strict: bool = False) -> Results:
     """Open a result store for reading.
 
     Args:
         uri: A folder, or an address such as ``s3://bucket/results``.
+        strict: Whether a file of a table that cannot be read is an error; else it is left out, with a ``StoreWarning``
+            that names it.
 
     Raises:
-        StoreError: If there is no store at the address.
+        StoreError: If there is no store at the address, or one of a newer version.
     """
     store = Store(uri)
     require_known(store)
@@ -38,14 +39,14 @@ def open(uri: str = "results") -> Results:
         raise StoreError(
             uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
         )
-    return Results(store)
+    return Results(store, strict)
 
 
 class Results:
     """The tables of one store. They are read anew at every call, so a running sweep shows its rows so far."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, strict: bool = False) -> None:
+        self.store, self._reading = store, Reading(store, strict)
 
     def tables(self) -> list[str]:
         """Names of the tables that have rows."""
@@ -83,14 +84,7 @@ class Results:
         if where is not None:
             listed = ", ".join(f'"{column}"' for column in columns) if columns else "*"
             return self.sql(f"select {listed} from {name} where {where}")
-        try:
-            found: pa.Table = self._dataset(name).to_table(columns=list(columns) if columns else None)
-        except (pa.ArrowException, OSError) as error:
-            raise self._unreadable(name, error) from error
-        for field in found.schema:
-            if not field.nullable and found[field.name].null_count:
-                raise self._unreadable(name, ValueError(f"no value of {field.name} in some rows"))
-        return found
+        return self._reading.table(name, columns)
 
     def sql(self, query: str) -> pa.Table:
         """Ask in SQL (DuckDB's) over all tables.
@@ -98,23 +92,7 @@ class Results:
         Raises:
             StoreError: If the query fails; the tables or columns that there are are named.
         """
-        import duckdb
-
-        connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
-        try:
-            # Listing a table's files takes time; those that the query does not name are left out.
-            named = [name for name in SCHEMAS if name in query.lower()]
-            for name in named:
-                connection.register(name, self._dataset(name))
-            return connection.sql(query).to_arrow_table()
-        except (pa.ArrowException, OSError) as error:
-            raise self._unreadable("a table", error) from error
-        except duckdb.Error as error:
-            columns = [f"{name} ({', '.join(SCHEMAS[name].names)})" for name in named]
-            others = [name for name in SCHEMAS if name not in named]
-            raise StoreError(self.store.uri, str(error).strip(), f"SQL over {'; '.join(columns + others)}") from error
-        finally:
-            connection.close()
+        return self._reading.sql(query)
 
     def to_pandas(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
         """A table as a pandas DataFrame; see ``table``.
@@ -260,15 +238,6 @@ class Results:
 
         return joined(compare(self, name, sweeps))
 
-    def _unreadable(self, name: str, error: Exception) -> StoreError:
-        said = " ".join(str(error).split())[:300]
-        return StoreError(self.store.uri, f"a file of {name} that cannot be read ({said})", OURS)
-
-    def _dataset(self, name: str) -> ds.Dataset:
-        root = f"{self.store.root}/tables/{name}"
-        files = [f"{root}/{part}.parquet" for part in self.store.parts(name)]
-        return ds.dataset(files, schema=schema_of(name), filesystem=self.store.fs, format="parquet")
-
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{name}</td><td>{self._dataset(name).count_rows()}</td></tr>" for name in self.tables())
+        rows = "".join(f"<tr><td>{name}</td><td>{self._reading.count(name)}</td></tr>" for name in self.tables())
         return f"<b>{html.escape(self.store.uri)}</b><table><tr><th>table</th><th>rows</th></tr>{rows}</table>"

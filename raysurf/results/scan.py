@@ -69,7 +69,7 @@ def view(store: Store, files: TableFiles) -> str | None:
     if not store.is_local:
         return None
     whole = [store.full(path) for path in _own(files)]
-    columns = ", ".join(f'{_quoted(f.name)}::{_type(f.type)} as {_quoted(f.name)}' for f in schema_of(files.table))
+    columns = ", ".join(f"{_quoted(f.name)}::{_type(f.type)} as {_quoted(f.name)}" for f in schema_of(files.table))
     parted: list[str] = []
     for file in files.used:
         if not (unused := files.unused(file)):
@@ -105,5 +105,3 @@ def _quoted(name: str) -> str:
 
 def _type(kind: pa.DataType) -> str:
     return f"{OF_DUCKDB[kind.value_type]}[]" if pa.types.is_list(kind) else OF_DUCKDB[kind]
-
-

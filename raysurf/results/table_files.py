@@ -133,8 +133,8 @@ class TableFiles:
         return {part for part, entry in file.parts.items() if entry.rows and self.chosen.get(part) is not file}
 
 
-def look_at(store: Store, table: str) -> TableFiles:
-    """The files of a table as they are now.
+def look_at(store: Store, table: str, left_out: Collection[str] = ()) -> TableFiles:
+    """The files of a table as they are now; compacted files of some ids are taken for absent.
 
     Raises:
         UnknownNameError: If there is no such table.
@@ -147,6 +147,7 @@ def look_at(store: Store, table: str) -> TableFiles:
         compacted = _lists(store, table)
         if compacted is None:
             continue
+        compacted = tuple(file for file in compacted if file.id not in left_out)
         chosen: dict[str, Compacted] = {}
         for file in compacted:
             for part, entry in file.parts.items():
