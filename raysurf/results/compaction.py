@@ -58,7 +58,8 @@ from raysurf.results.versions import migrated
 GRACE_S, SETTLED_S = 600.0, 3.0
 # A compacted file is cut at either; one of less than half of the rows is merged into the next.
 MOST_ROWS, MOST_BYTES = 2**20, 2**28
-ROW_GROUP = 2**17
+# As small as a query for one run wants them, before their number costs more than it saves.
+ROW_GROUP = 2**15
 ASIDE = ".aside"
 PARTS = pa.field(PART, pa.string(), nullable=False)
 
@@ -218,7 +219,7 @@ class _Compactor:
                 raise
             self.done.skipped += (path,)
             return None
-        entry = Entry(mark, rows.num_rows, hashlib.sha256(data).hexdigest())
+        entry = Entry(*mark, rows.num_rows, hashlib.sha256(data).hexdigest())
         return entry, rows.append_column(PARTS, pa.array([part] * rows.num_rows, pa.string()))
 
     def _by_part(self, file: Compacted, parts: set[str]) -> dict[str, pa.Table]:

@@ -34,15 +34,16 @@ def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, 
     """
     known = set(schema.names)
     needed = {field.name for field in schema if not field.nullable}
-    for row in rows:
-        if (extra := row.keys() - known) or (missing := needed - row.keys()):
+    # Most rows of a part have the same columns.
+    for names in {tuple(row) for row in rows}:
+        if (extra := set(names) - known) or (missing := needed - set(names)):
             got = f"unknown {sorted(extra)}" if extra else f"no {sorted(missing)}"
             raise StoreError(uri, f"a row of {table} with {got}", f"columns {', '.join(schema.names)}")
     try:
-        columns = [pa.array([row.get(f.name) for row in rows], f.type) for f in schema]
+        found = pa.Table.from_pylist(list(rows), schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StoreError(uri, f"a row of {table}: {error}", "values of the table's schema") from error
-    return file_of(pa.Table.from_arrays(columns, schema=schema))
+    return file_of(found)
 
 
 def file_of(table: pa.Table, **settings: Any) -> bytes:

@@ -35,7 +35,7 @@ def open(uri: str = "results", strict: bool = False) -> Results:
     """
     store = Store(uri)
     require_known(store)
-    if not store.list("tables") and not store.list(COMPACTED):
+    if not store.has_files("tables") and not store.has_files(COMPACTED):
         raise StoreError(
             uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
         )

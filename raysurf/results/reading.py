@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from raysurf.errors import StoreError, StoreUnavailableError, StoreWarning
 from raysurf.results.parts import OURS, table_in
-from raysurf.results.scan import dataset, paths, view
+from raysurf.results.scan import dataset, view
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import Store
-from raysurf.results.table_files import SUFFIX, TableFiles, look_at, rows_of_parts
+from raysurf.results.table_files import FOLDER, SUFFIX, TableFiles, look_at, rows_of_parts
+
+if TYPE_CHECKING:
+    import duckdb
 
 T = TypeVar("T")
 UNREADABLE = (pa.ArrowException, OSError, StoreError)
@@ -101,23 +106,16 @@ class Reading:
         """
         import duckdb
 
-        connection = duckdb.connect(":memory:")
+        if not self.store.is_local:
+            return None
+        connection = _database(self.store.root, os.getpid()).cursor()
         try:
             if any(each.type != duckdb.StatementType.SELECT for each in connection.extract_statements(query)):
                 return None
-            allowed: list[str] = []
-            views: dict[str, str] = {}
             for name in named:
-                files = look_at(self.store, name)
-                if (text := view(self.store, files)) is None:
+                if (text := view(self.store, look_at(self.store, name))) is None:
                     return None
-                views[name] = text
-                allowed += paths(self.store, files)
-            connection.execute("set allowed_paths = ?", [allowed])
-            connection.execute("set enable_external_access = false")
-            connection.execute("set lock_configuration = true")
-            for name, text in views.items():
-                connection.execute(f"create view {name} as {text}")
+                connection.execute(f"create temp view {name} as {text}")
             return connection.sql(query).to_arrow_table()
         except duckdb.Error:
             # The user's mistake, files of different columns, or one that cannot be read: the other way tells.
@@ -187,3 +185,20 @@ class Reading:
 
     def _warn(self, text: str) -> None:
         warnings.warn(StoreWarning(f"results {self.store.uri!r}: {text}"), stacklevel=2)
+
+
+@lru_cache(maxsize=4)
+def _database(root: str, process: int) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that can read the tables of one store, and nothing else; making one takes longer than most queries.
+
+    It is never used by a forked process.
+    """
+    import duckdb
+
+    found = duckdb.connect(":memory:")
+    found.execute("set allowed_directories = ?", [[f"{root}/tables/", f"{root}/{FOLDER}/"]])
+    # Files of running jobs are replaced all the time.
+    found.execute("set enable_external_file_cache = false")
+    found.execute("set enable_external_access = false")
+    found.execute("set lock_configuration = true")
+    return found

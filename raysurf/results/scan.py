@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from raysurf.results.schemas import schema_of
-from raysurf.results.table_files import PART, SUFFIX, TableFiles, group_parts, rows_of_parts
+from raysurf.results.table_files import PART, SUFFIX, TableFiles, holds_any, rows_of_parts
 
 if TYPE_CHECKING:
     from raysurf.results.store import Store
@@ -52,7 +52,7 @@ def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> d
         with store.fs.open_input_file(store.full(file.path)) as stream:
             reader = pq.ParquetFile(stream)
             groups = range(reader.num_row_groups)
-            mixed = {group for group in groups if group_parts(reader, file, group) & unused}
+            mixed = {group for group in groups if holds_any(reader, group, unused)}
         if clean := [group for group in groups if group not in mixed]:
             fragments.append(fragment.subset(row_group_ids=clean))
         memory += [each.select(schema.names).cast(schema) for each in rows_of_parts(store, file, parts, mixed)]
@@ -80,11 +80,6 @@ def view(store: Store, files: TableFiles) -> str | None:
     if whole:
         parted.append(f"select {columns} from {_reader(whole)}")
     return " union all ".join(parted) or None
-
-
-def paths(store: Store, files: TableFiles) -> list[str]:
-    """Where the files are that a table's rows are read from."""
-    return [store.full(path) for path in (*_own(files), *(file.path for file in files.used))]
 
 
 def _own(files: TableFiles) -> list[str]:

@@ -269,6 +269,13 @@ class Store:
 
         return sorted(self._ask(f"listing {prefix or 'it'}", look))
 
+    def has_files(self, folder: str) -> bool:
+        """Whether there is a file somewhere under a folder; of a folder on a disk, without looking at all of them."""
+        if not self.is_local:
+            return bool(self.list(folder))
+        base = self.full(folder)
+        return self._ask(f"listing {folder}", lambda: next(files_under(self.root, base), None) is not None)
+
     def marks(self, folder: str) -> dict[str, Mark]:
         """The files right in a folder, by name, and which version of each is there."""
         base = self.full(folder)

@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,19 +39,22 @@ FOLDER, PART = "compact", "_part"
 SUFFIX = ".parquet"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A part as a compacted file holds it.
+class Entry(NamedTuple):
+    """A part as a compacted file holds it: the version of its own file, how many rows, and SHA-256 of its own file.
 
-    Args:
-        mark: The version of its own file.
-        rows: How many there are; a part that was removed has none.
-        digest: SHA-256 of its own file.
+    A part that was removed has no rows.
     """
 
-    mark: Mark
+    size: int
+    time_ns: int
+    inode: int
     rows: int
     digest: str
+
+    @property
+    def mark(self) -> Mark:
+        """The version of its own file."""
+        return self[:3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,18 +210,17 @@ def _lists(store: Store, table: str) -> tuple[Compacted, ...] | None:
 
 
 def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
-    said = json.loads(data)
-    parts = {
-        str(part): Entry((int(size), int(mtime), int(inode)), int(rows), str(digest))
-        for part, (size, mtime, inode, rows, digest) in said["parts"].items()
-    }
+    found = json.loads(data)
+    parts = {part: Entry(*said) for part, said in found["parts"].items()}
+    if not all(type(number) is int for entry in parts.values() for number in entry[:4]):
+        raise ValueError("a size, time, inode or number of rows is no number")
     int(name.partition("-")[0])
-    return Compacted(table, name, mark[1], int(said["version"]), parts)
+    return Compacted(table, name, mark[1], int(found["version"]), parts)
 
 
 def listed(version: int, parts: Mapping[str, Entry]) -> dict[str, Any]:
     """A list as it is written."""
-    return {"version": version, "parts": {part: [*each.mark, each.rows, each.digest] for part, each in parts.items()}}
+    return {"version": version, "parts": {part: list(each) for part, each in parts.items()}}
 
 
 def rows_of_parts(
@@ -234,7 +236,7 @@ def rows_of_parts(
         with store.fs.open_input_file(store.full(file.path)) as stream:
             reader = pq.ParquetFile(stream)
             for group in range(reader.num_row_groups) if groups is None else sorted(groups):
-                if group_parts(reader, file, group) & parts:
+                if holds_any(reader, group, parts):
                     # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
                     found = reader.read_row_group(group, use_threads=False)
                     yield found.filter(pc.is_in(found[PART], pa.array(sorted(parts), pa.string())))
@@ -244,10 +246,11 @@ def rows_of_parts(
         raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
 
 
-def group_parts(reader: pq.ParquetFile, file: Compacted, group: int) -> set[str]:
-    """Parts that may have rows in a row group of a compacted file; its rows are sorted by part."""
+def holds_any(reader: pq.ParquetFile, group: int, parts: Collection[str]) -> bool:
+    """Whether some parts may have rows in a row group of a compacted file; its rows are sorted by part."""
     column = reader.schema_arrow.names.index(PART)
     statistics = reader.metadata.row_group(group).column(column).statistics
     if statistics is None or not statistics.has_min_max:
-        return set(file.parts)
-    return {part for part in file.parts if statistics.min <= part <= statistics.max}
+        return True
+    low, high = statistics.min, statistics.max
+    return any(low <= part <= high for part in parts)

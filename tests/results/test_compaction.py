@@ -184,6 +184,26 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen(store) == before and len(files(store)) == 1
 
 
+def test_a_part_that_is_written_while_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written between the last look at a file and its removal stays, and what is written after that wins."""
+    store = filled(str(tmp_path))
+    compact(store, grace_s=3600)
+    moved, again = os.rename, iter((True, False))
+
+    def rename(path: str, aside: str) -> None:
+        if "run-2" in path:
+            store.write_rows("epochs", "run-2", rows_of_version("run-2", 70))
+        moved(path, aside)
+        if "run-2" in path and next(again):
+            store.write_rows("epochs", "run-2", rows_of_version("run-2", 71))
+
+    monkeypatch.setattr(os, "rename", rename)
+    compact(store, grace_s=0)
+    assert {row["lr"] for row in store.read_rows("epochs", "run-2")} == {71.0}
+    compact(store, grace_s=0)
+    assert {row["lr"] for row in store.read_rows("epochs", "run-2")} == {70.0} and len(seen(store)["parts"]) == 6
+
+
 def _until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not done():
@@ -209,7 +229,7 @@ def test_writers_compactions_and_readers_at_once(tmp_path: Path) -> None:
     compactors = [start(compact_for_ever, 0.05) for _ in range(2)]
     try:
         _until(lambda: len(store.parts("epochs")) >= 12 and bool(store.list("compact")))
-        ends = time.monotonic() + 15
+        ends = time.monotonic() + 6
         number = 0
         while time.monotonic() < ends:
             number += 1
@@ -231,13 +251,13 @@ def test_writers_compactions_and_readers_at_once(tmp_path: Path) -> None:
         for process in (*writers.values(), *compactors):
             os.kill(process.pid, signal.SIGKILL)
             process.join()
-    for each in store.list("claims"):
-        store.delete(each)
+    for path in store.list("claims"):
+        store.delete(path)
     for _ in range(4):
         found = {part: store.read_rows("epochs", part) for part in store.parts("epochs")}
-        for name, said in counts.items():
+        for name, times in counts.items():
             for at in range(5):
-                begun, done = said[2 * at], said[2 * at + 1]
+                begun, done = times[2 * at], times[2 * at + 1]
                 if begun == abs(done):
                     rows = [] if done < 0 else rows_of_version(f"{name}-{at}", done)
                     got = [(row["epoch"], row["lr"]) for row in found.get(f"{name}-{at}", [])]
