@@ -11,10 +11,14 @@ import traceback
 import click
 
 from raysurf.cli.check import check
+from raysurf.cli.compact import compact
 from raysurf.cli.compare import compare
 from raysurf.cli.diff import diff
+from raysurf.cli.du import du
+from raysurf.cli.fsck import fsck
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
+from raysurf.cli.rm import rm
 from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
@@ -36,7 +40,7 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff):
+for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff, compact, fsck, rm, du):
     cli.add_command(command)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from raysurf.results.failures import Failures
     from raysurf.results.run_difference import RunDifference
     from raysurf.results.stored_weights import Framework, StoredWeights
+
+ONE_RUN = re.compile(r"\s*run_id\s*=\s*'(?P<run>[A-Za-z0-9_-]+)'\s*")
 
 
 def open(uri: str = "results", strict: bool = False) -> Results:
@@ -82,6 +85,10 @@ class Results:
             expected = f"one of {', '.join(schema.names)}{hint}"
             raise StoreError(self.store.uri, f"no column {wrong[0]!r} in {name}", expected)
         if where is not None:
+            # What is asked most, and needs no look at the files of other runs.
+            one = ONE_RUN.fullmatch(where) if "run_id" in schema.names else None
+            if one and (found := self._reading.run(name, one["run"], columns)) is not None:
+                return found
             listed = ", ".join(f'"{column}"' for column in columns) if columns else "*"
             return self.sql(f"select {listed} from {name} where {where}")
         return self._reading.table(name, columns)
@@ -165,6 +172,16 @@ class Results:
         from raysurf.results.stored_job import stored_job
 
         return stored_job(self, run)
+
+    def parts_of_sweeps(self, *sweeps: str) -> Callable[[str, str], bool]:
+        """Takes a table and a part of it, and says whether it is of some sweeps: a trial, or a run that they ran first.
+
+        Raises:
+            UnknownNameError: If there is no such sweep.
+        """
+        from raysurf.results.sweeps import parts_of_sweeps
+
+        return parts_of_sweeps(self, sweeps)
 
     def running(self) -> dict[str, int]:
         """By sweep the number of trials that have begun and not ended: they run, or were broken off."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from raysurf.errors import StoreError, StoreUnavailableError, StoreWarning
@@ -16,7 +17,7 @@ from raysurf.results.parts import OURS, table_in
 from raysurf.results.scan import dataset, view
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import Store
-from raysurf.results.table_files import FOLDER, SUFFIX, TableFiles, look_at, rows_of_parts
+from raysurf.results.table_files import FOLDER, SUFFIX, TableFiles, look_at, rows_of_part, rows_of_parts
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,6 +57,23 @@ class Reading:
             return found
 
         return self._tolerating(name, read)
+
+    def run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of one run, for which only its own parts are looked at; None if they are to be asked for otherwise.
+
+        That is if no part has its name, or one cannot be read.
+        """
+        parts = sorted(part for part in look_at(self.store, name).parts if part.partition(".")[0] == run_id)
+        try:
+            rows = [rows_of_part(self.store, name, part) for part in parts]
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            return None
+        if not rows or not all(each.num_rows for each in rows):
+            return None
+        found = pa.concat_tables(rows)
+        return found.filter(pc.equal(found["run_id"], run_id)).select(list(columns or found.column_names))
 
     def count(self, name: str) -> int:
         """How many rows a table has."""

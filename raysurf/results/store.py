@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
 import os
-import re
 import shutil
 import time
 import uuid
@@ -20,15 +18,14 @@ from pyarrow import fs
 from raysurf.errors import StoreError, StoreUnavailableError
 from raysurf.results.address import open_address
 from raysurf.results.links import files_under, marks_in, require_inside
-from raysurf.results.parts import decode_part, encode_part
+from raysurf.results.parts import encode_part
 from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
 from raysurf.results.schemas import schema_of
-from raysurf.results.table_files import Compacted, compacted_rows, look_at
-from raysurf.results.torn import is_torn, torn_file
+from raysurf.results.table_files import Compacted, look_at, part_path, rows_of_part
+from raysurf.results.torn import torn_file
 from raysurf.results.versions import say_version
 
 STALE_S = 3600.0
-PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 T = TypeVar("T")
 # Which version of a file it is: bytes, nanoseconds since 1970, and on a disk its inode, else 0.
@@ -117,7 +114,7 @@ class Store:
         Raises:
             StoreError: If a column is unknown or missing, or the store cannot be written.
         """
-        path, data = self._part(table, part), encode_part(rows, schema_of(table), self.uri, table)
+        path, data = part_path(self, table, part), encode_part(rows, schema_of(table), self.uri, table)
         if not self._version_said:
             say_version(self)
             self._version_said = True
@@ -129,12 +126,8 @@ class Store:
         Raises:
             StoreError: If it is no Parquet file, or not of the table's schema.
         """
-        schema, path = schema_of(table), self._part(table, part)
-        while True:
-            if (data := self._bytes_at(path)) is not None:
-                return [] if is_torn(io.BytesIO(data), ".parquet") else decode_part(data, schema, self.uri, path)
-            if (found := compacted_rows(self, table, part)) is not None:
-                return found
+        rows: list[dict[str, Any]] = rows_of_part(self, table, part).to_pylist()
+        return rows
 
     def parts(self, table: str) -> list[str]:
         """Names of the parts of a table, sorted."""
@@ -187,11 +180,11 @@ class Store:
         Raises:
             StoreError: If it is absent or cannot be read.
         """
-        if (data := self._bytes_at(path)) is None:
+        if (data := self.bytes_at(path)) is None:
             raise StoreError(self.uri, f"no {path}", "a file that an earlier run wrote")
         return data
 
-    def _bytes_at(self, path: str) -> bytes | None:
+    def bytes_at(self, path: str) -> bytes | None:
         """A blob; None if it is absent."""
         target = self.full(path)
 
@@ -306,11 +299,6 @@ class Store:
             raise
         except (ValueError, RecursionError) as error:
             raise StoreError(self.uri, f"{path}: {error}", "JSON that an earlier run wrote") from error
-
-    def _part(self, table: str, part: str) -> str:
-        if not PART.fullmatch(part):
-            raise StoreError(self.uri, f"the part {part!r}", "letters, digits, '.', '_' and '-', the first no sign")
-        return f"tables/{table}/{part}.parquet"
 
     def full(self, path: str) -> str:
         """Where a blob is in the file system.

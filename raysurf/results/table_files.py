@@ -16,7 +16,9 @@ doubled. ``results.compaction`` says how files come and go.
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +30,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError, StoreWarning
-from raysurf.results.parts import OURS, fitted
+from raysurf.results.parts import OURS, fitted, table_in
 from raysurf.results.schemas import schema_of
+from raysurf.results.torn import is_torn
 from raysurf.results.versions import migrated, require_no_newer
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 FOLDER, PART = "compact", "_part"
 SUFFIX = ".parquet"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class Entry(NamedTuple):
@@ -159,23 +163,38 @@ def look_at(store: Store, table: str, left_out: Collection[str] = ()) -> TableFi
         return TableFiles(table, marks, compacted, chosen)
 
 
-def compacted_rows(store: Store, table: str, part: str) -> list[dict[str, Any]] | None:
-    """The rows of a part that has no file of its own; None if it has one now, or they have just been moved elsewhere.
+def rows_of_part(store: Store, table: str, part: str) -> pa.Table:
+    """The rows of a part, in the columns of its table; none if it is absent or was cut short.
 
     Raises:
         StoreError: If they cannot be read.
     """
-    files = look_at(store, table)
-    if part in files.marks:
-        return None
-    if (file := files.chosen.get(part)) is None:
-        return []
-    try:
-        found = list(rows_of_parts(store, file, {part}))
-    except FileNotFoundError:
-        return None
-    rows = (fitted(each, schema_of(table), store.uri, file.path) for each in found)
-    return [row for each in rows for row in migrated(each, table, file.version).to_pylist()]
+    schema, path = schema_of(table), part_path(store, table, part)
+    while True:
+        if (data := store.bytes_at(path)) is not None:
+            is_whole = not is_torn(io.BytesIO(data), SUFFIX)
+            return table_in(data, schema, store.uri, path) if is_whole else schema.empty_table()
+        files = look_at(store, table)
+        if part in files.marks:
+            continue
+        if (file := files.chosen.get(part)) is None:
+            return schema.empty_table()
+        try:
+            found = [fitted(each, schema, store.uri, file.path) for each in rows_of_parts(store, file, {part})]
+        except FileNotFoundError:
+            continue
+        return migrated(pa.concat_tables([schema.empty_table(), *found]), table, file.version)
+
+
+def part_path(store: Store, table: str, part: str) -> str:
+    """Where the file of a part is in the store.
+
+    Raises:
+        StoreError: If its name leads elsewhere.
+    """
+    if not NAME.fullmatch(part):
+        raise StoreError(store.uri, f"the part {part!r}", "letters, digits, '.', '_' and '-', the first no sign")
+    return f"tables/{table}/{part}{SUFFIX}"
 
 
 def is_compacted(store: Store, table: str, part: str) -> bool:
@@ -212,7 +231,8 @@ def _lists(store: Store, table: str) -> tuple[Compacted, ...] | None:
 def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
     found = json.loads(data)
     parts = {part: Entry(*said) for part, said in found["parts"].items()}
-    if not all(type(number) is int for entry in parts.values() for number in entry[:4]):
+    columns = list(zip(*parts.values(), strict=True))[:4]
+    if {type(number) for column in columns for number in column} - {int}:
         raise ValueError("a size, time, inode or number of rows is no number")
     int(name.partition("-")[0])
     return Compacted(table, name, mark[1], int(found["version"]), parts)

@@ -1,0 +1,238 @@
+"""Looking a store over: what is broken, what is left over, what it means, and what of it is garbage for certain."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from raysurf.errors import StoreError
+from raysurf.jobs.belongings import OF_SWEEPS, Inventory, inventory
+from raysurf.jobs.outcome import outcome_path
+from raysurf.results.claims import DEAD_S, Claim, Holder
+from raysurf.results.claims import FOLDER as CLAIMS
+from raysurf.results.compaction import GRACE_S
+from raysurf.results.parts import table_in
+from raysurf.results.schemas import SCHEMAS, schema_of
+from raysurf.results.store import STALE_S, Store
+from raysurf.results.table_files import FOLDER as COMPACTED
+from raysurf.results.table_files import SUFFIX, rows_of_parts
+from raysurf.results.torn import is_torn
+
+AGAIN = "the run is done again when its sweep is run"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that should not be there, or should be otherwise.
+
+    Args:
+        path: The file, or what it is of.
+        what: What was found.
+        meaning: What that means, and what to do.
+        is_garbage: Whether nothing can ever need the file, so that it may be removed.
+    """
+
+    path: str
+    what: str
+    meaning: str
+    is_garbage: bool = False
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What came of looking a store over.
+
+    Args:
+        findings: What was found, by path.
+        files: How many files were looked at.
+        running: Who works on the store; rows and files of runs without a row may be theirs, and are not told of.
+    """
+
+    findings: tuple[Finding, ...]
+    files: int
+    running: tuple[str, ...]
+
+
+def check_up(store: Store) -> Checkup:
+    """Look everything in a store over, reading all tables and all training states; changes nothing.
+
+    Args:
+        store: The store.
+
+    Raises:
+        StoreError: If it cannot be read at all, or is of a newer version.
+    """
+    dead, alive = _claims(store)
+    found = inventory(store, SCHEMAS)
+    findings = [*dead, *_left_over(store, found), *_tables(store, found), *_states(store, found, bool(alive))]
+    findings += _outcomes(store, found)
+    if not alive:
+        findings += _orphans(found)
+    return Checkup(tuple(sorted(findings, key=lambda each: each.path)), len(found.files), tuple(alive))
+
+
+def remove_garbage(store: Store, checkup: Checkup) -> int:
+    """Remove what is garbage for certain, and nothing else; how many files that were."""
+    garbage = [finding.path for finding in checkup.findings if finding.is_garbage]
+    for path in garbage:
+        store.delete(path)
+    return len(garbage)
+
+
+def _claims(store: Store) -> tuple[list[Finding], list[str]]:
+    """Claims of dead processes, and who holds the others."""
+    dead, alive = [], []
+    now_ns = _now_ns(store)
+    for name, (_, time_ns, _) in store.marks(CLAIMS).items():
+        path = f"{CLAIMS}/{name}"
+        if (data := store.bytes_at(path)) is None:
+            continue
+        holder = Holder.read(data)
+        age_s = (now_ns - time_ns) / 1e9
+        # Clocks are one for all files of a store, yet let no doubt remain.
+        if (holder is not None and holder.is_gone) or age_s > 10 * DEAD_S:
+            meaning = "it holds nothing up for longer than half a minute"
+            dead.append(Finding(path, "a claim of a process that has ended", meaning, is_garbage=True))
+        else:
+            alive.append(str(holder or path))
+    return dead, alive
+
+
+def _now_ns(store: Store) -> int:
+    """The store's clock."""
+    with Claim(store, "checkup", "raysurf fsck") as claim:
+        claim.take()
+        return store.marks(CLAIMS)[claim.path.rpartition("/")[2]][1]
+
+
+def _left_over(store: Store, found: Inventory) -> Iterator[Finding]:
+    """What killed writers and compactions have left."""
+    now_ns = _now_ns(store)
+    for name, (_, time_ns, _) in store.marks("_tmp").items():
+        if now_ns - time_ns > STALE_S * 1e9:
+            yield Finding(f"_tmp/{name}", "a file whose writer was killed", "it was never part of anything", True)
+    for table in found.tables:
+        there = store.marks(f"{COMPACTED}/{table}")
+        for name, (_, time_ns, _) in there.items():
+            path, is_old = f"{COMPACTED}/{table}/{name}", now_ns - time_ns > GRACE_S * 1e9
+            if name.endswith(SUFFIX) and f"{name.removesuffix(SUFFIX)}.json" not in there and is_old:
+                yield Finding(path, "compacted rows whose compaction was killed", "nobody reads them", True)
+            elif name.endswith(".aside") and is_old:
+                yield Finding(path, "a file that a killed compaction moved aside", "raysurf compact puts it right")
+
+
+def _tables(store: Store, found: Inventory) -> Iterator[Finding]:
+    for table, files in found.tables.items():
+        for part in files.own:
+            path = f"tables/{table}/{part}{SUFFIX}"
+            if (data := store.bytes_at(path)) is None:
+                continue
+            if is_torn(io.BytesIO(data), SUFFIX):
+                yield Finding(path, "a file that was cut short", f"it counts as not written: {AGAIN}", True)
+                continue
+            try:
+                rows = table_in(data, schema_of(table), store.uri, path)
+            except StoreError as error:
+                yield Finding(path, error.got, f"readers leave it out; remove it, and {outcome_path('RUN')} of its run")
+                continue
+            wrong = set(rows["run_id"].unique().to_pylist()) - {part.partition(".")[0]} if table not in OF_SWEEPS else ()
+            if wrong:
+                meaning = "reading that run alone does not find them"
+                yield Finding(path, f"rows of {', '.join(sorted(map(str, wrong))[:3])} under another's name", meaning)
+        for file, parts in files.used.items():
+            try:
+                seen = sum(each.num_rows for each in rows_of_parts(store, file, parts))
+                wanted = sum(file.parts[part].rows for part in parts)
+                if seen != wanted:
+                    raise StoreError(store.uri, f"{seen} rows where its list has {wanted}", "")
+            except (StoreError, OSError) as error:
+                got = error.got if isinstance(error, StoreError) else str(error)
+                lost = len([part for part in parts if part not in files.marks])
+                meaning = f"{lost} parts are in no other file: remove {outcome_path('RUN')} of their runs to do them again"
+                yield Finding(file.path, got, meaning)
+
+
+def _states(store: Store, found: Inventory, is_busy: bool) -> Iterator[Finding]:
+    """Training states that are of no use."""
+    states = {file.path: file for file in found.files if file.kind == "checkpoints"}
+    done = {file.run for file in found.files if file.path == outcome_path(file.run or "")}
+    for path, file in states.items():
+        if file.run in done:
+            yield Finding(path, "the state of a run that is done", "nothing goes on from it", not is_busy)
+        elif path.endswith(".safetensors"):
+            note = f"{path.removesuffix('.safetensors')}.json"
+            if note not in states:
+                meaning = "it was killed before it counted; nothing goes on from it"
+                if not is_busy:
+                    yield Finding(path, "a training state without its note", meaning, True)
+            elif why := _why_unusable(store, path, note):
+                yield Finding(path, why, "training goes on from an earlier state, or begins again", not is_busy)
+        elif path.endswith(".json") and f"{path.removesuffix('.json')}.safetensors" not in states and not is_busy:
+            yield Finding(path, "the note of a training state that is not there", "nothing goes on from it", True)
+
+
+def _why_unusable(store: Store, path: str, note: str) -> str | None:
+    said, data = store.bytes_at(note), store.bytes_at(path)
+    if said is None or data is None:
+        return None
+    try:
+        wanted = json.loads(said)["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "a training state whose note cannot be read"
+    return None if hashlib.sha256(data).hexdigest() == wanted else "a training state that is not what was written"
+
+
+def _outcomes(store: Store, found: Inventory) -> Iterator[Finding]:
+    """Runs that are done of which something is missing."""
+    paths = {file.path for file in found.files}
+    there = {f"tables/{table}/{part}{SUFFIX}" for table, files in found.tables.items() for part in files.parts}
+    for path in sorted(path for path in paths if path.startswith("jobs/") and path.endswith("/outcome.json")):
+        run = path.split("/")[1]
+        data = store.bytes_at(path) or b""
+        if is_torn(io.BytesIO(data), ".json"):
+            yield Finding(path, "an outcome that was cut short", AGAIN, is_garbage=True)
+            continue
+        try:
+            outcome = json.loads(data)
+            files, figures = outcome.get("files") or [], outcome["figures"]
+            missing = [each for each in files if each not in paths and each not in there]
+            assert isinstance(figures, dict)
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError):
+            yield Finding(path, "an outcome that raysurf has not written", f"remove it, and {AGAIN}")
+            continue
+        if missing:
+            yield Finding(path, f"a run that is done, without {', '.join(missing[:3])}", AGAIN)
+        elif run not in found.runs:
+            yield Finding(path, "a run that is done, without a row of runs", f"remove it, and {AGAIN}")
+
+
+def _orphans(found: Inventory) -> Iterator[Finding]:
+    """Rows and files of runs that no row of ``runs`` tells of, while nobody works on the store."""
+    known = {*found.runs, *(run for runs in found.trials.values() for run in runs)}
+    trajectories = {facts.trajectory for facts in found.runs.values()}
+    told: set[str] = set()
+    for file in found.files:
+        run, folder = file.run or file.trajectory, "/".join(file.path.split("/")[:2])
+        if run is None or file.path.endswith("/outcome.json"):
+            continue
+        is_known = run in known if file.run else run in trajectories
+        place = file.path if file.kind == "tables" else folder
+        if is_known or place in told:
+            continue
+        told.add(place)
+        if file.kind == "checkpoints":
+            yield Finding(place, "states of a run that was broken off", "it goes on from there when its sweep is run again")
+        else:
+            yield Finding(place, f"{file.kind} of {run}, which has no row of runs", "of a run that was broken off, or removed")
+    for table, files in found.tables.items():
+        for part in files.parts:
+            run = part.partition(".")[0]
+            if table not in OF_SWEEPS and run not in known and part not in files.marks:
+                yield Finding(f"{COMPACTED}/{table}", f"rows of {run}, which has no row of runs", "of a run that was removed")
+    for sweep, runs in found.trials.items():
+        # A trial's runs have rows as soon as one of them has ended.
+        if not any(run in found.runs for run in runs) and runs:
+            yield Finding(f"trials of {sweep}", "no run of theirs has a row", "they were broken off, or their runs removed")
