@@ -28,7 +28,7 @@ def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, re
 
     found = open(results)
     includes = found.parts_of_sweeps(*sweeps) if sweeps else None
-    for each in compact_tables(found.store, tables or None, grace_s=grace_s, **({"includes": includes} if includes else {})):
+    for each in compact_tables(found.store, tables or None, includes, grace_s):
         if each.held_by:
             click.echo(f"{each.table}: is being compacted by {each.held_by}")
             continue

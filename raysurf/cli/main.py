@@ -40,7 +40,9 @@ def cli() -> None:
     """
 
 
-for command in (check, run, submit, status, list_jobs, logs, stop, table, compare, plot, why, diff, compact, fsck, rm, du):
+OF_JOBS = (check, run, submit, status, list_jobs, logs, stop)
+OF_RESULTS = (table, compare, plot, why, diff, compact, fsck, rm, du)
+for command in (*OF_JOBS, *OF_RESULTS):
     cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""Which run, trajectory or sweep each file of a store is of, and what kind of thing it is. Importing it imports no torch."""
+"""Which run, trajectory or sweep each file of a store is of, and what kind of thing it is. It imports no torch."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from raysurf.results.table_files import SUFFIX, rows_of_parts
 from raysurf.results.torn import is_torn
 
 AGAIN = "the run is done again when its sweep is run"
+BROKEN_OFF = "left by what was broken off, which its sweep does again, or by what was removed"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def _tables(store: Store, found: Inventory) -> Iterator[Finding]:
             except StoreError as error:
                 yield Finding(path, error.got, f"readers leave it out; remove it, and {outcome_path('RUN')} of its run")
                 continue
-            wrong = set(rows["run_id"].unique().to_pylist()) - {part.partition(".")[0]} if table not in OF_SWEEPS else ()
+            runs = set(rows["run_id"].unique().to_pylist()) if table not in OF_SWEEPS else set()
+            wrong = runs - {part.partition(".")[0]}
             if wrong:
                 meaning = "reading that run alone does not find them"
                 yield Finding(path, f"rows of {', '.join(sorted(map(str, wrong))[:3])} under another's name", meaning)
@@ -151,7 +153,7 @@ def _tables(store: Store, found: Inventory) -> Iterator[Finding]:
             except (StoreError, OSError) as error:
                 got = error.got if isinstance(error, StoreError) else str(error)
                 lost = len([part for part in parts if part not in files.marks])
-                meaning = f"{lost} parts are in no other file: remove {outcome_path('RUN')} of their runs to do them again"
+                meaning = f"{lost} parts are in no other file: without {outcome_path('RUN')} their runs are done again"
                 yield Finding(file.path, got, meaning)
 
 
@@ -224,15 +226,15 @@ def _orphans(found: Inventory) -> Iterator[Finding]:
             continue
         told.add(place)
         if file.kind == "checkpoints":
-            yield Finding(place, "states of a run that was broken off", "it goes on from there when its sweep is run again")
+            yield Finding(place, "states of a run that was broken off", "it goes on from there when it is run again")
         else:
-            yield Finding(place, f"{file.kind} of {run}, which has no row of runs", "of a run that was broken off, or removed")
+            yield Finding(place, f"{file.kind} of {run}, which has no row of runs", BROKEN_OFF)
     for table, files in found.tables.items():
         for part in files.parts:
             run = part.partition(".")[0]
             if table not in OF_SWEEPS and run not in known and part not in files.marks:
-                yield Finding(f"{COMPACTED}/{table}", f"rows of {run}, which has no row of runs", "of a run that was removed")
+                yield Finding(f"{COMPACTED}/{table}", f"rows of {run}, which has no row of runs", BROKEN_OFF)
     for sweep, runs in found.trials.items():
         # A trial's runs have rows as soon as one of them has ended.
         if not any(run in found.runs for run in runs) and runs:
-            yield Finding(f"trials of {sweep}", "no run of theirs has a row", "they were broken off, or their runs removed")
+            yield Finding(f"trials of {sweep}", "no run of theirs has a row", BROKEN_OFF)

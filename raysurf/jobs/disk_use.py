@@ -57,7 +57,7 @@ def disk_use(store: Store) -> list[DiskUse]:
             for sweep, part in shares[file.path].items():
                 counts.setdefault(sweep, Counter())["tables"] += round(file.size * part)
             continue
-        owner = file.sweep or sweep_of.get(file.run or "") or of_trajectory.get(file.trajectory) or ""
+        owner = file.sweep or sweep_of.get(file.run or "") or of_trajectory.get(file.trajectory or "") or ""
         counts.setdefault(owner if owner in found.sweeps else "", Counter())[file.kind] += file.size
     runs = Counter(sweep_of.values())
     uses = [DiskUse(name, runs[name], {kind: count[kind] for kind in KINDS}) for name, count in counts.items()]

@@ -144,9 +144,7 @@ def _planned(found: Inventory, sweep: str) -> Removal:
     files_gone = [
         file
         for file in found.files
-        if file.run in gone
-        or file.sweep == sweep
-        or (file.trajectory is not None and file.trajectory in trajectories)
+        if file.run in gone or file.sweep == sweep or (file.trajectory is not None and file.trajectory in trajectories)
     ]
     return Removal(sweep, len(_trials(found, sweep)), tuple(sorted(gone)), kept, tuple(files_gone), rows)
 
@@ -192,5 +190,3 @@ def _claimed(store: Store, name: str, tell: Callable[[str], None]) -> Claim:
 def _is_alive(holder: Holder) -> bool:
     """Whether a holder is known to run: its process is one of this machine."""
     return holder.place is not None and holder.place == process.place() and not holder.is_gone
-
-

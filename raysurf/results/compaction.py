@@ -92,7 +92,7 @@ class Compaction:
 def compact(
     store: Store,
     tables: Iterable[str] | None = None,
-    includes: Callable[[str, str], bool] = lambda table, part: True,
+    includes: Callable[[str, str], bool] | None = None,
     grace_s: float = GRACE_S,
 ) -> list[Compaction]:
     """Compact tables of a store, in which others may read and write at the same time.
@@ -100,7 +100,7 @@ def compact(
     Args:
         store: The store.
         tables: Their names; all if not given.
-        includes: Takes a table and a part, and says whether to compact it.
+        includes: Takes a table and a part, and says whether to compact it; all if not given.
         grace_s: How long files stay whose rows are elsewhere, in seconds. A query that takes longer may fail and is to
             be asked again.
 
@@ -122,7 +122,11 @@ def compact(
                 done.append(Compaction(table, held_by=str(holder)))
                 continue
             now_ns = store.marks(CLAIMS)[claim.path.rpartition("/")[2]][1]
-            done.append(_Compactor(store, table, now_ns, grace_s).run(partial(includes, table)))
+            done.append(
+                _Compactor(store, table, now_ns, grace_s).run(
+                    partial(includes, table) if includes else lambda part: True
+                )
+            )
     return done
 
 
