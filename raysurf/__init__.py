@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raysurf import results as results
     from raysurf.cluster.launch import run as run
+    from raysurf.cluster.live_table import LiveTable as LiveTable
     from raysurf.data.spec import DataSpec as DataSpec
     from raysurf.errors import RaysurfError as RaysurfError
     from raysurf.jobs.curve import Curve as Curve
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "raysurf.cluster.launch": ("run",),
+    "raysurf.cluster.live_table": ("LiveTable",),
     "raysurf.data.spec": ("DataSpec",),
     "raysurf.errors": ("RaysurfError",),
     "raysurf.jobs.curve": ("Curve",),

@@ -180,6 +180,17 @@ class SubmissionError(RaysurfError, ValueError):
         return f"submission: got {self.got}; expected {self.expected}"
 
 
+class TrackingError(RaysurfError, ValueError):
+    """W&B that lets nobody in, is away, or has not taken what it was sent."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = redact(got), expected
+        super().__init__(self.got, expected)
+
+    def __str__(self) -> str:
+        return f"W&B: got {self.got}; expected {self.expected}"
+
+
 class DivergedError(RaysurfError, ArithmeticError):
     """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was."""
 

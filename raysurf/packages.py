@@ -14,7 +14,20 @@ from raysurf.errors import MissingPackageError
 RUN = "raysurf[run]"
 # Modules of the extra's packages.
 WITHOUT_WHICH_NOTHING_RUNS = ("torch", "ray", "optuna")
-OF_RUN = (*WITHOUT_WHICH_NOTHING_RUNS, "PIL", "cmaes", "matplotlib", "rich", "scipy", "sklearn", "torchvision", "wandb")
+OF_RUN = (
+    *WITHOUT_WHICH_NOTHING_RUNS,
+    "PIL",
+    "cmaes",
+    "matplotlib",
+    "plotly",
+    "requests",
+    "rich",
+    "scipy",
+    "sklearn",
+    "torchvision",
+    "wandb",
+    "wandb_workspaces",
+)
 
 
 def imported(module: str, needed_for: str, install: str) -> Any:

@@ -20,6 +20,7 @@ EVERY = [
     errors.ResourceError("4 CPUs", "2 CPUs"),
     errors.ClusterError("http://127.0.0.1:8265", "no answer", "a running cluster"),
     errors.SubmissionError("a relative path", "an absolute one"),
+    errors.TrackingError("no key", "a key"),
     errors.DivergedError(2.0, 1.5, 40),
     errors.TimeLimitError(60.0, "after 3 of 9 of sgd-0123456789abcdef"),
     errors.PreemptedError("in epoch 2, after step 40"),

@@ -30,7 +30,7 @@ def names(requirements: list[str]) -> set[str]:
 
 def distribution(module: str) -> str:
     """What is installed for a module."""
-    return packages_distributions().get(module, [module])[0].lower()
+    return packages_distributions().get(module, [module])[0].lower().replace("_", "-")
 
 
 def without_the_extra(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,11 +45,19 @@ def test_the_extra_is_what_is_known_of_it() -> None:
     assert PROJECT["optional-dependencies"]["results"] == []
 
 
+def test_what_is_imported_is_declared() -> None:
+    """Every module that raysurf imports, wherever, is of a package that the project or its extra names."""
+    named = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["run"]) | {"raysurf"}
+    for path in sorted((ROOT / "raysurf").rglob("*.py")):
+        modules = {module.partition(".")[0] for module in imports(path)} - sys.stdlib_module_names
+        assert {distribution(module) for module in modules} <= named, path
+
+
 @pytest.mark.parametrize("room", ["results", "cli"])
 def test_results_need_the_projects_own_dependencies_alone(room: str) -> None:
     """What the room for results imports, and the commands, is installed without the extra; displays take more."""
     own = names(PROJECT["dependencies"]) | {"raysurf"}
-    displays = {"display.py": {"rich"}}
+    displays = {"display.py": {"rich"}, "watch.py": {"rich"}}
     for path in sorted((ROOT / "raysurf" / room).glob("*.py")):
         modules = {module.partition(".")[0] for module in imports(path)} - sys.stdlib_module_names
         asked = {distribution(module) for module in modules} - own

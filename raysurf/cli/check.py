@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from raysurf.cluster.environment import Capacity
+    from raysurf.cluster.capacity import Capacity
     from raysurf.jobs.job import Job
     from raysurf.sweep.plan import Plan, SweepPlan
     from raysurf.sweep.sweep import Sweep
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 @click.option("--only", multiple=True, metavar="KEY=TEXT", help="As `run` takes it.")
 def check(file: str, results: str, address: str | None, retry_failed: bool, only: tuple[str, ...]) -> None:
     """Validate FILE and print what `run` will do: jobs, reuse, trials, epochs, resources. Changes nothing."""
-    from raysurf.cluster.launch import capacity_of, plan_sweeps, require_resources
+    from raysurf.cluster.capacity import require_resources
+    from raysurf.cluster.launch import capacity_of, plan_sweeps
     from raysurf.results.store import Store
     from raysurf.sweep.document import load
 
@@ -82,13 +84,22 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     needs = sweep.resources
     gpus = f" and {needs.gpus:g} GPU" if needs.gpus else ""
     at_once = capacity.trials_at_once(needs)
-    has = f"{capacity.where} ({capacity.cpus:g} CPUs, {capacity.gpus:g} GPUs)"
+    has = f"{capacity.where} ({capacity.cpus:g} CPUs, {capacity.gpus:g} GPUs{_growth(capacity)})"
     fit = f"{_count(at_once, 'trial')} at a time" if at_once else "CANNOT RUN"
     workers = _count(needs.most_workers, "worker")
     if needs.least_workers < needs.most_workers:
         workers = f"{needs.least_workers} to {workers}"
     lines.append(("runs on", f"{workers} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
     return lines
+
+
+def _growth(capacity: Capacity) -> str:
+    """What its autoscaler can make of a cluster."""
+    if capacity.growth is None:
+        return ""
+    if math.isinf(capacity.most_cpus):
+        return " now; it grows"
+    return f" now; it grows to {capacity.most_cpus:g} CPUs, {capacity.most_gpus:g} GPUs"
 
 
 def _failure_lines(sweep: Sweep) -> list[tuple[str, str]]:

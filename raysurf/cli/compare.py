@@ -7,9 +7,8 @@ from collections import Counter
 
 import click
 
-from raysurf.cli.comparison_text import markdown, text
+from raysurf.cli.formats import encoded
 from raysurf.cli.store_warnings import strict
-from raysurf.cli.table import write
 
 TABLES = ("parameterizations", "schemes", "budgets")
 BY = {name.removesuffix("s"): name for name in TABLES}
@@ -23,7 +22,7 @@ BY = {name.removesuffix("s"): name for name in TABLES}
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "csv", "json", "markdown"]),
+    type=click.Choice(["table", "csv", "json", "latex", "markdown"]),
     default="table",
     show_default=True,
     help="How to print; csv and json have a row a figure, with accuracies as fractions.",
@@ -42,6 +41,7 @@ def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: st
         raise click.UsageError(f"got no table; expected one of {', '.join(TABLES)}, or --by {', --by '.join(BY)}")
     if by is not None and asked != BY[by]:
         raise click.UsageError(f"got both {name} and --by {by}; give one of them")
+    from raysurf.cli.comparison_text import latex, markdown, text
     from raysurf.results.comparison import compare as compared
     from raysurf.results.comparison import counted, joined
     from raysurf.results.query import open
@@ -52,9 +52,10 @@ def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: st
         number = left_out.total()
         click.echo(f"{number} {'run' if number == 1 else 'runs'} left out: {counted(left_out)}", err=True)
     if style in ("csv", "json"):
-        write(joined(found), style)
-    elif style == "markdown":
-        click.echo("\n\n".join(markdown(each) for each in found))
+        click.echo(encoded(joined(found), style), nl=False)
+    elif style in ("markdown", "latex"):
+        printed = markdown if style == "markdown" else latex
+        click.echo("\n\n".join(printed(each) for each in found))
     else:
         # A terminal's width, or $COLUMNS; a file has room for any line.
         width = shutil.get_terminal_size(fallback=(10_000, 24)).columns

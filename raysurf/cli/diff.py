@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.formats import text_table
 from raysurf.cli.store_warnings import strict
-from raysurf.cli.table import text_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ import click
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 def du(style: str, results: str) -> None:
     """Say how many bytes each sweep takes: tables, weights, checkpoints, predictions, W&B files, and the rest."""
-    from raysurf.cli.table import text_table
+    from raysurf.cli.formats import text_table
     from raysurf.jobs.belongings import KINDS
     from raysurf.jobs.disk_use import disk_use
     from raysurf.results.query import open

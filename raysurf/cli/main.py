@@ -10,20 +10,25 @@ import traceback
 
 import click
 
+from raysurf.cli.best import best
 from raysurf.cli.check import check
 from raysurf.cli.compact import compact
 from raysurf.cli.compare import compare
+from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
 from raysurf.cli.du import du
+from raysurf.cli.export import export
 from raysurf.cli.fsck import fsck
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
+from raysurf.cli.report import report
 from raysurf.cli.rm import rm
 from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
 from raysurf.cli.store_warnings import told_warnings
 from raysurf.cli.submit import submit
+from raysurf.cli.sync import sync
 from raysurf.cli.table import table
 from raysurf.cli.why import why
 from raysurf.errors import RaysurfError, SpecError
@@ -40,9 +45,30 @@ def cli() -> None:
     """
 
 
-OF_JOBS = (check, run, submit, status, list_jobs, logs, stop)
-OF_RESULTS = (table, compare, plot, why, diff, compact, fsck, rm, du)
-for command in (*OF_JOBS, *OF_RESULTS):
+COMMANDS = (
+    check,
+    run,
+    submit,
+    status,
+    list_jobs,
+    logs,
+    stop,
+    table,
+    best,
+    compare,
+    export,
+    plot,
+    report,
+    why,
+    diff,
+    compact,
+    fsck,
+    rm,
+    du,
+    sync,
+    dashboard,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

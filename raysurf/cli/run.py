@@ -19,6 +19,7 @@ import click
     show_default=True,
     help="auto is online if you are logged in, else offline.",
 )
+@click.option("--wandb-weights", is_flag=True, help="Send the weights that runs keep to W&B, as artifacts.")
 @click.option("--retry-failed", is_flag=True, help="Try trials that failed again; else they are left as they are.")
 @click.option(
     "--only",
@@ -28,7 +29,13 @@ import click
     "some of its words, such as arm=lr=0.1.",
 )
 def run(
-    file: str, results: str, address: str | None, wandb_mode: str, retry_failed: bool, only: tuple[str, ...]
+    file: str,
+    results: str,
+    address: str | None,
+    wandb_mode: str,
+    wandb_weights: bool,
+    retry_failed: bool,
+    only: tuple[str, ...],
 ) -> None:
     """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
     began = time.monotonic()
@@ -36,15 +43,22 @@ def run(
     from raysurf.cli.interrupts import Interrupts
     from raysurf.cli.summary import summarise
     from raysurf.cluster.launch import launch, plan_sweeps
+    from raysurf.cluster.plan_record import PlanRecord
     from raysurf.cluster.wandb_listener import WandbListener
     from raysurf.results.store import Store
     from raysurf.sweep.document import load
 
     sweeps, store = load(file), Store(results)
     plan = plan_sweeps(sweeps, store, only, retry_failed)
-    with Interrupts() as interrupts, Display(plan) as display, WandbListener(store, wandb_mode, display) as tracker:
+    with (
+        Interrupts() as interrupts,
+        Display(plan) as display,
+        WandbListener(store, wandb_mode, display, wandb_weights) as tracker,
+    ):
+        record = PlanRecord(store)
 
         def listen(event: object) -> None:
+            record(event)  # type: ignore[arg-type]
             display(event)  # type: ignore[arg-type]
             tracker(event)  # type: ignore[arg-type]
 

@@ -21,11 +21,36 @@ STYLE = click.option(
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", required=False)
+@click.option("--watch", "watches", is_flag=True, help="Go on showing it until it is over.")
+@click.option("--sweep", "sweeps", multiple=True, help="Without JOB: show this sweep; may be given again.")
+@click.option("--results", default=None, help="Without JOB: address of the result store.  [default: results]")
+@click.option("--every", "every_s", default=2.0, show_default=True, help="Seconds between two looks of --watch.")
 @STYLE
 @cluster_address
-def status(job: str, style: str, address: str) -> None:
-    """Say where the submitted JOB (an id) is, and how much of its plan is done. Exit code 1 if it failed."""
+def status(
+    job: str | None,
+    watches: bool,
+    sweeps: tuple[str, ...],
+    results: str | None,
+    every_s: float,
+    style: str,
+    address: str,
+) -> None:
+    """Say where the submitted JOB (an id) is, and how much of its plan is done. Exit code 1 if it failed.
+
+    Without JOB, and with --watch, it tells how sweeps get on from the rows in their store alone, from any machine:
+    trials, inputs, the best so far, time left, what is at work, what failed and why.
+    """
+    if every_s <= 0:
+        raise click.UsageError(f"--every takes seconds, above 0; got {every_s:g}")
+    if job is not None and (sweeps or results):
+        raise click.UsageError("--sweep and --results are for a status without JOB, which knows its own")
+    if job is None or watches:
+        if style == "json":
+            raise click.UsageError("json is for the status of a JOB, without --watch")
+        _watch(job, watches, sweeps, results or "results", every_s, address)
+        return
     from raysurf.cluster.job_server import JobServer
     from raysurf.errors import StoreError
     from raysurf.results.progress import progress
@@ -33,18 +58,29 @@ def status(job: str, style: str, address: str) -> None:
     found = JobServer(address).job(job)
     why = ""
     try:
-        sweeps = progress(found.results, found.sweeps)
+        far = progress(found.results, found.sweeps)
     except (StoreError, OSError) as error:
-        sweeps, why = [], f"the tables cannot be read from here ({error})"
+        far, why = [], f"the tables cannot be read from here ({error})"
     if style == "json":
         import json
 
-        click.echo(json.dumps({**_row(found), "sweeps": [_counts(each, found.has_ended) for each in sweeps]}, indent=1))
+        click.echo(json.dumps({**_row(found), "sweeps": [_counts(each, found.has_ended) for each in far]}, indent=1))
     else:
-        click.echo("\n".join(status_lines(found, sweeps, why)))
+        click.echo("\n".join(status_lines(found, far, why)))
     if found.state == "failed":
         _tell_failure(found)
         click.get_current_context().exit(1)
+
+
+def _watch(job: str | None, watches: bool, sweeps: Sequence[str], results: str, every_s: float, address: str) -> None:
+    from raysurf.cli.watch import watch
+
+    if job is not None:
+        from raysurf.cluster.job_server import JobServer
+
+        found = JobServer(address).job(job)
+        results, sweeps = found.results, ()
+    watch(results, sweeps, every_s, once=not watches)
 
 
 @click.command("list")
@@ -60,7 +96,7 @@ def list_jobs(style: str, address: str) -> None:
 
         click.echo(json.dumps(rows, indent=1))
         return
-    from raysurf.cli.table import text_table
+    from raysurf.cli.formats import text_table
 
     names = ("id", "state", "began", "file", "results", "sweeps")
     cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
@@ -78,7 +114,7 @@ def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "")
         sweeps: How far its sweeps are.
         why: Why that is not known, if it is not.
     """
-    from raysurf.cli.table import text_table
+    from raysurf.cli.formats import text_table
 
     began, ended = _time(job.began_ms), _time(job.ended_ms)
     lines = [f"{job.id}  {job.state}{f' since {began}' if began else ''}{f', ended {ended}' if ended else ''}"]

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from raysurf.cli.table import text_table
+from raysurf.cli.formats import text_table
+from raysurf.cli.params_text import params_text
 from raysurf.errors import StoreError
 from raysurf.jobs.profile import Profile
-from raysurf.results.parts import mapping_in
 from raysurf.results.query import Results, open
 from raysurf.results.store import Store
-from raysurf.sweep.lineage import history, own_values
 from raysurf.sweep.sweep import Sweep
 
 COLUMNS = ("validation accuracy", "test accuracy", "validation nll", "test nll")
@@ -79,7 +78,7 @@ def _best(sweep: Sweep, results: Results) -> Iterator[str]:
     if row["value"] is not None:
         spread = f" +- {row['std']:.4f} over {len(row['seeds'])} seeds" if row["std"] is not None else ""
         yield f"  best trial {row['trial']}: {row['metric']} {row['value']:.4f}{spread}"
-        yield f"    {_params(row, results)}"
+        yield f"    {', '.join(params_text(row, results.store.uri))}"
 
 
 def _front(
@@ -88,20 +87,8 @@ def _front(
     """The Pareto front, a line a trial."""
     sought = ", ".join(f"{mode} {metric}" for mode, metric in zip(modes, metrics, strict=True))
     yield f"  Pareto front of {sought}: {len(rows)} {'trial' if len(rows) == 1 else 'trials'}"
-    lines = [[row["trial"], *row["values"], _params(row, results)] for row in rows]
+    lines = [[row["trial"], *row["values"], ", ".join(params_text(row, results.store.uri))] for row in rows]
     yield from (f"    {line}" for line in text_table(["trial", *metrics, "params"], lines, None).splitlines())
-
-
-def _params(row: dict[str, Any], results: Results) -> str:
-    """The searched values, of a population's trial those of every generation up to it."""
-    params = mapping_in(row["params"], results.store.uri, f"trial {row['trial']}")
-    return ", ".join(f"{name} = {_along(history(params, name))}" for name in own_values(params))
-
-
-def _along(values: Sequence[Any]) -> str:
-    """A value in every generation, or once if it has not changed; a dash where it was not chosen."""
-    shown = [f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value) for value in values]
-    return shown[0] if len(set(shown)) == 1 else " → ".join(shown)
 
 
 def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from raysurf.cli.table import text_table
+from raysurf.cli.formats import text_table
 from raysurf.redaction import redact
 from raysurf.results.trial_log import Row, RunLog, TrialLog
 

@@ -9,10 +9,10 @@ import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from raysurf.cluster.environment import connection
+from raysurf.cluster.capacity import Capacity, local_capacity, require_resources
+from raysurf.cluster.environment import connection, is_joined
 from raysurf.cluster.events import (
     Listener,
     Notice,
@@ -20,6 +20,7 @@ from raysurf.cluster.events import (
     StageStarted,
     SweepEnded,
 )
+from raysurf.cluster.finished import Finished
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
 from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
@@ -48,17 +49,11 @@ if TYPE_CHECKING:
     from raysurf.cluster.suggestions import Stage, Suggestions
 
 Executor = Literal["ray", "inline"]
+# No more trials wait for nodes at a time: what is searched for is chosen when they begin to.
+MOST_AHEAD = 64
+
 # One notice in so many seconds that the store, or somebody else's work on one job, is being waited for.
 WAITING_S = 60.0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run of a plan came to; ``stopped`` names sweeps of which so much failed that the rest did not begin."""
-
-    trials: int
-    failed: int
-    stopped: tuple[str, ...] = ()
 
 
 def run_plan(
@@ -88,6 +83,12 @@ def run_plan(
     """
     driver = Driver(plan, store, listener, leaving or Leaving())
     with ExitStack() as stack:
+        capacity = local_capacity()
+        if executor == "ray":
+            groups = any(each.sweep.resources.most_workers > 1 for each in plan.sweeps)
+            if address is not None or is_joined():
+                capacity = stack.enter_context(connection(address, groups))
+            require_resources(plan, capacity)
         stages = stack.enter_context(closing(driver.stages()))
         first = next(stages, None)
         if first is not None:
@@ -96,22 +97,22 @@ def run_plan(
 
             store.make()
             if executor == "ray":
-                groups = any(each.sweep.resources.most_workers > 1 for each in plan.sweeps)
-                capacity = stack.enter_context(connection(address, groups))
-                for each in plan.sweeps:
-                    capacity.require(each.sweep.resources)
+                if not is_joined():
+                    capacity = stack.enter_context(connection(None, groups))
                 storage = stack.enter_context(ray_storage(store))
             while first is not None:
                 programme = Programme(first, stages, lambda: driver.leaving.asked)
                 if executor == "ray":
                     with driver.leaving:
+                        driver.say_what_is_waited_for(first, capacity)
                         run_in_tune(programme, capacity, storage, driver)
                 else:
                     run_inline(programme, driver)
                 first = programme.left_over
     # Of workers that were killed, and whose job was not tried again.
     remove_dead(store)
-    return Finished(driver.trials, driver.failed, tuple(driver.stopped))
+    names = tuple(each.sweep.name for each in plan.sweeps)
+    return Finished(driver.trials, driver.failed, tuple(driver.stopped), store.uri, names)
 
 
 class Driver:
@@ -329,7 +330,8 @@ class Driver:
     def reported(self, request: Request, report: Report) -> None:
         if "preempted" in report:
             (where,) = report["preempted"]
-            self.listener(Notice(f"{request.label} was told to leave, {where}, and goes on from there elsewhere"))
+            later = "its state is kept" if self.leaving.asked else "and goes on from there elsewhere"
+            self.listener(Notice(f"{request.label} was told to leave, {where}, {later}"))
             return
         if "notice" in report:
             self.waiting(report["notice"], report.get("notice_of", ""))
@@ -346,6 +348,17 @@ class Driver:
             # It was told to leave, and is to be run again.
             return
         self._handlers(request).ended(request, report)
+
+    def ahead(self, capacity: Capacity, resources: Resources) -> int:
+        """As many trials as there may be nodes for; one where a budget is kept, which counts trials that run."""
+        if any(each.sweep.budget is not None for each in self.plan.sweeps):
+            return 1
+        return min(MOST_AHEAD, max(1, capacity.trials_at_once(resources) - capacity.trials_now(resources)))
+
+    def say_what_is_waited_for(self, stage: Stage, capacity: Capacity) -> None:
+        """Say so if a stage cannot begin before the cluster has grown."""
+        if (what := capacity.waits_for(stage.resources)) is not None:
+            self.notice(f"sweep {stage.sweep.name} waits for the autoscaler: {what}")
 
     def notice(self, text: str) -> None:
         self.listener(Notice(text))

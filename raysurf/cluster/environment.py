@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from raysurf.errors import ClusterError, ResourceError
+from raysurf.cluster.capacity import Capacity, local_capacity, nodes_of
+from raysurf.errors import ClusterError
 from raysurf.redaction import redact
-from raysurf.sweep.sweep import Resources
 
 SETTINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -36,50 +36,6 @@ TOKEN = (
 A_CLUSTER = f"a running Ray cluster; if it asks for a token, {TOKEN}"
 ANSWER_S = 10.0
 QUIET = ("ray", "ray.tune", "ray.train", "ray.data")
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """What a machine or cluster has."""
-
-    cpus: float
-    gpus: float
-    where: str
-
-    def trials_at_once(self, resources: Resources) -> int:
-        """How many trials fit beside one another; 0 if none ever will."""
-        fitting = int(self.cpus // resources.cpus)
-        if resources.gpus:
-            # Not //, by which eight GPUs are 79 tenths.
-            fitting = min(fitting, int(self.gpus / resources.gpus + 1e-6))
-        return max(fitting // resources.most_workers, int(fitting >= resources.least_workers))
-
-    def require(self, resources: Resources) -> None:
-        """Check that one trial fits.
-
-        Raises:
-            ResourceError: Naming what is asked for and what there is.
-        """
-        if self.trials_at_once(resources) == 0:
-            w = resources.least_workers
-            wanted = f"{w} worker(s) of {resources.cpus} CPU(s) and {resources.gpus:g} GPU(s) each"
-            total = f"{w * resources.cpus} CPUs and {w * resources.gpus:g} GPUs in all"
-            has = f"at most the {self.cpus:g} CPUs and {self.gpus:g} GPUs of {self.where}"
-            raise ResourceError(
-                f"{wanted}, {total}", f"{has} (lower resources:, or give a larger cluster by --address)"
-            )
-
-
-def local_capacity() -> Capacity:
-    """What this machine has, found without Ray or torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        gpus = len([name for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")])
-    else:
-        devices = os.listdir("/dev") if os.path.isdir("/dev") else []
-        gpus = len([name for name in devices if name.startswith("nvidia") and name[6:].isdigit()])
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return Capacity(cpus, gpus, "this machine")
 
 
 def prepare() -> None:
@@ -111,6 +67,12 @@ def knock(address: str, expected: str) -> None:
         raise ClusterError(address, f"no answer ({error})", expected) from None
 
 
+def is_joined() -> bool:
+    """Whether this process is connected to a Ray already."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
 @contextmanager
 def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]:
     """Be connected to a cluster: the one at ``address``, the one already joined, or one of our own.
@@ -128,7 +90,7 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
     import ray
     from ray.exceptions import AuthenticationError
 
-    ours = not ray.is_initialized()
+    ours = not is_joined()
     try:
         if ours and address is None:
             here = local_capacity()
@@ -150,11 +112,17 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
         raise ClusterError(where, got, A_CLUSTER) from error
     try:
         prepare()
-        yield _capacity(ray.cluster_resources(), address)
+        yield _capacity(address, grows=not (ours and address is None))
     finally:
         if ours:
             ray.shutdown()
 
 
-def _capacity(resources: Mapping[str, float], address: str | None) -> Capacity:
-    return Capacity(resources.get("CPU", 0), resources.get("GPU", 0), redact(address or "this machine"))
+def _capacity(address: str | None, grows: bool) -> Capacity:
+    import ray
+
+    from raysurf.cluster.autoscaler import growth
+
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = (sum(each.get(name, 0) for each in there) for name in ("CPU", "GPU"))
+    return Capacity(cpus, gpus, redact(address or "this machine"), nodes_of(there), growth() if grows else None)

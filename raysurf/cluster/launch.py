@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from raysurf.cluster.environment import Capacity, local_capacity
+from raysurf.cluster.capacity import Capacity, local_capacity
 from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.spending import Spending
 from raysurf.cluster.warm_start import require_sources
-from raysurf.errors import Fault, ResourceError, SpecError
+from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.packages import require_run
@@ -20,8 +20,9 @@ from raysurf.sweep.selection import Only, part_of
 from raysurf.sweep.sweep import Resources, Sweep
 
 if TYPE_CHECKING:
-    from raysurf.cluster.driver import Executor, Finished
+    from raysurf.cluster.driver import Executor
     from raysurf.cluster.events import Event, Listener
+    from raysurf.cluster.finished import Finished
 
 
 def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (), retry_failed: bool = False) -> Plan:
@@ -65,19 +66,6 @@ def capacity_of(address: str | None) -> Capacity:
         return capacity
 
 
-def require_resources(plan: Plan, capacity: Capacity) -> None:
-    """Check that every sweep of a plan can run at all.
-
-    Raises:
-        ResourceError: For the first that cannot, before anything is started.
-    """
-    for each in plan.sweeps:
-        try:
-            capacity.require(each.sweep.resources)
-        except ResourceError as error:
-            raise ResourceError(f"sweep {each.sweep.name!r} asks for {error.got}", error.expected) from None
-
-
 def launch(
     plan: Plan,
     store: Store,
@@ -94,8 +82,6 @@ def launch(
         StoreError: If the store cannot be written.
     """
     require_run("running jobs")
-    if address is None and executor == "ray":
-        require_resources(plan, local_capacity())
     store.check_writable()
     from raysurf.cluster.driver import run_plan
 

@@ -1,12 +1,15 @@
-"""Let every process that Tune starts come up, though a trial has ended meanwhile and left one free."""
+"""Which processes Tune starts: every one that it has begun to, and as many ahead as there may be nodes for."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
+
+AHEAD = "TUNE_MAX_PENDING_TRIALS_PG"
 
 
 @contextmanager
@@ -31,3 +34,20 @@ def every_process_starts() -> Iterator[None]:
         yield
     finally:
         TuneController._maybe_reuse_cached_actor = reuse
+
+
+@contextmanager
+def asking_ahead(trials: int) -> Iterator[None]:
+    """Let Tune ask for room for so many trials at a time, as long as this lasts; with a searcher it asks for one.
+
+    An autoscaler starts nodes for what is asked for, and would start them one after another. What the user has set is
+    left.
+    """
+    if AHEAD in os.environ:
+        yield
+        return
+    os.environ[AHEAD] = str(trials)
+    try:
+        yield
+    finally:
+        del os.environ[AHEAD]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from raysurf.sweep.sweep import Resources
 ENDS = ("done", "failed")
 # Seconds between looks at whether the group is still there.
 LOOK_S = 2.0
+# Seconds that a group waits for nodes that an autoscaler has to start.
+NODES_S = "3600"
 
 
 class TrainGroup:
@@ -111,6 +114,8 @@ _groups: list[TrainGroup] = []
 
 def group(config: dict[str, Any]) -> None:
     """A Tune function trial that holds no CPU itself and has its request done by this process's Train group."""
+    if config["grows"]:
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = NODES_S
     prepare()
     from ray import tune
 

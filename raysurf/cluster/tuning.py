@@ -18,9 +18,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import train_group
-from raysurf.cluster.environment import Capacity
+from raysurf.cluster.capacity import Capacity
 from raysurf.cluster.leaving import Farewell, Leaving
-from raysurf.cluster.own_processes import every_process_starts
+from raysurf.cluster.own_processes import asking_ahead, every_process_starts
 from raysurf.cluster.preemption import in_this_process
 from raysurf.cluster.request import PREEMPTIONS, Report, Request
 from raysurf.cluster.suggestions import Programme
@@ -28,6 +28,7 @@ from raysurf.cluster.trials import single
 from raysurf.errors import PreemptedError, RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.results.error_text import LOST, one_line
 from raysurf.results.patience import MAKE_ROOM, is_full
+from raysurf.sweep.sweep import Resources
 
 if TYPE_CHECKING:
     from raysurf.training.workers import Workers
@@ -44,6 +45,10 @@ class Handlers(Protocol):
 
     def notice(self, text: str) -> None:
         """One line for the user."""
+        ...
+
+    def ahead(self, capacity: Capacity, resources: Resources) -> int:
+        """How many trials may wait for room at a time."""
         ...
 
     def started(self, request: Request) -> None:
@@ -76,6 +81,8 @@ class Stops(FIFOScheduler):  # type: ignore[misc]  # ray has no types
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         stops = result.get("state") == "running" and self.handlers.stops(trial.config["request"], result)
+        # A group would be started again.
+        stops = stops or ("preempted" in result and self.handlers.leaving.asked)
         return str(self.STOP if stops else self.CONTINUE)
 
 
@@ -231,7 +238,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
     relay = Relay(handlers, farewell)
     tuner = tune.Tuner(
         tune.with_resources(trainable, needs),
-        param_space={"storage": storage},
+        param_space={"storage": storage, "grows": capacity.growth is not None},
         tune_config=tune.TuneConfig(
             num_samples=-1,
             search_alg=programme,
@@ -249,7 +256,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         ),
     )
     try:
-        with undisguised(storage), every_process_starts():
+        with undisguised(storage), every_process_starts(), asking_ahead(handlers.ahead(capacity, resources)):
             tuner.fit()
     finally:
         relay.release_all()

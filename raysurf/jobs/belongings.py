@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from pyarrow import fs
 
@@ -141,6 +142,8 @@ def belonging(path: str, size: int) -> Belonging:
         return Belonging(path, size, "wandb", run=found["run"] if found else None)
     if head == "searches" and len(rest) > 1:
         return Belonging(path, size, sweep=rest[0])
+    if head == "sweeps" and len(rest) == 1 and name.endswith(".json"):
+        return Belonging(path, size, sweep=unquote(name.removesuffix(".json")))
     if head == "studies" and name.endswith(".journal"):
         return Belonging(path, size, sweep=name.removesuffix(".journal"))
     return Belonging(path, size)

@@ -107,23 +107,41 @@ def _with_rows(results: Results, wanted: Wanted, known: Found) -> list[MeasuredR
 
 
 def _draw(results: Results, kind: PictureKind, path: str, chosen: Sequence[MeasuredRun], axis: str) -> None:
+    picture = composed(results, kind, chosen, axis)
+    write(kind.figure(picture), path, picture.title, _caption(results, kind, picture))
+
+
+def composed(results: Results, kind: PictureKind, chosen: Sequence[MeasuredRun], axis: str = "t") -> Picture:
+    """What a picture of some runs shows, and what belongs beside them; its kind's ``figure`` draws it.
+
+    Args:
+        results: The store.
+        kind: The kind of picture.
+        chosen: The runs.
+        axis: x-axis of profiles and paths, ``t`` or ``distance``.
+
+    Raises:
+        StoreError: If rows cannot be read.
+    """
     runs = [*chosen, *kind.beside(results, chosen)]
     listed = f"run_id in ({', '.join(_quoted(run.run_id) for run in runs)})"
     rows = results.table(kind.wanted.table, where=f"{listed} and {kind.where}").to_pylist()
     landmarks = results.table("landmarks", where=listed).to_pylist() if kind.with_landmarks else []
     place = " on ".join(filter(None, (_listed(run.model for run in runs), _listed(run.data for run in runs))))
     title = f"{kind.title}: {place}" if place else kind.title
-    labels = labels_of(runs)
-    picture = Picture(tuple(runs), labels, rows, landmarks, title, _listed(run.data for run in runs), axis)
-    caption = Caption(
+    return Picture(tuple(runs), labels_of(runs), rows, landmarks, title, _listed(run.data for run in runs), axis)
+
+
+def _caption(results: Results, kind: PictureKind, picture: Picture) -> Caption:
+    runs = picture.runs
+    return Caption(
         f"{kind.says} Drawn by raysurf from the rows of {_some(run.run_id for run in runs)}"
         f" ({_listed(name for run in runs for name in run.sweeps[:1]) or 'no sweep'}) in {results.store.uri}.",
-        [(run, labels[run.run_id]) for run in runs],
-        sorted(rows, key=_order(runs, kind.order)),
-        [row for row in landmarks if row["position"] == 0],
+        [(run, picture.labels[run.run_id]) for run in runs],
+        sorted(picture.rows, key=_order(runs, kind.order)),
+        [row for row in picture.landmarks if row["position"] == 0],
         kind.wanted.table,
     )
-    write(kind.figure(picture), path, title, caption)
 
 
 def _quoted(text: str) -> str:

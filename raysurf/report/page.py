@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from raysurf.report.html_text import details, table
 from raysurf.report.measured_runs import MeasuredRun
+from raysurf.report.page_style import STYLE
 
 MAX_ROWS = 1000
 FIGURES = {
@@ -25,24 +27,6 @@ COLUMNS = {
     "inputs": "origin point x y label answer confidence deterministic_answer layer output_mean output_std",
 }
 LANDMARK_COLUMNS = ("name", "x", "y", "off_plane", "source")
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fcfcfb; --faint: #6a6a6a; --rule: #d8d8d4; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e6; --paper: #161718; --faint: #a0a09c; --rule: #3a3b3c; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 75rem; padding: 1.2rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.35rem; line-height: 1.25; margin: 0 0 1rem; }
-figure { margin: 0; }
-.picture { overflow-x: auto; background: white; border: 1px solid var(--rule); border-radius: 6px; padding: .5rem; }
-.picture svg { display: block; width: 100%; min-width: 34rem; height: auto; }
-figcaption { margin: .8rem 0; color: var(--faint); }
-.rows { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem .25rem 0; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--rule); }
-th { color: var(--faint); font-weight: 600; }
-td.number, th.number { text-align: right; }
-summary { cursor: pointer; margin: 1rem 0 .5rem; }
-"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +59,7 @@ def page(title: str, svg: str, caption: Caption) -> str:
     parts = [_runs(caption.runs)]
     if caption.landmarks:
         listed = [[row[name] for name in LANDMARK_COLUMNS] for row in caption.landmarks]
-        parts.append(_details(f"{len(listed)} landmarks", _table(LANDMARK_COLUMNS, listed)))
+        parts.append(details(f"{len(listed)} landmarks", table(LANDMARK_COLUMNS, listed)))
     if caption.rows:
         parts.append(_rows(caption))
     return f"""<!doctype html>
@@ -121,7 +105,7 @@ def _runs(runs: Sequence[tuple[MeasuredRun, str]]) -> str:
         ]
         for i, (run, label) in enumerate(runs)
     ]
-    return f'<div class="rows">{_table(names, lines)}</div>'
+    return f'<div class="rows">{table(names, lines)}</div>'
 
 
 def _rows(caption: Caption) -> str:
@@ -135,28 +119,4 @@ def _rows(caption: Caption) -> str:
         else f"the first {len(shown)} of the {len(rows)} rows that are drawn"
         f" (all of them: raysurf table {caption.table})"
     )
-    return _details(text, _table(("drawn", *kept), lines))
-
-
-def _details(summary: str, inner: str) -> str:
-    return f'<details><summary>{escape(summary)}</summary><div class="rows">{inner}</div></details>'
-
-
-def _table(names: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """Numbers stand to the right; a figure that is not there is an empty cell."""
-    right = [any(isinstance(line[i], int | float) for line in lines) for i in range(len(names))]
-    kinds = [' class="number"' if number else "" for number in right]
-    head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind in zip(names, kinds, strict=True))
-    body = "\n".join(
-        "<tr>" + "".join(f"<td{kind}>{_cell(value)}</td>" for value, kind in zip(line, kinds, strict=True)) + "</tr>"
-        for line in lines
-    )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ", ".join(_cell(each) for each in value)
-    return escape(f"{value:.5g}" if isinstance(value, float) else str(value))
+    return details(text, table(("drawn", *kept), lines))

@@ -45,6 +45,25 @@ def write(figure: Figure, path: str, title: str, caption: Caption | None = None)
     data = _rendered(figure, "png" if suffix == ".png" else "svg", title)
     if suffix == ".html":
         data = page(title, _inline(data.decode()), caption or Caption()).encode()
+    write_whole(path, data)
+
+
+def svg_of(figure: Figure, title: str) -> str:
+    """A picture as an ``svg`` element for a page, without a size of its own.
+
+    Args:
+        figure: The picture.
+        title: Kept inside it.
+    """
+    return _inline(_rendered(figure, "svg", title).decode())
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file, whole or not at all, making its folder.
+
+    Raises:
+        StoreError: If the place cannot be written.
+    """
     aside = Path(f"{path}.{os.getpid()}.part")
     try:
         aside.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from raysurf.errors import StoreError
@@ -27,11 +28,16 @@ def best_trial(results: Results, sweep: str) -> dict[str, Any]:
     if ", " in done[0]["metric"]:
         several = f"{sweep!r}, which searches {done[0]['metric']}"
         raise StoreError(results.store.uri, several, "a sweep that searches one metric; of several see pareto()")
-    sign = -1.0 if done[0]["mode"] == "max" else 1.0
+    return ranked(done)[0]
+
+
+def ranked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of ``trials`` of one sweep, the best in its figure first; those without one last, in their own order."""
 
     def rank(row: dict[str, Any]) -> tuple[bool, float, int]:
         value = row["value"]
         is_figure = value is not None and not math.isnan(value)
+        sign = -1.0 if row["mode"] == "max" else 1.0
         return not is_figure, sign * value if is_figure else 0.0, row["trial"]
 
-    return min(done, key=rank)
+    return sorted(rows, key=rank)

@@ -52,7 +52,7 @@ from raysurf.results.table_files import (
     rows_of_parts,
 )
 from raysurf.results.torn import is_torn
-from raysurf.results.versions import migrated
+from raysurf.results.versions import migrated, say_version
 
 # Seconds.
 GRACE_S, SETTLED_S = 600.0, 3.0
@@ -112,6 +112,7 @@ def compact(
         StoreError: If the store cannot be read or written, or is of a newer version.
     """
     done = []
+    say_version(store)
     for table in SCHEMAS if tables is None else tables:
         schema_of(table)
         if not store.marks(f"tables/{table}") and not store.marks(f"{FOLDER}/{table}"):

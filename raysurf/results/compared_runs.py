@@ -60,7 +60,7 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
     Raises:
         UnknownNameError: If there is no such sweep.
     """
-    chosen, called = _members(results, sweeps), _names(results, sweeps)
+    chosen, called = members(results, sweeps), _names(results, sweeps)
     accuracies: dict[str, dict[tuple[str, str], tuple[float, int]]] = {}
     query = """select run_id, weights, scheme, arg_max(accuracy, num_samples) as accuracy, max(num_samples) as most
         from predictions where split = 'test' group by all"""
@@ -86,7 +86,7 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
     return found
 
 
-def _members(results: Results, sweeps: Sequence[str]) -> set[str] | None:
+def members(results: Results, sweeps: Sequence[str]) -> set[str] | None:
     """Ids of the runs of some sweeps and of everything that they came from; None means all runs."""
     if not sweeps:
         return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,10 @@ def open(uri: str = "results", strict: bool = False) -> Results:
         raise StoreError(
             uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
         )
+    if "IPython" in sys.modules:
+        from raysurf.results.notebook import show_arrow_tables
+
+        show_arrow_tables()
     return Results(store, strict)
 
 
@@ -256,5 +260,6 @@ class Results:
         return joined(compare(self, name, sweeps))
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{name}</td><td>{self._reading.count(name)}</td></tr>" for name in self.tables())
-        return f"<b>{html.escape(self.store.uri)}</b><table><tr><th>table</th><th>rows</th></tr>{rows}</table>"
+        from raysurf.results.notebook import store_html
+
+        return store_html(self, {name: self._reading.count(name) for name in self.tables()})

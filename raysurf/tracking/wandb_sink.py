@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import netrc
-import os
 import queue
 import shutil
 import threading
@@ -13,88 +9,47 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
+from raysurf.errors import RaysurfError
 from raysurf.results.store import Store
+from raysurf.tracking.final_figures import summary_of, tables_of, weights_of
+from raysurf.tracking.histories import POINTS, History, define_axes
+from raysurf.tracking.login import resolve_mode, why_not_online
+from raysurf.tracking.native_sweep import make_native_sweep
+from raysurf.tracking.run_folders import folders_of, home_of, is_logged, mark_logged, offline_notice, wandb_id
 
-POINTS = 500
-MARK = "raysurf-complete.json"
 Scalar = bool | int | float | str | None
-
-
-def is_logged_in() -> bool:
-    """Whether W&B has a key for its server: in the environment, or in the user's netrc."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    import wandb
-
-    host = urlparse(str(wandb.Settings().base_url)).hostname or ""
-    places = [os.environ.get("NETRC"), str(Path.home() / ".netrc"), str(Path.home() / "_netrc")]
-    for place in places:
-        try:
-            if place and netrc.netrc(place).authenticators(host):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
-
-
-def resolve_mode(mode: str) -> str:
-    """What a wish comes to: online, offline or off. ``auto`` is online if somebody is logged in, else offline."""
-    if mode != "auto":
-        return mode
-    wish = os.environ.get("WANDB_MODE", "").lower()
-    if wish in ("offline", "dryrun"):
-        return "offline"
-    if wish == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1"):
-        return "off"
-    return "online" if is_logged_in() else "offline"
-
-
-def home_of(store: Store) -> Path:
-    """The folder whose ``wandb/`` subfolder takes the runs: the store's own if it is a local one, else the current."""
-    return Path(store.root if store.is_local else ".")
-
-
-def wandb_id(store: Store, run_id: str) -> str:
-    """The id that a run has in W&B: the same job in two stores is two runs there."""
-    return f"{run_id}-{hashlib.sha256(store.address.encode()).hexdigest()[:6]}"
-
-
-def folders_of(directory: Path, store: Store, run_id: str) -> list[Path]:
-    """The folders that W&B has made for a run."""
-    return sorted((directory / "wandb").glob(f"*run-*-{wandb_id(store, run_id)}"))
-
-
-def is_logged(directory: Path, store: Store, run_id: str) -> bool:
-    """Whether a run was logged to its end, by this process or an earlier one."""
-    return any((folder / MARK).exists() for folder in folders_of(directory, store, run_id))
-
-
-def offline_notice(directory: Path) -> str:
-    """One line on the offline runs under a folder: how to look at them, and how to upload them."""
-    folder = directory / "wandb"
-    if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())
-    return f"{folder} (offline; view: wandb leet {folder}; upload: wandb login, then wandb sync {folder}/offline-run-*)"
+FINISH_S = 15.0
 
 
 @dataclass
 class _Run:
-    """A W&B run that is open, and how many rows of each run that it follows it has."""
+    """A W&B run: what it is, and while it is open its handle and what it has of the rows that it follows."""
 
+    run_id: str
+    name: str
+    job_type: str
+    tags: list[str]
+    config: dict[str, Any]
     follow: tuple[str, ...]
-    stride: int
+    inputs: tuple[str, ...]
+    expected_rows: int
+    in_native_sweep: bool
     handle: Any = None
-    logged: dict[tuple[str, str], int] = field(default_factory=dict)
+    history: History = field(init=False)
+
+    def begin(self) -> None:
+        """Nothing of it is told yet."""
+        self.history = History(self.follow, self.expected_rows)
 
 
 class WandbSink:
     """Logs the runs of one sweep, from a thread of its own, from their rows in the store.
 
     A run that an earlier process has logged whole is left alone; one that it left incomplete is removed and logged
-    again from its rows, so that no history is doubled. The first failure is told once, and nothing is logged
-    after it: the rows are in the tables in any case.
+    again from its rows, so that no history is doubled. A server that refuses or is away is told of once, and the runs
+    are written offline from then on, those that were open anew. If that fails too, nothing is logged after it: the
+    rows are in the tables in any case.
 
     Args:
         store_uri: The result store.
@@ -102,6 +57,9 @@ class WandbSink:
         project: The W&B project.
         mode: auto, online, offline or off.
         directory: Folder whose ``wandb/`` subfolder takes the runs; the store's own if it is a local folder.
+        native: What W&B is told of the sweep; the runs of its trials join a sweep of W&B's own then, if online.
+        pictures: Draws what there is of a run: PNG files by name.
+        with_weights: Whether the weights that a run keeps are logged as an artifact, and those of its inputs as used.
         on_warning: Given the one line that says what failed.
     """
 
@@ -113,11 +71,15 @@ class WandbSink:
         project: str = "raysurf",
         mode: str = "auto",
         directory: str | None = None,
+        native: Mapping[str, Any] | None = None,
+        pictures: Callable[[str], Mapping[str, Path]] = lambda run_id: {},
+        with_weights: bool = False,
         on_warning: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.store, self.sweep, self.project = Store(store_uri), sweep, project
         self.mode = resolve_mode(mode)
         self.directory = Path(directory) if directory else home_of(self.store)
+        self.native, self.pictures, self.with_weights = native, pictures, with_weights
         self.on_warning = on_warning
         self._runs: dict[str, _Run] = {}
         self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -141,7 +103,9 @@ class WandbSink:
         tags: Sequence[str],
         config: Mapping[str, Scalar],
         follow: Sequence[str],
+        inputs: Sequence[str] = (),
         expected_rows: int = POINTS,
+        is_trial: bool = False,
     ) -> None:
         """Begin a W&B run.
 
@@ -151,16 +115,18 @@ class WandbSink:
             job_type: The kind of job.
             tags: Words to find it by.
             config: Flat, with ``arm`` and ``group`` among it.
-            follow: Runs whose rows are its history.
+            follow: Runs whose rows are its history, itself among them, in the order in which they are trained.
+            inputs: Runs whose outcomes it uses; they stand in the config.
             expected_rows: About how many epochs or points there will be; of more than 500, every so many are logged.
+            is_trial: Whether it belongs to the native sweep.
         """
-        stride = max(1, -(-expected_rows // POINTS))
+        whole = {**config, "run_id": run_id, "inputs": list(inputs)}
+        run = _Run(run_id, name, job_type, list(tags), whole, tuple(follow), tuple(inputs), expected_rows, is_trial)
 
         def order() -> None:
-            run = _Run(tuple(follow), stride)
-            if run_id in self._runs or self._clear_incomplete(run_id):
+            if run_id in self._runs or is_logged(self.directory, self.store, run_id):
                 return
-            run.handle = self._init(run_id, name, job_type, list(tags), {**config, "run_id": run_id})
+            self._init(run)
             self._runs[run_id] = run
 
         self._orders.put(order)
@@ -176,18 +142,21 @@ class WandbSink:
         self._orders.put(order)
 
     def close_run(self, run_id: str, summary: Mapping[str, float | str], failed: bool) -> None:
-        """End a W&B run: its last rows, its summary, its state."""
+        """End a W&B run: its last rows, its summary, its tables, pictures and weights, its state."""
 
         def order() -> None:
-            run = self._runs.pop(run_id, None)
-            if run is None:
+            if (run := self._runs.get(run_id)) is None:
                 return
             for followed in run.follow:
-                self._log_new(run, followed)
-            run.handle.summary.update({**self._predictions(run_id), **summary})
+                self._log_new(run, followed, ends=True)
+            run.handle.summary.update({**summary_of(self.store, run_id), **summary})
+            self._log_media(run)
+            if self.with_weights:
+                self._log_weights(run)
             folder = Path(run.handle.dir).parent
             run.handle.finish(exit_code=1 if failed else 0)
-            (folder / MARK).write_text(json.dumps({"run_id": run_id}))
+            mark_logged(folder, run_id, self.sweep)
+            del self._runs[run_id]
 
         self._orders.put(order)
 
@@ -196,114 +165,136 @@ class WandbSink:
         self._orders.put(None)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            self._warn(f"W&B did not finish within {timeout_s:g} s; the rows are in {self.store.uri}")
+            self._give_up(f"W&B did not finish within {timeout_s:g} s; the rows are in {self.store.uri}")
 
     def _work(self) -> None:
+        is_asked = False
         while (order := self._orders.get()) is not None:
             if self._failed:
                 continue
+            if self.mode == "online" and not is_asked:
+                is_asked = True
+                if why := why_not_online():
+                    self._go_offline(why)
             try:
-                order()
+                self._do(order)
             except Exception as error:
-                self._warn(
-                    f"W&B failed and is left out from here on ({type(error).__name__}: {error}); the rows are complete"
-                )
+                self._give_up(f"W&B failed and is left out from here on ({_said(error)}); the rows are complete")
 
-    def _warn(self, text: str) -> None:
+    def _do(self, order: Callable[[], None]) -> None:
+        try:
+            order()
+        except Exception as error:
+            if self.mode != "online":
+                raise
+            self._go_offline(_said(error))
+            for run in self._runs.values():
+                self._init(run)
+                for followed in run.follow:
+                    self._log_new(run, followed)
+            order()
+
+    def _go_offline(self, why: str) -> None:
+        self.mode = "offline"
+        self.on_warning(f"W&B cannot be reached: {why}; its runs are written offline, and raysurf sync sends them")
+
+    def _give_up(self, text: str) -> None:
         if not self._failed:
             self._failed = True
             self.on_warning(text)
 
-    def _init(self, run_id: str, name: str, job_type: str, tags: list[str], config: dict[str, Scalar]) -> Any:
+    def _init(self, run: _Run) -> None:
         import wandb
 
+        # What an earlier process, or the server that went away, has left incomplete.
+        for folder in folders_of(self.directory, self.store, run.run_id):
+            shutil.rmtree(folder, ignore_errors=True)
         self.directory.mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(
             console="off",
             silent=True,
             disable_git=True,
             init_timeout=30,
+            finish_timeout=FINISH_S,
+            finish_timeout_raises=True,
+            sweep_id=self._native_sweep() if run.in_native_sweep else None,
             x_disable_stats=True,
             x_disable_machine_info=True,
             x_save_requirements=False,
             x_transaction_log_flush_interval=1,
         )
-        handle = wandb.init(
+        run.begin()
+        run.handle = wandb.init(
             project=self.project,
-            id=wandb_id(self.store, run_id),
-            name=name,
+            id=wandb_id(self.store, run.run_id),
+            name=run.name,
             group=self.sweep,
-            job_type=job_type,
-            tags=tags,
-            config=config,
+            job_type=run.job_type,
+            tags=run.tags,
+            config=run.config,
             dir=str(self.directory),
             mode="online" if self.mode == "online" else "offline",
             reinit="create_new",
             settings=settings,
         )
-        handle.define_metric("epoch")
-        handle.define_metric("t")
-        for split in ("train", "validation", "test", "average/validation", "average/test"):
-            handle.define_metric(f"{split}/*", step_metric="epoch")
-        handle.define_metric("curve/*", step_metric="t")
-        handle.define_metric("line/*", step_metric="t")
-        return handle
+        define_axes(run.handle)
+        if self.with_weights and self.mode == "online":
+            self._use_weights(run)
 
-    def _clear_incomplete(self, run_id: str) -> bool:
-        """Whether an earlier process has logged the run whole; what it left incomplete is removed."""
-        if is_logged(self.directory, self.store, run_id):
-            return True
-        for folder in folders_of(self.directory, self.store, run_id):
-            shutil.rmtree(folder, ignore_errors=True)
-        return False
+    def _native_sweep(self) -> str | None:
+        """The id of W&B's own sweep; offline there is none, and ``raysurf sync`` makes it."""
+        if self.native is None or self.mode != "online":
+            return None
+        return make_native_sweep(self.directory, self.project, self.native)[0]
 
-    def _log_new(self, run: _Run, followed: str) -> None:
-        for table, history in (("epochs", _epoch_history), ("surface", _surface_history)):
-            steps = history(self.store.rows_of(table, followed))
-            done = run.logged.get((followed, table), 0)
-            for i, step in enumerate(steps[done:], start=done):
-                if i % run.stride == 0 or i + 1 == len(steps):
-                    run.handle.log(step)
-            run.logged[followed, table] = max(done, len(steps))
+    def _log_new(self, run: _Run, followed: str, ends: bool = False) -> None:
+        for step in run.history.new_epochs(followed, self.store.rows_of("epochs", followed), ends):
+            run.handle.log(step)
+        for step in run.history.new_points(followed, self.store.rows_of("surface", followed), ends):
+            run.handle.log(step)
 
-    def _predictions(self, run_id: str) -> dict[str, float]:
-        """Figures of every scheme, an ensemble's being those of its most samples; and what noisy layers carry."""
-        rows = sorted(self.store.rows_of("predictions", run_id), key=lambda row: int(row["num_samples"]))
-        figures: dict[str, float] = {}
-        for row in rows:
-            scheme = "" if row["scheme"] == "deterministic" else f"{row['scheme']}/"
-            for name in ("accuracy", "nll", "brier", "ece"):
-                figures[f"{row['weights']}/{scheme}{row['split']}_{name}"] = row[name]
-        for row in self.store.rows_of("layers", run_id):
-            for name in ("log_alpha", "snr", "kl", "mmd"):
-                if row[name] is not None:
-                    figures[f"layers/{row['layer']}/{name}"] = row[name]
-        return figures
+    def _log_media(self, run: _Run) -> None:
+        import wandb
 
-
-def _epoch_history(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One step an epoch, the figures of all weights that were measured in it side by side."""
-    steps: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        step = steps.setdefault(row["epoch"], {"epoch": row["epoch"], "lr": row["lr"]})
-        prefix = "" if row["weights"] == "iterate" else f"{row['weights']}/"
-        for name, value in row.items():
-            split, _, figure = name.partition("_")
-            if split in ("train", "validation", "test") and value is not None:
-                step[f"{prefix}{split}/{figure}"] = value
-        if row["kl"] is not None:
-            step["train/kl"] = row["kl"]
-    return list(steps.values())
-
-
-def _surface_history(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One step a point, the splits side by side."""
-    steps: dict[int, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: int(row["point"])):
-        step = steps.setdefault(row["point"], {k: row[k] for k in ("t", "x", "y", "distance") if row[k] is not None})
-        step |= {
-            f"{row['geometry']}/{row['split']}_{name}": row[name]
-            for name in ("loss", "nll", "error")
-            if row[name] is not None
+        found: dict[str, Any] = {
+            name: wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+            for name, (columns, rows) in tables_of(self.store, run.run_id).items()
         }
-    return list(steps.values())
+        try:
+            for name, file in self.pictures(run.run_id).items():
+                found[f"picture/{name}"] = wandb.Image(str(file))
+        except (RaysurfError, ValueError) as error:
+            # The rows are logged all the same.
+            self.on_warning(f"no picture of {run.run_id} for W&B ({_said(error)})")
+        if found:
+            run.handle.log(found)
+
+    def _log_weights(self, run: _Run) -> None:
+        import wandb
+
+        paths = weights_of(self.store, run.run_id)
+        if not paths:
+            return
+        artifact = wandb.Artifact(_artifact(run.run_id), type="weights", metadata={"run_id": run.run_id})
+        for path in paths:
+            with artifact.new_file(path.rsplit("/", 1)[-1], mode="wb") as file:
+                file.write(self.store.get_bytes(path))
+        run.handle.log_artifact(artifact)
+
+    def _use_weights(self, run: _Run) -> None:
+        """Say which weights it is made from; those that W&B does not have stand in the config alone."""
+        import wandb
+
+        for needed in run.inputs:
+            try:
+                run.handle.use_artifact(f"{_artifact(needed)}:latest")
+            except (ValueError, wandb.Error):
+                continue
+
+
+def _artifact(run_id: str) -> str:
+    return f"weights-{run_id}"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raysurf.cli.main import cli
+from raysurf.results import open as open_results
 from tests.cases import ROOT
 from tests.tracking.wandb_records import read_all
 
@@ -56,8 +57,10 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         assert "Usage:" in done.stdout
         assert f"raysurf {name}" in readme
     assert set(cli.commands) == {
-        *("check", "run", "table", "compare", "plot", "why", "diff"),
+        *("check", "run", "table", "best", "compare", "export", "plot", "why", "diff"),
         *("submit", "status", "list", "logs", "stop"),
+        *("sync", "dashboard"),
+        "report",
     }
 
 
@@ -210,6 +213,23 @@ class TestQuickstart:
         surface = pq.read_table(root / "tables" / "surface").to_pylist()
         assert sum(row["geometry"] == "curve" and row["split"] == "test" for row in surface) == 6 * 21
 
+    def test_every_reader_has_the_same_figures(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+        """Means by split are equal in pyarrow, DuckDB, pandas and polars, of the files and through raysurf."""
+        pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+        root, _ = quickstart
+        results = open_results(str(root))
+        for name, figure in (("predictions", "nll"), ("surface", "loss"), ("predictions", "accuracy")):
+            folder = f"{root}/tables/{name}"
+            means = pq.read_table(folder).group_by("split").aggregate([(figure, "mean")]).to_pylist()
+            expected = pytest.approx({row["split"]: row[f"{figure}_mean"] for row in means}, rel=1e-12)
+            query = f"select split, avg({figure}) from {{}} group by 1"
+            assert dict(duckdb.sql(query.format(f"'{folder}/*.parquet'")).fetchall()) == expected
+            assert dict(zip(*results.sql(query.format(name)).to_pydict().values(), strict=True)) == expected
+            for frame in (pandas.read_parquet(folder), results.to_pandas(name)):
+                assert frame.groupby("split")[figure].mean().to_dict() == expected
+            for frame in (polars.read_parquet(f"{folder}/*.parquet"), results.to_polars(name)):
+                assert dict(frame.group_by("split").agg(polars.col(figure).mean()).rows()) == expected
+
     def test_the_curve_is_below_the_line(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         """The straight line has a barrier that the best curve goes round."""
         root, _ = quickstart
@@ -257,7 +277,9 @@ class TestQuickstart:
             assert run.summary.get("objective") == row["value"]
             assert run.exit_code == 0
             if run_id.startswith("plane"):
-                assert sum("plane/train_loss" in step for step in run.history) == 11 * 11
+                # Points of a plane lie on no axis: they are a table, a row a point and split, and a picture.
+                assert int(run.summary["surface.nrows"]) == 3 * 11 * 11
+                assert run.summary["picture/plane._type"] == "image-file"
                 continue
             steps = [step["epoch"] for step in run.history if "epoch" in step]
             length = {"swa": 8, "variational": 12}.get(run_id.partition("-")[0], 15)

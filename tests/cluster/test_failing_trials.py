@@ -9,7 +9,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.driver import Finished
+from raysurf.cluster.finished import Finished
 from raysurf.errors import SpecError
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd

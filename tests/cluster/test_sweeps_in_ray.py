@@ -94,7 +94,8 @@ def test_budgets_of_a_sweep_cost_one_run(executor: Literal["ray", "inline"], tmp
 
 def test_seeds_run_beside_one_another(tmp_path: Path) -> None:
     """Seeds of known trials are handed out one by one; each trial begins and ends once, and fails with one of its."""
-    tree = tiny_sgd().with_holes(lr=rs.Each((0.1, 1e9)))
+    # Long enough for the second process to come up before the first has done them all.
+    tree = tiny_sgd(epochs=20).with_holes(lr=rs.Each((0.1, 1e9)))
     heard: list[events.Event] = []
     rs.run(rs.Sweep(tree, name="seeds", seeds=(1, 2, 3)), str(tmp_path), listener=heard.append)
     for kind in (events.RunStarted, events.RunEnded):

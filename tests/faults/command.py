@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 
 
 class Run:

@@ -67,7 +67,7 @@ def left_of(pids: set[int]) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_lets_it_leave_in_order(number: signal.Signals, tmp_path: Path) -> None:
     """The run says that it stops and how to go on, ends with 128 and the signal, and its command goes on to the end."""
-    file, uri = paced_file(tmp_path), str(tmp_path / "r")
+    file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
     with raysurf_run(file, uri) as run:
         pids = started(run, tmp_path, uri)
         press(run, number)
@@ -75,7 +75,8 @@ def test_the_first_lets_it_leave_in_order(number: signal.Signals, tmp_path: Path
         assert not left_of(pids)
     assert "Traceback" not in run.said
     assert re.search(r"stopping: [12] processes keep their state and leave", run.said)
-    assert {row["state"] for row in rs.results.open(uri).table("trials").to_pylist()} == {"running"}
+    states = {row["state"] for row in rs.results.open(uri).table("trials").to_pylist()}
+    assert "running" in states and states <= {"running", "done"}
     assert not list(tmp_path.glob("r/_ray"))
     trained = first_epochs(uri)
     head, _, command = run.said.rstrip().rpartition("\n")
@@ -90,7 +91,7 @@ def test_the_first_lets_it_leave_in_order(number: signal.Signals, tmp_path: Path
 
 def test_the_second_ends_it_at_once(tmp_path: Path) -> None:
     """Pressed twice, a worker that does not answer is not waited for, and no process of Ray is left."""
-    file, uri = paced_file(tmp_path), str(tmp_path / "r")
+    file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
     with raysurf_run(file, uri) as run:
         pids = started(run, tmp_path, uri)
         for number in (0, 1):

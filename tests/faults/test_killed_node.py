@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,25 +9,11 @@ from ray.cluster_utils import Cluster
 
 import raysurf as rs
 from tests.faults.command import raysurf_run
+from tests.faults.conftest import node_of
 from tests.faults.paced import first_epochs, paced_file, processes
 from tests.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
-
-
-@pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """A head that runs no trials, and two nodes of one CPU each."""
-    from ray._common.utils import reset_ray_address
-
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        for _ in range(2):
-            found.add_node(num_cpus=1)
-        yield found
-    finally:
-        found.shutdown()
-        reset_ray_address()
 
 
 def test_trials_of_a_lost_node_go_on_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
@@ -37,10 +22,8 @@ def test_trials_of_a_lost_node_go_on_elsewhere(cluster: Cluster, tmp_path: Path)
     with raysurf_run(file, uri, "--address", cluster.address) as run:
         run.wait_until(lambda: (tmp_path / "log0").exists() and first_epochs(uri))
         (pid,) = processes(tmp_path / "log0")
-        raylet = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        (lost,) = [node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet]
         trained = first_epochs(uri)
-        cluster.remove_node(lost, allow_graceful=False)
+        cluster.remove_node(node_of(cluster, pid), allow_graceful=False)
         assert run.end() == 0, run.said
     assert not Path(f"/proc/{pid}").exists()
     assert len(processes(tmp_path / "log0")) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def write(root: Path, sweep: str, trial: int, params: dict[str, Any], **changes:
         "started_at": datetime.now(UTC),
         **changes,
     }
-    Store(str(root)).write_rows("trials", f"{sweep}-{trial:06d}", [row])
+    part = re.sub(r"[^A-Za-z0-9]", "_", sweep)
+    Store(str(root)).write_rows("trials", f"{part}-{trial:06d}", [row])
 
 
 def mixed(root: Path) -> Results:

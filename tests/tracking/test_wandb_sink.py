@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from raysurf.results.store import Store
-from raysurf.tracking import wandb_sink
+from raysurf.tracking.login import resolve_mode
+from raysurf.tracking.run_folders import wandb_id
 from raysurf.tracking.wandb_sink import WandbSink
 from tests.cases import ROOT
 from tests.tracking.wandb_records import read_all
@@ -50,7 +51,7 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
     run = read_all(tmp_path, ended=1)["swa-1"]
     assert warnings == []
     assert run.run == {
-        "id": wandb_sink.wandb_id(store, "swa-1"),
+        "id": wandb_id(store, "swa-1"),
         "group": "sweep-a",
         "name": "trial 0",
         "job_type": "swa",
@@ -62,7 +63,7 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
     assert (run.summary["objective"], run.summary["average/test_accuracy"]) == (0.25, 0.9)
     assert run.exit_code == 0
     assert "wandb leet" in sink.notice
-    assert "wandb sync" in sink.notice
+    assert "raysurf sync" in sink.notice
 
 
 def test_schemes_and_noisy_layers_are_in_the_summary(tmp_path: Path) -> None:
@@ -133,13 +134,15 @@ from raysurf.tracking.wandb_sink import WandbSink
 from tests.tracking.test_wandb_sink import log
 sink = WandbSink(sys.argv[1], "sweep-a", mode="offline")
 log(sink, Store(sys.argv[1]))
+while not sink._orders.empty():
+    time.sleep(0.1)
 time.sleep(4)
 print("ready", flush=True)
 time.sleep(60)
 """
 
 
-ENDED = KILLED.partition("time.sleep")[0] + "sink.close_run('swa-1', {}, failed=False); sink.close()"
+ENDED = KILLED.partition("while")[0] + "sink.close_run('swa-1', {}, failed=False); sink.close()"
 
 
 def test_killed_process_loses_no_row_and_doubles_none(tmp_path: Path) -> None:
@@ -207,7 +210,7 @@ def test_mode_follows_the_user(
     monkeypatch.delenv("NETRC", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert wandb_sink.resolve_mode(wish) == expected
+    assert resolve_mode(wish) == expected
 
 
 def test_closing_does_not_wait_for_ever(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 BLOCK = 32768
+AXES = {"epoch", "t"}
 
 
 def payloads(data: bytes) -> Iterator[bytes]:
@@ -40,11 +41,12 @@ def payloads(data: bytes) -> Iterator[bytes]:
 
 @dataclass
 class OfflineRun:
-    """What a run's file says."""
+    """What a run's file says; what was logged at its end, on no axis, is ``media``."""
 
     run: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    media: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
 
@@ -68,7 +70,11 @@ def read(folder: Path) -> OfflineRun:
             found.run = {"id": run.run_id, "group": run.run_group, "name": run.display_name, "job_type": run.job_type}
             found.config |= {_name(item): json.loads(item.value_json) for item in run.config.update}
         elif kind == "history":
-            found.history.append({_name(i): json.loads(i.value_json) for i in record.history.item})
+            step = {_name(i): json.loads(i.value_json) for i in record.history.item}
+            if AXES & set(step):
+                found.history.append(step)
+            else:
+                found.media |= step
         elif kind == "summary":
             found.summary |= {_name(item): json.loads(item.value_json) for item in record.summary.update}
         elif kind == "exit":

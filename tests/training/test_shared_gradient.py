@@ -118,7 +118,9 @@ def test_resumed_curve_takes_the_same_steps(
     assert_same(trained(after, monkeypatch, begin=(Place(1), half), nesterov=nesterov), whole)
 
 
-@pytest.mark.parametrize("settings", [{}, {"strata": 2}, {"workers": Workers(0, 2)}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"strata": 2}, {"workers": Workers(0, 2)}], ids=["alone", "strata", "workers"]
+)
 def test_own_step_is_for_one_gradient_only(settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Several strata or workers, and other optimisers, are left to the optimiser, with all their gradients."""
     monkeypatch.setattr(shared_gradient, "CHUNK", 16)

@@ -1,0 +1,20 @@
+"""``raysurf dashboard``: the W&B workspace and report of a sweep."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("sweep")
+@click.option("--project", default="raysurf", show_default=True, help="The W&B project.")
+@click.option("--entity", default=None, help="The W&B user or team; your default one if not given.")
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def dashboard(sweep: str, project: str, entity: str | None, results: str) -> None:
+    """Make or refresh the W&B workspace and report of SWEEP: schemes, budgets, search, surfaces, training."""
+    from raysurf.results.query import open
+    from raysurf.tracking.dashboard import make_dashboard
+
+    made = make_dashboard(open(results), sweep, project, entity)
+    click.echo(f"workspace {made.workspace}")
+    click.echo(f"report    {made.report}")

@@ -1,0 +1,160 @@
+"""How rows are written: as CSV, JSON, Parquet, LaTeX, Markdown, or side by side for a terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Those for other programs and documents, by the suffixes of their files.
+SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".tex": "latex", ".md": "markdown"}
+EXPORTED = tuple(SUFFIXES.values())
+FORMATS = ("table", *EXPORTED)
+LATEX = str.maketrans(
+    {
+        **{sign: f"\\{sign}" for sign in "{}$&#_%"},
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "|": r"\textbar{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        '"': r"\textquotedbl{}",
+        "±": r"$\pm$",
+        "→": r"$\rightarrow$",
+        "–": "--",
+        "…": r"\dots{}",
+    }
+)
+
+
+def encoded(rows: pa.Table, style: str) -> bytes:
+    """Rows as the bytes of a file.
+
+    Args:
+        rows: What is to be written.
+        style: One of ``FORMATS``. CSV has lists with semicolons between their items; JSON has null for what is no
+            number; tables in print have four digits of a number.
+    """
+    if style == "parquet":
+        import pyarrow.parquet
+
+        sink = io.BytesIO()
+        pyarrow.parquet.write_table(_told_apart(rows), sink)
+        return sink.getvalue()
+    if style == "csv":
+        import pyarrow.csv
+
+        sink = io.BytesIO()
+        pyarrow.csv.write_csv(_flat(rows), sink)
+        return sink.getvalue()
+    rows = _told_apart(rows)
+    if style == "json":
+        import json
+
+        values = finite(rows.to_pylist())
+        return f"{json.dumps(values, default=str, indent=None if rows.num_rows > 1000 else 1)}\n".encode()
+    cells = [[_float_or_int(value) for value in row.values()] for row in rows.to_pylist()]
+    if style == "table":
+        return f"{text_table(rows.column_names, cells)}\n".encode()
+    numbers = [i for i in range(rows.num_columns) if any(_is_number(row[i]) for row in cells)]
+    printed = markdown_table if style == "markdown" else latex_table
+    return f"{printed(rows.column_names, cells, numbers)}\n".encode()
+
+
+def text_table(names: Sequence[str], rows: Sequence[Sequence[object]], longest: int | None = 40) -> str:
+    """Columns side by side, numbers to the right; cells of more than ``longest`` characters are cut."""
+    cells = [[_cell(value, longest) for value in row] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(names)]
+    right = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(names))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(names), line(["-" * w for w in widths]), *(line(row) for row in cells)])
+
+
+def markdown_table(names: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[int]) -> str:
+    """A table in Markdown; the columns of numbers ``right``, from 0, stand to the right."""
+    rules = ["---:" if i in right else "---" for i in range(len(names))]
+    cells = [[_cell(value, None).replace("|", r"\|") for value in row] for row in (names, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rules, *cells[1:]))
+
+
+def latex_table(names: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[int]) -> str:
+    """A table in LaTeX, with the rules of the package booktabs; see ``markdown_table``."""
+    places = "".join("r" if i in right else "l" for i in range(len(names)))
+    cells = [" & ".join(latex(_cell(value, None)) for value in row) + r" \\" for row in (names, *rows)]
+    begin = [r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{{places}}}", r"\toprule", cells[0], r"\midrule"]
+    return "\n".join([*begin, *cells[1:], r"\bottomrule", r"\end{tabular}"])
+
+
+def latex(text: str) -> str:
+    """A text such that LaTeX prints it as it is."""
+    return text.translate(LATEX)
+
+
+def finite(value: Any) -> Any:
+    """A value for JSON, which has no NaN and no infinity: null in their place; decimals of SQL are its numbers."""
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    value = _float_or_int(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _float_or_int(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
+
+
+def _cell(value: object, longest: int | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        value = ", ".join(_cell(item, None) for item in value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = text.replace("\n", " ")
+    return text if longest is None or len(text) <= longest else text[: longest - 3] + "..."
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _told_apart(rows: pa.Table) -> pa.Table:
+    """Columns of one name, as SQL may give, told apart by numbers."""
+    names: list[str] = []
+    for name in rows.column_names:
+        known, number = name, 1
+        while known in names:
+            known, number = f"{name}_{number}", number + 1
+        names.append(known)
+    return rows.rename_columns(names)
+
+
+def _flat(rows: pa.Table) -> pa.Table:
+    """CSV has no lists and no mappings; the items of a list are joined by semicolons."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    plain = (types.is_primitive, types.is_string, types.is_large_string, types.is_decimal, types.is_null)
+    for i, field in enumerate(rows.schema):
+        if not any(test(field.type) for test in plain) or types.is_interval(field.type):
+            texts = [_flat_text(value) for value in rows.column(i).to_pylist()]
+            rows = rows.set_column(i, field.name, pa.array(texts, pa.string()))
+    return rows
+
+
+def _flat_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return ";".join(map(str, value)) if isinstance(value, list) else str(value)

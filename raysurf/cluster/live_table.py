@@ -1,0 +1,74 @@
+"""A table of a run for notebooks, which changes in place while the run goes on."""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import Any
+
+from raysurf.cluster.events import Event, Notice, RunEnded, SweepEnded
+from raysurf.cluster.run_state import RunState
+from raysurf.results.duration import duration
+
+# Epochs may end many times a second; a page need not be drawn as often.
+EVERY_S = 0.5
+MOST_NOTES = 8
+
+
+class LiveTable:
+    """Listens to the events of ``rs.run`` and shows them as a table: ``rs.run(sweep, listener=rs.LiveTable())``.
+
+    Where IPython is, the table is displayed at the first event and changes in place; elsewhere nothing is shown. The
+    value shows the last state of the run when a cell ends with it.
+    """
+
+    def __init__(self) -> None:
+        self.state = RunState()
+        self.stages: dict[tuple[str, str], tuple[int, int, int, str]] = {}
+        self.notes: list[str] = []
+        self._handle: Any = None
+        self._drawn = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        self.state(event)
+        state = self.state
+        if state.sweep:
+            best = f"{state.best[0]:.4f} ({state.best[1]})" if state.best is not None else ""
+            self.stages[state.sweep, state.stage] = (state.done, state.failed, state.total, best)
+        if isinstance(event, RunEnded) and event.state == "failed":
+            self.notes.append(f"{event.label} failed: {event.error}")
+        elif isinstance(event, Notice):
+            self.notes.append(event.text)
+        if isinstance(event, SweepEnded) or time.monotonic() - self._drawn > EVERY_S:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        if self._handle is not None:
+            self._handle.update(self)
+            return
+        try:
+            from IPython import get_ipython
+            from IPython.display import display
+        except ImportError:
+            return
+        if get_ipython() is not None:
+            self._handle = display(self, display_id=True)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{sweep} {stage}", str(done), str(failed), str(total), best)
+            for (sweep, stage), (done, failed, total, best) in self.stages.items()
+        ]
+        head = _row("th", ("stage", "done", "failed", "of", f"best {self.state.metrics[0]}".strip()))
+        table = f"<table>{head}{''.join(_row('td', row) for row in rows)}</table>"
+        left = self.state.left_s
+        told = [" ".join(each) for each in self.state.at_work]
+        told += [f"about {duration(left)} left of this stage"] if left else []
+        told += self.notes[-MOST_NOTES:]
+        return table + "".join(f"<div>{html.escape(text)}</div>" for text in told)
+
+
+def _row(cell: str, texts: tuple[str, ...]) -> str:
+    return f"<tr>{''.join(f'<{cell}>{html.escape(text)}</{cell}>' for text in texts)}</tr>"

@@ -1,0 +1,26 @@
+"""Keeps in the store how much of each sweep is planned, so that anybody who reads it knows what is left."""
+
+from __future__ import annotations
+
+from raysurf.cluster.events import Event, StageStarted
+from raysurf.results.store import Store
+from raysurf.results.watch import plan_path
+
+
+class PlanRecord:
+    """Listens to the stages of sweeps."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.inputs: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if not isinstance(event, StageStarted):
+            return
+        name = event.sweep.name
+        if event.stage == "inputs":
+            self.inputs[name] = event.total
+        trials = event.total if event.stage == "trials" else None
+        plan = {"sweep": name, "definition": event.sweep.digest, "inputs": self.inputs.get(name, 0)}
+        self.store.put_json(plan_path(name), {**plan, **({"trials": trials} if trials is not None else {})})

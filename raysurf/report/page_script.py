@@ -1,0 +1,93 @@
+"""The script of the report: it filters and sorts tables of trials, and tells what is pointed at. Nothing needs it."""
+
+SCRIPT = """
+(function () {
+  var tip = document.createElement('div');
+  tip.id = 'tip'; tip.hidden = true; tip.setAttribute('role', 'tooltip');
+  document.body.appendChild(tip);
+  document.querySelectorAll('.trial').forEach(function (each) {
+    var title = each.querySelector(':scope > title');
+    each.dataset.tip = title ? title.textContent : each.title;
+    if (title) { title.remove(); } else { each.removeAttribute('title'); }
+  });
+  function alike(each) {
+    var sweep = each.closest('article');
+    return sweep ? sweep.querySelectorAll('.trial[data-trial="' + each.dataset.trial + '"]') : [each];
+  }
+  var pointed = null;
+  function leave() {
+    if (pointed) { alike(pointed).forEach(function (e) { e.classList.remove('pointed'); }); }
+    pointed = null; tip.hidden = true;
+  }
+  document.addEventListener('pointermove', function (event) {
+    var each = event.target.closest ? event.target.closest('.trial') : null;
+    if (!each) { leave(); return; }
+    if (each !== pointed) {
+      leave(); pointed = each; tip.textContent = each.dataset.tip; tip.hidden = false;
+      alike(each).forEach(function (e) { e.classList.add('pointed'); });
+    }
+    var x = event.clientX + 14, y = event.clientY + 14;
+    tip.style.left = Math.max(4, Math.min(x, innerWidth - tip.offsetWidth - 8)) + 'px';
+    tip.style.top = Math.max(4, Math.min(y, innerHeight - tip.offsetHeight - 8)) + 'px';
+  });
+  document.documentElement.addEventListener('pointerleave', leave);
+  document.querySelectorAll('.filtered').forEach(function (part) {
+    var table = part.querySelector('table'), body = table.tBodies[0], rows = Array.from(body.rows);
+    var line = part.querySelector('.filter'), input = line.querySelector('input');
+    var count = line.querySelector('output');
+    line.hidden = false;
+    function filter() {
+      var words = input.value.toLowerCase().split(/\\s+/).filter(Boolean), shown = 0;
+      rows.forEach(function (row) {
+        var text = row.textContent.toLowerCase() + ' ' + row.dataset.tip.toLowerCase();
+        row.hidden = !words.every(function (word) { return text.includes(word); });
+        shown += row.hidden ? 0 : 1;
+      });
+      count.textContent = shown + ' of ' + rows.length;
+    }
+    input.addEventListener('input', filter); filter();
+    Array.from(table.tHead.rows[0].cells).forEach(function (head, column) {
+      var button = document.createElement('button');
+      button.type = 'button'; button.textContent = head.textContent;
+      head.replaceChildren(button);
+      button.addEventListener('click', function () {
+        var up = head.getAttribute('aria-sort') !== 'ascending';
+        Array.from(head.parentNode.cells).forEach(function (each) { each.removeAttribute('aria-sort'); });
+        head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+        var key = function (row) { return row.cells[column].textContent; };
+        var known = rows.map(key).filter(Boolean);
+        var numeric = known.every(function (text) { return !isNaN(Number(text)); });
+        rows.slice().sort(function (a, b) {
+          var x = key(a), y = key(b);
+          if (!x || !y) { return (x ? 0 : 1) - (y ? 0 : 1); }
+          var order = numeric ? Number(x) - Number(y) : x.localeCompare(y, undefined, {numeric: true});
+          return up ? order : -order;
+        }).forEach(function (row) { body.appendChild(row); });
+      });
+    });
+  });
+})();
+"""
+PLOTLY_SCRIPT = """
+(function () {
+  var figures = JSON.parse(document.getElementById('figures').textContent);
+  var dark = matchMedia('(prefers-color-scheme: dark)');
+  function layout(each) {
+    var ink = dark.matches ? '#e8e8e6' : '#1b1b1b', rule = dark.matches ? '#3a3b3c' : '#d8d8d4';
+    var narrow = innerWidth < 600, shown = Object.assign({
+      font: {color: ink, size: narrow ? 11 : 12}, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+      modebar: {bgcolor: 'rgba(0,0,0,0)', color: ink}, margin: {l: 60, r: 20, t: 50, b: 50},
+      legend: {orientation: 'h', y: -0.25}
+    }, each.layout);
+    ['xaxis', 'yaxis'].forEach(function (name) {
+      shown[name] = Object.assign({gridcolor: rule, linecolor: rule, zeroline: false}, each.layout[name]);
+    });
+    return shown;
+  }
+  figures.forEach(function (each) {
+    var place = document.getElementById(each.id);
+    Plotly.newPlot(place, each.data, layout(each), {responsive: true, displaylogo: false});
+    dark.addEventListener('change', function () { Plotly.relayout(place, layout(each)); });
+  });
+})();
+"""

@@ -1,0 +1,134 @@
+"""Surfaces as plotly's figures: planes, profiles and prediction schemes, from what matplotlib draws them of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from raysurf.report.gallery import plotly_text
+from raysurf.report.measured_runs import MeasuredRun
+from raysurf.report.picture_kind import Picture
+from raysurf.report.plane_rows import Plane, read_plane
+from raysurf.report.run_labels import labels_of
+from raysurf.report.scheme_rows import read_schemes
+from raysurf.report.trace import Array, read_trace
+from raysurf.report.two_panels import OKABE_ITO, QUANTITY_TEXTS
+
+Plotted = tuple[list[dict[str, Any]], dict[str, Any]]
+SAYS = {
+    "profile": "Train loss with L2 and test error along curves, lines, chains or paths between weights.",
+    "plane": "Train loss with L2 and test error on planes through three weights; axes are distances in weight space, "
+    "colours are logarithmic. Dots and lines are projections onto the plane.",
+    "schemes": "Test error and test NLL against the number of samples K that are averaged; means over seeds.",
+}
+MARKER = {"color": "black", "size": 10, "line": {"color": "white", "width": 1.5}}
+WRITTEN = {"color": "white", "shadow": "0 0 3px black, 0 0 3px black"}
+TITLES = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
+
+
+def profiles(picture: Picture) -> Iterator[Plotted]:
+    """Loss and error along lines, a figure a quantity."""
+    traces = [read_trace(picture.rows, run.run_id, picture.labels[run.run_id]) for run in picture.runs]
+    for quantity, text in QUANTITY_TEXTS.items():
+        data = []
+        for number, trace in enumerate(traces):
+            style = {
+                "color": OKABE_ITO[number % len(OKABE_ITO)],
+                "dash": "dash" if trace.geometry == "line" else "solid",
+            }
+            data.append(_line(trace.at(picture.axis), trace.values(quantity), trace.label, style))
+        yield data, _axes("t (position between the two networks)", text)
+
+
+def planes(picture: Picture) -> Iterator[Plotted]:
+    """Contours, a figure a plane and quantity; figures are log10, since plotly has no other scale."""
+    for run in picture.runs:
+        plane = read_plane(picture.rows, picture.landmarks, run.run_id, picture.labels[run.run_id])
+        if not len(plane.x):
+            continue
+        for quantity, text in QUANTITY_TEXTS.items():
+            yield (
+                [_contour(plane, quantity), *_marks(plane)],
+                {
+                    **_axes("weight distance", "weight distance"),
+                    "title": {"text": plotly_text(f"{plane.label}: {text}"), "font": {"size": 14}},
+                    "height": 520,
+                },
+            )
+
+
+def schemes(picture: Picture) -> Iterator[Plotted]:
+    """Error and NLL against the number of samples."""
+    groups: dict[str, list[MeasuredRun]] = {}
+    for run in picture.runs:
+        groups.setdefault(run.group or run.run_id, []).append(run)
+    labels = labels_of([runs[0] for runs in groups.values()])
+    settings = [
+        read_schemes(picture.rows, [run.run_id for run in runs], labels[runs[0].run_id]) for runs in groups.values()
+    ]
+    for name, text in TITLES.items():
+        data = []
+        for number, each in enumerate(settings):
+            for scheme, steps in each.steps.items():
+                dash = {"ensemble": "solid", "deterministic": "dash"}.get(scheme, "dot")
+                style = {"color": OKABE_ITO[number % len(OKABE_ITO)], "dash": dash}
+                mean = steps.values(name).mean(axis=0)
+                data.append(_line(steps.num_samples, mean, f"{each.label}, {scheme}", style))
+        layout = _axes("number of samples K", text)
+        layout["xaxis"]["type"] = "log"
+        yield data, layout
+
+
+PLOTLY: Mapping[str, Callable[[Picture], Iterator[Plotted]]] = {
+    "profile": profiles,
+    "plane": planes,
+    "schemes": schemes,
+}
+
+
+def _line(x: Array, y: Array, label: str, style: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"type": "scatter", "mode": "lines+markers", "name": plotly_text(label), "marker": {"size": 5}}
+    return named | {"x": numbers(x), "y": numbers(y), "line": dict(style)}
+
+
+def _contour(plane: Plane, quantity: str) -> dict[str, Any]:
+    values = plane.values(quantity)
+    known = values[np.isfinite(values) & (values > 0)]
+    floor = float(known.min()) / 2 if len(known) else 1.0
+    shown = np.where(np.isfinite(values), np.log10(np.maximum(values, floor)), np.nan)
+    reached = shown[np.isfinite(shown)]
+    ticks = np.linspace(reached.min(), reached.max(), 6) if len(reached) else np.zeros(1)
+    bar = {"tickvals": numbers(ticks), "ticktext": [f"{10**tick:.3g}" for tick in ticks]}
+    grid = {"type": "contour", "x": numbers(plane.x), "y": numbers(plane.y), "z": [numbers(row) for row in shown]}
+    exact = {"customdata": [numbers(row) for row in values], "hovertemplate": "%{customdata:.4g}<extra></extra>"}
+    return grid | exact | {"colorscale": "Viridis", "reversescale": True, "colorbar": bar, "ncontours": 20}
+
+
+def _marks(plane: Plane) -> Iterator[dict[str, Any]]:
+    for mark in plane.landmarks:
+        is_line = mark.geometry != "weights"
+        x, y = (numbers(mark.line[:, i]) for i in (0, 1))
+        name = plotly_text(mark.name)
+        style: dict[str, Any] = {"color": "black", "width": 2} if is_line else MARKER
+        yield {"type": "scatter", "x": x, "y": y, "name": name, "showlegend": False} | (
+            {"mode": "lines", "line": style}
+            if is_line
+            else {
+                "mode": "markers+text",
+                "marker": style,
+                "text": [name],
+                "textposition": "top right",
+                "textfont": WRITTEN,
+            }
+        )
+
+
+def _axes(x: str, y: str) -> dict[str, Any]:
+    return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, "hovermode": "closest"}
+
+
+def numbers(values: Array) -> list[float | None]:
+    """Figures of six digits, None where there is none, as JSON takes them."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]

@@ -1,0 +1,188 @@
+"""The rows of one sweep, as the report reads them: its trials, their runs, and the runs that these came from."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from raysurf.results.compared_runs import members
+from raysurf.results.parts import mapping_in, values_in
+from raysurf.results.query import Results
+
+Row = dict[str, Any]
+# Figures that tables of trials show, as far as the runs have them.
+FIGURES = (
+    "validation/accuracy",
+    "validation/nll",
+    "test/accuracy",
+    "test/nll",
+    "train/elbo",
+    "train/max_loss",
+    "train/barrier_loss",
+    "test/max_error",
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial.
+
+    Args:
+        number: Within its sweep, from 0.
+        arm: Readable name of its setting.
+        params: The searched values.
+        run_ids: Its runs, one a seed.
+        values: The searched figures, mean over seeds; None where there is none, or it is not finite.
+        std: Standard deviation of the first of them over seeds, if it is known.
+        state: running, done, failed or stopped.
+        error: Why it failed.
+        wall_s: How long it took, in seconds.
+        figures: ``FIGURES`` of its runs, mean over seeds.
+    """
+
+    number: int
+    arm: str
+    params: dict[str, Any]
+    run_ids: tuple[str, ...]
+    values: tuple[float | None, ...]
+    std: float | None
+    state: str
+    error: str
+    wall_s: float | None
+    figures: dict[str, float]
+
+    @property
+    def tip(self) -> str:
+        """What it is, on several lines: its setting, its searched values, and how it ended."""
+        lines = [f"trial {self.number}: {self.arm}, {self.state}"]
+        lines += [f"{name} = {short(value)}" for name, value in self.params.items()]
+        return "\n".join(lines + ([self.error.strip().splitlines()[-1]] if self.error.strip() else []))
+
+
+@dataclass(frozen=True)
+class SweepRows:
+    """A sweep.
+
+    Args:
+        name: Its name.
+        metrics: The figures that it searches; none if it does not search.
+        modes: ``max`` or ``min``, one a metric.
+        trials: In the order of their numbers.
+        runs: The rows of ``runs`` of its trials, its baselines, and all that these came from, by id.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+    modes: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    runs: dict[str, Row]
+
+    @property
+    def states(self) -> Counter[str]:
+        """Trials by state."""
+        return Counter(trial.state for trial in self.trials)
+
+    @property
+    def params(self) -> list[str]:
+        """Names of the searched values, in the order in which they appear."""
+        return list(dict.fromkeys(name for trial in self.trials for name in trial.params))
+
+    @property
+    def figures(self) -> list[str]:
+        """``FIGURES`` that some trial has and that are not searched."""
+        there = {name for trial in self.trials for name in trial.figures}
+        return [name for name in FIGURES if name in there and name not in self.metrics]
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """Finished trials, the best first; without a search, and of several metrics, by the first figure there is."""
+        done = [trial for trial in self.trials if trial.state == "done"]
+        if not self.metrics:
+            return done
+        sign = -1.0 if self.modes[0] == "max" else 1.0
+        return sorted(done, key=lambda trial: (trial.values[0] is None, sign * (trial.values[0] or 0.0), trial.number))
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether a value of the first metric is better than another."""
+        return value > other if self.modes[0] == "max" else value < other
+
+    @property
+    def best_runs(self) -> list[str]:
+        """Runs of the best trial; of every finished trial if the sweep does not search."""
+        best = self.ranked[:1] if self.metrics else self.ranked
+        return [run_id for trial in best for run_id in trial.run_ids]
+
+    def baselines(self) -> list[str]:
+        """Ids of the runs beside the trials, to compare with."""
+        return [run_id for run_id, row in self.runs.items() if row["role"] == "baseline" and row["sweep"] == self.name]
+
+
+def sweep_rows(results: Results, name: str) -> SweepRows:
+    """Read a sweep.
+
+    Args:
+        results: The store.
+        name: The sweep's name.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+        StoreError: If a row cannot be read.
+    """
+    ids = members(results, [name])
+    assert ids is not None
+    runs = {row["run_id"]: row for row in _with_ids(results, ids)}
+    uri = results.store.uri
+    metrics: dict[str, dict[str, float]] = {
+        run_id: _finite(mapping_in(row["metrics"], uri, run_id)) for run_id, row in runs.items()
+    }
+    rows = sorted(
+        (row for row in results.table("trials").to_pylist() if row["sweep"] == name), key=lambda row: row["trial"]
+    )
+    searched = next((row for row in rows if row["metric"]), None)
+    names = tuple(searched["metric"].split(", ")) if searched else ()
+    modes = tuple(searched["mode"].split(", ")) if searched else ()
+    trials = []
+    for row in rows:
+        mine = [metrics[run_id] for run_id in row["run_ids"] if run_id in metrics]
+        figures = {
+            figure: fmean(each[figure] for each in mine if figure in each)
+            for figure in FIGURES
+            if any(figure in each for each in mine)
+        }
+        values = (row["values"] or [row["value"]])[: len(names)]
+        values += [None] * (len(names) - len(values))
+        trials.append(
+            Trial(
+                number=row["trial"],
+                arm=row["arm"],
+                params=values_in(row["params"], uri, f"trial {row['trial']}"),
+                run_ids=tuple(row["run_ids"]),
+                values=tuple(v if v is not None and math.isfinite(v) else None for v in values),
+                std=row["std"],
+                state=row["state"],
+                error=row["error"] or "",
+                wall_s=row["wall_s"],
+                figures=figures,
+            )
+        )
+    return SweepRows(name, names, modes, tuple(trials), runs)
+
+
+def short(value: Any) -> str:
+    """A searched value as text."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _with_ids(results: Results, ids: set[str]) -> list[Row]:
+    rows: Sequence[Row] = results.table("runs").to_pylist()
+    mine = [row for row in rows if row["run_id"] in ids]
+    return sorted(mine, key=lambda row: (row["started_at"] is None, row["started_at"] or 0, row["run_id"]))
+
+
+def _finite(metrics: dict[str, Any]) -> dict[str, float]:
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}

@@ -1,0 +1,156 @@
+"""What notebooks show of results, as HTML: tables, stores, sweeps. All text of a store is escaped."""
+
+from __future__ import annotations
+
+import html
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+from raysurf.errors import StoreError
+from raysurf.results.best_trial import ranked
+from raysurf.results.parts import mapping_in, values_in
+from raysurf.results.sweeps import trials_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from raysurf.results.query import Results
+
+ROWS, TRIALS, FAILURES, LONGEST = 20, 5, 3, 60
+# Shown of every trial that has them, beside what is searched.
+FIGURES = ("validation/accuracy", "test/accuracy", "validation/nll", "test/nll")
+
+
+def html_table(names: Sequence[str], rows: Sequence[Sequence[object]], titles: Sequence[str] = ()) -> str:
+    """A table; numbers stand to the right, long cells are cut and have their whole text as a tooltip.
+
+    Args:
+        names: Headings.
+        rows: Cells.
+        titles: Tooltips of the headings.
+    """
+    heads = (
+        f'<th title="{html.escape(title)}">{html.escape(name)}</th>' if title else f"<th>{html.escape(name)}</th>"
+        for name, title in zip(names, [*titles, *[""] * (len(names) - len(titles))], strict=True)
+    )
+    lines = ("".join(map(_cell, row)) for row in rows)
+    return f"<table><tr>{''.join(heads)}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def arrow_html(table: pa.Table) -> str:
+    """The first rows of an Arrow table; headings have the meaning of their column as a tooltip."""
+    titles = []
+    for field in table.schema:
+        metadata = field.metadata or {}
+        unit = metadata.get(b"unit", b"").decode(errors="replace")
+        titles.append(metadata.get(b"meaning", b"").decode(errors="replace") + (f" [{unit}]" if unit else ""))
+    first = table.slice(0, ROWS)
+    columns = [column.to_pylist() for column in first.columns]
+    shown = html_table(table.column_names, list(zip(*columns, strict=True)), titles)
+    more = f", the first {first.num_rows} shown" if first.num_rows < table.num_rows else ""
+    return f"{shown}<small>{_count(table.num_rows, 'row')}{more}</small>"
+
+
+def store_html(results: Results, counts: dict[str, int]) -> str:
+    """A store: its tables, of which ``counts`` says the rows, and its sweeps by what became of their trials."""
+    shown = [f"<b>{html.escape(results.store.uri)}</b>", html_table(["table", "rows"], list(counts.items()))]
+    states: dict[str, Counter[str]] = {}
+    for row in results.table("trials", ["sweep", "state"]).to_pylist():
+        states.setdefault(row["sweep"], Counter())[row["state"]] += 1
+    if states:
+        shown.append(html_table(["sweep", "trials"], [[name, _told(states[name])] for name in sorted(states)]))
+    return "".join(shown)
+
+
+def sweep_html(results: Results, sweep: str) -> str:
+    """A sweep: what became of its trials, the best of them with their searched values and figures, what failed.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+        StoreError: If its rows cannot be read.
+    """
+    trials = trials_of(results, sweep)
+    if not trials:
+        return f"<p><b>{html.escape(sweep)}</b>: no trial has begun</p>"
+    done = [row for row in trials if row["state"] == "done"]
+    best = _best(results, sweep, done)
+    shown = [f"<p><b>{html.escape(sweep)}</b>: {_told(Counter(row['state'] for row in trials))}</p>"]
+    if best:
+        shown.append(html_table(*_trials(results, best)))
+        more = f"the best {len(best)} of {len(done)}" if best[0]["metric"] else f"{len(best)} of {len(done)}"
+        shown += [f"<small>{more}</small>"] if len(best) < len(done) else []
+    groups = results.failures(sweep).groups
+    lines = [[len(group.runs), " ".join(f"{group.what.error} {group.what.message}".split())] for group in groups]
+    if lines:
+        shown.append(html_table(["failed", "why"], lines[:FAILURES]))
+        shown.append(f"<small>more: <code>raysurf why {html.escape(sweep)}</code></small>")
+    return "".join(shown)
+
+
+def show_arrow_tables() -> None:
+    """In a notebook, let Arrow tables show themselves as HTML, unless something else shows them already."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None or not hasattr(shell, "display_formatter"):
+        return
+    formatter = shell.display_formatter.formatters["text/html"]
+    name = ("pyarrow.lib", "Table")
+    if name not in formatter.deferred_printers and not any(
+        (each.__module__, each.__name__) == name for each in formatter.type_printers
+    ):
+        formatter.for_type_by_name(*name, arrow_html)
+
+
+def _best(results: Results, sweep: str, done: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The trials to show: the best few, of several metrics of their Pareto front, of no search the first."""
+    if done and ", " in done[0]["metric"]:
+        try:
+            front = results.pareto(sweep)["trial"].to_pylist()
+        except StoreError:
+            return []
+        rows = {row["trial"]: row for row in done}
+        return [rows[trial] for trial in front[:TRIALS]]
+    return ranked(done)[:TRIALS]
+
+
+def _trials(results: Results, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
+    """Headings and cells: number, searched figures, setting, searched values, figures of the runs."""
+    uri = results.store.uri
+    metrics = rows[0]["metric"].split(", ") if rows[0]["metric"] else []
+    params = [values_in(row["params"], uri, f"trial {row['trial']}") for row in rows]
+    searched = list(dict.fromkeys(name for each in params for name in each))
+    stored = {
+        row["run_id"]: mapping_in(row["metrics"], uri, row["run_id"])
+        for row in results.table("runs", ["run_id", "metrics"]).to_pylist()
+        if any(row["run_id"] in trial["run_ids"] for trial in rows)
+    }
+    figures = [name for name in FIGURES if name not in metrics and any(name in each for each in stored.values())]
+    lines: list[list[object]] = []
+    for row, values in zip(rows, params, strict=True):
+        found = row["values"] or [row["value"]] * len(metrics)
+        runs = [stored[run_id] for run_id in row["run_ids"] if run_id in stored]
+        means = [mean(there) if (there := [run[name] for run in runs if name in run]) else None for name in figures]
+        lines.append([row["trial"], *found, row["arm"], *(values.get(name) for name in searched), *means])
+    return ["trial", *metrics, "arm", *searched, *figures], lines
+
+
+def _told(states: Counter[str]) -> str:
+    return ", ".join(f"{number} {html.escape(state)}" for state, number in sorted(states.items()))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        text = f"{value:.4g}" if math.isfinite(value) else str(value)
+    else:
+        text = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    right = ' style="text-align: right"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    if len(text) > LONGEST:
+        return f'<td title="{html.escape(text[:1000])}">{html.escape(text[:LONGEST])}…</td>'
+    return f"<td{right}>{html.escape(text)}</td>"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,195 @@
+"""The W&B workspace and report of a sweep: schemes, budgets, search, surfaces and training, as panels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysurf.errors import TrackingError
+from raysurf.results.query import Results
+from raysurf.tracking.login import server_address, why_not_online
+from raysurf.tracking.native_sweep import param_key
+from raysurf.tracking.run_folders import home_of
+from raysurf.tracking.shown import Shown, shown
+
+KNOWN = "raysurf-dashboards.json"
+# Pictures of kinds of job that measure points.
+PICTURES = {"plane": "plane", "profile": "profile", "rays": "width", "path": "path"}
+FIGURES = {"accuracy": "accuracy", "nll": "NLL, nats a sample", "ece": "calibration error (ECE)"}
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """Where the workspace and the report are."""
+
+    workspace: str
+    report: str
+
+
+def make_dashboard(results: Results, sweep: str, project: str = "raysurf", entity: str | None = None) -> Dashboard:
+    """Make the workspace and the report of a sweep, or bring those that were made before up to date.
+
+    Args:
+        results: The store; what it has of the sweep decides what is shown.
+        sweep: Its name.
+        project: The W&B project.
+        entity: The W&B user or team; the user's default if not given.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+        TrackingError: If W&B refuses or is away.
+    """
+    what = shown(results, sweep)
+    if why := why_not_online():
+        raise TrackingError(why, "a W&B server that lets you in")
+    import wandb
+
+    try:
+        return _save(what, home_of(results.store), project, entity or str(wandb.Api().default_entity))
+    except Exception as error:
+        # The client has many classes for what its server says, some of them private.
+        if type(error).__module__.partition(".")[0] not in ("wandb", "requests"):
+            raise
+        raise TrackingError(f"{type(error).__name__}: {error}", "a project in which you may make views") from error
+
+
+def _save(what: Shown, directory: Path, project: str, entity: str) -> Dashboard:
+    import wandb_workspaces.reports.v2 as reports
+    import wandb_workspaces.workspaces as workspaces
+
+    place = directory / "wandb" / KNOWN
+    known: dict[str, dict[str, str]] = json.loads(place.read_text()) if place.exists() else {}
+    before = known.get(key := f"{server_address()}/{entity}/{project}/{what.sweep}", {})
+    found = sections(what)
+    one_sweep = f"Config('sweep') = '{what.sweep}'"
+    workspace = workspaces.Workspace(
+        entity=entity,
+        project=project,
+        name=f"raysurf {what.sweep}",
+        sections=[workspaces.Section(name=name, panels=panels, is_open=True) for name, panels in found.items()],
+        runset_settings=workspaces.RunsetSettings(filters=one_sweep),
+    )
+    # Its id is private to the class, which otherwise makes a new view at every call.
+    workspace._internal_id, workspace._internal_name = before.get("workspace", ""), before.get("view", "")
+    workspace.save()
+    blocks: list[Any] = [reports.TableOfContents()]
+    for name, panels in found.items():
+        runs = reports.Runset(entity=entity, project=project, name=what.sweep, filters=one_sweep)
+        blocks += [reports.H1(name), reports.PanelGrid(runsets=[runs], panels=panels)]
+    report = reports.Report(
+        entity=entity,
+        project=project,
+        title=f"raysurf {what.sweep}",
+        description=f"Sweep {what.sweep}" + (f": {what.mode} {what.metric}" if what.metric else ""),
+        blocks=blocks,
+    )
+    if "report" in before:
+        report.id = before["report"]
+    report.save()
+    known[key] = {"workspace": workspace._internal_id, "view": workspace._internal_name, "report": report.id}
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_suffix(".part")
+    aside.write_text(json.dumps(known))
+    aside.replace(place)
+    return Dashboard(str(workspace.url), str(report.url))
+
+
+def sections(what: Shown) -> dict[str, list[Any]]:
+    """Panels by section; a section that would be empty is left out."""
+    every = {
+        "Prediction schemes": _schemes(what),
+        "Budgets": _budgets(what),
+        "Search": _search(what),
+        "Surfaces": _surfaces(what),
+        "Training": _training(what),
+    }
+    return {name: panels for name, panels in every.items() if panels}
+
+
+def _schemes(what: Shown) -> list[Any]:
+    """Every scheme's figures by setting, mean and spread over seeds, and the table of all of them."""
+    import wandb_workspaces.reports.v2 as wr
+
+    panels = [
+        wr.BarPlot(
+            title=f"{split} {said} by setting and scheme",
+            metrics=what.figures(figure, split),
+            groupby=wr.Config("arm"),
+            groupby_aggfunc="mean",
+            groupby_rangefunc="stddev",
+            orientation="h",
+        )
+        for split in what.splits[:1]
+        for figure, said in FIGURES.items()
+    ]
+    return [*panels, wr.WeavePanelSummaryTable(table_name="predictions")] if panels else []
+
+
+def _budgets(what: Shown) -> list[Any]:
+    """The same figures by what was spent."""
+    import wandb_workspaces.reports.v2 as wr
+
+    panels: list[Any] = []
+    for split in what.splits[:1]:
+        names = what.figures("accuracy", split)
+        panels.append(
+            wr.BarPlot(
+                title=f"{split} accuracy by budget",
+                metrics=names,
+                groupby=wr.Config("budget"),
+                groupby_aggfunc="mean",
+                groupby_rangefunc="stddev",
+                orientation="v",
+            )
+        )
+        panels += [
+            wr.ScatterPlot(title=f"{name} against budget", x=wr.Config("budget"), y=wr.SummaryMetric(name))
+            for name in names
+        ]
+    return panels
+
+
+def _search(what: Shown) -> list[Any]:
+    """Parallel coordinates, the importance of parameters, and the best so far."""
+    import wandb_workspaces.reports.v2 as wr
+
+    if not what.metric or not what.params:
+        return []
+    objective = wr.SummaryMetric("objective")
+    columns = [wr.ParallelCoordinatesPlotColumn(wr.Config(param_key(name)), display_name=name) for name in what.params]
+    end = wr.ParallelCoordinatesPlotColumn(objective, display_name=what.metric)
+    best = {"running_ymax": True} if what.mode == "max" else {"running_ymin": True}
+    return [
+        wr.ParallelCoordinatesPlot(title=f"{what.metric} by searched values", columns=[*columns, end]),
+        wr.ParameterImportancePlot(with_respect_to="objective"),
+        wr.ScatterPlot(title=f"{what.metric}, best so far", x=wr.Config("trial"), y=objective, **best),
+    ]
+
+
+def _surfaces(what: Shown) -> list[Any]:
+    """Pictures of planes, profiles, paths and widths, figures along lines, and the points themselves."""
+    import wandb_workspaces.reports.v2 as wr
+
+    keys = [f"picture/{PICTURES[kind]}" for kind in what.surfaces if kind in PICTURES]
+    panels: list[Any] = [wr.MediaBrowser(title="Pictures", media_keys=keys, num_columns=2)] if keys else []
+    for geometry in what.lines:
+        for figure in ("train_loss", "test_error"):
+            panels.append(wr.LinePlot(title=f"{geometry}: {figure}", x="t", y=[f"{geometry}/{figure}"]))
+    return [*panels, wr.WeavePanelSummaryTable(table_name="surface")] if what.surfaces else []
+
+
+def _training(what: Shown) -> list[Any]:
+    """Curves over epochs."""
+    import wandb_workspaces.reports.v2 as wr
+
+    if not what.trained:
+        return []
+    prefixes = ["" if weights == "iterate" else f"{weights}/" for weights in what.trained]
+    measured = [("validation/error", "validation error"), ("test/error", "test error")]
+    panels = [
+        wr.LinePlot(title=said, x="epoch", y=[f"{prefix}{name}" for prefix in prefixes]) for name, said in measured
+    ]
+    whole = [wr.LinePlot(title="train loss", x="epoch", y=["train/loss"]), wr.LinePlot(title="lr", x="epoch", y=["lr"])]
+    return [*panels, *whole]

@@ -1,0 +1,95 @@
+"""Sweeps of W&B's own, which give runs a page with parallel coordinates and parameter importance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raysurf.tracking.login import server_address
+
+KNOWN = "raysurf-sweeps.json"
+
+
+def param_key(name: str) -> str:
+    """What a searched value is called in a run's config. A dot would be a level there, which panels do not find."""
+    return "param/" + name.replace(".", "/")
+
+
+def native_config(
+    sweep: str, parameters: Mapping[str, Mapping[str, Any]], metric: str, mode: str
+) -> dict[str, Any] | None:
+    """What W&B is told of a sweep, which no agent of its own ever runs.
+
+    Args:
+        sweep: Its name.
+        parameters: Ranges (``min``, ``max``) or ``values`` by the parameter's name.
+        metric: What is searched; it is the figure ``objective`` of the runs. Empty if nothing is.
+        mode: max or min.
+
+    Returns:
+        The config; None for a sweep without parameters, which W&B would refuse.
+    """
+    if not parameters:
+        return None
+    is_grid = all("values" in each for each in parameters.values())
+    goal = {"metric": {"name": "objective", "goal": f"{mode}imize"}} if metric else {}
+    return {
+        "name": sweep,
+        "description": f"raysurf sweep {sweep}" + (f", {mode} {metric}" if metric else ""),
+        "method": "grid" if is_grid else "random",
+        **goal,
+        "parameters": {param_key(name): dict(each) for name, each in parameters.items()},
+    }
+
+
+def parameters_seen(assignments: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Ranges of numbers and values of all else, of parameters of which only the values that were tried are known."""
+    values: dict[str, list[Any]] = {}
+    for params in assignments:
+        for name, value in params.items():
+            if value not in values.setdefault(name, []):
+                values[name].append(value)
+    return {name: _range(seen) for name, seen in values.items()}
+
+
+def _range(seen: Sequence[Any]) -> dict[str, Any]:
+    numbers = [value for value in seen if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) < len(seen) or len(seen) == 1:
+        return {"values": list(seen)}
+    return {"min": min(numbers), "max": max(numbers)}
+
+
+def make_native_sweep(
+    directory: Path, project: str, config: Mapping[str, Any], runs: Sequence[str] = ()
+) -> tuple[str, bool]:
+    """The id of a sweep in W&B, which is made once, and whether it was made now.
+
+    Args:
+        directory: Folder whose ``wandb/`` subfolder keeps the ids that W&B has given.
+        project: The W&B project.
+        config: From ``native_config``.
+        runs: Ids in W&B of runs that exist already and belong to it.
+    """
+    place = directory / "wandb" / KNOWN
+    known = json.loads(place.read_text()) if place.exists() else {}
+    key = f"{server_address()}/{project}/{config['name']}"
+    if key in known:
+        return str(known[key]), False
+    known[key] = _upsert(project, config, runs)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_suffix(".part")
+    aside.write_text(json.dumps(known))
+    aside.replace(place)
+    return str(known[key]), True
+
+
+def _upsert(project: str, config: Mapping[str, Any], runs: Sequence[str]) -> str:
+    import wandb
+
+    # wandb.sweep would do, but prints on the standard output, which is the user's.
+    from wandb.apis.public.sweeps import _upsert_sweep
+
+    found, _ = _upsert_sweep(wandb.Api(), dict(config), project=project, prior_runs=list(runs) or None)
+    return str(found["name"])

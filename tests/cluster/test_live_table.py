@@ -1,0 +1,29 @@
+"""The table that notebooks show while a run goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import raysurf as rs
+from raysurf.cluster.events import Event, RunProgressed
+from tests.cases import tiny_sgd
+
+
+def test_table_follows_a_run(tmp_path: Path) -> None:
+    """Stages, counts, the best and failures with their reason; what is at work while it is; nothing needs IPython."""
+    table, seen = rs.LiveTable(), list[str]()
+
+    def listen(event: Event) -> None:
+        table(event)
+        if isinstance(event, RunProgressed):
+            seen.append(table._repr_html_())
+
+    search = rs.Search(metric="validation/nll", trials=2, seed=0)
+    tree = tiny_sgd(epochs=1).with_holes(lr=rs.Each((0.1, 1e9)), batch_size=rs.Int(32, 64))
+    rs.run(rs.Sweep(tree, search, name="digits"), str(tmp_path), executor="inline", listener=listen)
+    assert any("<div>trial 0 sgd 1/1</div>" in page for page in seen)
+    page = table._repr_html_()
+    assert "<tr><td>digits trials</td><td>2</td><td>2</td><td>4</td>" in page
+    assert "best validation/nll" in page
+    assert "failed: DivergedError: the loss is not finite" in page
+    assert "sgd 1/1" not in page

@@ -1,0 +1,34 @@
+"""What the tests of faults share: a simulated cluster whose nodes can be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.cluster_utils import Cluster
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head that runs no trials, and two nodes of one CPU each."""
+    from ray._common.utils import reset_ray_address
+
+    # If the dashboard's usual port is taken, Ray leaves a socket open, unless it may choose one.
+    head = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": None}
+    found = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(2):
+            found.add_node(num_cpus=1)
+        yield found
+    finally:
+        found.shutdown()
+        reset_ray_address()
+
+
+def node_of(cluster: Cluster, process: int) -> Any:
+    """The node of a cluster that a process of a trial belongs to."""
+    raylet = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    (found,) = [node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet]
+    return found

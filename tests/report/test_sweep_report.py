@@ -1,0 +1,197 @@
+"""The report of sweeps as a page: its sections come from rows, and it needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from raysurf.errors import SpecError, StoreError, UnknownNameError
+from raysurf.report.sweep_report import report_page, write_report
+from raysurf.results.query import Results
+from raysurf.results.store import Store
+from tests.report.large_sweep import SWEEP, large_sweep
+from tests.report.measured import Row, along, points, run, run_id, store, trial
+from tests.report.test_picture import Page
+
+JOB: Row = {"kind": "sgd", "epochs": 5}
+EVIL = "</script><script>alert(1)</script><b>$\\frac{$\x07'\"漢"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return large_sweep(tmp_path_factory.mktemp("large"), trials=30, epochs=2, nodes=5)
+
+
+@pytest.fixture(scope="module")
+def text(results: Results) -> str:
+    return report_page(results, [SWEEP])
+
+
+def titles(text: str) -> list[str]:
+    return re.findall(r"<section[^>]*><h2>(.*?)</h2>", text)
+
+
+def test_sections_are_those_that_there_are_rows_for(text: str) -> None:
+    """A search with predictions and planes has these sections, in this order, each with its place in the contents."""
+    expected = ["Summary", "Best trials", "Search history", "Importance", "Parallel coordinates", "Planes"]
+    expected += ["Prediction schemes against K", "Calibration", "Trials"]
+    expected += ["Beside published figures", "What failed", "Provenance"]
+    assert titles(text) == expected
+    assert re.findall(r'<a href="#([^"]+)">', text) == re.findall(r'<section id="([^"]+)">', text)
+
+
+def test_page_needs_nothing_else(text: str) -> None:
+    """It loads nothing, has no address of anything outside, and a policy under which only its own scripts run."""
+    page = Page(text)
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"url\((?!#)|@import", text)
+    assert set(re.findall(r"https?://[^\s\"'<]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert re.search(r"default-src 'none'; .*script-src 'sha256-[^']+'\"", text)
+    assert page.tags.count("script") == 1
+
+
+def test_what_the_page_says(results: Results, text: str) -> None:
+    """Counts, best value, failure, commit and cost are those of the rows."""
+    said = Page(text).text
+    best = results.best(SWEEP)
+    assert f"trial {best['trial']}" in said and f"{best['value']:.4g}" in said
+    for expected in (
+        "29 done, 1 failed",
+        "1 of 32 runs failed",
+        "DivergedError",
+        "0123abcd" * 5,
+        "fANOVA over 29 trials",
+    ):
+        assert expected in said
+    assert "Not finished" not in said
+
+
+def test_every_trial_is_a_line_that_tells_its_values(results: Results, text: str) -> None:
+    """The table has a line a trial, whose tip holds its searched values; the history marks each once."""
+    assert len(re.findall(r'<tr class="trial [a-z]+"', text)) == 30
+    for row in results.table("trials").to_pylist():
+        tip = re.search(f'<tr class="trial [a-z]+" data-trial="{row["trial"]}" title="([^"]*)"', text)
+        assert tip is not None
+        assert f"lr = {json.loads(row['params'])['lr']:.4g}" in tip[1]
+    # Once in the history, and once in parallel coordinates, where the failed one has no line.
+    assert len(re.findall(r'<g class="trial" data-trial="24"><title>', text)) == 1
+    assert len(re.findall(r'<g class="trial" data-trial="3"><title>', text)) == 2
+
+
+def test_the_same_rows_give_the_same_page(results: Results, text: str) -> None:
+    """But for the time at which it was made."""
+    made = re.compile(r"Made by raysurf on .*? UTC")
+    assert made.sub("", report_page(results, [SWEEP])) == made.sub("", text)
+
+
+def test_letters_are_defined_once(text: str) -> None:
+    """What an outline is called is unique in the page, and every one that is used is there."""
+    defined = re.findall(r'<path id="([A-Za-z]+-[0-9a-f]+)"', text)
+    assert len(defined) == len(set(defined))
+    assert set(re.findall(r'xlink:href="#([A-Za-z]+-[0-9a-f]+)"', text)) == set(defined)
+
+
+def test_text_from_the_store_is_text(tmp_path: Path) -> None:
+    """Names, values, errors and labels full of markup, formulae and odd letters are shown as they are."""
+    spec = {"kind": "profile", "along": {"kind": "curve", "shape": EVIL}}
+    name, trials, runs, surface = EVIL[:5] + "sweep", [], [], []
+    for number in range(4):
+        given = run_id("profile", number)
+        params = json.dumps({EVIL: number * 0.1, "b": [EVIL, "x"][number % 2]})
+        of = {
+            "sweep": name,
+            "arm": EVIL,
+            "params": params,
+            "model": EVIL,
+            "data": EVIL,
+            "command": EVIL,
+            "device": EVIL,
+        }
+        of |= {"status": "failed", "error": EVIL} if number == 3 else {}
+        runs.append(run(given, spec, **of, versions=json.dumps({EVIL: EVIL}), group=f"g{number}", started_at=None))
+        surface += points(given, "curve", along(5, 3.0), lambda place: 1.0)
+        row = trial(name, [given]) | {"trial": number, "arm": EVIL, "params": params, "value": 0.1 * number}
+        trials.append(row | {"state": "failed" if number == 3 else "done", "metric": EVIL, "error": EVIL})
+    results = store(tmp_path / "results", runs, surface, trials=trials)
+    for is_interactive in (False, True):
+        text = report_page(results, [name], is_interactive=is_interactive)
+        assert Page(text).tags.count("script") == (4 if is_interactive else 1)
+        assert "<b>$" not in text
+        assert "alert(1)</script>" not in text
+        assert "alert(1)" in Page(text).text
+
+
+def test_running_sweep(tmp_path: Path) -> None:
+    """A sweep with trials that run shows its rows so far, and says so."""
+    done = trial("s", [run_id("sgd")]) | {"state": "done", "value": 0.25}
+    runs = [run(run_id("sgd"), JOB, sweep="s")]
+    results = store(tmp_path / "a", runs, trials=[done, trial("s", [run_id("sgd", 1)]) | {"trial": 1}])
+    text = Page(report_page(results, ["s"])).text
+    assert "Not finished: 1 trial was running, or broken off" in text
+    assert "1 done, 1 running" in text
+
+
+def test_empty_sweep(tmp_path: Path) -> None:
+    """A sweep of which only an input has run has no trial, and says so."""
+    results = store(tmp_path / "a", [run(run_id("sgd"), JOB, sweep="s", role="input")])
+    text = report_page(results, ["s"])
+    assert "No trial of this sweep has a row yet." in text
+    assert titles(text)[0] == "Summary" and "Trials" not in titles(text)
+
+
+def test_sweeps_of_a_page(results: Results, tmp_path: Path) -> None:
+    """Several sweeps have a part each, under their names; one that is named twice is shown once."""
+    runs = [run(run_id("sgd"), JOB, sweep=name, trial=None) for name in ("a",)]
+    found = store(tmp_path / "r", runs, trials=[trial("a", [run_id("sgd")]), trial("b", [run_id("sgd")])])
+    text = report_page(found, ["b", "a", "b"])
+    assert re.findall(r"<article><h2>(.*?)</h2>", text) == ["b", "a"]
+
+
+def test_mistakes(results: Results, tmp_path: Path) -> None:
+    """An unknown sweep is told with those that there are, another suffix with the right one; nothing is written."""
+    with pytest.raises(
+        UnknownNameError, match=r"unknown sweep: got 'larg'; expected one of large \(did you mean 'large'"
+    ):
+        write_report(results, ["larg"], str(tmp_path / "a.html"))
+    with pytest.raises(SpecError, match=r"expected a name that ends in \.html"):
+        write_report(results, [SWEEP], str(tmp_path / "a.pdf"))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a.html").mkdir()
+    with pytest.raises(StoreError, match="expected a place where a picture can be written"):
+        write_report(results, [SWEEP], str(tmp_path / "a.html"))
+
+
+def test_interactive_page_has_the_library_once(results: Results, tmp_path: Path) -> None:
+    """Plotly is inlined once, under 8 MB in all, and every figure of its data has its place in the page."""
+    write_report(results, [SWEEP], str(tmp_path / "a.html"), is_interactive=True)
+    text = (tmp_path / "a.html").read_text()
+    assert 4e6 < len(text.encode()) < 8e6
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    figures = json.loads(found[1])
+    assert [figure["id"] for figure in figures] == re.findall(r'<div id="(plotly\d+)"', text)
+    assert {each["type"] for figure in figures for each in figure["data"]} == {"scatter", "contour"}
+
+
+def test_size(tmp_path: Path) -> None:
+    """200 trials with two planes of 21 x 21 are under 1.5 MB."""
+    results = large_sweep(tmp_path / "results", epochs=1)
+    assert len(report_page(results, [SWEEP]).encode()) < 1.5e6
+
+
+def test_rows_are_of_one_moment(tmp_path: Path) -> None:
+    """A snapshot does not see what is written after it was asked."""
+    from raysurf.results.snapshot import Snapshot
+
+    large_sweep(tmp_path / "results", trials=2, epochs=1, nodes=2)
+    snapshot = Snapshot(Store(str(tmp_path / "results")))
+    before: list[Row] = snapshot.table("trials").to_pylist()
+    snapshot.store.write_rows("trials", "later", [trial("later", [])])
+    assert snapshot.table("trials").to_pylist() == before
+    assert snapshot.sql("select count(*) as n from trials").to_pylist() == [{"n": 2}]

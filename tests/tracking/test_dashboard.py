@@ -1,0 +1,66 @@
+"""The workspace and the report of a sweep, as they arrive at W&B."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.tracking.online import command, in_process
+from tests.tracking.test_wandb_online import SWEEP
+from tests.wandb_server import ENTITY, WandbServer
+
+
+def panels(view: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Panels of a workspace by section."""
+    banks = view["spec"]["section"]["panelBankConfig"]["sections"]
+    return {bank["name"]: bank["panels"] for bank in banks if bank["panels"]}
+
+
+def test_dashboard_of_a_sweep(tmp_path: Path) -> None:
+    """Schemes, budgets, search and surfaces each have their panels; a second call changes the same two views."""
+    in_process(SWEEP, {"WANDB_MODE": "offline"}, str(tmp_path))
+    with WandbServer() as server:
+        for _ in range(2):
+            done = command(server.environment, "dashboard", "rates", "--results", str(tmp_path))
+            assert done.returncode == 0, done.stderr
+            assert [line.split()[0] for line in done.stdout.splitlines()] == ["workspace", "report"]
+            assert f"/{ENTITY}/raysurf" in done.stdout
+    assert server.unknown == []
+    workspace, report = server.views.values()
+    assert (workspace["type"], report["type"]) == ("project-view", "runs")
+    assert workspace["displayName"] == report["displayName"] == "raysurf rates"
+    found = panels(workspace)
+    assert list(found) == ["Prediction schemes", "Budgets", "Search", "Surfaces", "Training"]
+    bars = found["Prediction schemes"][0]["config"]
+    assert bars["metrics"] == ["average/test_accuracy", "final/test_accuracy", "last/test_accuracy"]
+    assert (bars["groupBy"], bars["groupAgg"], bars["groupArea"]) == ("arm.value", "mean", "stddev")
+    assert found["Budgets"][0]["config"]["groupBy"] == "budget.value"
+    search = found["Search"]
+    assert [panel["viewType"] for panel in search] == [
+        "Parallel Coordinates Plot",
+        "Parameter Importance",
+        "Scatter Plot",
+    ]
+    columns = [column["accessor"] for column in search[0]["config"]["columns"]]
+    assert columns == ["config:param/schedule/lr.value", "summary:objective"]
+    assert search[2]["config"]["showMinYAxisLine"] is True
+    assert "picture/profile" in json.dumps(found["Surfaces"])
+    assert "line/train_loss" in json.dumps(found["Surfaces"])
+    said = json.dumps(report["spec"])
+    for name in found:
+        assert name in said
+    (only,) = workspace["spec"]["section"]["runSets"][0]["filters"]["filters"]
+    assert (only["key"], only["value"]) == ({"section": "config", "name": "sweep"}, "rates")
+
+
+def test_dashboard_says_why_it_cannot(tmp_path: Path) -> None:
+    """Nobody logged in, or a sweep that is not there: one line, exit code 2, nothing sent."""
+    in_process(SWEEP, {"WANDB_MODE": "offline"}, str(tmp_path))
+    with WandbServer() as server:
+        alone = command({"WANDB_BASE_URL": server.url}, "dashboard", "rates", "--results", str(tmp_path))
+        wrong = command(server.environment, "dashboard", "rate", "--results", str(tmp_path))
+    assert (alone.returncode, wrong.returncode) == (2, 2)
+    assert alone.stderr.startswith("error: W&B: got nobody is logged in")
+    assert "did you mean 'rates'?" in wrong.stderr
+    assert server.operations == []
