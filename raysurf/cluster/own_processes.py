@@ -1,4 +1,4 @@
-"""Which processes Tune starts: every one that it has begun to, and as many ahead as there may be nodes for."""
+"""Which processes Tune starts and keeps: all that it has begun to, and as many ahead as there may be nodes for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ AHEAD = "TUNE_MAX_PENDING_TRIALS_PG"
 
 
 @contextmanager
-def every_process_starts() -> Iterator[None]:
-    """Keep Tune, as long as this lasts, from taking back a process that it is starting.
+def every_process_stays() -> Iterator[None]:
+    """Keep Tune, as long as this lasts, from taking back a process that it is starting, and from stopping idle ones.
 
     When a trial ends, Tune gives its process to a trial that waits for one of its own, and stops that one before it is
     up. Where trials take less time than a process needs to start, one process does them all, one after another, and
     the other cores are idle. Here a trial whose process is being started waits for it; the free one goes to a trial
     that has none, or only waits for room for one.
+
+    When no trial waits, as between two batches of a search, Tune keeps one idle process and stops the others, which
+    start anew for the next batch. Here all stay until the run's end; all trials of a run need the same.
     """
-    reuse = TuneController._maybe_reuse_cached_actor
+    reuse, schedule = TuneController._maybe_reuse_cached_actor, TuneController._schedule_trial_actor
 
     def reused(self: TuneController, trial: Trial) -> bool:
         own = self._trial_to_actor.get(trial)
@@ -29,11 +32,18 @@ def every_process_starts() -> Iterator[None]:
             return False
         return bool(reuse(self, trial))
 
-    TuneController._maybe_reuse_cached_actor = reused
+    def scheduled(self: TuneController, trial: Trial) -> None:
+        before = self._actor_manager.num_total_actors
+        schedule(self, trial)
+        if self._actor_manager.num_total_actors > before:
+            # Room among the idle ones for the process that was asked for.
+            self._actor_cache.increase_max(trial.placement_group_factory)
+
+    TuneController._maybe_reuse_cached_actor, TuneController._schedule_trial_actor = reused, scheduled
     try:
         yield
     finally:
-        TuneController._maybe_reuse_cached_actor = reuse
+        TuneController._maybe_reuse_cached_actor, TuneController._schedule_trial_actor = reuse, schedule
 
 
 @contextmanager

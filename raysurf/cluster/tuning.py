@@ -20,7 +20,7 @@ from ray.tune.schedulers import FIFOScheduler
 from raysurf.cluster import train_group
 from raysurf.cluster.capacity import Capacity
 from raysurf.cluster.leaving import Farewell, Leaving
-from raysurf.cluster.own_processes import asking_ahead, every_process_starts
+from raysurf.cluster.own_processes import asking_ahead, every_process_stays
 from raysurf.cluster.preemption import in_this_process
 from raysurf.cluster.request import PREEMPTIONS, Report, Request
 from raysurf.cluster.suggestions import Programme
@@ -256,7 +256,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         ),
     )
     try:
-        with undisguised(storage), every_process_starts(), asking_ahead(handlers.ahead(capacity, resources)):
+        with undisguised(storage), every_process_stays(), asking_ahead(handlers.ahead(capacity, resources)):
             tuner.fit()
     finally:
         relay.release_all()

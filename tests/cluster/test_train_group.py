@@ -33,11 +33,12 @@ def test_a_group_takes_the_workers_that_there_are(tmp_path: Path) -> None:
 
 
 def test_short_trials_run_on_every_core(tmp_path: Path) -> None:
-    """Though each takes less time than a process needs to start, two processes share them."""
+    """Though each takes less time than a process needs to start, two processes share them, through every batch."""
     log = tmp_path / "log"
-    tree = linear(log, 1).with_holes({"model.options.fault": rs.Each(tuple("abcdefgh"))})
-    assert rs.run(rs.Sweep(tree, name="short"), str(tmp_path / "r")).failed == 0
-    assert len(incarnations(log)) == 8
+    tree = linear(log, 1).with_holes(lr=rs.Float(0.01, 0.2))
+    search = rs.Search(metric="validation/nll", trials=12, seed=0, batch=4)
+    assert rs.run(rs.Sweep(tree, search, name="short"), str(tmp_path / "r")).failed == 0
+    assert len(incarnations(log)) == 12
     assert len(set(incarnations(log))) == 2
 
 

@@ -45,6 +45,6 @@ def test_failures_are_told_apart_and_tried_again(tmp_path: Path) -> None:
     assert {row["status"] for row in rows(tmp_path / "r", "runs")} == {"done", "failed"}
     assert [len(path.read_text().splitlines()) for path in logs.values()] == [2, 2, 2]
     mended.touch()
-    assert rs.run([hangs, faults], uri, retry_failed=True).failed == 0
+    assert rs.run([hangs, faults], uri, executor="inline", retry_failed=True).failed == 0
     rs.run([hangs, faults], str(tmp_path / "calm"), executor="inline")
     check_undisturbed(uri, str(tmp_path / "calm"))

@@ -81,7 +81,8 @@ class Place:
         tables = ("trials", "epochs", "predictions")
         assert stored_rows(self.store, *tables) == stored_rows(self.calm, *tables)
         assert self.runs(self.store) == self.runs(self.calm)
-        assert {path.partition("/")[0] for path in Store(self.store).list()} == {"tables", "jobs", "trajectories"}
+        kept = {"tables", "jobs", "trajectories", "sweeps"}
+        assert {path.partition("/")[0] for path in Store(self.store).list()} == kept
 
 
 @pytest.fixture
