@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from raysurf.results.compaction import Compaction
+
+HEADINGS = ("table", "files compacted", "rows", "files removed", "bytes removed", "files waiting")
 
 
 @click.command()
-@click.option("--sweep", "sweeps", multiple=True, help="Only what is of this sweep (again for more of them).")
-@click.option("--table", "tables", multiple=True, help="Only this table (again for more of them).")
+@click.option("--sweep", "sweeps", multiple=True, help="Only what is of this sweep; may be given again.")
+@click.option("--table", "tables", multiple=True, help="Only this table; may be given again.")
 @click.option(
     "--grace",
     "grace_s",
@@ -20,23 +27,33 @@ import click
 def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, results: str) -> None:
     """Make few large files of the tables' many small ones: queries get many times as fast.
 
-    Sweeps may run and others may read at the same time. Files that are replaced are removed by the next compaction,
-    ten minutes later or more.
+    Sweeps may run and others may read at the same time. The small files wait: a compaction ten minutes later, or
+    more, removes them.
     """
+    from raysurf.cli.formats import text_table
     from raysurf.results.compaction import compact as compact_tables
     from raysurf.results.query import open
 
     found = open(results)
     includes = found.parts_of_sweeps(*sweeps) if sweeps else None
-    for each in compact_tables(found.store, tables or None, includes, grace_s):
+    done = compact_tables(found.store, tables or None, includes, grace_s)
+    if cells := [_cells(each) for each in done if not each.held_by]:
+        click.echo(text_table(HEADINGS, cells))
+    if any(each.waiting for each in done):
+        text = f"files that wait are removed by a compaction that comes {_span(grace_s)} from now, or later"
+        click.echo(text, err=True)
+    for each in done:
         if each.held_by:
-            click.echo(f"{each.table}: is being compacted by {each.held_by}")
-            continue
-        words = [f"{each.parts} parts, {each.rows} rows" if each.parts else "nothing to compact"]
-        if each.removed:
-            words.append(f"{each.removed} files ({each.bytes_removed / 2**20:.1f} MiB) removed")
-        if each.waiting:
-            words.append(f"{each.waiting} files wait to be removed by a compaction in {grace_s / 60:g} minutes or more")
-        click.echo(f"{each.table}: {'; '.join(words)}")
+            click.echo(f"{each.table} is being compacted by {each.held_by}; left to it", err=True)
         for path in each.skipped:
             click.echo(f"warning: {path} cannot be read and was left alone (see raysurf fsck)", err=True)
+
+
+def _cells(each: Compaction) -> list[object]:
+    from raysurf.cli.quantities import Bytes
+
+    return [each.table, each.parts, each.rows, each.removed, Bytes(each.bytes_removed), each.waiting]
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"

@@ -11,8 +11,12 @@ import click
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 def du(style: str, results: str) -> None:
-    """Say how many bytes each sweep takes: tables, weights, checkpoints, predictions, W&B files, and the rest."""
+    """Say how many bytes each sweep takes: tables, weights, checkpoints, predictions, W&B files, and the rest.
+
+    A run counts for the sweep that ran it first. JSON gives bytes.
+    """
     from raysurf.cli.formats import text_table
+    from raysurf.cli.quantities import Bytes
     from raysurf.jobs.belongings import KINDS
     from raysurf.jobs.disk_use import disk_use
     from raysurf.results.query import open
@@ -23,18 +27,9 @@ def du(style: str, results: str) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     cells = [
-        [each.sweep or "(no sweep)", each.runs, *(readable(each.bytes[kind]) for kind in KINDS), readable(each.total)]
+        [each.sweep or "(no sweep)", each.runs, *(Bytes(each.bytes[kind]) for kind in KINDS), Bytes(each.total)]
         for each in found
     ]
-    totals = [readable(sum(each.bytes[kind] for each in found)) for kind in KINDS]
-    cells.append(["all", sum(each.runs for each in found), *totals, readable(sum(each.total for each in found))])
+    totals = [Bytes(sum(each.bytes[kind] for each in found)) for kind in KINDS]
+    cells.append(["all", sum(each.runs for each in found), *totals, Bytes(sum(each.total for each in found))])
     click.echo(text_table(["sweep", "runs", *KINDS, "total"], cells))
-
-
-def readable(size: float) -> str:
-    """Bytes in the unit that fits."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

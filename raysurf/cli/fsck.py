@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from raysurf.jobs.checkup import Checkup
 
 
 @click.command()
@@ -15,8 +19,9 @@ import click
 def fsck(fix: bool, style: str, results: str) -> None:
     """Look a result store over: files cut short or broken, checksums, orphans, claims of the dead, left-overs.
 
-    Reads all tables and training states. Exit code 1 if anything was found.
+    Reads all tables and training states, and changes nothing without --fix. Exit code 1 if anything was found.
     """
+    from raysurf.cli.quantities import counted
     from raysurf.jobs.checkup import check_up, remove_garbage
     from raysurf.results.query import open
 
@@ -24,16 +29,27 @@ def fsck(fix: bool, style: str, results: str) -> None:
     found = check_up(store)
     if style == "json":
         click.echo(json.dumps([asdict(finding) for finding in found.findings], indent=1))
-    for finding in found.findings if style == "table" else ():
-        click.echo(f"{finding.path}: {finding.what}\n    {finding.meaning}{' [garbage]' if finding.is_garbage else ''}")
-    garbage = sum(finding.is_garbage for finding in found.findings)
-    click.echo(f"{found.files} files, {len(found.findings)} findings, {garbage} of them garbage", err=True)
+    else:
+        _tell(found)
     if found.running:
-        text = f"{found.running[0]} works on it; rows and files of runs that have not ended were not looked at"
-        click.echo(text, err=True)
+        text = f"at work: {'; '.join(found.running)}; rows and files of runs that have not ended may be theirs"
+        click.echo(f"{text}, and were not looked at", err=True)
     if fix:
-        click.echo(f"{remove_garbage(store, found)} files removed", err=True)
-    elif garbage:
-        click.echo("raysurf fsck --fix removes what is garbage", err=True)
+        click.echo(f"{counted(remove_garbage(store, found), 'file')} removed", err=True)
+    elif any(finding.is_garbage for finding in found.findings):
+        click.echo("raysurf fsck --fix removes what is garbage, and nothing else", err=True)
     if found.findings:
         click.get_current_context().exit(1)
+
+
+def _tell(found: Checkup) -> None:
+    from raysurf.cli.quantities import counted
+
+    for finding in found.findings:
+        click.echo(f"{finding.path}{' (garbage)' if finding.is_garbage else ''}")
+        click.echo(f"    {finding.what}: {finding.meaning}")
+    if not found.findings:
+        click.echo(f"{counted(found.files, 'file')}, nothing wrong")
+        return
+    garbage = sum(finding.is_garbage for finding in found.findings)
+    click.echo(f"{counted(found.files, 'file')}, {counted(len(found.findings), 'finding')}, {garbage} of them garbage")

@@ -34,18 +34,23 @@ def rm(sweep: str, dry_run: bool, results: str) -> None:
 
 
 def _lines(removal: Removal, dry_run: bool) -> list[str]:
-    from raysurf.cli.du import readable
+    from raysurf.cli.formats import text_table
+    from raysurf.cli.quantities import Bytes, counted
+    from raysurf.jobs.belongings import KINDS
 
     verb = "would be removed" if dry_run else "removed"
-    lines = [f"{removal.sweep}: {removal.trials} trials and {len(removal.runs)} runs {verb}"]
-    counts = Counter(file.kind for file in removal.files)
-    lines += [f"  {kind:12} {counts[kind]:6} files  {readable(size):>10}" for kind, size in removal.bytes.items()]
-    lines.append(f"  {'all':12} {len(removal.files):6} files  {readable(sum(removal.bytes.values())):>10}")
+    lines = [f"{removal.sweep}: {counted(removal.trials, 'trial')} and {counted(len(removal.runs), 'run')} {verb}"]
+    if removal.files:
+        counts, sizes = Counter(file.kind for file in removal.files), removal.bytes
+        cells: list[list[object]] = [[kind, counts[kind], Bytes(sizes[kind])] for kind in KINDS if counts[kind]]
+        cells.append(["all", len(removal.files), Bytes(sizes.total())])
+        lines += ["", *text_table(["what", "files", "bytes"], cells).splitlines()]
     if removal.compacted_rows:
-        lines.append(f"  {removal.compacted_rows} rows in compacted files; a later raysurf compact makes the room free")
+        rows = counted(removal.compacted_rows, "row")
+        lines += ["", f"{rows} in compacted files; their room is free after a later raysurf compact"]
     if removal.kept:
-        lines.append(f"{len(removal.kept)} of its runs stay, since others need them:")
         kept = list(removal.kept.items())
-        lines += [f"  {run}  for {why}" for run, why in kept[:SHOWN]]
-        lines += [f"  and {len(kept) - SHOWN} more"] if len(kept) > SHOWN else []
+        are = "1 of its runs stays, since it is" if len(kept) == 1 else f"{len(kept)} of its runs stay, since they are"
+        lines += ["", f"{are} needed:", *text_table(["run", "for"], kept[:SHOWN], None).splitlines()]
+        lines += [f"and {len(kept) - SHOWN} more"] if len(kept) > SHOWN else []
     return lines

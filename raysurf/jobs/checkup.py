@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from raysurf.errors import StoreError
+from raysurf.errors import StoreError, StoreWarning
 from raysurf.jobs.belongings import OF_SWEEPS, Inventory, inventory
 from raysurf.jobs.outcome import outcome_path
-from raysurf.results.claims import DEAD_S, Claim, Holder
+from raysurf.results.claims import DEAD_S, Holder
 from raysurf.results.claims import FOLDER as CLAIMS
 from raysurf.results.compaction import GRACE_S
 from raysurf.results.parts import table_in
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import STALE_S, Store
+from raysurf.results.store_clock import now_ns
 from raysurf.results.table_files import FOLDER as COMPACTED
 from raysurf.results.table_files import SUFFIX, rows_of_parts
 from raysurf.results.torn import is_torn
@@ -66,12 +69,17 @@ def check_up(store: Store) -> Checkup:
     Raises:
         StoreError: If it cannot be read at all, or is of a newer version.
     """
-    dead, alive = _claims(store)
-    found = inventory(store, SCHEMAS)
-    findings = [*dead, *_left_over(store, found), *_tables(store, found), *_states(store, found, bool(alive))]
-    findings += _outcomes(store, found)
+    clock_ns = _now_ns(store)
+    dead, alive = _claims(store, clock_ns)
+    with warnings.catch_warnings():
+        # What is left out is looked at below.
+        warnings.simplefilter("ignore", StoreWarning)
+        found = inventory(store, SCHEMAS)
+    empty: set[str] = set()
+    findings = [*dead, *_left_over(store, found, clock_ns), *_tables(store, found, empty)]
+    findings += [*_states(store, found, bool(alive)), *_outcomes(store, found, empty)]
     if not alive:
-        findings += _orphans(found)
+        findings += _orphans(found, empty)
     return Checkup(tuple(sorted(findings, key=lambda each: each.path)), len(found.files), tuple(alive))
 
 
@@ -83,16 +91,15 @@ def remove_garbage(store: Store, checkup: Checkup) -> int:
     return len(garbage)
 
 
-def _claims(store: Store) -> tuple[list[Finding], list[str]]:
+def _claims(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:
     """Claims of dead processes, and who holds the others."""
     dead, alive = [], []
-    now_ns = _now_ns(store)
     for name, (_, time_ns, _) in store.marks(CLAIMS).items():
         path = f"{CLAIMS}/{name}"
         if (data := store.bytes_at(path)) is None:
             continue
         holder = Holder.read(data)
-        age_s = (now_ns - time_ns) / 1e9
+        age_s = (clock_ns - time_ns) / 1e9
         # Clocks are one for all files of a store, yet let no doubt remain.
         if (holder is not None and holder.is_gone) or age_s > 10 * DEAD_S:
             meaning = "it holds nothing up for longer than half a minute"
@@ -103,29 +110,30 @@ def _claims(store: Store) -> tuple[list[Finding], list[str]]:
 
 
 def _now_ns(store: Store) -> int:
-    """The store's clock."""
-    with Claim(store, "checkup", "raysurf fsck") as claim:
-        claim.take()
-        return store.marks(CLAIMS)[claim.path.rpartition("/")[2]][1]
+    """The store's clock; this machine's if the store cannot be written."""
+    try:
+        return now_ns(store)
+    except StoreError:
+        return time.time_ns()
 
 
-def _left_over(store: Store, found: Inventory) -> Iterator[Finding]:
+def _left_over(store: Store, found: Inventory, clock_ns: int) -> Iterator[Finding]:
     """What killed writers and compactions have left."""
-    now_ns = _now_ns(store)
     for name, (_, time_ns, _) in store.marks("_tmp").items():
-        if now_ns - time_ns > STALE_S * 1e9:
+        if clock_ns - time_ns > STALE_S * 1e9:
             yield Finding(f"_tmp/{name}", "a file whose writer was killed", "it was never part of anything", True)
     for table in found.tables:
         there = store.marks(f"{COMPACTED}/{table}")
         for name, (_, time_ns, _) in there.items():
-            path, is_old = f"{COMPACTED}/{table}/{name}", now_ns - time_ns > GRACE_S * 1e9
+            path, is_old = f"{COMPACTED}/{table}/{name}", clock_ns - time_ns > GRACE_S * 1e9
             if name.endswith(SUFFIX) and f"{name.removesuffix(SUFFIX)}.json" not in there and is_old:
                 yield Finding(path, "compacted rows whose compaction was killed", "nobody reads them", True)
             elif name.endswith(".aside") and is_old:
                 yield Finding(path, "a file that a killed compaction moved aside", "raysurf compact puts it right")
 
 
-def _tables(store: Store, found: Inventory) -> Iterator[Finding]:
+def _tables(store: Store, found: Inventory, empty: set[str]) -> Iterator[Finding]:
+    """What is wrong with files of tables; those without rows, which stand for parts that were removed, are put down."""
     for table, files in found.tables.items():
         for part in files.own:
             path = f"tables/{table}/{part}{SUFFIX}"
@@ -137,24 +145,35 @@ def _tables(store: Store, found: Inventory) -> Iterator[Finding]:
             try:
                 rows = table_in(data, schema_of(table), store.uri, path)
             except StoreError as error:
-                yield Finding(path, error.got, f"readers leave it out; remove it, and {outcome_path('RUN')} of its run")
+                what = error.got.removeprefix(f"{path}, ").removeprefix(f"{path} ")
+                yield Finding(path, what, f"readers leave it out; remove it, and {outcome_path('RUN')} of its run")
                 continue
+            if not rows.num_rows:
+                empty.add(path)
             runs = set(rows["run_id"].unique().to_pylist()) if table not in OF_SWEEPS else set()
             wrong = runs - {part.partition(".")[0]}
             if wrong:
                 meaning = "reading that run alone does not find them"
                 yield Finding(path, f"rows of {', '.join(sorted(map(str, wrong))[:3])} under another's name", meaning)
+        for name in store.marks(f"{COMPACTED}/{table}"):
+            if name.endswith(".json") and name.removesuffix(".json") not in {file.id for file in files.compacted}:
+                meaning = (
+                    f"readers leave out what was compacted there; without {outcome_path('RUN')} runs are done again"
+                )
+                yield Finding(f"{COMPACTED}/{table}/{name}", "a list that cannot be read", meaning)
         for file, parts in files.used.items():
             try:
                 seen = sum(each.num_rows for each in rows_of_parts(store, file, parts))
                 wanted = sum(file.parts[part].rows for part in parts)
-                if seen != wanted:
-                    raise StoreError(store.uri, f"{seen} rows where its list has {wanted}", "")
-            except (StoreError, OSError) as error:
-                got = error.got if isinstance(error, StoreError) else str(error)
+                what = "" if seen == wanted else f"{seen} rows where its list has {wanted}"
+            except FileNotFoundError:
+                what = "rows that are not there, though their list is"
+            except StoreError as error:
+                what = error.got.removeprefix(f"{file.path}, ")
+            if what:
                 lost = len([part for part in parts if part not in files.marks])
                 meaning = f"{lost} parts are in no other file: without {outcome_path('RUN')} their runs are done again"
-                yield Finding(file.path, got, meaning)
+                yield Finding(file.path, what, meaning)
 
 
 def _states(store: Store, found: Inventory, is_busy: bool) -> Iterator[Finding]:
@@ -187,7 +206,7 @@ def _why_unusable(store: Store, path: str, note: str) -> str | None:
     return None if hashlib.sha256(data).hexdigest() == wanted else "a training state that is not what was written"
 
 
-def _outcomes(store: Store, found: Inventory) -> Iterator[Finding]:
+def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterator[Finding]:
     """Runs that are done of which something is missing."""
     paths = {file.path for file in found.files}
     there = {f"tables/{table}/{part}{SUFFIX}" for table, files in found.tables.items() for part in files.parts}
@@ -200,41 +219,49 @@ def _outcomes(store: Store, found: Inventory) -> Iterator[Finding]:
         try:
             outcome = json.loads(data)
             files, figures = outcome.get("files") or [], outcome["figures"]
-            missing = [each for each in files if each not in paths and each not in there]
+            broken = [each for each in files if each not in there and not _is_whole(store, each, paths)]
             assert isinstance(figures, dict)
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError):
             yield Finding(path, "an outcome that raysurf has not written", f"remove it, and {AGAIN}")
             continue
-        if missing:
-            yield Finding(path, f"a run that is done, without {', '.join(missing[:3])}", AGAIN)
-        elif run not in found.runs:
-            yield Finding(path, "a run that is done, without a row of runs", f"remove it, and {AGAIN}")
+        if broken:
+            yield Finding(path, f"a run that is done, of which {', '.join(broken[:3])} is missing or cut short", AGAIN)
+        elif run not in _told_of(found, empty):
+            yield Finding(path, "a run that is done, without a row in runs", f"remove it, and {AGAIN}")
 
 
-def _orphans(found: Inventory) -> Iterator[Finding]:
-    """Rows and files of runs that no row of ``runs`` tells of, while nobody works on the store."""
-    known = {*found.runs, *(run for runs in found.trials.values() for run in runs)}
+def _is_whole(store: Store, path: str, paths: set[str]) -> bool:
+    """Whether a file is there, and on a disk, where that can happen, not cut short."""
+    return path in paths and store.is_whole(path)
+
+
+def _told_of(found: Inventory, empty: Collection[str]) -> set[str]:
+    """Runs of which there is a row in ``runs``, or a file for it that cannot be read, of which is told elsewhere."""
+    parts = {part for part in found.tables["runs"].parts if f"tables/runs/{part}{SUFFIX}" not in empty}
+    return {*found.runs, *(part.partition(".")[0] for part in parts)}
+
+
+def _orphans(found: Inventory, empty: Collection[str]) -> Iterator[Finding]:
+    """What there is of runs without a row in ``runs``, while nobody works on the store; each run is told of once."""
+    known = _told_of(found, empty) | {run for runs in found.trials.values() for run in runs}
     trajectories = {facts.trajectory for facts in found.runs.values()}
-    told: set[str] = set()
+    kinds: dict[str, set[str]] = {}
     for file in found.files:
-        run, folder = file.run or file.trajectory, "/".join(file.path.split("/")[:2])
-        if run is None or file.path.endswith("/outcome.json"):
-            continue
-        is_known = run in known if file.run else run in trajectories
-        place = file.path if file.kind == "tables" else folder
-        if is_known or place in told:
-            continue
-        told.add(place)
-        if file.kind == "checkpoints":
-            yield Finding(place, "states of a run that was broken off", "it goes on from there when it is run again")
-        else:
-            yield Finding(place, f"{file.kind} of {run}, which has no row of runs", BROKEN_OFF)
+        if file.run and file.run not in known and file.path != outcome_path(file.run) and file.path not in empty:
+            kinds.setdefault(file.run, set()).add("rows" if file.kind == "tables" else file.kind)
+        elif file.trajectory and file.trajectory not in trajectories:
+            kinds.setdefault(f"trajectories/{file.trajectory}", set()).add(file.kind)
     for table, files in found.tables.items():
         for part in files.parts:
             run = part.partition(".")[0]
             if table not in OF_SWEEPS and run not in known and part not in files.marks:
-                yield Finding(f"{COMPACTED}/{table}", f"rows of {run}, which has no row of runs", BROKEN_OFF)
+                kinds.setdefault(run, set()).add("rows")
+    for name, held in kinds.items():
+        if held == {"checkpoints"}:
+            yield Finding(name, "states of a run that was broken off", "it goes on from there when it is run again")
+        else:
+            yield Finding(name, f"{', '.join(sorted(held))} of a run without a row in runs", BROKEN_OFF)
     for sweep, runs in found.trials.items():
         # A trial's runs have rows as soon as one of them has ended.
         if not any(run in found.runs for run in runs) and runs:
-            yield Finding(f"trials of {sweep}", "no run of theirs has a row", BROKEN_OFF)
+            yield Finding(f"trials of {sweep}", "none of their runs has a row in runs", BROKEN_OFF)

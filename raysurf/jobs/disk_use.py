@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from raysurf.jobs.belongings import KINDS, OF_SWEEPS, Inventory, inventory
 from raysurf.results.schemas import SCHEMAS
 from raysurf.results.store import Store
-from raysurf.results.table_files import FOLDER
 
 
 @dataclass(frozen=True)
@@ -50,29 +49,36 @@ def disk_use(store: Store) -> list[DiskUse]:
     found = inventory(store, SCHEMAS)
     sweep_of = {run: facts.sweep for run, facts in found.runs.items()}
     of_trajectory = {facts.trajectory: facts.sweep for facts in found.runs.values() if facts.trajectory}
-    counts: dict[str, Counter[str]] = {name: Counter() for name in found.sweeps}
-    shares = _of_compacted(found, sweep_of)
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (*found.sweeps, "")}
+    rows = _rows_of_compacted(found, sweep_of)
     for file in found.files:
-        if file.path in shares:
-            for sweep, part in shares[file.path].items():
-                counts.setdefault(sweep, Counter())["tables"] += round(file.size * part)
+        if file.path in rows:
+            for sweep, size in _split(file.size, rows[file.path]).items():
+                counts[sweep if sweep in counts else ""]["tables"] += size
             continue
         owner = file.sweep or sweep_of.get(file.run or "") or of_trajectory.get(file.trajectory or "") or ""
-        counts.setdefault(owner if owner in found.sweeps else "", Counter())[file.kind] += file.size
+        counts[owner if owner in counts else ""][file.kind] += file.size
     runs = Counter(sweep_of.values())
     uses = [DiskUse(name, runs[name], {kind: count[kind] for kind in KINDS}) for name, count in counts.items()]
-    return sorted(uses, key=lambda use: (not use.sweep, use.sweep))
+    return sorted((use for use in uses if use.sweep or use.total), key=lambda use: (not use.sweep, use.sweep))
 
 
-def _of_compacted(found: Inventory, sweep_of: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """The share of each sweep in every compacted file."""
-    shares: dict[str, dict[str, float]] = {}
+def _rows_of_compacted(found: Inventory, sweep_of: Mapping[str, str]) -> dict[str, Counter[str]]:
+    """By compacted file, and by its list, how many rows of it are of each sweep."""
+    counts: dict[str, Counter[str]] = {}
     for table, files in found.tables.items():
         for file in files.compacted:
-            rows: Counter[str] = Counter()
+            rows = counts[file.path] = counts[file.list_path] = Counter()
             for part, entry in file.parts.items():
                 of_run = sweep_of.get(part.partition(".")[0], "")
                 rows[part.rpartition("-")[0] if table in OF_SWEEPS else of_run] += entry.rows
-            if file.num_rows:
-                shares[f"{FOLDER}/{table}/{file.id}.parquet"] = {s: n / file.num_rows for s, n in rows.items()}
-    return shares
+    return {path: rows for path, rows in counts.items() if rows.total()}
+
+
+def _split(size: int, rows: Counter[str]) -> dict[str, int]:
+    """Bytes by sweep in the proportion of their rows, none lost by rounding."""
+    found, seen, total = {}, 0, rows.total()
+    for sweep, number in rows.items():
+        found[sweep] = size * (seen + number) // total - size * seen // total
+        seen += number
+    return found

@@ -39,6 +39,7 @@ from raysurf.results.claims import Claim
 from raysurf.results.parts import file_of, fitted, table_in
 from raysurf.results.schemas import SCHEMAS, VERSION, schema_of
 from raysurf.results.store import Store
+from raysurf.results.store_clock import now_ns
 from raysurf.results.table_files import (
     FOLDER,
     PART,
@@ -60,6 +61,8 @@ GRACE_S, SETTLED_S = 600.0, 3.0
 MOST_ROWS, MOST_BYTES = 2**20, 2**28
 # As small as a query for one run wants them, before their number costs more than it saves.
 ROW_GROUP = 2**15
+# Own files may be gone by the time that a byte of it is wrong, so it has checksums.
+SETTINGS = {"store_schema": True, "write_page_checksum": True}
 ASIDE = ".aside"
 PARTS = pa.field(PART, pa.string(), nullable=False)
 
@@ -122,12 +125,8 @@ def compact(
             if holder is not None:
                 done.append(Compaction(table, held_by=str(holder)))
                 continue
-            now_ns = store.marks(CLAIMS)[claim.path.rpartition("/")[2]][1]
-            done.append(
-                _Compactor(store, table, now_ns, grace_s).run(
-                    partial(includes, table) if includes else lambda part: True
-                )
-            )
+            wanted = partial(includes, table) if includes else lambda part: True
+            done.append(_Compactor(store, table, now_ns(store), grace_s).run(wanted))
     return done
 
 
@@ -149,12 +148,12 @@ class _Compactor:
     Args:
         store: The store.
         table: Its name.
-        now_ns: The store's clock.
+        clock_ns: The store's clock.
         grace_s: See ``compact``.
     """
 
-    def __init__(self, store: Store, table: str, now_ns: int, grace_s: float) -> None:
-        self.store, self.table, self.now_ns, self.grace_s = store, table, now_ns, grace_s
+    def __init__(self, store: Store, table: str, clock_ns: int, grace_s: float) -> None:
+        self.store, self.table, self.clock_ns, self.grace_s = store, table, clock_ns, grace_s
         self.done = Compaction(table)
         self.schema = schema_of(table).append(PARTS)
 
@@ -177,10 +176,10 @@ class _Compactor:
         return self.done
 
     def _is_settled(self, files: TableFiles, part: str) -> bool:
-        return self.store.is_local or self.now_ns - files.marks[part][1] > SETTLED_S * 1e9
+        return self.store.is_local or self.clock_ns - files.marks[part][1] > SETTLED_S * 1e9
 
     def _is_old(self, time_ns: int) -> bool:
-        return self.now_ns - time_ns >= self.grace_s * 1e9
+        return self.clock_ns - time_ns >= self.grace_s * 1e9
 
     def _to_merge(self, files: TableFiles, own: list[str]) -> list[Compacted]:
         """Compacted files that are written anew: small ones, if there is anything to merge, and those with waste."""
@@ -200,8 +199,13 @@ class _Compactor:
                     yield part, *found
                 continue
             if file not in held:
-                held[file] = self._by_part(file, files.used[file])
-            yield part, file.parts[part], held[file].pop(part)
+                try:
+                    held[file] = self._by_part(file, files.used[file])
+                except (StoreError, FileNotFoundError):
+                    held[file] = {}
+                    self.done.skipped += (file.path,)
+            if part in held[file]:
+                yield part, file.parts[part], held[file].pop(part)
         # Parts that were removed stay listed, as long as older lists may have rows of them.
         for part, file in sorted(files.chosen.items()):
             if file in merged and not file.parts[part].rows:
@@ -249,7 +253,7 @@ class _Compactor:
         rows = pa.concat_tables([self.schema.empty_table(), *batch.tables]).replace_schema_metadata(
             schema_of(self.table).metadata
         )
-        self.store.put_bytes(f"{path}{SUFFIX}", file_of(rows, row_group_size=ROW_GROUP, store_schema=True))
+        self.store.put_bytes(f"{path}{SUFFIX}", file_of(rows, row_group_size=ROW_GROUP, **SETTINGS))
         self._require_rows(f"{path}{SUFFIX}", rows.num_rows)
         now = look_at(self.store, self.table)
         if {file.id for file in now.compacted} != {file.id for file in files.compacted}:

@@ -254,7 +254,7 @@ def rows_of_parts(
     """
     try:
         with store.fs.open_input_file(store.full(file.path)) as stream:
-            reader = pq.ParquetFile(stream)
+            reader = pq.ParquetFile(stream, page_checksum_verification=True)
             for group in range(reader.num_row_groups) if groups is None else sorted(groups):
                 if holds_any(reader, group, parts):
                     # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).

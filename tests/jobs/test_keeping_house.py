@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,10 +39,10 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(original: Path, tmp_path: Path) -> Iterator[Store]:
+def store(original: Path, tmp_path: Path) -> Store:
     """A copy of it."""
     shutil.copytree(original, tmp_path / "results")
-    yield Store(str(tmp_path / "results"))
+    return Store(str(tmp_path / "results"))
 
 
 def run_ids(store: Store, name: str) -> set[str]:
@@ -64,7 +63,10 @@ def test_every_byte_is_some_sweeps(is_compacted: bool, store: Store) -> None:
         assert all(found[name].bytes[kind] > 0 for kind in ("tables", "weights", "checkpoints"))
     weights = sizes(store, "jobs")
     mine = sum(size for path, size in weights.items() if path.split("/")[1] in run_ids(store, "second"))
-    assert found["second"].bytes["weights"] == mine - sizes(store)[f"jobs/{next(iter(run_ids(store, 'second')))}/outcome.json"]
+    assert (
+        found["second"].bytes["weights"]
+        == mine - sizes(store)[f"jobs/{next(iter(run_ids(store, 'second')))}/outcome.json"]
+    )
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])
@@ -138,7 +140,9 @@ def test_a_removal_that_was_broken_off_goes_on(store: Store, monkeypatch: pytest
     results = rs.results.open(store.uri)
     assert {row["sweep"] for row in results.table("trials").to_pylist()} == {"second"}
     assert results.table("runs").num_rows == 3
-    assert results.sql("select count(*) as n from epochs where run_id not in (select run_id from runs)").to_pylist() == [{"n": 0}]
+    assert results.sql(
+        "select count(*) as n from epochs where run_id not in (select run_id from runs)"
+    ).to_pylist() == [{"n": 0}]
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])
@@ -157,7 +161,9 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
     states = sorted(path for path in store.list("trajectories") if path.endswith(".safetensors"))
     store.put_bytes(f"tables/epochs/{runs[0]}.parquet", store.get_bytes(f"tables/epochs/{runs[0]}.parquet")[:-9])
     store.put_bytes(f"tables/runs/{runs[1]}x.parquet", b"PAR1 but no more PAR1")
-    store.write_rows("epochs", "sgd-orphan", [row | {"run_id": "sgd-orphan"} for row in store.read_rows("epochs", runs[1])])
+    store.write_rows(
+        "epochs", "sgd-orphan", [row | {"run_id": "sgd-orphan"} for row in store.read_rows("epochs", runs[1])]
+    )
     store.put_bytes(states[0], store.get_bytes(states[0])[::-1])
     store.put_bytes("trajectories/x/7.safetensors", b"begun")
     store.delete(f"jobs/{runs[2]}/weights.safetensors")
@@ -194,9 +200,13 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
 
 
 def test_a_sweep_that_runs_is_let_be(store: Store) -> None:
-    """Rows and states of runs without a row may be somebody's who works on the store now: none is told of, none removed."""
+    """What has no row in runs may be somebody's who works on the store now: none is told of, none removed."""
     store.put_bytes("trajectories/x/7.safetensors", b"begun")
-    store.write_rows("epochs", "sgd-new", [row | {"run_id": "sgd-new"} for row in store.read_rows("epochs", next(iter(run_ids(store, "first"))))])
+    store.write_rows(
+        "epochs",
+        "sgd-new",
+        [row | {"run_id": "sgd-new"} for row in store.read_rows("epochs", next(iter(run_ids(store, "first"))))],
+    )
     with Claim(store, "sweep.first", "somebody") as claim:
         assert claim.take() is None
         found = check_up(store)

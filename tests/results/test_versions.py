@@ -64,7 +64,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tables" / "epochs").mkdir(parents=True)
     rows = pa.Table.from_pylist([epoch("a")], schema=SCHEMAS["epochs"]).cast(schema)
     pq.write_table(rows, tmp_path / "tables" / "epochs" / "a.parquet")
-    with pytest.raises(StoreError, match="tables/epochs/a.parquet of version 77"):
+    with pytest.raises(StoreError, match=r"tables/epochs/a.parquet of version 77"):
         Store(str(tmp_path)).read_rows("epochs", "a")
     with pytest.raises(StoreError, match="of version 77"):
         compact(Store(str(tmp_path)))
@@ -80,7 +80,7 @@ def old_store(root: Path) -> Store:
 
 
 def test_an_older_store_is_read_and_migrated(tmp_path: Path) -> None:
-    """Columns that it lacks are null; what changed is as it is written now to who reads a part, and after compaction."""
+    """Columns that it lacks are null; what changed is as it is written now to who reads a part, or after compaction."""
     store = old_store(tmp_path)
     (row,) = open(store.uri).table("trials").to_pylist()
     assert (row["value"], row["values"], row["retried"]) == (0.25, None, None)
