@@ -46,7 +46,7 @@ def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, re
         if each.held_by:
             click.echo(f"{each.table} is being compacted by {each.held_by}; left to it", err=True)
         for path in each.skipped:
-            click.echo(f"warning: {path} cannot be read and was left alone (see raysurf fsck)", err=True)
+            click.echo(f"warning: {path} is broken, and was left alone (see raysurf fsck)", err=True)
 
 
 def _cells(each: Compaction) -> list[object]:

@@ -47,7 +47,7 @@ def _tell(found: Checkup) -> None:
 
     for finding in found.findings:
         click.echo(f"{finding.path}{' (garbage)' if finding.is_garbage else ''}")
-        click.echo(f"    {finding.what}: {finding.meaning}")
+        click.echo(click.wrap_text(f"{finding.what}: {finding.meaning}", 100, "    ", "    "))
     if not found.findings:
         click.echo(f"{counted(found.files, 'file')}, nothing wrong")
         return

@@ -21,7 +21,7 @@ from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import STALE_S, Store
 from raysurf.results.store_clock import now_ns
 from raysurf.results.table_files import FOLDER as COMPACTED
-from raysurf.results.table_files import SUFFIX, rows_of_parts
+from raysurf.results.table_files import SUFFIX, require_as_written
 from raysurf.results.torn import is_torn
 
 AGAIN = "the run is done again when its sweep is run"
@@ -76,8 +76,8 @@ def check_up(store: Store) -> Checkup:
         warnings.simplefilter("ignore", StoreWarning)
         found = inventory(store, SCHEMAS)
     empty: set[str] = set()
-    findings = [*dead, *_left_over(store, found, clock_ns), *_tables(store, found, empty)]
-    findings += [*_states(store, found, bool(alive)), *_outcomes(store, found, empty)]
+    findings = [*dead, *_left_over(store, found, clock_ns), *_own_files(store, found, empty)]
+    findings += [*_compacted(store, found), *_states(store, found, bool(alive)), *_outcomes(store, found, empty)]
     if not alive:
         findings += _orphans(found, empty)
     return Checkup(tuple(sorted(findings, key=lambda each: each.path)), len(found.files), tuple(alive))
@@ -132,48 +132,49 @@ def _left_over(store: Store, found: Inventory, clock_ns: int) -> Iterator[Findin
                 yield Finding(path, "a file that a killed compaction moved aside", "raysurf compact puts it right")
 
 
-def _tables(store: Store, found: Inventory, empty: set[str]) -> Iterator[Finding]:
-    """What is wrong with files of tables; those without rows, which stand for parts that were removed, are put down."""
+def _own_files(store: Store, found: Inventory, empty: set[str]) -> Iterator[Finding]:
+    """What is wrong with parts' own files; those without rows, which stand for removed parts, are put down."""
     for table, files in found.tables.items():
         for part in files.own:
-            path = f"tables/{table}/{part}{SUFFIX}"
+            path, run = f"tables/{table}/{part}{SUFFIX}", part.partition(".")[0]
             if (data := store.bytes_at(path)) is None:
                 continue
             if is_torn(io.BytesIO(data), SUFFIX):
-                yield Finding(path, "a file that was cut short", f"it counts as not written: {AGAIN}", True)
+                yield Finding(path, "a file that was cut short", f"it counts as not written, and {AGAIN}", True)
                 continue
             try:
                 rows = table_in(data, schema_of(table), store.uri, path)
             except StoreError as error:
-                what = error.got.removeprefix(f"{path}, ").removeprefix(f"{path} ")
-                yield Finding(path, what, f"readers leave it out; remove it, and {outcome_path('RUN')} of its run")
+                what = error.got.removeprefix(f"{path}, which ").removeprefix(f"{path} ")
+                other = "" if table in OF_SWEEPS else f" and {outcome_path(run)}"
+                yield Finding(path, what, f"readers leave it out; to have it written again remove it{other}")
                 continue
             if not rows.num_rows:
                 empty.add(path)
-            runs = set(rows["run_id"].unique().to_pylist()) if table not in OF_SWEEPS else set()
-            wrong = runs - {part.partition(".")[0]}
+            wrong = set(rows["run_id"].unique().to_pylist()) - {run} if table not in OF_SWEEPS else set()
             if wrong:
-                meaning = "reading that run alone does not find them"
-                yield Finding(path, f"rows of {', '.join(sorted(map(str, wrong))[:3])} under another's name", meaning)
+                what = f"rows of {', '.join(sorted(map(str, wrong))[:3])} under another's name"
+                yield Finding(path, what, "who reads that run alone does not find them")
+
+
+def _compacted(store: Store, found: Inventory) -> Iterator[Finding]:
+    """What is wrong with compacted files and their lists."""
+    for table, files in found.tables.items():
         for name in store.marks(f"{COMPACTED}/{table}"):
             if name.endswith(".json") and name.removesuffix(".json") not in {file.id for file in files.compacted}:
-                meaning = (
-                    f"readers leave out what was compacted there; without {outcome_path('RUN')} runs are done again"
-                )
+                meaning = f"readers leave out what was compacted there; {AGAIN}"
                 yield Finding(f"{COMPACTED}/{table}/{name}", "a list that cannot be read", meaning)
         for file, parts in files.used.items():
             try:
-                seen = sum(each.num_rows for each in rows_of_parts(store, file, parts))
-                wanted = sum(file.parts[part].rows for part in parts)
-                what = "" if seen == wanted else f"{seen} rows where its list has {wanted}"
+                require_as_written(store, file)
+                continue
             except FileNotFoundError:
                 what = "rows that are not there, though their list is"
             except StoreError as error:
-                what = error.got.removeprefix(f"{file.path}, ")
-            if what:
-                lost = len([part for part in parts if part not in files.marks])
-                meaning = f"{lost} parts are in no other file: without {outcome_path('RUN')} their runs are done again"
-                yield Finding(file.path, what, meaning)
+                what = error.got.removeprefix(f"{file.path}, which ")
+            lost = len([part for part in parts if part not in files.marks])
+            meaning = f"{lost} parts are in no other file; remove it and {file.list_path}, and {AGAIN}"
+            yield Finding(file.path, what, meaning)
 
 
 def _states(store: Store, found: Inventory, is_busy: bool) -> Iterator[Finding]:
@@ -191,6 +192,7 @@ def _states(store: Store, found: Inventory, is_busy: bool) -> Iterator[Finding]:
                     yield Finding(path, "a training state without its note", meaning, True)
             elif why := _why_unusable(store, path, note):
                 yield Finding(path, why, "training goes on from an earlier state, or begins again", not is_busy)
+                yield Finding(note, "the note of that training state", "nothing goes on from it", not is_busy)
         elif path.endswith(".json") and f"{path.removesuffix('.json')}.safetensors" not in states and not is_busy:
             yield Finding(path, "the note of a training state that is not there", "nothing goes on from it", True)
 
@@ -225,7 +227,7 @@ def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterato
             yield Finding(path, "an outcome that raysurf has not written", f"remove it, and {AGAIN}")
             continue
         if broken:
-            yield Finding(path, f"a run that is done, of which {', '.join(broken[:3])} is missing or cut short", AGAIN)
+            yield Finding(path, f"a run that is done, without all of {', '.join(broken[:3])}", AGAIN)
         elif run not in _told_of(found, empty):
             yield Finding(path, "a run that is done, without a row in runs", f"remove it, and {AGAIN}")
 
@@ -247,14 +249,15 @@ def _orphans(found: Inventory, empty: Collection[str]) -> Iterator[Finding]:
     trajectories = {facts.trajectory for facts in found.runs.values()}
     kinds: dict[str, set[str]] = {}
     for file in found.files:
-        if file.run and file.run not in known and file.path != outcome_path(file.run) and file.path not in empty:
-            kinds.setdefault(file.run, set()).add("rows" if file.kind == "tables" else file.kind)
+        if file.run and file.run not in known and file.kind != "tables" and file.path != outcome_path(file.run):
+            kinds.setdefault(file.run, set()).add(file.kind)
         elif file.trajectory and file.trajectory not in trajectories:
             kinds.setdefault(f"trajectories/{file.trajectory}", set()).add(file.kind)
     for table, files in found.tables.items():
         for part in files.parts:
             run = part.partition(".")[0]
-            if table not in OF_SWEEPS and run not in known and part not in files.marks:
+            is_of_run = table not in OF_SWEEPS and f"tables/{table}/{part}{SUFFIX}" not in empty
+            if is_of_run and run not in known:
                 kinds.setdefault(run, set()).add("rows")
     for name, held in kinds.items():
         if held == {"checkpoints"}:

@@ -137,15 +137,12 @@ def _planned(found: Inventory, sweep: str) -> Removal:
     trajectories = {found.runs[run].trajectory for run in gone if run in found.runs} - {
         facts.trajectory for run, facts in found.runs.items() if run not in gone
     }
-    rows = 0
+    rows, paths = 0, set[str]()
     for table, files in found.tables.items():
         for part in _trials(found, sweep) if table == "trials" else _parts(found, table, gone):
             rows += files.chosen[part].parts[part].rows if part in files.chosen else 0
-    files_gone = [
-        file
-        for file in found.files
-        if file.run in gone or file.sweep == sweep or (file.trajectory is not None and file.trajectory in trajectories)
-    ]
+            paths.add(f"tables/{table}/{part}.parquet")
+    files_gone = [file for file in found.files if file.path in paths or _is_of(file, sweep, gone, trajectories)]
     return Removal(sweep, len(_trials(found, sweep)), tuple(sorted(gone)), kept, tuple(files_gone), rows)
 
 
@@ -155,6 +152,12 @@ def _parts(found: Inventory, table: str, runs: set[str]) -> list[str]:
 
 def _trials(found: Inventory, sweep: str) -> list[str]:
     return [part for part in found.tables["trials"].parts if part.rpartition("-")[0] == sweep]
+
+
+def _is_of(file: Belonging, sweep: str, runs: set[str], trajectories: set[str | None]) -> bool:
+    """Whether something else than a table's file is of a sweep, of one of some runs, or of one of some trajectories."""
+    is_theirs = file.run in runs or (file.trajectory is not None and file.trajectory in trajectories)
+    return file.kind != "tables" and (is_theirs or file.sweep == sweep)
 
 
 def _folder(path: str) -> str:

@@ -50,6 +50,7 @@ from raysurf.results.table_files import (
     is_compacted,
     listed,
     look_at,
+    require_as_written,
     rows_of_parts,
 )
 from raysurf.results.torn import is_torn
@@ -61,8 +62,6 @@ GRACE_S, SETTLED_S = 600.0, 3.0
 MOST_ROWS, MOST_BYTES = 2**20, 2**28
 # As small as a query for one run wants them, before their number costs more than it saves.
 ROW_GROUP = 2**15
-# Own files may be gone by the time that a byte of it is wrong, so it has checksums.
-SETTINGS = {"store_schema": True, "write_page_checksum": True}
 ASIDE = ".aside"
 PARTS = pa.field(PART, pa.string(), nullable=False)
 
@@ -232,6 +231,7 @@ class _Compactor:
         return entry, rows.append_column(PARTS, pa.array([part] * rows.num_rows, pa.string()))
 
     def _by_part(self, file: Compacted, parts: set[str]) -> dict[str, pa.Table]:
+        require_as_written(self.store, file)
         found = pa.concat_tables(list(rows_of_parts(self.store, file, parts))).combine_chunks()
         rows = migrated(fitted(found, self.schema, self.store.uri, file.path), self.table, file.version)
         # Rows of a part stand together.
@@ -253,14 +253,15 @@ class _Compactor:
         rows = pa.concat_tables([self.schema.empty_table(), *batch.tables]).replace_schema_metadata(
             schema_of(self.table).metadata
         )
-        self.store.put_bytes(f"{path}{SUFFIX}", file_of(rows, row_group_size=ROW_GROUP, **SETTINGS))
+        data = file_of(rows, row_group_size=ROW_GROUP, store_schema=True)
+        self.store.put_bytes(f"{path}{SUFFIX}", data)
         self._require_rows(f"{path}{SUFFIX}", rows.num_rows)
         now = look_at(self.store, self.table)
         if {file.id for file in now.compacted} != {file.id for file in files.compacted}:
             self.store.delete(f"{path}{SUFFIX}")
             got = f"a second compaction of {self.table}, while this one was held up"
             raise StoreError(self.store.uri, got, "one at a time; nothing is lost: compact it again")
-        self.store.put_json(f"{path}.json", listed(VERSION, batch.entries))
+        self.store.put_json(f"{path}.json", listed(VERSION, hashlib.sha256(data).hexdigest(), batch.entries))
         self.done.parts += len(batch.entries)
         self.done.rows += rows.num_rows
 

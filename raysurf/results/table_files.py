@@ -16,6 +16,7 @@ doubled. ``results.compaction`` says how files come and go.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -70,6 +71,7 @@ class Compacted:
         id: Its number, a hyphen, and what makes it unique.
         made_ns: When its list was written, by the store's clock.
         version: Of the schema that its rows follow.
+        digest: SHA-256 of the file.
         parts: What it holds, by part.
     """
 
@@ -77,6 +79,7 @@ class Compacted:
     id: str
     made_ns: int
     version: int
+    digest: str
     parts: Mapping[str, Entry]
 
     @property
@@ -235,12 +238,24 @@ def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
     if {type(number) for column in columns for number in column} - {int}:
         raise ValueError("a size, time, inode or number of rows is no number")
     int(name.partition("-")[0])
-    return Compacted(table, name, mark[1], int(found["version"]), parts)
+    return Compacted(table, name, mark[1], int(found["version"]), str(found["sha256"]), parts)
 
 
-def listed(version: int, parts: Mapping[str, Entry]) -> dict[str, Any]:
+def listed(version: int, digest: str, parts: Mapping[str, Entry]) -> dict[str, Any]:
     """A list as it is written."""
-    return {"version": version, "parts": {part: list(each) for part, each in parts.items()}}
+    return {"version": version, "sha256": digest, "parts": {part: list(each) for part, each in parts.items()}}
+
+
+def require_as_written(store: Store, file: Compacted) -> None:
+    """Check every byte of a compacted file.
+
+    Raises:
+        StoreError: If one is another than when it was written.
+        FileNotFoundError: If it is there no more.
+    """
+    with store.fs.open_input_file(store.full(file.path)) as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != file.digest:
+            raise StoreError(store.uri, f"{file.path}, which is not what was written", OURS)
 
 
 def rows_of_parts(
@@ -254,7 +269,7 @@ def rows_of_parts(
     """
     try:
         with store.fs.open_input_file(store.full(file.path)) as stream:
-            reader = pq.ParquetFile(stream, page_checksum_verification=True)
+            reader = pq.ParquetFile(stream)
             for group in range(reader.num_row_groups) if groups is None else sorted(groups):
                 if holds_any(reader, group, parts):
                     # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
