@@ -184,7 +184,19 @@ class _Compactor:
         """Compacted files that are written anew: small ones, if there is anything to merge, and those with waste."""
         wasteful = {file for file in files.used if files.unused(file) or file.version < VERSION}
         small = {file for file in files.used if file.num_rows < MOST_ROWS // 2}
-        return sorted(wasteful | (small if len(small) + len(own) > 1 else set()), key=lambda file: file.id)
+        is_worth_it = len(small) + len(own) > 1
+        whole = {file for file in wasteful | (small if is_worth_it else set()) if self._is_whole(file)}
+        is_worth_it = len(small & whole) + len(own) > 1
+        return sorted(whole if is_worth_it else wasteful & whole, key=lambda file: file.id)
+
+    def _is_whole(self, file: Compacted) -> bool:
+        """Whether every byte of a compacted file is what was written; else it is left alone."""
+        try:
+            require_as_written(self.store, file)
+        except (StoreError, FileNotFoundError):
+            self.done.skipped += (file.path,)
+            return False
+        return True
 
     def _read(
         self, files: TableFiles, own: list[str], merged: list[Compacted]
@@ -198,13 +210,8 @@ class _Compactor:
                     yield part, *found
                 continue
             if file not in held:
-                try:
-                    held[file] = self._by_part(file, files.used[file])
-                except (StoreError, FileNotFoundError):
-                    held[file] = {}
-                    self.done.skipped += (file.path,)
-            if part in held[file]:
-                yield part, file.parts[part], held[file].pop(part)
+                held[file] = self._by_part(file, files.used[file])
+            yield part, file.parts[part], held[file].pop(part)
         # Parts that were removed stay listed, as long as older lists may have rows of them.
         for part, file in sorted(files.chosen.items()):
             if file in merged and not file.parts[part].rows:
@@ -231,7 +238,6 @@ class _Compactor:
         return entry, rows.append_column(PARTS, pa.array([part] * rows.num_rows, pa.string()))
 
     def _by_part(self, file: Compacted, parts: set[str]) -> dict[str, pa.Table]:
-        require_as_written(self.store, file)
         found = pa.concat_tables(list(rows_of_parts(self.store, file, parts))).combine_chunks()
         rows = migrated(fitted(found, self.schema, self.store.uri, file.path), self.table, file.version)
         # Rows of a part stand together.

@@ -250,12 +250,18 @@ def require_as_written(store: Store, file: Compacted) -> None:
     """Check every byte of a compacted file.
 
     Raises:
-        StoreError: If one is another than when it was written.
+        StoreError: If one is another than when it was written, or the file cannot be read.
         FileNotFoundError: If it is there no more.
     """
-    with store.fs.open_input_file(store.full(file.path)) as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != file.digest:
-            raise StoreError(store.uri, f"{file.path}, which is not what was written", OURS)
+    try:
+        with store.fs.open_input_file(store.full(file.path)) as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
+    if found != file.digest:
+        raise StoreError(store.uri, f"{file.path}, which is not what was written", OURS)
 
 
 def rows_of_parts(

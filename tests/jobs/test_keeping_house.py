@@ -25,21 +25,13 @@ from raysurf.results.claims import Claim, Holder
 from raysurf.results.compaction import compact, remove_part
 from raysurf.results.store import Store
 from raysurf.results.store_clock import now_ns
-from tests.cases import tiny_sgd
-
-
-def sweep(name: str, *epochs: int) -> rs.Sweep:
-    """Averages of some lengths from one network, which every such sweep shares."""
-    job = rs.SWA(start=tiny_sgd(epochs=1), epochs=1, cycle_epochs=1, lr=0.05)
-    return rs.Sweep(job.with_holes(epochs=rs.Each(epochs)), name=name)
+from tests.jobs.kept_stores import flipped, run_two_sweeps, settle, sweep
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the sweep ``first`` trained a network that ``second`` uses too; both ran one average."""
-    root = tmp_path_factory.mktemp("original") / "results"
-    for each in (sweep("first", 1, 2), sweep("second", 2, 3)):
-        assert rs.run(each, str(root), executor="inline").failed == 0
+    """A store of two sweeps."""
+    run_two_sweeps(root := tmp_path_factory.mktemp("original") / "results")
     return root
 
 
@@ -62,18 +54,6 @@ def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
 def contents(store: Store) -> dict[str, bytes]:
     """Every file."""
     return {path: store.get_bytes(path) for path in store.list()}
-
-
-def flipped(data: bytes) -> bytes:
-    """One bit in the middle is another."""
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-
-
-def settle(store: Store) -> None:
-    """Compact until every row is in a compacted file alone."""
-    for _ in range(3):
-        compact(store, grace_s=0)
 
 
 def trained(each: rs.Sweep, store: Store) -> set[str]:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -297,6 +299,75 @@ def test_files_that_cannot_be_read_are_left_alone(tmp_path: Path) -> None:
         assert len(set(open(store.uri).table("epochs")["run_id"].to_pylist())) == 6
     with pytest.raises(StoreError, match="a file of epochs that cannot be read"):
         open(store.uri, strict=True).table("epochs")
+
+
+def test_a_wrong_byte_is_not_written_on(tmp_path: Path) -> None:
+    """Rows of a compacted file that is not what was written stay where they are; others are compacted without them."""
+    store = filled(str(tmp_path))
+    for _ in range(2):
+        compact(store, grace_s=0)
+    (path,) = files(store)
+    data = store.get_bytes(path)
+    wrong = data[: len(data) // 3] + bytes([data[len(data) // 3] ^ 1]) + data[len(data) // 3 + 1 :]
+    store.put_bytes(path, wrong)
+    store.write_rows("epochs", "run-9", rows_of_version("run-9", 1))
+    for _ in range(2):
+        (done,) = compact(store, grace_s=0)
+        assert done.skipped == (path,)
+    assert store.get_bytes(path) == wrong
+    assert len(files(store)) == 2
+    store.put_bytes(path, data)
+    assert len(seen(store)["parts"]) == 7
+    compact(store, grace_s=0)
+    assert len(seen(store)["parts"]) == 7
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"[]",
+        b"[" * 100_000,
+        b'{"version": 1, "sha256": "", "parts": []}',
+        b'{"version": 1, "sha256": "", "parts": {"run-0": [1, 2]}}',
+        b'{"version": 1, "sha256": "", "parts": {"run-0": ["1", 2, 3, 4, ""]}}',
+    ],
+)
+def test_a_list_that_is_none(said: bytes, tmp_path: Path) -> None:
+    """What it listed is not seen, and it is named; the rest of the table is read, and compacted."""
+    store = filled(str(tmp_path))
+    store.put_bytes("compact/epochs/000009-feed.json", said)
+    with pytest.warns(StoreWarning, match=r"compact/epochs/000009-feed.json cannot be read"):
+        assert len(set(open(store.uri).table("epochs")["run_id"].to_pylist())) == 6
+    with pytest.warns(StoreWarning, match=r"000009-feed.json"):
+        (done,) = compact(store)
+    assert done.parts == 6
+
+
+def test_other_programs_read_compacted_files(tmp_path: Path) -> None:
+    """They hold every row once when nothing waits to be removed, with a column more that says of which part it is."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    store = filled(str(tmp_path))
+    for version in (50, 51):
+        for _ in range(3):
+            compact(store, grace_s=0)
+        store.write_rows("epochs", "run-2", rows_of_version("run-2", version))
+        remove_part(store, "epochs", "run-1")
+    for _ in range(3):
+        compact(store, grace_s=0)
+    expected = [(row["run_id"], row["run_id"], row["lr"]) for row in seen(store)["rows"]]
+    folder = f"{tmp_path}/compact/epochs"
+    found = duckdb.sql(f"select _part, run_id, lr from '{folder}/*.parquet'").fetchall()
+    assert sorted(found) == expected
+    columns = ["_part", "run_id", "lr"]
+    # The lists of what is in them lie beside them.
+    names = sorted(str(path) for path in Path(folder).glob("*.parquet"))
+    for table in (
+        pa.concat_tables([pq.read_table(name, columns=columns) for name in names]),
+        pa.Table.from_pandas(pandas.concat([pandas.read_parquet(name, columns=columns) for name in names])),
+        polars.read_parquet(f"{folder}/*.parquet", columns=columns).to_arrow(),
+    ):
+        assert sorted(tuple(row[name] for name in columns) for row in table.to_pylist()) == expected
 
 
 def test_on_s3(port: int) -> None:
