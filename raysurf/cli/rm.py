@@ -50,7 +50,11 @@ def _lines(removal: Removal, dry_run: bool) -> list[str]:
         lines += ["", f"{rows} in compacted files; their room is free after a later raysurf compact"]
     if removal.kept:
         kept = list(removal.kept.items())
-        are = "1 of its runs stays, since it is" if len(kept) == 1 else f"{len(kept)} of its runs stay, since they are"
-        lines += ["", f"{are} needed:", *text_table(["run", "for"], kept[:SHOWN], None).splitlines()]
+        stay = "1 of its runs stays, being" if len(kept) == 1 else f"{len(kept)} of its runs stay, being"
+        lines += [
+            "",
+            f"{stay} needed; remove {removal.sweep} again when that is gone:",
+            *text_table(["run", "for"], kept[:SHOWN], None).splitlines(),
+        ]
         lines += [f"and {len(kept) - SHOWN} more"] if len(kept) > SHOWN else []
     return lines

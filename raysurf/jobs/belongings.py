@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -106,16 +107,20 @@ def inventory(store: Store, tables: Iterable[str]) -> Inventory:
 
 
 def sizes(store: Store, folder: str = "") -> dict[str, int]:
-    """Bytes of every file under a folder of a store, by path."""
+    """Bytes of every file under a folder of a store, by path; links that W&B makes to its logs are none.
+
+    Raises:
+        StoreError: If another link leads out of the store, or it cannot be read.
+    """
+    base, found = store.full(folder) if folder else store.root, dict[str, int]()
     if store.is_local:
-        found = {}
-        for path in store.list(folder):
-            try:
-                found[path] = os.stat(store.full(path)).st_size
-            except FileNotFoundError:
-                continue
+        for inside, _, names in os.walk(base):
+            for path in (f"{inside}/{name}"[len(store.root) + 1 :] for name in names):
+                if path.startswith("wandb/") and os.path.islink(f"{store.root}/{path}"):
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    found[path] = os.stat(store.full(path)).st_size
         return found
-    base = store.full(folder) if folder else store.root
     infos = store.fs.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
     return {info.path[len(store.root) + 1 :]: info.size for info in infos if info.is_file}
 

@@ -106,7 +106,8 @@ def remove_sweep(store: Store, sweep: str, tell: Callable[[str], None] = lambda 
         for part in _trials(found, sweep):
             remove_part(store, "trials", part)
         for folder in {_folder(file.path) for file in plan.files if file.kind != "tables"}:
-            if store.is_local and not store.list(folder):
+            # Of W&B's folders links to its logs may be left.
+            if store.is_local and (folder.startswith("wandb/") or not store.list(folder)):
                 store.delete_folder(folder)
         if plan.compacted_rows:
             compact(store, [table for table, files in found.tables.items() if files.used])

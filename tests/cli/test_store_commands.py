@@ -172,7 +172,7 @@ def test_a_sweep_is_removed(is_compacted: bool, store: Store, command: Command) 
     code, planned, err = command("rm", "first", "--dry-run")
     assert (code, err) == (0, "")
     assert planned.startswith("first: 2 trials and 1 run would be removed\n")
-    assert "2 of its runs stay, since they are needed:\nrun" in planned
+    assert "2 of its runs stay, being needed; remove first again when that is gone:\nrun" in planned
     assert "  a trial of second\n" in planned
     assert ("rows in compacted files; their room is free after a later raysurf compact" in planned) == is_compacted
     assert sizes(store) == before

@@ -130,6 +130,27 @@ def test_a_sweep_goes_and_what_others_need_stays(is_compacted: bool, store: Stor
         remove_sweep(store, "first")
 
 
+def test_wandb_folders_go_with_their_runs(store: Store, tmp_path: Path) -> None:
+    """With the links to its logs that W&B makes in them; what these lead to is none of the store's."""
+    (tmp_path / "core.log").write_text("of another run, too")
+    runs = sorted(run_ids(store, "first"))
+    folders = {run: Path(store.root, "wandb", f"offline-run-20260102_030405-{run}-0a1b2c") for run in runs}
+    for folder in folders.values():
+        (folder / "logs").mkdir(parents=True)
+        (folder / "run.wandb").write_bytes(b"12345")
+        (folder / "logs" / "debug-core.log").symlink_to(tmp_path / "core.log")
+    assert {use.sweep: use.bytes["wandb"] for use in disk_use(store)} == {"first": 15, "second": 0, "": 0}
+    assert check_up(store).findings == ()
+    removal = remove_sweep(store, "first")
+    assert removal.bytes["wandb"] == 5
+    assert {run for run, folder in folders.items() if folder.exists()} == removal.kept.keys()
+    assert (tmp_path / "core.log").exists()
+    store.delete("version.json")
+    Path(store.root, "version.json").symlink_to(tmp_path / "core.log")
+    with pytest.raises(StoreError, match=r"a link to .*core.log"):
+        disk_use(store)
+
+
 def test_a_sweep_that_is_none(store: Store) -> None:
     """Those that there are are named."""
     with pytest.raises(UnknownNameError, match="got 'third'; expected one of first, second"):
