@@ -35,13 +35,14 @@ def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, re
     from raysurf.results.query import open
 
     found = open(results)
+    found.store.check_writable()
     includes = found.parts_of_sweeps(*sweeps) if sweeps else None
     done = compact_tables(found.store, tables or None, includes, grace_s)
     if cells := [_cells(each) for each in done if not each.held_by]:
         click.echo(text_table(HEADINGS, cells))
     if any(each.waiting for each in done):
-        text = f"files that wait are removed by a compaction that comes {_span(grace_s)} from now, or later"
-        click.echo(text, err=True)
+        later = f", {_span(grace_s)} from now or later" if grace_s else ""
+        click.echo(f"files that wait are removed by the next compaction{later}", err=True)
     for each in done:
         if each.held_by:
             click.echo(f"{each.table} is being compacted by {each.held_by}; left to it", err=True)

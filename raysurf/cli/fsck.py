@@ -26,6 +26,8 @@ def fsck(fix: bool, style: str, results: str) -> None:
     from raysurf.results.query import open
 
     store = open(results).store
+    if fix:
+        store.check_writable()
     found = check_up(store)
     if style == "json":
         click.echo(json.dumps([asdict(finding) for finding in found.findings], indent=1))

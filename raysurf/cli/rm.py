@@ -29,6 +29,7 @@ def rm(sweep: str, dry_run: bool, results: str) -> None:
     if dry_run:
         removal = planned_removal(store, sweep)
     else:
+        store.check_writable()
         removal = remove_sweep(store, sweep, lambda text: click.echo(text, err=True))
     click.echo("\n".join(_lines(removal, dry_run)))
 

@@ -82,7 +82,7 @@ def test_compaction_is_told(store: Store, command: Command) -> None:
     code, out, err = command("compact")
     assert code == 0
     assert cells(out)["runs"] == ["4", "4", "0", "0 B", "4"]
-    assert err == "files that wait are removed by a compaction that comes 10 minutes from now, or later\n"
+    assert err == "files that wait are removed by the next compaction, 10 minutes from now or later\n"
     code, out, err = command("compact", "--grace", "0", "--table", "runs")
     assert list(cells(out)) == ["runs"]
     assert cells(out)["runs"][2] == "4"
