@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -268,3 +269,16 @@ def test_strict(is_compacted: bool, arguments: tuple[str, ...], store: Store, co
     assert err.startswith("warning: ")
     # Of runs without figures in any, nothing can be compared or be the best.
     assert code == 0 or asked[0] == "best"
+
+
+@pytest.mark.parametrize("name", ["compact", "fsck", "du", "rm"])
+def test_neither_torch_nor_ray_is_needed(name: str, store: Store) -> None:
+    """A machine that keeps results has neither."""
+    arguments = ["raysurf", name, *(["first"] if name == "rm" else [])]
+    program = f"""import sys
+sys.argv = {arguments}
+from raysurf.cli import main
+assert main._run() == 0
+assert not {{"torch", "ray", "optuna"}} & sys.modules.keys()"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
