@@ -40,6 +40,7 @@ from raysurf.jobs.provenance import collect
 from raysurf.jobs.whole import FinishedJobs
 from raysurf.results.claims import remove_dead
 from raysurf.results.store import Store
+from raysurf.results.tidying import tidy
 from raysurf.sweep.plan import Plan, SweepPlan, continued, waves
 from raysurf.sweep.selection import Arm
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
@@ -91,6 +92,7 @@ def run_plan(
             require_resources(plan, capacity)
         stages = stack.enter_context(closing(driver.stages()))
         first = next(stages, None)
+        has_work = first is not None
         if first is not None:
             from raysurf.cluster.suggestions import Programme
             from raysurf.cluster.tuning import run_in_tune, run_inline
@@ -111,6 +113,8 @@ def run_plan(
                 first = programme.left_over
     # Of workers that were killed, and whose job was not tried again.
     remove_dead(store)
+    if has_work and not driver.leaving.asked:
+        tidy(store, driver.notice)
     names = tuple(each.sweep.name for each in plan.sweeps)
     return Finished(driver.trials, driver.failed, tuple(driver.stopped), store.uri, names)
 

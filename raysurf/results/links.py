@@ -59,6 +59,16 @@ def marks_in(root: str, folder: str) -> dict[str, tuple[int, int, int]]:
     return found
 
 
+def mark_of(path: str) -> tuple[int, int, int]:
+    """Size, time in nanoseconds and inode of a file.
+
+    Raises:
+        OSError: If it cannot be looked at.
+    """
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
 def _raise_unless_absent(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error

@@ -143,22 +143,21 @@ class Reading:
 
     def _tolerating(self, name: str, read: Callable[[bool], T]) -> T:
         """What is read, without what cannot be read."""
-        for tries_left in reversed(range(TRIES)):
-            try:
-                return read(False)
-            except StoreUnavailableError:
-                raise
-            except FileNotFoundError as error:
-                if not tries_left:
-                    raise self._unreadable(name, error) from error
-            except UNREADABLE as error:
-                if self.is_strict:
-                    raise self._unreadable(name, error) from error
+        for is_checked in (False, True):
+            for _ in range(TRIES):
+                try:
+                    return read(is_checked)
+                except StoreUnavailableError:
+                    raise
+                except FileNotFoundError as error:
+                    # Compacted away meanwhile; or gone for good, though a list names it.
+                    failure: Exception = error
+                except UNREADABLE as error:
+                    failure = error
+                    break
+            if self.is_strict:
                 break
-        try:
-            return read(True)
-        except UNREADABLE as error:
-            raise self._unreadable(name, error) from error
+        raise self._unreadable(name, failure) from failure
 
     def _unreadable(self, name: str, error: Exception) -> StoreError:
         said = " ".join(str(error).split())[:300]
@@ -196,9 +195,10 @@ class Reading:
             except StoreUnavailableError:
                 raise
             except StoreError as error:
+                if not self.store.exists(path):
+                    raise FileNotFoundError(path) from error
                 found.add(path)
-                if self.store.exists(path):
-                    self._warn(f"{path} is left out: {error.got}")
+                self._warn(f"{path} is left out: {error.got.removeprefix(f'{path}, which ').removeprefix(f'{path} ')}")
         return found
 
     def _warn(self, text: str) -> None:

@@ -17,7 +17,7 @@ from pyarrow import fs
 
 from raysurf.errors import StoreError, StoreUnavailableError
 from raysurf.results.address import open_address
-from raysurf.results.links import files_under, marks_in, require_inside
+from raysurf.results.links import files_under, mark_of, marks_in, require_inside
 from raysurf.results.parts import encode_part
 from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
 from raysurf.results.schemas import schema_of
@@ -282,6 +282,20 @@ class Store:
             return {info.base_name: (info.size, info.mtime_ns, 0) for info in files}
 
         return self._ask(f"listing {folder}", look)
+
+    def mark(self, path: str) -> Mark | None:
+        """Which version of a file is there, if any."""
+        full = self.full(path)
+
+        def look() -> Mark | None:
+            if self.is_local:
+                with contextlib.suppress(FileNotFoundError):
+                    return mark_of(full)
+                return None
+            found = self.fs.get_file_info(full)
+            return (found.size, found.mtime_ns, 0) if found.is_file else None
+
+        return self._ask(f"looking at {path}", look)
 
     def put_json(self, path: str, value: Any) -> None:
         """Write a value as JSON; see ``put_bytes``."""

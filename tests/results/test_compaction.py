@@ -290,15 +290,16 @@ def test_files_that_cannot_be_read_are_left_alone(tmp_path: Path) -> None:
     store = filled(str(tmp_path))
     store.put_bytes("tables/epochs/bad.parquet", b"PAR1nothing")
     (done,) = compact(store, grace_s=0)
-    assert done.skipped == ("tables/epochs/bad.parquet",) and done.parts == 6
+    assert done.skipped == ["tables/epochs/bad.parquet"] and done.parts == 6
     assert store.exists("tables/epochs/bad.parquet")
     store.delete("tables/epochs/bad.parquet")
     path = next(path for path in files(store) if path.startswith("compact/"))
-    store.put_bytes(path, b"PAR1" + b"\xff" * 99 + b"PAR1")
-    with pytest.warns(StoreWarning, match="0 parts are in no other file"):
-        assert len(set(open(store.uri).table("epochs")["run_id"].to_pylist())) == 6
-    with pytest.raises(StoreError, match="a file of epochs that cannot be read"):
-        open(store.uri, strict=True).table("epochs")
+    for breaks in (lambda: store.put_bytes(path, b"PAR1" + b"\xff" * 99 + b"PAR1"), lambda: store.delete(path)):
+        breaks()
+        with pytest.warns(StoreWarning, match="0 parts are in no other file"):
+            assert len(set(open(store.uri).table("epochs")["run_id"].to_pylist())) == 6
+        with pytest.raises(StoreError, match="a file of epochs that cannot be read"):
+            open(store.uri, strict=True).table("epochs")
 
 
 def test_a_wrong_byte_is_not_written_on(tmp_path: Path) -> None:
@@ -313,7 +314,7 @@ def test_a_wrong_byte_is_not_written_on(tmp_path: Path) -> None:
     store.write_rows("epochs", "run-9", rows_of_version("run-9", 1))
     for _ in range(2):
         (done,) = compact(store, grace_s=0)
-        assert done.skipped == (path,)
+        assert done.skipped == [path]
     assert store.get_bytes(path) == wrong
     assert len(files(store)) == 2
     store.put_bytes(path, data)
@@ -383,7 +384,8 @@ def test_on_s3(port: int) -> None:
     store.write_rows("epochs", "run-2", rows_of_version("run-2", 50))
     remove_part(store, "epochs", "run-3")
     now = seen(store)
-    for _ in range(2):
+    # The rewritten part may get old enough between two of them.
+    for _ in range(3):
         compact(store, grace_s=0)
         assert seen(store) == now and now["parts"] == ["run-0", "run-1", "run-2", "run-4", "run-5"]
     assert not store.exists("tables/epochs/run-1.parquet") and store.exists("tables/epochs/run-0.parquet")
