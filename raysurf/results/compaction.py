@@ -62,8 +62,8 @@ from raysurf.results.versions import migrated, say_version
 GRACE_S, SETTLED_S = 600.0, 3.0
 # A compacted file is cut at either; one of less than half of the rows is merged into the next.
 MOST_ROWS, MOST_BYTES = 2**20, 2**28
-# As small as a query for one run wants them, before their number costs more than it saves.
-ROW_GROUP = 2**15
+# Between a query for one run, which reads a group, and one for all, which takes longer the more there are.
+ROW_GROUP = 12 * 1024
 ASIDE = ".aside"
 PARTS = pa.field(PART, pa.string(), nullable=False)
 

@@ -37,8 +37,8 @@ def files_under(root: str, folder: str) -> Iterator[str]:
             yield path
 
 
-def marks_in(root: str, folder: str) -> dict[str, tuple[int, int, int]]:
-    """Size, time in nanoseconds and inode of every file right in a folder of a store, by name.
+def marks_in(root: str, folder: str, begins: str = "") -> dict[str, tuple[int, int, int]]:
+    """Size, time in nanoseconds and inode of the files right in a folder of a store whose names begin so, by name.
 
     Raises:
         StoreError: If a file is a link that leads out of the store.
@@ -47,6 +47,8 @@ def marks_in(root: str, folder: str) -> dict[str, tuple[int, int, int]]:
     found = {}
     try:
         for entry in os.scandir(folder):
+            if not entry.name.startswith(begins):
+                continue
             if entry.is_symlink():
                 require_inside(root, entry.path)
             if entry.is_file():

@@ -63,7 +63,7 @@ class Reading:
 
         That is if no part has its name, or one cannot be read.
         """
-        parts = sorted(part for part in look_at(self.store, name).parts if part.partition(".")[0] == run_id)
+        parts = look_at(self.store, name, run=run_id).parts
         try:
             rows = [rows_of_part(self.store, name, part) for part in parts]
         except StoreUnavailableError:
@@ -197,7 +197,7 @@ class Reading:
             except StoreError as error:
                 if not self.store.exists(path):
                     raise FileNotFoundError(path) from error
-                found.add(path)
+                found.add(part)
                 self._warn(f"{path} is left out: {error.got.removeprefix(f'{path}, which ').removeprefix(f'{path} ')}")
         return found
 

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from raysurf.results.schemas import schema_of
-from raysurf.results.table_files import PART, SUFFIX, TableFiles, holds_any, rows_of_parts
+from raysurf.results.table_files import PART, SUFFIX, TableFiles, groups_of, rows_of_parts
 
 if TYPE_CHECKING:
     from raysurf.results.store import Store
@@ -35,13 +35,13 @@ def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> d
     Args:
         store: The store.
         files: The table's.
-        skipped: Own files that are left out, as paths in the store.
+        skipped: Parts whose own files are left out.
 
     Raises:
         OSError, ArrowException, StoreError: If a compacted file cannot be read.
     """
     schema, format = schema_of(files.table), ds.ParquetFileFormat()
-    whole = [store.full(path) for path in _own(files) if path not in skipped]
+    whole = _own(store, files, skipped)
     fragments: list[Any] = []
     memory: list[pa.Table] = []
     for file, parts in files.used.items():
@@ -51,9 +51,9 @@ def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> d
         fragment = format.make_fragment(store.full(file.path), store.fs)
         with store.fs.open_input_file(store.full(file.path)) as stream:
             reader = pq.ParquetFile(stream)
+            mixed = groups_of(reader, unused)
             groups = range(reader.num_row_groups)
-            mixed = {group for group in groups if holds_any(reader, group, unused)}
-        if clean := [group for group in groups if group not in mixed]:
+        if clean := sorted(set(groups) - set(mixed)):
             fragments.append(fragment.subset(row_group_ids=clean))
         memory += [each.select(schema.names).cast(schema) for each in rows_of_parts(store, file, parts, mixed)]
     found = [ds.dataset(whole, schema=schema, filesystem=store.fs, format=format)]
@@ -68,7 +68,7 @@ def view(store: Store, files: TableFiles) -> str | None:
     """The same as a query of DuckDB's; None if there are no files or they lie on a bucket."""
     if not store.is_local:
         return None
-    whole = [store.full(path) for path in _own(files)]
+    whole = _own(store, files)
     columns = ", ".join(f"{_quoted(f.name)}::{_type(f.type)} as {_quoted(f.name)}" for f in schema_of(files.table))
     parted: list[str] = []
     for file in files.used:
@@ -82,8 +82,10 @@ def view(store: Store, files: TableFiles) -> str | None:
     return " union all ".join(parted) or None
 
 
-def _own(files: TableFiles) -> list[str]:
-    return [f"tables/{files.table}/{part}{SUFFIX}" for part in files.own]
+def _own(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> list[str]:
+    """Own files in the file system. Listing them has refused links that lead out of the store."""
+    folder = store.full(f"tables/{files.table}")
+    return [f"{folder}/{part}{SUFFIX}" for part in files.own if part not in skipped]
 
 
 def _reader(files: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from raysurf.results.links import files_under, mark_of, marks_in, require_inside
 from raysurf.results.parts import encode_part
 from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
 from raysurf.results.schemas import schema_of
-from raysurf.results.table_files import Compacted, look_at, part_path, rows_of_part
+from raysurf.results.table_files import look_at, part_path, rows_of_part
 from raysurf.results.torn import torn_file
 from raysurf.results.versions import say_version
 
@@ -69,7 +69,6 @@ class Store:
         self._answered = known
         self._swept, self._root_seen = False, known
         self._version_said = False
-        self.lists: dict[str, Compacted] = {}
 
     def make(self) -> None:
         """Make the folder. That it is absent later is an outage, in this process and where the store is ``known``."""
@@ -269,17 +268,17 @@ class Store:
         base = self.full(folder)
         return self._ask(f"listing {folder}", lambda: next(files_under(self.root, base), None) is not None)
 
-    def marks(self, folder: str) -> dict[str, Mark]:
-        """The files right in a folder, by name, and which version of each is there."""
+    def marks(self, folder: str, begins: str = "") -> dict[str, Mark]:
+        """The files right in a folder whose names begin so, by name, and which version of each is there."""
         base = self.full(folder)
 
         def look() -> dict[str, Mark]:
             if self.is_local:
                 self._require_root()
-                return marks_in(self.root, base)
+                return marks_in(self.root, base, begins)
             found = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True))
-            files = (info for info in found if info.type == fs.FileType.File)
-            return {info.base_name: (info.size, info.mtime_ns, 0) for info in files}
+            files = (each for each in found if each.is_file and each.base_name.startswith(begins))
+            return {each.base_name: (each.size, each.mtime_ns, 0) for each in files}
 
         return self._ask(f"listing {folder}", look)
 

@@ -23,8 +23,9 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -98,6 +99,14 @@ class Compacted:
         return int(self.id.partition("-")[0])
 
     @cached_property
+    def by_run(self) -> dict[str, list[str]]:
+        """The parts in it by the run that they are of."""
+        found: dict[str, list[str]] = {}
+        for part in self.parts:
+            found.setdefault(run_of(part), []).append(part)
+        return found
+
+    @cached_property
     def num_rows(self) -> int:
         """Rows in it, those of newer versions elsewhere included."""
         return sum(each.rows for each in self.parts.values())
@@ -143,8 +152,14 @@ class TableFiles:
         return {part for part, entry in file.parts.items() if entry.rows and self.chosen.get(part) is not file}
 
 
-def look_at(store: Store, table: str, left_out: Collection[str] = ()) -> TableFiles:
-    """The files of a table as they are now; compacted files of some ids are taken for absent.
+def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str | None = None) -> TableFiles:
+    """The files of a table as they are now.
+
+    Args:
+        store: The store.
+        table: Its name.
+        left_out: Ids of compacted files that are taken for absent.
+        run: Whose parts alone are looked for, which takes less time; all if not given.
 
     Raises:
         UnknownNameError: If there is no such table.
@@ -152,18 +167,26 @@ def look_at(store: Store, table: str, left_out: Collection[str] = ()) -> TableFi
     """
     schema_of(table)
     while True:
-        found = store.marks(f"tables/{table}")
+        found = store.marks(f"tables/{table}", run or "")
         marks = {name.removesuffix(SUFFIX): mark for name, mark in found.items() if name.endswith(SUFFIX)}
+        if run is not None:
+            marks = {part: mark for part, mark in marks.items() if run_of(part) == run}
         compacted = _lists(store, table)
         if compacted is None:
             continue
         compacted = tuple(file for file in compacted if file.id not in left_out)
         chosen: dict[str, Compacted] = {}
         for file in compacted:
-            for part, entry in file.parts.items():
-                if marks.get(part, entry.mark) == entry.mark:
+            for part in file.parts if run is None else file.by_run.get(run, ()):
+                mark = file.parts[part].mark
+                if marks.get(part, mark) == mark:
                     chosen[part] = file
         return TableFiles(table, marks, compacted, chosen)
+
+
+def run_of(part: str) -> str:
+    """The run that a part of a table is of; of ``trials`` the sweep, a hyphen and the trial."""
+    return part.partition(".")[0]
 
 
 def rows_of_part(store: Store, table: str, part: str) -> pa.Table:
@@ -177,7 +200,7 @@ def rows_of_part(store: Store, table: str, part: str) -> pa.Table:
         if (data := store.bytes_at(path)) is not None:
             is_whole = not is_torn(io.BytesIO(data), SUFFIX)
             return table_in(data, schema, store.uri, path) if is_whole else schema.empty_table()
-        files = look_at(store, table)
+        files = look_at(store, table, run=run_of(part))
         if part in files.marks:
             continue
         if (file := files.chosen.get(part)) is None:
@@ -202,7 +225,7 @@ def part_path(store: Store, table: str, part: str) -> str:
 
 def is_compacted(store: Store, table: str, part: str) -> bool:
     """Whether a compacted file lists a part."""
-    return any(part in file.parts for file in look_at(store, table).compacted)
+    return any(part in file.parts for file in look_at(store, table, run=run_of(part)).compacted)
 
 
 def _lists(store: Store, table: str) -> tuple[Compacted, ...] | None:
@@ -212,23 +235,37 @@ def _lists(store: Store, table: str) -> tuple[Compacted, ...] | None:
         if not name.endswith(".json"):
             continue
         path = f"{FOLDER}/{table}/{name}"
-        # Lists are never changed.
-        if (known := store.lists.get(path)) is None:
-            try:
-                data = store.get_bytes(path)
-            except StoreError:
-                if store.exists(path):
-                    raise
-                return None
-            try:
-                known = store.lists[path] = _parsed(table, name.removesuffix(".json"), mark, data)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                text = f"{store.uri}: {path} cannot be read ({error}); rows that are compacted there are not seen"
-                warnings.warn(StoreWarning(text), stacklevel=2)
-                continue
+        try:
+            known = _known(_List(store.address, table, name, mark, store))
+        except StoreError:
+            if store.exists(path):
+                raise
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            text = f"{store.uri}: {path} cannot be read ({error}); rows that are compacted there are not seen"
+            warnings.warn(StoreWarning(text), stacklevel=2)
+            continue
         require_no_newer(known.version, store.uri, path)
         found.append(known)
     return tuple(sorted(found, key=lambda file: (file.number, file.id)))
+
+
+@dataclass(frozen=True)
+class _List:
+    """One version of a list, wherever it is read from."""
+
+    address: str
+    table: str
+    name: str
+    mark: Mark
+    store: Store = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _known(each: _List) -> Compacted:
+    """What a list says; lists are never changed, and parsing one takes as long as a query."""
+    data = each.store.get_bytes(f"{FOLDER}/{each.table}/{each.name}")
+    return _parsed(each.table, each.name.removesuffix(".json"), each.mark, data)
 
 
 def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
@@ -275,9 +312,10 @@ def rows_of_parts(
     """
     try:
         with store.fs.open_input_file(store.full(file.path)) as stream:
-            reader = pq.ParquetFile(stream)
-            for group in range(reader.num_row_groups) if groups is None else sorted(groups):
-                if holds_any(reader, group, parts):
+            reader = pq.ParquetFile(stream, metadata=_footers.get(file))
+            _footers[file] = reader.metadata
+            for group in groups_of(reader, parts):
+                if groups is None or group in groups:
                     # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
                     found = reader.read_row_group(group, use_threads=False)
                     yield found.filter(pc.is_in(found[PART], pa.array(sorted(parts), pa.string())))
@@ -287,11 +325,17 @@ def rows_of_parts(
         raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
 
 
-def holds_any(reader: pq.ParquetFile, group: int, parts: Collection[str]) -> bool:
-    """Whether some parts may have rows in a row group of a compacted file; its rows are sorted by part."""
-    column = reader.schema_arrow.names.index(PART)
-    statistics = reader.metadata.row_group(group).column(column).statistics
-    if statistics is None or not statistics.has_min_max:
-        return True
-    low, high = statistics.min, statistics.max
-    return any(low <= part <= high for part in parts)
+# What stands at the end of compacted files, which are never changed.
+_footers: WeakKeyDictionary[Compacted, pq.FileMetaData] = WeakKeyDictionary()
+
+
+def groups_of(reader: pq.ParquetFile, parts: Collection[str]) -> list[int]:
+    """Row groups of a compacted file in which some parts may have rows; its rows are sorted by part."""
+    column, found = reader.schema_arrow.names.index(PART), []
+    for group in range(reader.num_row_groups):
+        statistics = reader.metadata.row_group(group).column(column).statistics
+        is_told = statistics is not None and statistics.has_min_max
+        low, high = (statistics.min, statistics.max) if is_told else ("", "")
+        if not is_told or any(low <= part <= high for part in parts):
+            found.append(group)
+    return found
