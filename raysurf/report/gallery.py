@@ -21,6 +21,8 @@ MARKED = re.compile(r'<g id="trial-(\d+)(?:-\d+)?">')
 # Not the scale of letters, which is small.
 NUMBER = re.compile(r"(?<![\w.#-])(?<!scale\()-?\d+\.\d{3,}(?![\w.])")
 TRIAL = "trial-"
+# Of an inch of a figure, at most.
+WIDTH_PX = 118
 
 
 class Gallery:
@@ -62,6 +64,8 @@ class Gallery:
         if tips:
             svg = MARKED.sub(lambda found: _marked(int(found[1]), tips), svg)
         svg = re.sub(r'<g id="(?!trial)[a-z_]+_\d+">', "<g>", svg)
+        # Letters of a narrow picture are not larger than those of a wide one.
+        svg = svg.replace("<svg", f'<svg style="max-width: {figure.get_figwidth() * WIDTH_PX:.0f}px"', 1)
         kind = "picture map" if is_map else "picture"
         return _figure(f'<div class="{kind}" role="img" aria-label="{escape(title)}" tabindex="0">{svg}</div>', says)
 

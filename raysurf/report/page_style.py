@@ -9,7 +9,7 @@ body { margin: 0 auto; max-width: 75rem; padding: 1.2rem; background: var(--pape
 h1 { font-size: 1.35rem; line-height: 1.25; margin: 0 0 1rem; }
 figure { margin: 0; }
 .picture { overflow-x: auto; background: white; border: 1px solid var(--rule); border-radius: 6px; padding: .5rem; }
-.picture svg { display: block; width: 100%; min-width: 34rem; height: auto; }
+.picture svg { display: block; margin: auto; width: 100%; min-width: 34rem; height: auto; }
 figcaption { margin: .8rem 0; color: var(--faint); }
 .rows { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }

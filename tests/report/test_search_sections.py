@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from raysurf.report.gallery import Gallery
+from raysurf.report.log_scale import is_log
 from raysurf.report.sections.best import best_trials
-from raysurf.report.sections.history import best_so_far, history_figure, is_log
+from raysurf.report.sections.history import best_so_far, history_figure
 from raysurf.report.sections.importance import importance, importances
 from raysurf.report.sections.parallel import ABSENT, drawn, parallel_coordinates, scales
 from raysurf.report.sweep_rows import SweepRows, Trial

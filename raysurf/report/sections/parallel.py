@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
-from raysurf.report.sections.history import is_log
+from raysurf.report.log_scale import is_log
 from raysurf.report.sweep_rows import SweepRows, Trial, short
 from raysurf.report.trace import Array
 
@@ -84,7 +84,7 @@ def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
     FigureCanvasAgg(figure)
     panel: Axes = figure.subplots()
     panel.set_xlim(-0.35, len(axes) - 0.55)
-    panel.set_ylim(ABSENT - 0.06, 1.05)
+    panel.set_ylim(ABSENT - 0.06 if any((axis.at == ABSENT).any() for axis in axes) else -0.04, 1.05)
     panel.axis("off")
     x = np.arange(len(axes))
     lines = np.stack([axis.at for axis in axes], axis=1)
