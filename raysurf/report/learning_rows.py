@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from raysurf.report.sweep_rows import SweepRows
 from raysurf.report.trace import Array
 from raysurf.results.query import Results
 
+Places = np.ndarray[Any, np.dtype[np.intp]]
 # The first that any run has is drawn.
 ERRORS = ("validation_error", "test_error", "train_error")
 LOSSES = tuple(f"{split}_{name}" for split in ("validation", "test", "train") for name in ("loss", "nll"))
@@ -90,7 +92,7 @@ def learning_curves(results: Results, sweep: SweepRows) -> LearningCurves:
     return LearningCurves(error, loss, tuple(curves))
 
 
-def thinned(values: Array, most: int) -> Array:
+def thinned(values: Array, most: int) -> Places:
     """Which figures to draw: of ever so many neighbours the least and the most, so that no peak is lost.
 
     Args:

@@ -65,7 +65,7 @@ pre { overflow-x: auto; font-size: .78rem; line-height: 1.4; border: 1px solid v
   padding: .6rem; max-height: 30rem; }
 @media (prefers-color-scheme: dark) {
   .picture:not(.map) { background: transparent; }
-  .picture:not(.map) svg { filter: invert(1) hue-rotate(180deg); }
+  .picture:not(.map) svg, figure > .plotly:not(.map) { filter: invert(1) hue-rotate(180deg); }
 }
 @media (max-width: 600px) {
   body { padding: .8rem; }
@@ -77,7 +77,7 @@ pre { overflow-x: auto; font-size: .78rem; line-height: 1.4; border: 1px solid v
   nav, .filter, #tip { display: none !important; }
   .picture, .rows, .rows.tall, pre { overflow: visible; max-height: none; }
   .picture svg { min-width: 0; }
-  .picture:not(.map) svg { filter: none; }
+  .picture:not(.map) svg, figure > .plotly:not(.map) { filter: none; }
   figure, .tiles div, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   th, td { white-space: normal; overflow-wrap: anywhere; padding-right: .4rem; }

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
-from raysurf.report.log_scale import is_log, set_log
+from raysurf.report.log_scale import is_log, plotly_axis, set_log
 from raysurf.report.sweep_rows import SweepRows
 from raysurf.report.trace import Array
 from raysurf.report.two_panels import BLUE, VERMILION
@@ -86,7 +86,7 @@ def _plotly(sweep: SweepRows) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     dots["hovertemplate"] = "%{y:.5g}<br>%{text}<extra></extra>"
     line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": at, "y": _known(best), "name": "best so far"}
     line["line"] = {"shape": "hv", "color": VERMILION}
-    axis = {"title": {"text": sweep.metrics[0]}, "type": "log" if is_log(values) else "linear"}
+    axis = plotly_axis(sweep.metrics[0], values, is_log(values))
     return [dots, line], {"xaxis": {"title": {"text": "trial"}}, "yaxis": axis, "hovermode": "closest"}
 
 

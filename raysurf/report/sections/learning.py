@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
 from raysurf.report.learning_rows import RATE, LearningCurve, LearningCurves, learning_curves, thinned
-from raysurf.report.log_scale import is_log, set_log
+from raysurf.report.log_scale import is_log, plotly_axis, set_log
 from raysurf.report.sections.plotly_surfaces import numbers
 from raysurf.report.sweep_rows import SweepRows
 from raysurf.report.trace import Array
@@ -24,14 +24,15 @@ from raysurf.report.two_panels import GREY, OKABE_ITO
 from raysurf.results.query import Results
 
 Plotted = tuple[list[dict[str, Any]], dict[str, Any]]
-NAMED = 6
+NAMED = 5
 # Other trials than the named ones that are drawn at most, and points of all of them together.
 OTHERS, OTHERS_POINTS = 300, 4000
 POINTS = 160
 LONGEST = 44
 LOG_FROM = 5.0
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
-PALE = "#aaaaaa"
+WORDS = {"-": "Solid", "--": "dashed", ":": "dotted", "-.": "dash and dot"}
+PALE = "#999999"
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,11 @@ class Drawing:
 
     def of_rate(self) -> Iterator[tuple[LearningCurve, str, str, str]]:
         """The first curve of each named trial: all weights of a run have its learning rate."""
-        found = {curve.trial: (curve, *style) for curve, *style in reversed(list(self.in_colour()))}
-        return reversed(found.values())
+        told = set()
+        for each in self.in_colour():
+            if each[0].trial not in told:
+                told.add(each[0].trial)
+                yield each
 
     def shown(self, column: str) -> Array:
         """Every figure that is drawn of a column."""
@@ -94,10 +98,7 @@ def learning(results: Results, sweep: SweepRows, gallery: Gallery) -> str:
     title = f"Learning curves of {sweep.name}"
     says = _says(sweep, drawing)
     if gallery.is_interactive:
-        columns = (*drawing.found.columns, RATE)
-        told = [""] * (len(columns) - 1) + [says]
-        pairs = zip(columns, told, strict=True)
-        return "".join(gallery.plotly(*_plotly(drawing, column), title, said) for column, said in pairs)
+        return gallery.plotly(*_plotly(drawing), title, says)
     tips = {trial.number: trial.tip for trial in sweep.trials}
     with plain_text():
         figure = learning_figure(drawing)
@@ -153,7 +154,8 @@ def _panel(panel: Axes, drawing: Drawing, column: str) -> None:
         set_log(panel, drawing.shown(column))
     if column != RATE:
         panel.plot(*drawing.in_grey(column), color=PALE, linewidth=0.6, alpha=0.7, zorder=1)
-    for curve, colour, style, _ in drawing.of_rate() if column == RATE else drawing.in_colour():
+    # The best are drawn last, over the others.
+    for curve, colour, style, _ in reversed(list(drawing.of_rate() if column == RATE else drawing.in_colour())):
         at = thinned(curve.means[column], POINTS)
         x, gid = curve.epochs[at], f"{TRIAL}{curve.trial}"
         if curve.num_seeds > 1 and column != RATE:
@@ -176,22 +178,47 @@ def _legend(panel: Axes, drawing: Drawing) -> None:
     panel.legend(handles=listed, loc="center left", frameon=False, fontsize=9, ncols=2 if longest < 18 else 1)
 
 
-def _plotly(drawing: Drawing, column: str) -> Plotted:
+def _plotly(drawing: Drawing) -> Plotted:
+    """The panels one above another; a trial that is switched off in the legend goes from all of them."""
+    columns = (*drawing.found.columns, RATE)
+    shares = [1.0 if column == RATE else 1.5 for column in columns]
+    ends = 1.0 - np.cumsum([0.0, *shares]) / sum(shares)
+    x = {"title": {"text": "epochs of the run"}, "anchor": f"y{len(columns)}"}
+    layout: dict[str, Any] = {"xaxis": x, "hovermode": "closest", "height": 280 * len(columns)}
+    layout["legend"] = {"orientation": "h", "y": -0.12}
     data: list[dict[str, Any]] = []
+    for number, column in enumerate(columns):
+        axis = plotly_axis(_text(column).replace(" (", "<br>("), drawing.shown(column), drawing.is_log(column))
+        low, high = float(ends[number + 1]), float(ends[number])
+        layout["yaxis" if number == 0 else f"yaxis{number + 1}"] = axis | {"domain": [low + 0.03, high]}
+        for line in _lines(drawing, column):
+            named = {each["legendgroup"] for each in data}
+            data.append(line | {"yaxis": f"y{number + 1}", "showlegend": line["legendgroup"] not in named})
+    return data, layout
+
+
+def _lines(drawing: Drawing, column: str) -> Iterator[dict[str, Any]]:
+    """The lines of one panel of plotly's."""
+    common: dict[str, Any] = {"type": "scatter", "xaxis": "x"}
     if column != RATE and drawing.others:
         x, y = drawing.in_grey(column)
-        data.append({"type": "scatter", "mode": "lines", "x": numbers(x), "y": numbers(y), "name": "other trials"})
-        data[-1] |= {"line": {"color": PALE, "width": 0.7}, "hoverinfo": "skip"}
-    several = len(drawing.styles) > 1 and column != RATE
+        grey: dict[str, Any] = {
+            "x": numbers(x),
+            "y": numbers(y),
+            "name": "other trials",
+            "legendgroup": "",
+            "mode": "lines",
+        }
+        yield common | grey | {"line": {"color": PALE, "width": 0.7}, "hoverinfo": "skip"}
+    several = len(drawing.styles) > 1
     for curve, colour, style, name in drawing.of_rate() if column == RATE else drawing.in_colour():
         at = thinned(curve.means[column], POINTS)
-        called = plotly_text(f"{name}, {curve.weights}" if several else name)
-        line: dict[str, Any] = {"type": "scatter", "mode": "lines" if len(at) > 1 else "markers", "name": called}
+        called = plotly_text(name)
+        line: dict[str, Any] = {"name": called, "legendgroup": called, "mode": "lines" if len(at) > 1 else "markers"}
         line |= {"x": numbers(curve.epochs[at]), "y": numbers(curve.means[column][at])}
         line |= {"line": {"color": colour, "dash": DASHES[style], "width": 2}, "marker": {"color": colour}}
-        data.append(line | {"hovertemplate": "epoch %{x}: %{y:.4g}"})
-    axis = {"title": {"text": _text(column)}, "type": "log" if drawing.is_log(column) else "linear"}
-    return data, {"xaxis": {"title": {"text": "epochs of the run"}}, "yaxis": axis, "hovermode": "closest"}
+        tip = plotly_text(f"{name}, {curve.weights}" if several else name)
+        yield common | line | {"text": tip, "hovertemplate": "%{text}<br>epoch %{x}: %{y:.4g}<extra></extra>"}
 
 
 def _says(sweep: SweepRows, drawing: Drawing) -> str:
@@ -200,6 +227,8 @@ def _says(sweep: SweepRows, drawing: Drawing) -> str:
     says = f"{what} in colour{', the others in grey' if drawing.others else ''}, epoch by epoch."
     if any(curve.num_seeds > 1 for curve in drawing.found.curves):
         says += " Lines are means over seeds, bands reach from the least to the most."
+    if len(drawing.styles) > 1:
+        says += f" {', '.join(f'{WORDS[style]}: {name}' for name, style in drawing.styles.items())}."
     if "average" in drawing.styles:
         says += " Averaged weights are measured where an epoch ends a cycle."
     if drawing.left_out:
