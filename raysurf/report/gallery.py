@@ -21,8 +21,8 @@ MARKED = re.compile(r'<g id="trial-(\d+)(?:-\d+)?">')
 # Not the scale of letters, which is small.
 NUMBER = re.compile(r"(?<![\w.#-])(?<!scale\()-?\d+\.\d{3,}(?![\w.])")
 TRIAL = "trial-"
-# Of an inch of a figure, at most.
-WIDTH_PX = 118
+# Inches; narrower figures do not take the page's whole width.
+WIDEST = 9.0
 
 
 class Gallery:
@@ -65,7 +65,7 @@ class Gallery:
             svg = MARKED.sub(lambda found: _marked(int(found[1]), tips), svg)
         svg = re.sub(r'<g id="(?!trial)[a-z_]+_\d+">', "<g>", svg)
         # Letters of a narrow picture are not larger than those of a wide one.
-        svg = svg.replace("<svg", f'<svg style="max-width: {figure.get_figwidth() * WIDTH_PX:.0f}px"', 1)
+        svg = svg.replace("<svg", f'<svg style="--share: {min(1.0, figure.get_figwidth() / WIDEST):.2f}"', 1)
         kind = "picture map" if is_map else "picture"
         return _figure(f'<div class="{kind}" role="img" aria-label="{escape(title)}" tabindex="0">{svg}</div>', says)
 

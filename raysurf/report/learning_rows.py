@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def _by_run(rows: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, dict[
     arrays = {name: _numbers(rows, name) for name in ("epoch", *columns)}
     starts = [place for place, key in enumerate(keys) if place == 0 or key != keys[place - 1]]
     found: dict[str, dict[str, dict[str, Array]]] = defaultdict(dict)
-    for begin, end in zip(starts, [*starts[1:], len(keys)], strict=True):
+    for begin, end in pairwise([*starts, len(keys)]):
         run_id, which = keys[begin]
         found[run_id][which] = {name: array[begin:end] for name, array in arrays.items()}
     return found

@@ -91,6 +91,8 @@ PLOTLY_SCRIPT = """
     var place = document.getElementById(each.id);
     var bar = innerWidth < 600 ? false : 'hover';
     Plotly.newPlot(place, each.data, layout(each, place), {responsive: true, displaylogo: false, displayModeBar: bar});
+    addEventListener('beforeprint', function () { Plotly.relayout(place, {width: 680}); });
+    addEventListener('afterprint', function () { Plotly.relayout(place, {width: null, autosize: true}); });
     dark.addEventListener('change', function () { Plotly.relayout(place, layout(each, place)); });
   });
 })();

@@ -96,7 +96,7 @@ def learning(results: Results, sweep: SweepRows, gallery: Gallery) -> str:
     if drawing is None:
         return ""
     title = f"Learning curves of {sweep.name}"
-    says = _says(sweep, drawing)
+    says = _says(sweep, drawing, gallery.is_interactive)
     if gallery.is_interactive:
         return gallery.plotly(*_plotly(drawing), title, says)
     tips = {trial.number: trial.tip for trial in sweep.trials}
@@ -221,12 +221,12 @@ def _lines(drawing: Drawing, column: str) -> Iterator[dict[str, Any]]:
         yield common | line | {"text": tip, "hovertemplate": "%{text}<br>epoch %{x}: %{y:.4g}<extra></extra>"}
 
 
-def _says(sweep: SweepRows, drawing: Drawing) -> str:
+def _says(sweep: SweepRows, drawing: Drawing, is_interactive: bool) -> str:
     several = len(sweep.trials) > len(drawing.named)
     what = "The best trials" if sweep.metrics and several else "The first trials" if several else "Trials"
     says = f"{what} in colour{', the others in grey' if drawing.others else ''}, epoch by epoch."
     if any(curve.num_seeds > 1 for curve in drawing.found.curves):
-        says += " Lines are means over seeds, bands reach from the least to the most."
+        says += f" Lines are means over seeds{'' if is_interactive else ', bands reach from the least to the most'}."
     if len(drawing.styles) > 1:
         says += f" {', '.join(f'{WORDS[style]}: {name}' for name, style in drawing.styles.items())}."
     if "average" in drawing.styles:
