@@ -118,3 +118,13 @@ def test_log_axes() -> None:
     assert not is_log(np.linspace(1e-3, 0.95, 50))
     assert not is_log(np.array([-1.0, 1e-3, 1.0]))
     assert not is_log(np.array([np.nan]))
+
+
+def test_log_axes_have_plain_numbers() -> None:
+    """Numbers of a logarithmic axis are text that needs no formulae, at round places within the axis."""
+    trials = [trial(i, {}, value) for i, value in enumerate([0.1, 0.12, 0.15, 0.2, 7.0])]
+    (panel,) = history_figure(sweep(*trials)).axes
+    panel.figure.draw_without_rendering()
+    low, high = panel.get_ylim()
+    shown = [tick.label1.get_text() for tick in panel.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert panel.get_yscale() == "log" and shown == ["0.1", "0.2", "0.5", "1", "2", "5"]
