@@ -123,8 +123,9 @@ def test_log_axes() -> None:
 def test_log_axes_have_plain_numbers() -> None:
     """Numbers of a logarithmic axis are text that needs no formulae, at round places within the axis."""
     trials = [trial(i, {}, value) for i, value in enumerate([0.1, 0.12, 0.15, 0.2, 7.0])]
-    (panel,) = history_figure(sweep(*trials)).axes
-    panel.figure.draw_without_rendering()
+    figure = history_figure(sweep(*trials))
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
     low, high = panel.get_ylim()
     shown = [tick.label1.get_text() for tick in panel.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
     assert panel.get_yscale() == "log" and shown == ["0.1", "0.2", "0.5", "1", "2", "5"]
