@@ -16,6 +16,7 @@ from raysurf.cli.compare import compare
 from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
 from raysurf.cli.export import export
+from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
 from raysurf.cli.report import report
@@ -58,6 +59,7 @@ COMMANDS = (
     diff,
     sync,
     dashboard,
+    help_on,
 )
 for command in COMMANDS:
     cli.add_command(command)

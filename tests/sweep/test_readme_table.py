@@ -1,4 +1,4 @@
-"""The README's table of sweep files: every file has a row that says the file's own question, and costs that are counted."""
+"""The README's table of sweep files: a row a file, with the question that the file asks, and costs that are counted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_file_has_a_row_and_every_row_a_file() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 @pytest.mark.usefixtures("imagenet")
 def test_a_row_says_what_its_file_asks_and_costs(path: Path) -> None:
-    """The question is the file's, and epochs and points are those that ``raysurf check`` counts; minutes are only said."""
+    """The question is the file's; epochs and points are those that ``raysurf check`` counts, minutes are only said."""
     question, cost = ROWS[path.name]
     assert question == question_of(path)
     said = {unit: float(number.replace(",", "")) for number, unit in re.findall(r"([\d,]+) (epochs|points)", cost)}
