@@ -113,7 +113,7 @@ def calibration_figure(found: Sequence[Predictor]) -> Figure:
     panel.set_ylabel("test ECE (fraction)")
     panel.grid(alpha=0.25)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.set_ylim(bottom=0)
+    panel.set_ylim(0, 1.08 * max(1e-6, *(fmean(each.figures["ece"]) for each in found)))
     if len(schemes) > 1:
         figure.legend(loc="outside right center", frameon=False)
     return figure

@@ -160,10 +160,12 @@ def _panel(panel: Axes, drawing: Drawing, column: str) -> None:
         x, gid = curve.epochs[at], f"{TRIAL}{curve.trial}"
         if curve.num_seeds > 1 and column != RATE:
             low, high = curve.least[column][at], curve.most[column][at]
-            panel.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0, zorder=2)
+            panel.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0, zorder=2)
         alone = "." if len(at) == 1 else ""
         panel.plot(x, curve.means[column][at], linestyle=style, marker=alone, color=colour, linewidth=1.7, gid=gid)
     panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if column == RATE and panel.get_yscale() == "linear":
+        panel.set_ylim(0, 1.08 * max(1e-12, np.nanmax(drawing.shown(column))))
 
 
 def _legend(panel: Axes, drawing: Drawing) -> None:
