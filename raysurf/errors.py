@@ -132,6 +132,17 @@ class StoreError(RaysurfError, ValueError):
         return f"results {self.uri!r}: got {self.got}; expected {self.expected}"
 
 
+class StoreWarning(RaysurfError, UserWarning):
+    """Something in a store that was left out; where warnings are made errors, as by ``--strict``, it is one."""
+
+    def __init__(self, text: str) -> None:
+        self.text = redact(text)
+        super().__init__(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class StoreUnavailableError(StoreError):
     """A store that is full, or away for longer than is waited; nothing is wrong with what was to be written."""
 

@@ -23,7 +23,7 @@ from safetensors.torch import save
 import raysurf as rs
 from raysurf.cli import main
 from raysurf.data.registry import load as load_data
-from raysurf.errors import DataError, SpecError, StoreError, UnknownNameError
+from raysurf.errors import DataError, SpecError, StoreError, StoreWarning, UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.execute import execute
 from raysurf.jobs.labels import Labels
@@ -250,9 +250,10 @@ TABLES: dict[str, Callable[[Path], bytes]] = {
 def test_hostile_tables(
     name: str, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that is no table of ours, or is no Parquet file, is an error to every reader and command.
+    """A file that is no table of ours, or is no Parquet file, is an error to every reader and command that is strict.
 
-    An empty one may be what a machine left that lost power, so a run takes it for one that was not written.
+    Others leave it out and name it. An empty one may be what a machine left that lost power, so a run takes it for one
+    that was not written.
     """
     store = Store(str(tmp_path / "r"))
     store.write_rows("epochs", "a", [epoch("a")])
@@ -263,10 +264,14 @@ def test_hostile_tables(
         with pytest.raises(StoreError, match="a Parquet file that raysurf wrote"):
             store.read_rows("runs", "a")
     with pytest.raises(StoreError, match="a Parquet file that raysurf wrote"):
-        rs.results.open(store.uri).table("runs")
+        rs.results.open(store.uri, strict=True).table("runs")
+    with pytest.warns(StoreWarning, match=r"tables/runs/a.parquet is left out"):
+        assert rs.results.open(store.uri).table("runs").num_rows == 0
     for arguments in (("table", "runs"), ("compare", "budgets"), ("plot", "plane")):
-        code, said = command(monkeypatch, capsys, *arguments, "--results", store.uri)
-        assert is_one_error(code, said), said
+        code, said = command(monkeypatch, capsys, *arguments, "--strict", "--results", store.uri)
+        assert is_one_error(code, said) and "tables/runs/a.parquet" in said, said
+    code, said = command(monkeypatch, capsys, "table", "runs", "--results", store.uri)
+    assert code == 0 and said.startswith("warning: ") and said.count("tables/runs/a.parquet is left out") == 1, said
     assert rs.results.open(store.uri).table("epochs").num_rows == 1
 
 
@@ -347,7 +352,7 @@ def test_hostile_names(
     for arguments in (("table", name), ("plot", "plane", "--run", name), ("compare", "budgets", "--sweep", name)):
         code, said = command(monkeypatch, capsys, *arguments, "--results", store.uri)
         assert is_one_error(code, said), said
-    assert store.list() == ["tables/epochs/a.parquet"]
+    assert store.list() == ["tables/epochs/a.parquet", "version.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]
 
 

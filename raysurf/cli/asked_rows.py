@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.store_warnings import strict
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -58,7 +60,7 @@ def asks_for_rows(command: Callable[..., Any]) -> Callable[..., Any]:
 
     for option in reversed(OPTIONS):
         asked = option(asked)
-    return asked
+    return strict(asked)
 
 
 def _check(command: str, name: str | None, query: str | None, sweep: str | None, narrowed: str | None) -> None:

@@ -9,6 +9,7 @@ import click
 
 from raysurf.cli.asked_rows import tell_running
 from raysurf.cli.formats import finite, text_table
+from raysurf.cli.store_warnings import strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ Row = dict[str, Any]
 
 
 @click.command()
+@strict
 @click.argument("sweep")
 @click.option("--job", "as_job", is_flag=True, help="Print its job as a file for `raysurf run`, of the first seed.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)

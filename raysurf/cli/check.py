@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raysurf.cli.quantities import counted
+
 if TYPE_CHECKING:
     from raysurf.cluster.capacity import Capacity
     from raysurf.jobs.job import Job
@@ -36,7 +38,7 @@ def check(file: str, results: str, address: str | None, retry_failed: bool, only
 
 def plan_lines(plan: Plan, capacity: Capacity, file: str, results: str) -> list[str]:
     """A plan, as it is printed."""
-    lines = [f"{file}: {_count(len(plan.sweeps), 'sweep')}; results in {results}"]
+    lines = [f"{file}: {counted(len(plan.sweeps), 'sweep')}; results in {results}"]
     for each in plan.sweeps:
         lines += ["", each.sweep.name, *(f"  {name:<10}{text}" for name, text in _sweep_lines(each, capacity))]
     if plan.is_done:
@@ -51,7 +53,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
         cost = "done, reused" if planned.done else _cost(job)
         lines.append((planned.role, f"{job.id}  {job.model_spec.name} on {job.data_spec.name}: {cost}"))
     kind = sweep.samples[0].jobs[0].kind
-    seeds = f" x {_count(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
+    seeds = f" x {counted(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
     reused = f", {plan.trials_done} done, reused" if plan.trials_done else ""
     lines.append(("trials", f"{plan.trials} of {kind}{seeds}{reused}"))
     lines += [("", f"{name or 'job'} = {hole}") for name, hole in sweep.parameters.items()]
@@ -72,7 +74,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
             sources = ", ".join(search.warm_start) if isinstance(search.warm_start, tuple) else "earlier definitions"
             lines.append(("", f"learns first from finished trials of {sources}"))
         if search.stopping:
-            lines.append(("stopping", f"{search.stopping.kind} after {_count(search.stopping.grace_epochs, 'epoch')}"))
+            lines.append(("stopping", f"{search.stopping.kind} after {counted(search.stopping.grace_epochs, 'epoch')}"))
     if sweep.budget:
         lines.append(("budget", f"{sweep.budget}; no trial begins that could pass it"))
     lines.append(("epochs", f"{_range(plan.left(lambda job: job.epochs_to_train))} to train"))
@@ -85,8 +87,8 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     gpus = f" and {needs.gpus:g} GPU" if needs.gpus else ""
     at_once = capacity.trials_at_once(needs)
     has = f"{capacity.where} ({capacity.cpus:g} CPUs, {capacity.gpus:g} GPUs{_growth(capacity)})"
-    fit = f"{_count(at_once, 'trial')} at a time" if at_once else "CANNOT RUN"
-    workers = _count(needs.most_workers, "worker")
+    fit = f"{counted(at_once, 'trial')} at a time" if at_once else "CANNOT RUN"
+    workers = counted(needs.most_workers, "worker")
     if needs.least_workers < needs.most_workers:
         workers = f"{needs.least_workers} to {workers}"
     lines.append(("runs on", f"{workers} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
@@ -114,15 +116,11 @@ def _failure_lines(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def _cost(job: Job) -> str:
-    parts = [f"{_count(job.epochs_to_train, 'epoch')} to train"] if job.epochs_to_train else []
-    parts += [f"{_count(job.points_to_measure, 'point')} to measure"] if job.points_to_measure else []
+    parts = [f"{counted(job.epochs_to_train, 'epoch')} to train"] if job.epochs_to_train else []
+    parts += [f"{counted(job.points_to_measure, 'point')} to measure"] if job.points_to_measure else []
     return ", ".join(parts) or "nothing to train"
 
 
 def _range(bounds: tuple[float, float]) -> str:
     low, high = bounds
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

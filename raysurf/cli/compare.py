@@ -8,12 +8,14 @@ from collections import Counter
 import click
 
 from raysurf.cli.formats import encoded
+from raysurf.cli.store_warnings import strict
 
 TABLES = ("parameterizations", "schemes", "budgets")
 BY = {name.removesuffix("s"): name for name in TABLES}
 
 
 @click.command()
+@strict
 @click.argument("name", metavar="[TABLE]", required=False, type=click.Choice(TABLES))
 @click.option("--by", type=click.Choice(tuple(BY)), help="The same as TABLE: --by budget is the table budgets.")
 @click.option("--sweep", "sweeps", multiple=True, help="Compare the runs of this sweep; may be given again.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysurf.cli.formats import text_table
+from raysurf.cli.store_warnings import strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,7 @@ HEADINGS = {"job": "job", "versions": "versions", "provenance": "provenance", "r
 
 
 @click.command()
+@strict
 @click.argument("a")
 @click.argument("b")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)

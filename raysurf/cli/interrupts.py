@@ -29,7 +29,7 @@ class Interrupts:
 
     Ray takes SIGTERM for itself while it starts, and leaves by SystemExit; and what a handler raises is lost where
     Python calls back on its own. So signals are also written down, by ``signal.set_wakeup_fd``, and read when the run
-    begins to look.
+    begins to look; and Python does not tell of what was lost.
 
     Attributes:
         leaving: For the run.
@@ -46,6 +46,7 @@ class Interrupts:
         for end in (self._written, self._read):
             end.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._written.fileno(), warn_on_full_buffer=False)
+        self._unraisable_before, sys.unraisablehook = sys.unraisablehook, self._lost
         self._take()
         return self
 
@@ -55,6 +56,7 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._fd_before)
+        sys.unraisablehook = self._unraisable_before
         if kind is SystemExit:
             self._got = self._got or signal.Signals.SIGTERM
         for end in (self._written, self._read):
@@ -80,6 +82,10 @@ class Interrupts:
         self._got, self.leaving.asked = signal.Signals(number), True
         if not self.leaving.is_looked_at:
             raise KeyboardInterrupt
+
+    def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+        if self._got is None or not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            self._unraisable_before(unraisable)
 
     def _goodbye(self, what: str) -> str:
         assert self._got is not None

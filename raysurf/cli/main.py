@@ -12,17 +12,22 @@ import click
 
 from raysurf.cli.best import best
 from raysurf.cli.check import check
+from raysurf.cli.compact import compact
 from raysurf.cli.compare import compare
 from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
+from raysurf.cli.du import du
 from raysurf.cli.export import export
+from raysurf.cli.fsck import fsck
 from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
 from raysurf.cli.report import report
+from raysurf.cli.rm import rm
 from raysurf.cli.run import run
 from raysurf.cli.status import list_jobs, status
 from raysurf.cli.stop import stop
+from raysurf.cli.store_warnings import told_warnings
 from raysurf.cli.submit import submit
 from raysurf.cli.sync import sync
 from raysurf.cli.table import table
@@ -57,6 +62,10 @@ COMMANDS = (
     report,
     why,
     diff,
+    compact,
+    fsck,
+    rm,
+    du,
     sync,
     dashboard,
     help_on,
@@ -84,7 +93,8 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = cli.main(standalone_mode=False)
+        with told_warnings():
+            code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
         return 130

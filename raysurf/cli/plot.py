@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.store_warnings import strict
+
 PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy", "schedule")
 
 
 @click.command()
+@strict
 @click.argument("kind", type=click.Choice(PICTURES))
 @click.argument("file", required=False)
 @click.option("--sweep", "sweeps", multiple=True, help="Draw the runs of this sweep; may be given again.")

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.quantities import counted
+from raysurf.cli.store_warnings import strict
+
 if TYPE_CHECKING:
     from raysurf.results.failures import FailureGroup, Failures
 
@@ -20,6 +23,7 @@ WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 @click.command()
+@strict
 @click.argument("sweeps", metavar="[SWEEP]...", nargs=-1)
 @click.option("--job", "run_id", default=None, help="Print the job of this run as a file for `raysurf run`; no more.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -79,9 +83,9 @@ def _kind_first(tree: Any) -> Any:
 
 def _lines(found: Failures, results: str) -> list[str]:
     if not found.groups:
-        return [f"nothing failed: {_count(found.num_runs, 'run')} looked at"]
+        return [f"nothing failed: {counted(found.num_runs, 'run')} looked at"]
     ways = "in one way" if len(found.groups) == 1 else f"in {len(found.groups)} ways"
-    lines = [f"{found.num_failed} of {_count(found.num_runs, 'run')} failed, {ways}"]
+    lines = [f"{found.num_failed} of {counted(found.num_runs, 'run')} failed, {ways}"]
     for number, group in enumerate(found.groups, start=1):
         lines += ["", *_group_lines(number, group, results)]
     return lines
@@ -93,7 +97,7 @@ def _group_lines(number: int, group: FailureGroup, results: str) -> list[str]:
     what = group.what
     title = " at ".join(part for part in (what.error, _near(what.place)) if part)
     kind = KINDS[what.kind]
-    lines = _wrapped(f"{number}. {_count(len(group.runs), 'run')}: {title + ': ' if title else ''}{kind}", "", "   ")
+    lines = _wrapped(f"{number}. {counted(len(group.runs), 'run')}: {title + ': ' if title else ''}{kind}", "", "   ")
     lines += [line for each in what.message.splitlines()[:SHOWN] for line in _wrapped(each, "   ", "   ")]
     trials = [f"{run.sweep} {run.trial}" for run in group.runs if run.trial is not None]
     others = [f"{run.role} of {run.sweep}" for run in group.runs if run.trial is None]
@@ -161,7 +165,3 @@ def _as_json(group: FailureGroup, results: str) -> dict[str, Any]:
         "again": _again(group),
         "alone": _alone(group, results),
     }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

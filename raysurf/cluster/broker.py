@@ -25,7 +25,7 @@ class Broker:
         self._request: Request | None = None
         self._tries = self._preempted = 0
         self._opened = ("", 0)
-        self._place: str | None = None
+        self._holds: str | None = None
         self._broken: Report | None = None
         self._reports: asyncio.Queue[tuple[Report, asyncio.Future[bool] | None]] = asyncio.Queue()
         self._asked: asyncio.Future[bool] | None = None
@@ -37,9 +37,9 @@ class Broker:
         await self._tell_all()
 
     async def next(self) -> Report:
-        """The trial waits for the next report; ``state`` of the last is done or failed, ``group`` the group's place."""
+        """The trial waits for the next report; ``state`` of the last is done or failed, ``group`` what that holds."""
         report, self._asked = await self._reports.get()
-        return report | {"group": self._place}
+        return report | {"group": self._holds}
 
     async def answer(self, goes_on: bool) -> None:
         """The trial says whether the request goes on after the report that it got last."""
@@ -48,14 +48,14 @@ class Broker:
         if self._asked is not None and not self._asked.done():
             self._asked.set_result(goes_on)
 
-    async def take(self, rank: int, incarnation: str, after: int, place: str | None) -> Ticket:
+    async def take(self, rank: int, incarnation: str, after: int, holds: str | None) -> Ticket:
         """A worker waits for a request.
 
         Args:
             rank: The worker's.
             incarnation: Its group's, the same for all ranks from one start of the group to the next.
             after: Number of the request that this worker has done last in this incarnation.
-            place: Id of the placement group that holds the group's resources.
+            holds: What the group holds of the cluster; see ``release``.
 
         Returns:
             The request and its number.
@@ -65,7 +65,7 @@ class Broker:
                 if rank > 0 and self._opened[0] == incarnation and self._opened[1] > after and self._request:
                     return self._number, self._request
                 if rank == 0 and self._request is not None and self._number > after and self._may_try():
-                    self._opened, self._place = (incarnation, self._number), place
+                    self._opened, self._holds = (incarnation, self._number), holds
                     self._changed.notify_all()
                     return self._number, self._request
                 await self._changed.wait()

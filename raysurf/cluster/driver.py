@@ -350,10 +350,10 @@ class Driver:
         self._handlers(request).ended(request, report)
 
     def ahead(self, capacity: Capacity, resources: Resources) -> int:
-        """As many trials as there may be nodes for; one where a budget is kept, which counts trials that run."""
+        """As many trials as there may be room for; one where a budget is kept, which counts trials that run."""
         if any(each.sweep.budget is not None for each in self.plan.sweeps):
             return 1
-        return min(MOST_AHEAD, max(1, capacity.trials_at_once(resources) - capacity.trials_now(resources)))
+        return min(capacity.trials_at_once(resources), capacity.trials_now(resources) + MOST_AHEAD)
 
     def say_what_is_waited_for(self, stage: Stage, capacity: Capacity) -> None:
         """Say so if a stage cannot begin before the cluster has grown."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from raysurf.jobs.whole import FinishedJobs
 from raysurf.redaction import redact
+from raysurf.results.compaction import remove_part
 from raysurf.results.error_text import BLOCKED
 from raysurf.results.parts import mapping_in
 from raysurf.results.store import Store
@@ -118,7 +119,7 @@ class Ledger:
     ) -> None:
         """Write a trial's row; it replaces the one before."""
         for name in self._stale:
-            self.store.delete(f"tables/trials/{name}.parquet")
+            remove_part(self.store, "trials", name)
         self._stale.clear()
         before = self.rows.get(number, {})
         now = datetime.now(UTC)

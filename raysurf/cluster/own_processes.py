@@ -48,16 +48,23 @@ def every_process_stays() -> Iterator[None]:
 
 @contextmanager
 def asking_ahead(trials: int) -> Iterator[None]:
-    """Let Tune ask for room for so many trials at a time, as long as this lasts; with a searcher it asks for one.
+    """Let Tune ask at once for room for as many trials as can run beside one another, as long as this lasts.
 
-    An autoscaler starts nodes for what is asked for, and would start them one after another. What the user has set is
-    left.
+    With a searcher it asks for one at a time, so that processes start one after another, each for seconds, and so do an
+    autoscaler's nodes. When all run, one trial is asked for ahead, as Tune does. What the user has set is left.
+
+    Args:
+        trials: How many trials run and wait for room; one waits in any case.
     """
-    if AHEAD in os.environ:
-        yield
-        return
-    os.environ[AHEAD] = str(trials)
+    ask = TuneController._maybe_update_trial_queue
+
+    def asked(self: TuneController) -> None:
+        if AHEAD not in os.environ:
+            self._max_pending_trials = max(1, trials - len(self._running_trials))
+        ask(self)
+
+    TuneController._maybe_update_trial_queue = asked
     try:
         yield
     finally:
-        del os.environ[AHEAD]
+        TuneController._maybe_update_trial_queue = ask

@@ -77,7 +77,7 @@ class TrainGroup:
             request: What to do.
 
         Yields:
-            Its reports; the last one's ``state`` is done or failed. All name the ``group``'s placement group.
+            Its reports; the last one's ``state`` is done or failed. All name what the ``group`` holds of the cluster.
             Whoever leaves before the last ends the request.
         """
         ray.get(self.broker.give.remote(request))
@@ -152,9 +152,9 @@ def serve(config: dict[str, Any]) -> None:
         if not workers.agree(asked):
             raise _Ended
 
-    number, place_id = 0, _placement_group()
+    number, holds = 0, _holds()
     while True:
-        number, request = _taken(broker, workers.rank, incarnation[0], number, place_id)
+        number, request = _taken(broker, workers.rank, incarnation[0], number, holds)
         try:
             tell({"state": "begun", "number": request.number})
             with notices.working():
@@ -179,21 +179,28 @@ def _taken(broker: Any, *asked: Any) -> Ticket:
     return ticket
 
 
-def _placement_group() -> str | None:
+def _holds() -> str | None:
+    """What this worker's group holds of the cluster: its placement group, and its run, for which nodes are kept."""
+    from ray.train.v2._internal.execution.context import get_train_context
+
     found = ray.util.get_current_placement_group()
-    return None if found is None else str(found.id.hex())
+    return None if found is None else f"{found.id.hex()}/{get_train_context().train_run_context.run_id}"
 
 
-def release(place: str) -> None:
+def release(holds: str) -> None:
     """Remove the placement group of a Train group whose trial's process is gone, and with it the workers.
 
     Ray's own cleaner does so within seconds, but fails where several Rays run on a machine, and then nothing else can
-    ever have their resources.
+    ever have their resources. What Ray Train has reserved for the group's run would be kept from elastic groups for
+    three minutes.
     """
     from ray._raylet import PlacementGroupID
+    from ray.data._internal.cluster_autoscaler import get_or_create_autoscaling_coordinator
     from ray.util.placement_group import PlacementGroup, remove_placement_group
 
+    place, _, run = holds.partition("/")
     remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(place))))
+    get_or_create_autoscaling_coordinator().cancel_request.remote(f"train-{run}")
 
 
 def _farewell(request: Request, error: Exception) -> Report:

@@ -48,7 +48,7 @@ class Handlers(Protocol):
         ...
 
     def ahead(self, capacity: Capacity, resources: Resources) -> int:
-        """How many trials may wait for room at a time."""
+        """How many trials may run and wait for room at a time."""
         ...
 
     def started(self, request: Request) -> None:

@@ -9,7 +9,10 @@ from raysurf.results.query import Results
 
 
 def pictures_of_run(results: Results, run_id: str, folder: Path) -> dict[str, Path]:
-    """Draw a run: the plane, profile, path or widths that it measured, or its prediction schemes.
+    """Draw what a run was made to measure: its plane, profile, path or widths.
+
+    Pictures that any kind of job may have, such as its prediction schemes, are left out: every run would have
+    one, and its rows are a table in W&B.
 
     Args:
         results: The store.
@@ -21,10 +24,9 @@ def pictures_of_run(results: Results, run_id: str, folder: Path) -> dict[str, Pa
     """
     found = {}
     for name, kind in KINDS.items():
-        # Pictures that any kind of job may have are drawn if they show more than a summary does.
-        if kind.wanted.job != run_id.partition("-")[0] and not kind.in_sweep:
+        if kind.wanted.job != run_id.partition("-")[0]:
             continue
-        where = f"run_id = '{run_id}' and ({kind.in_sweep or kind.wanted.where})"
+        where = f"run_id = '{run_id}' and ({kind.wanted.where})"
         if results.sql(f"select 1 from {kind.wanted.table} where {where} limit 1").num_rows:
             found[name] = folder / f"{run_id}-{name}.png"
             draw(results, name, str(found[name]), run_ids=[run_id])

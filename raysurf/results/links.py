@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -34,6 +35,28 @@ def files_under(root: str, folder: str) -> Iterator[str]:
         for name in files:
             require_inside(root, path := f"{inside}/{name}")
             yield path
+
+
+def marks_in(root: str, folder: str) -> dict[str, tuple[int, int, int]]:
+    """Size, time in nanoseconds and inode of every file right in a folder of a store, by name.
+
+    Raises:
+        StoreError: If a file is a link that leads out of the store.
+        OSError: If the folder cannot be read; one that is absent has no files.
+    """
+    found = {}
+    try:
+        for entry in os.scandir(folder):
+            if entry.is_symlink():
+                require_inside(root, entry.path)
+            if entry.is_file():
+                # Removed since it was listed, as by another process.
+                with contextlib.suppress(FileNotFoundError):
+                    status = entry.stat()
+                    found[entry.name] = (status.st_size, status.st_mtime_ns, status.st_ino)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return found
 
 
 def _raise_unless_absent(error: OSError) -> None:

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from raysurf.errors import StoreError, nearest
 from raysurf.packages import imported
-from raysurf.results.parts import OURS
+from raysurf.results.reading import Reading
 from raysurf.results.schemas import SCHEMAS, schema_of
 from raysurf.results.store import Store
+from raysurf.results.table_files import FOLDER as COMPACTED
+from raysurf.results.versions import require_known
 
 if TYPE_CHECKING:
     from raysurf.results.failures import Failures
     from raysurf.results.run_difference import RunDifference
     from raysurf.results.stored_weights import Framework, StoredWeights
 
+ONE_RUN = re.compile(r"\s*run_id\s*=\s*'(?P<run>[A-Za-z0-9_-]+)'\s*")
 
-def open(uri: str = "results") -> Results:
+
+def open(uri: str = "results", strict: bool = False) -> Results:
     """Open a result store for reading.
 
     Args:
         uri: A folder, or an address such as ``s3://bucket/results``.
+        strict: Whether a file of a table that cannot be read is an error; else it is left out, with a ``StoreWarning``
+            that names it.
 
     Raises:
-        StoreError: If there is no store at the address.
+        StoreError: If there is no store at the address, or one of a newer version.
     """
     store = Store(uri)
-    if not store.list("tables"):
+    require_known(store)
+    if not store.has_files("tables") and not store.has_files(COMPACTED):
         raise StoreError(
             uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
         )
@@ -39,14 +46,14 @@ def open(uri: str = "results") -> Results:
         from raysurf.results.notebook import show_arrow_tables
 
         show_arrow_tables()
-    return Results(store)
+    return Results(store, strict)
 
 
 class Results:
     """The tables of one store. They are read anew at every call, so a running sweep shows its rows so far."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, strict: bool = False) -> None:
+        self.store, self._reading = store, Reading(store, strict)
 
     def tables(self) -> list[str]:
         """Names of the tables that have rows."""
@@ -82,16 +89,13 @@ class Results:
             expected = f"one of {', '.join(schema.names)}{hint}"
             raise StoreError(self.store.uri, f"no column {wrong[0]!r} in {name}", expected)
         if where is not None:
+            # What is asked most, and needs no look at the files of other runs.
+            one = ONE_RUN.fullmatch(where) if "run_id" in schema.names else None
+            if one and (found := self._reading.run(name, one["run"], columns)) is not None:
+                return found
             listed = ", ".join(f'"{column}"' for column in columns) if columns else "*"
             return self.sql(f"select {listed} from {name} where {where}")
-        try:
-            found: pa.Table = self._dataset(name).to_table(columns=list(columns) if columns else None)
-        except (pa.ArrowException, OSError) as error:
-            raise self._unreadable(name, error) from error
-        for field in found.schema:
-            if not field.nullable and found[field.name].null_count:
-                raise self._unreadable(name, ValueError(f"no value of {field.name} in some rows"))
-        return found
+        return self._reading.table(name, columns)
 
     def sql(self, query: str) -> pa.Table:
         """Ask in SQL (DuckDB's) over all tables.
@@ -99,23 +103,7 @@ class Results:
         Raises:
             StoreError: If the query fails; the tables or columns that there are are named.
         """
-        import duckdb
-
-        connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
-        try:
-            # Listing a table's files takes time; those that the query does not name are left out.
-            named = [name for name in SCHEMAS if name in query.lower()]
-            for name in named:
-                connection.register(name, self._dataset(name))
-            return connection.sql(query).to_arrow_table()
-        except (pa.ArrowException, OSError) as error:
-            raise self._unreadable("a table", error) from error
-        except duckdb.Error as error:
-            columns = [f"{name} ({', '.join(SCHEMAS[name].names)})" for name in named]
-            others = [name for name in SCHEMAS if name not in named]
-            raise StoreError(self.store.uri, str(error).strip(), f"SQL over {'; '.join(columns + others)}") from error
-        finally:
-            connection.close()
+        return self._reading.sql(query)
 
     def to_pandas(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
         """A table as a pandas DataFrame; see ``table``.
@@ -189,6 +177,16 @@ class Results:
 
         return stored_job(self, run)
 
+    def parts_of_sweeps(self, *sweeps: str) -> Callable[[str, str], bool]:
+        """Takes a table and a part of it, and says whether it is of some sweeps: a trial, or a run that they ran first.
+
+        Raises:
+            UnknownNameError: If there is no such sweep.
+        """
+        from raysurf.results.sweeps import parts_of_sweeps
+
+        return parts_of_sweeps(self, sweeps)
+
     def running(self) -> dict[str, int]:
         """By sweep the number of trials that have begun and not ended: they run, or were broken off."""
         from raysurf.results.sweeps import running
@@ -261,16 +259,7 @@ class Results:
 
         return joined(compare(self, name, sweeps))
 
-    def _unreadable(self, name: str, error: Exception) -> StoreError:
-        said = " ".join(str(error).split())[:300]
-        return StoreError(self.store.uri, f"a file of {name} that cannot be read ({said})", OURS)
-
-    def _dataset(self, name: str) -> ds.Dataset:
-        root = f"{self.store.root}/tables/{name}"
-        files = [f"{root}/{part}.parquet" for part in self.store.parts(name)]
-        return ds.dataset(files, schema=schema_of(name), filesystem=self.store.fs, format="parquet")
-
     def _repr_html_(self) -> str:
         from raysurf.results.notebook import store_html
 
-        return store_html(self, {name: self._dataset(name).count_rows() for name in self.tables()})
+        return store_html(self, {name: self._reading.count(name) for name in self.tables()})

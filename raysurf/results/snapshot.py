@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from raysurf.results.query import Results
+from raysurf.results.reading import Reading
 from raysurf.results.store import Store
 
 # Tables that are asked for again and again, and small enough to be kept; of the others the list of files is.
@@ -16,10 +20,24 @@ class Snapshot(Results):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
+        self._reading = _KeptReading(store)
+
+
+class _KeptReading(Reading):
+    """Asks every question of what it has read or listed at the first."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
         self._known: dict[str, ds.Dataset] = {}
 
-    def _dataset(self, name: str) -> ds.Dataset:
-        if name not in self._known:
-            found = super()._dataset(name)
+    def _dataset(self, name: str, is_checked: bool) -> ds.Dataset:
+        if name not in self._known or is_checked:
+            found = super()._dataset(name, is_checked)
             self._known[name] = ds.dataset(found.to_table()) if name in KEPT else found
         return self._known[name]
+
+    def _natively(self, query: str, named: Sequence[str]) -> pa.Table | None:
+        return None
+
+    def run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        return None

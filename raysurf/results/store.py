@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
 import os
-import re
 import shutil
 import time
 import uuid
@@ -19,16 +17,19 @@ from pyarrow import fs
 
 from raysurf.errors import StoreError, StoreUnavailableError
 from raysurf.results.address import open_address
-from raysurf.results.links import files_under, require_inside
-from raysurf.results.parts import decode_part, encode_part
+from raysurf.results.links import files_under, marks_in, require_inside
+from raysurf.results.parts import encode_part
 from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
 from raysurf.results.schemas import schema_of
-from raysurf.results.torn import is_torn, torn_file
+from raysurf.results.table_files import Compacted, look_at, part_path, rows_of_part
+from raysurf.results.torn import torn_file
+from raysurf.results.versions import say_version
 
 STALE_S = 3600.0
-PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 T = TypeVar("T")
+# Which version of a file it is: bytes, nanoseconds since 1970, and on a disk its inode, else 0.
+Mark = tuple[int, int, int]
 
 
 class Store:
@@ -67,6 +68,8 @@ class Store:
         self.patience = patience or Patience()
         self._answered = known
         self._swept, self._root_seen = False, known
+        self._version_said = False
+        self.lists: dict[str, Compacted] = {}
 
     def make(self) -> None:
         """Make the folder. That it is absent later is an outage, in this process and where the store is ``known``."""
@@ -83,8 +86,8 @@ class Store:
         if not self.is_local:
             probe = f"_tmp/{uuid.uuid4().hex}"
             try:
-                self._put(self._full(probe), b"")
-                self.fs.delete_file(self._full(probe))
+                self._put(self.full(probe), b"")
+                self.fs.delete_file(self.full(probe))
             except OSError as error:
                 raise StoreError(self.uri, _said(error), "a bucket that is there and can be written") from error
             return
@@ -111,7 +114,11 @@ class Store:
         Raises:
             StoreError: If a column is unknown or missing, or the store cannot be written.
         """
-        self.put_bytes(self._part(table, part), encode_part(rows, schema_of(table), self.uri, table))
+        path, data = part_path(self, table, part), encode_part(rows, schema_of(table), self.uri, table)
+        if not self._version_said:
+            say_version(self)
+            self._version_said = True
+        self.put_bytes(path, data)
 
     def read_rows(self, table: str, part: str) -> list[dict[str, Any]]:
         """The rows of a part; none if it is absent or was cut short, which counts as not written.
@@ -119,18 +126,12 @@ class Store:
         Raises:
             StoreError: If it is no Parquet file, or not of the table's schema.
         """
-        schema = schema_of(table)
-        path = self._part(table, part)
-        if not self.exists(path):
-            return []
-        data = self.get_bytes(path)
-        return [] if is_torn(io.BytesIO(data), ".parquet") else decode_part(data, schema, self.uri, path)
+        rows: list[dict[str, Any]] = rows_of_part(self, table, part).to_pylist()
+        return rows
 
     def parts(self, table: str) -> list[str]:
         """Names of the parts of a table, sorted."""
-        schema_of(table)
-        names = [path.rsplit("/", 1)[-1] for path in self.list(f"tables/{table}")]
-        return [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
+        return look_at(self, table).parts
 
     def parts_of(self, table: str, run_id: str) -> list[str]:
         """Names of the parts that hold a run's rows: its id, or its id, a dot and a piece's name."""
@@ -146,7 +147,7 @@ class Store:
         Raises:
             StoreError: If it cannot be written.
         """
-        target = self._full(path)
+        target = self.full(path)
         self._ask(f"writing {path}", lambda: self._put(target, data))
 
     def _put(self, target: str, data: bytes) -> None:
@@ -179,21 +180,27 @@ class Store:
         Raises:
             StoreError: If it is absent or cannot be read.
         """
-        target = self._full(path)
+        if (data := self.bytes_at(path)) is None:
+            raise StoreError(self.uri, f"no {path}", "a file that an earlier run wrote")
+        return data
 
-        def read() -> bytes:
+    def bytes_at(self, path: str) -> bytes | None:
+        """A blob; None if it is absent."""
+        target = self.full(path)
+
+        def read() -> bytes | None:
             try:
                 with self.fs.open_input_file(target) as stream:
                     return bytes(stream.read())
-            except FileNotFoundError as error:
+            except FileNotFoundError:
                 self._require_root()
-                raise StoreError(self.uri, f"no {path}", "a file that an earlier run wrote") from error
+                return None
 
         return self._ask(f"reading {path}", read)
 
     def exists(self, path: str) -> bool:
         """Whether a blob is there."""
-        target = self._full(path)
+        target = self.full(path)
 
         def look() -> bool:
             found = self.fs.get_file_info(target).type == fs.FileType.File
@@ -204,19 +211,25 @@ class Store:
         return self._ask(f"looking for {path}", look)
 
     def is_whole(self, path: str) -> bool:
-        """Whether a blob of a folder is there and was not cut short; of a bucket, where none ever is, always."""
-        target = Path(self._full(path))
+        """Whether a blob of a folder is there and was not cut short; of a bucket, where none ever is, always.
+
+        A part of a table is also there if it was compacted.
+        """
+        target = Path(self.full(path))
 
         def look() -> bool:
             if torn := torn_file(target):
                 self._require_root()
             return not torn
 
-        return not self.is_local or self._ask(f"looking at {path}", look)
+        if not self.is_local or self._ask(f"looking at {path}", look):
+            return True
+        _, table, name = path.split("/") if path.startswith("tables/") and path.count("/") == 2 else ("", "", "")
+        return not target.exists() and name.removesuffix(".parquet") in (look_at(self, table).parts if table else ())
 
     def delete(self, path: str) -> None:
         """Remove a blob, if it is there."""
-        target = self._full(path)
+        target = self.full(path)
 
         def remove() -> None:
             try:
@@ -229,7 +242,7 @@ class Store:
 
     def delete_folder(self, path: str) -> None:
         """Remove a folder and everything in it, as far as that goes at once."""
-        target = self._full(path)
+        target = self.full(path)
         if self.is_local:
             shutil.rmtree(target, ignore_errors=True)
             return
@@ -238,7 +251,7 @@ class Store:
 
     def list(self, prefix: str = "") -> list[str]:
         """Paths of all blobs under a folder, relative to the root, sorted."""
-        base = self._full(prefix) if prefix else self.root
+        base = self.full(prefix) if prefix else self.root
 
         def look() -> list[str]:
             if self.is_local:
@@ -248,6 +261,27 @@ class Store:
             return [info.path[len(self.root) + 1 :] for info in found if info.type == fs.FileType.File]
 
         return sorted(self._ask(f"listing {prefix or 'it'}", look))
+
+    def has_files(self, folder: str) -> bool:
+        """Whether there is a file somewhere under a folder; of a folder on a disk, without looking at all of them."""
+        if not self.is_local:
+            return bool(self.list(folder))
+        base = self.full(folder)
+        return self._ask(f"listing {folder}", lambda: next(files_under(self.root, base), None) is not None)
+
+    def marks(self, folder: str) -> dict[str, Mark]:
+        """The files right in a folder, by name, and which version of each is there."""
+        base = self.full(folder)
+
+        def look() -> dict[str, Mark]:
+            if self.is_local:
+                self._require_root()
+                return marks_in(self.root, base)
+            found = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True))
+            files = (info for info in found if info.type == fs.FileType.File)
+            return {info.base_name: (info.size, info.mtime_ns, 0) for info in files}
+
+        return self._ask(f"listing {folder}", look)
 
     def put_json(self, path: str, value: Any) -> None:
         """Write a value as JSON; see ``put_bytes``."""
@@ -266,12 +300,12 @@ class Store:
         except (ValueError, RecursionError) as error:
             raise StoreError(self.uri, f"{path}: {error}", "JSON that an earlier run wrote") from error
 
-    def _part(self, table: str, part: str) -> str:
-        if not PART.fullmatch(part):
-            raise StoreError(self.uri, f"the part {part!r}", "letters, digits, '.', '_' and '-', the first no sign")
-        return f"tables/{table}/{part}.parquet"
+    def full(self, path: str) -> str:
+        """Where a blob is in the file system.
 
-    def _full(self, path: str) -> str:
+        Raises:
+            StoreError: If its path leads out of the store.
+        """
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or "//" in path or ".." in parts or "\\" in path or "\0" in path:
             raise StoreError(self.uri, f"the path {path!r}", "a path within the store")

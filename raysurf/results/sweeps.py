@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raysurf.errors import UnknownNameError
@@ -45,3 +45,15 @@ def running(results: Results) -> dict[str, int]:
     """By sweep how many trials have begun and not ended: they run, or were broken off."""
     rows = results.table("trials", ["sweep", "state"]).to_pylist()
     return dict(sorted(Counter(row["sweep"] for row in rows if row["state"] == "running").items()))
+
+
+def parts_of_sweeps(results: Results, sweeps: Sequence[str]) -> Callable[[str, str], bool]:
+    """Whether a part of a table is of some sweeps; see ``Results.parts_of_sweeps``."""
+    rows = results.table("runs", ["run_id", "sweep"]).to_pylist()
+    require_known(sweeps, [*rows, *results.table("trials", ["sweep"]).to_pylist()])
+    runs = {row["run_id"] for row in rows if row["sweep"] in sweeps}
+
+    def is_theirs(table: str, part: str) -> bool:
+        return part.rpartition("-")[0] in sweeps if table == "trials" else part.partition(".")[0] in runs
+
+    return is_theirs

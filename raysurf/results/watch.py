@@ -10,11 +10,10 @@ from statistics import mean
 from typing import Any
 from urllib.parse import quote
 
-from pyarrow import fs
-
-from raysurf.errors import StoreError, UnknownNameError
+from raysurf.errors import UnknownNameError
 from raysurf.results.query import Results
 from raysurf.results.store import Store
+from raysurf.results.table_files import look_at
 
 Row = dict[str, Any]
 # Runs whose rows have not changed for so long have probably lost their process.
@@ -179,9 +178,6 @@ def _running(results: Results, ended: set[str], now: datetime) -> tuple[RunningR
 
 def _changes(store: Store) -> dict[str, datetime]:
     """When the rows of each training run were written last."""
-    selector = fs.FileSelector(f"{store.root}/tables/epochs", allow_not_found=True)
-    try:
-        found = store.fs.get_file_info(selector)
-    except OSError as error:
-        raise StoreError(store.uri, str(error), "a store that can be read") from error
-    return {info.base_name.partition(".")[0]: info.mtime for info in found if info.mtime is not None}
+    files = look_at(store, "epochs")
+    marks = {part: file.parts[part].mark for part, file in files.chosen.items()} | dict(files.marks)
+    return {part.partition(".")[0]: datetime.fromtimestamp(mark[1] / 1e9, UTC) for part, mark in marks.items()}

@@ -60,6 +60,7 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         *("check", "run", "table", "best", "compare", "export", "plot", "why", "diff"),
         *("submit", "status", "list", "logs", "stop"),
         *("sync", "dashboard"),
+        *("compact", "fsck", "rm", "du"),
         *("report", "help"),
     }
 

@@ -1,0 +1,222 @@
+"""Reading tables for queries, whatever their files are like: those that cannot be read are left out and named."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from raysurf.errors import StoreError, StoreUnavailableError, StoreWarning
+from raysurf.results.parts import OURS, table_in
+from raysurf.results.scan import dataset, view
+from raysurf.results.schemas import SCHEMAS, schema_of
+from raysurf.results.store import Store
+from raysurf.results.table_files import FOLDER, SUFFIX, TableFiles, look_at, rows_of_part, rows_of_parts
+
+if TYPE_CHECKING:
+    import duckdb
+
+T = TypeVar("T")
+UNREADABLE = (pa.ArrowException, OSError, StoreError)
+# How often a query is asked again whose files were compacted away while it read them.
+TRIES = 3
+
+
+class Reading:
+    """Reads the tables of a store.
+
+    Every file is taken for whole at first. Only when one turns out not to be are all of the table's looked at, one by
+    one, and what cannot be read is left out.
+
+    Args:
+        store: The store.
+        is_strict: Whether a file that cannot be read is an error.
+    """
+
+    def __init__(self, store: Store, is_strict: bool = False) -> None:
+        self.store, self.is_strict = store, is_strict
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of a table.
+
+        Raises:
+            StoreError: If a file cannot be read, and that is an error.
+        """
+
+        def read(is_checked: bool) -> pa.Table:
+            found: pa.Table = self._dataset(name, is_checked).to_table(columns=list(columns) if columns else None)
+            for field in found.schema:
+                if not field.nullable and found[field.name].null_count:
+                    raise pa.ArrowInvalid(f"no value of {field.name} in some rows")
+            return found
+
+        return self._tolerating(name, read)
+
+    def run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of one run, for which only its own parts are looked at; None if they are to be asked for otherwise.
+
+        That is if no part has its name, or one cannot be read.
+        """
+        parts = sorted(part for part in look_at(self.store, name).parts if part.partition(".")[0] == run_id)
+        try:
+            rows = [rows_of_part(self.store, name, part) for part in parts]
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            return None
+        if not rows or not all(each.num_rows for each in rows):
+            return None
+        found = pa.concat_tables(rows)
+        return found.filter(pc.equal(found["run_id"], run_id)).select(list(columns or found.column_names))
+
+    def count(self, name: str) -> int:
+        """How many rows a table has."""
+        return self._tolerating(name, lambda is_checked: int(self._dataset(name, is_checked).count_rows()))
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer to a query in DuckDB's SQL over all tables.
+
+        Raises:
+            StoreError: If a file cannot be read, and that is an error, or if the query fails; the tables or columns
+                that there are are named.
+        """
+        import duckdb
+
+        # Listing a table's files takes time; those that the query does not name are left out.
+        named = [name for name in SCHEMAS if name in query.lower()]
+        mistakes = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+
+        def read(is_checked: bool) -> pa.Table:
+            connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+            try:
+                for name in named:
+                    connection.register(name, self._dataset(name, is_checked))
+                return connection.sql(query).to_arrow_table()
+            except mistakes:
+                raise
+            except duckdb.Error as error:
+                if is_checked or self.is_strict:
+                    raise
+                raise pa.ArrowInvalid(str(error)) from error
+            finally:
+                connection.close()
+
+        try:
+            if (found := self._natively(query, named)) is not None:
+                return found
+            return self._tolerating("a table" if len(named) != 1 else named[0], read)
+        except duckdb.Error as error:
+            columns = [f"{name} ({', '.join(SCHEMAS[name].names)})" for name in named]
+            others = [name for name in SCHEMAS if name not in named]
+            raise StoreError(self.store.uri, str(error).strip(), f"SQL over {'; '.join(columns + others)}") from error
+
+    def _natively(self, query: str, named: Sequence[str]) -> pa.Table | None:
+        """The answer by DuckDB's own reader; None if it is to be asked for in the other way.
+
+        DuckDB may then read the tables' files and nothing else. As it could also write them, all that it is asked are
+        SELECTs.
+        """
+        import duckdb
+
+        if not self.store.is_local:
+            return None
+        connection = _database(self.store.root, os.getpid()).cursor()
+        try:
+            if any(each.type != duckdb.StatementType.SELECT for each in connection.extract_statements(query)):
+                return None
+            for name in named:
+                if (text := view(self.store, look_at(self.store, name))) is None:
+                    return None
+                connection.execute(f"create temp view {name} as {text}")
+            return connection.sql(query).to_arrow_table()
+        except duckdb.Error:
+            # The user's mistake, files of different columns, or one that cannot be read: the other way tells.
+            return None
+        finally:
+            connection.close()
+
+    def _tolerating(self, name: str, read: Callable[[bool], T]) -> T:
+        """What is read, without what cannot be read."""
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return read(False)
+            except StoreUnavailableError:
+                raise
+            except FileNotFoundError as error:
+                if not tries_left:
+                    raise self._unreadable(name, error) from error
+            except UNREADABLE as error:
+                if self.is_strict:
+                    raise self._unreadable(name, error) from error
+                break
+        try:
+            return read(True)
+        except UNREADABLE as error:
+            raise self._unreadable(name, error) from error
+
+    def _unreadable(self, name: str, error: Exception) -> StoreError:
+        said = " ".join(str(error).split())[:300]
+        return StoreError(self.store.uri, f"a file of {name} that cannot be read ({said})", OURS)
+
+    def _dataset(self, name: str, is_checked: bool) -> ds.Dataset:
+        if not is_checked:
+            return dataset(self.store, look_at(self.store, name))
+        files = self._readable_compacted(name)
+        return dataset(self.store, files, self._unreadable_parts(files))
+
+    def _readable_compacted(self, name: str) -> TableFiles:
+        """The files of a table, as if compacted ones that cannot be read were not there."""
+        files, left_out = look_at(self.store, name), set[str]()
+        while True:
+            for file, parts in files.used.items():
+                try:
+                    for _ in rows_of_parts(self.store, file, parts):
+                        pass
+                except UNREADABLE as error:
+                    left_out.add(file.id)
+                    files = look_at(self.store, name, left_out)
+                    lost = len(parts - set(files.parts))
+                    self._warn(f"{file.path} cannot be read ({error}); {lost} parts are in no other file")
+                    break
+            else:
+                return files
+
+    def _unreadable_parts(self, files: TableFiles) -> set[str]:
+        schema, found = schema_of(files.table), set[str]()
+        for part in files.own:
+            path = f"tables/{files.table}/{part}{SUFFIX}"
+            try:
+                table_in(self.store.get_bytes(path), schema, self.store.uri, path)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                found.add(path)
+                if self.store.exists(path):
+                    self._warn(f"{path} is left out: {error.got}")
+        return found
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(StoreWarning(f"results {self.store.uri!r}: {text}"), stacklevel=2)
+
+
+@lru_cache(maxsize=4)
+def _database(root: str, process: int) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that can read the tables of one store, and nothing else; making one takes longer than most queries.
+
+    It is never used by a forked process.
+    """
+    import duckdb
+
+    found = duckdb.connect(":memory:")
+    found.execute("set allowed_directories = ?", [[f"{root}/tables/", f"{root}/{FOLDER}/"]])
+    # Files of running jobs are replaced all the time.
+    found.execute("set enable_external_file_cache = false")
+    found.execute("set enable_external_access = false")
+    found.execute("set lock_configuration = true")
+    return found

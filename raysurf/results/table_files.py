@@ -1,0 +1,297 @@
+"""Where the rows of a table are at one moment: in files of their own, one a part, and in compacted files of many parts.
+
+A part's own file is ``tables/<table>/<part>.parquet``. A compacted file is ``compact/<table>/<id>.parquet``, whose rows
+say in ``_part`` which part they are of; it counts from when its list is there, ``<id>.json``, which says which version
+of which parts it holds. Neither is ever changed. The rule of every reader:
+
+- A part whose own file is there has its rows there, whatever lists say. Rows of a compacted file are taken instead, for
+  speed, if its list names that very version (size, time and, on a disk, inode).
+- A part without a file of its own has its rows in the compacted file with the highest number that lists it. Numbers
+  rise: who writes a list has seen those before.
+
+Own files are listed first and lists after them, and a list that vanishes in between makes the reader begin anew: what
+is removed has been listed elsewhere before, so nothing is missed, and every part is taken from one place, so nothing is
+doubled. ``results.compaction`` says how files come and go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from raysurf.errors import StoreError, StoreWarning
+from raysurf.results.parts import OURS, fitted, table_in
+from raysurf.results.schemas import schema_of
+from raysurf.results.torn import is_torn
+from raysurf.results.versions import migrated, require_no_newer
+
+if TYPE_CHECKING:
+    from raysurf.results.store import Mark, Store
+
+FOLDER, PART = "compact", "_part"
+SUFFIX = ".parquet"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class Entry(NamedTuple):
+    """A part as a compacted file holds it: the version of its own file, how many rows, and SHA-256 of its own file.
+
+    A part that was removed has no rows.
+    """
+
+    size: int
+    time_ns: int
+    inode: int
+    rows: int
+    digest: str
+
+    @property
+    def mark(self) -> Mark:
+        """The version of its own file."""
+        return self[:3]
+
+
+@dataclass(frozen=True, eq=False)
+class Compacted:
+    """A compacted file.
+
+    Args:
+        table: Whose rows it holds.
+        id: Its number, a hyphen, and what makes it unique.
+        made_ns: When its list was written, by the store's clock.
+        version: Of the schema that its rows follow.
+        digest: SHA-256 of the file.
+        parts: What it holds, by part.
+    """
+
+    table: str
+    id: str
+    made_ns: int
+    version: int
+    digest: str
+    parts: Mapping[str, Entry]
+
+    @property
+    def path(self) -> str:
+        """Of its rows in the store."""
+        return f"{FOLDER}/{self.table}/{self.id}{SUFFIX}"
+
+    @property
+    def list_path(self) -> str:
+        """Of its list in the store."""
+        return f"{FOLDER}/{self.table}/{self.id}.json"
+
+    @property
+    def number(self) -> int:
+        """Its place in the order of lists."""
+        return int(self.id.partition("-")[0])
+
+    @cached_property
+    def num_rows(self) -> int:
+        """Rows in it, those of newer versions elsewhere included."""
+        return sum(each.rows for each in self.parts.values())
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The files of a table.
+
+    Args:
+        table: Its name.
+        marks: The version of every part's own file.
+        compacted: Every compacted file.
+        chosen: From which of them a part is read; others are read from their own files.
+    """
+
+    table: str
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    compacted: tuple[Compacted, ...] = ()
+    chosen: Mapping[str, Compacted] = field(default_factory=dict)
+
+    @property
+    def own(self) -> list[str]:
+        """Parts that are read from their own files, sorted."""
+        return sorted(self.marks.keys() - self.chosen.keys())
+
+    @property
+    def parts(self) -> list[str]:
+        """All parts, sorted; those that were removed are none."""
+        return sorted([*self.own, *(part for part, file in self.chosen.items() if file.parts[part].rows)])
+
+    @cached_property
+    def used(self) -> dict[Compacted, set[str]]:
+        """Compacted files that rows are read from, and the parts that they are of."""
+        found: dict[Compacted, set[str]] = {}
+        for part, file in self.chosen.items():
+            if file.parts[part].rows:
+                found.setdefault(file, set()).add(part)
+        return found
+
+    def unused(self, file: Compacted) -> set[str]:
+        """Parts whose rows in a compacted file are not to be read, since newer ones are elsewhere."""
+        return {part for part, entry in file.parts.items() if entry.rows and self.chosen.get(part) is not file}
+
+
+def look_at(store: Store, table: str, left_out: Collection[str] = ()) -> TableFiles:
+    """The files of a table as they are now; compacted files of some ids are taken for absent.
+
+    Raises:
+        UnknownNameError: If there is no such table.
+        StoreError: If the store cannot be read.
+    """
+    schema_of(table)
+    while True:
+        found = store.marks(f"tables/{table}")
+        marks = {name.removesuffix(SUFFIX): mark for name, mark in found.items() if name.endswith(SUFFIX)}
+        compacted = _lists(store, table)
+        if compacted is None:
+            continue
+        compacted = tuple(file for file in compacted if file.id not in left_out)
+        chosen: dict[str, Compacted] = {}
+        for file in compacted:
+            for part, entry in file.parts.items():
+                if marks.get(part, entry.mark) == entry.mark:
+                    chosen[part] = file
+        return TableFiles(table, marks, compacted, chosen)
+
+
+def rows_of_part(store: Store, table: str, part: str) -> pa.Table:
+    """The rows of a part, in the columns of its table; none if it is absent or was cut short.
+
+    Raises:
+        StoreError: If they cannot be read.
+    """
+    schema, path = schema_of(table), part_path(store, table, part)
+    while True:
+        if (data := store.bytes_at(path)) is not None:
+            is_whole = not is_torn(io.BytesIO(data), SUFFIX)
+            return table_in(data, schema, store.uri, path) if is_whole else schema.empty_table()
+        files = look_at(store, table)
+        if part in files.marks:
+            continue
+        if (file := files.chosen.get(part)) is None:
+            return schema.empty_table()
+        try:
+            found = [fitted(each, schema, store.uri, file.path) for each in rows_of_parts(store, file, {part})]
+        except FileNotFoundError:
+            continue
+        return migrated(pa.concat_tables([schema.empty_table(), *found]), table, file.version)
+
+
+def part_path(store: Store, table: str, part: str) -> str:
+    """Where the file of a part is in the store.
+
+    Raises:
+        StoreError: If its name leads elsewhere.
+    """
+    if not NAME.fullmatch(part):
+        raise StoreError(store.uri, f"the part {part!r}", "letters, digits, '.', '_' and '-', the first no sign")
+    return f"tables/{table}/{part}{SUFFIX}"
+
+
+def is_compacted(store: Store, table: str, part: str) -> bool:
+    """Whether a compacted file lists a part."""
+    return any(part in file.parts for file in look_at(store, table).compacted)
+
+
+def _lists(store: Store, table: str) -> tuple[Compacted, ...] | None:
+    """All compacted files, those to be preferred last; None if a list has vanished while it was read."""
+    found = []
+    for name, mark in store.marks(f"{FOLDER}/{table}").items():
+        if not name.endswith(".json"):
+            continue
+        path = f"{FOLDER}/{table}/{name}"
+        # Lists are never changed.
+        if (known := store.lists.get(path)) is None:
+            try:
+                data = store.get_bytes(path)
+            except StoreError:
+                if store.exists(path):
+                    raise
+                return None
+            try:
+                known = store.lists[path] = _parsed(table, name.removesuffix(".json"), mark, data)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                text = f"{store.uri}: {path} cannot be read ({error}); rows that are compacted there are not seen"
+                warnings.warn(StoreWarning(text), stacklevel=2)
+                continue
+        require_no_newer(known.version, store.uri, path)
+        found.append(known)
+    return tuple(sorted(found, key=lambda file: (file.number, file.id)))
+
+
+def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
+    found = json.loads(data)
+    parts = {part: Entry(*said) for part, said in found["parts"].items()}
+    columns = list(zip(*parts.values(), strict=True))[:4]
+    if {type(number) for column in columns for number in column} - {int}:
+        raise ValueError("a size, time, inode or number of rows is no number")
+    int(name.partition("-")[0])
+    return Compacted(table, name, mark[1], int(found["version"]), str(found["sha256"]), parts)
+
+
+def listed(version: int, digest: str, parts: Mapping[str, Entry]) -> dict[str, Any]:
+    """A list as it is written."""
+    return {"version": version, "sha256": digest, "parts": {part: list(each) for part, each in parts.items()}}
+
+
+def require_as_written(store: Store, file: Compacted) -> None:
+    """Check every byte of a compacted file.
+
+    Raises:
+        StoreError: If one is another than when it was written, or the file cannot be read.
+        FileNotFoundError: If it is there no more.
+    """
+    try:
+        with store.fs.open_input_file(store.full(file.path)) as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
+    if found != file.digest:
+        raise StoreError(store.uri, f"{file.path}, which is not what was written", OURS)
+
+
+def rows_of_parts(
+    store: Store, file: Compacted, parts: set[str], groups: Collection[int] | None = None
+) -> Iterator[pa.Table]:
+    """The rows of some parts of a compacted file, with their parts, a group of rows at a time; of some groups, or all.
+
+    Raises:
+        StoreError: If the file cannot be read.
+        FileNotFoundError: If it is there no more.
+    """
+    try:
+        with store.fs.open_input_file(store.full(file.path)) as stream:
+            reader = pq.ParquetFile(stream)
+            for group in range(reader.num_row_groups) if groups is None else sorted(groups):
+                if holds_any(reader, group, parts):
+                    # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
+                    found = reader.read_row_group(group, use_threads=False)
+                    yield found.filter(pc.is_in(found[PART], pa.array(sorted(parts), pa.string())))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
+
+
+def holds_any(reader: pq.ParquetFile, group: int, parts: Collection[str]) -> bool:
+    """Whether some parts may have rows in a row group of a compacted file; its rows are sorted by part."""
+    column = reader.schema_arrow.names.index(PART)
+    statistics = reader.metadata.row_group(group).column(column).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    low, high = statistics.min, statistics.max
+    return any(low <= part <= high for part in parts)

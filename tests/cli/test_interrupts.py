@@ -1,0 +1,50 @@
+"""Signals that come where Python loses what a handler raises."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import click
+import pytest
+
+from raysurf.cli.interrupts import Interrupts
+
+
+class Signalled:
+    """Is sent SIGTERM while it is being deleted."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def signalled_run() -> None:
+    """A run that is asked to leave where Python loses it, and looks later."""
+    with Interrupts() as interrupts:
+        lost = Signalled()
+        del lost
+        with interrupts.leaving:
+            assert interrupts.leaving.asked
+
+
+def test_what_python_loses_is_asked_for_all_the_same(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(click.exceptions.Exit) as ended:
+        signalled_run()
+    assert ended.value.exit_code == 128 + signal.SIGTERM
+    said = capfd.readouterr().err
+    assert said.startswith("stopped by SIGTERM; what is finished is kept")
+    assert "KeyboardInterrupt" not in said
+
+
+def test_other_errors_that_python_loses_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", told.append)
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("lost")
+
+    with Interrupts():
+        broken = Broken()
+        del broken
+    assert len(told) == 1

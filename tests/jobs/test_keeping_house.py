@@ -1,0 +1,208 @@
+"""A store's room by sweep, the removal of sweeps, and going on after compaction, on the results of real ones."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+import raysurf.jobs.removal as removal
+from raysurf.errors import StoreError, UnknownNameError
+from raysurf.jobs.belongings import sizes
+from raysurf.jobs.checkup import check_up, remove_garbage
+from raysurf.jobs.disk_use import disk_use
+from raysurf.jobs.removal import planned_removal, remove_sweep
+from raysurf.results.claims import Claim, Holder
+from raysurf.results.compaction import compact, remove_part
+from raysurf.results.store import Store
+from tests.jobs.kept_stores import contents, flipped, rows, run_ids, run_two_sweeps, settle, sweep, trained
+from tests.s3_server import KEYS, free_port, make_bucket, s3_server
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of two sweeps."""
+    run_two_sweeps(root := tmp_path_factory.mktemp("original") / "results")
+    return root
+
+
+@pytest.fixture
+def store(original: Path, tmp_path: Path) -> Store:
+    """A copy of it."""
+    shutil.copytree(original, tmp_path / "results")
+    return Store(str(tmp_path / "results"))
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_every_byte_is_some_sweeps(is_compacted: bool, store: Store) -> None:
+    """Room by sweep adds up to all there is, to the byte; a run counts for the sweep that ran it first."""
+    if is_compacted:
+        settle(store)
+    found = {use.sweep: use for use in disk_use(store)}
+    assert set(found) == {"first", "second", ""}
+    assert (found["first"].runs, found["second"].runs) == (3, 1)
+    there = sizes(store)
+    assert sum(use.total for use in found.values()) == sum(there.values())
+    (mine,) = run_ids(store, "second")
+    weights = sum(size for path, size in there.items() if mine in path and path.endswith(".safetensors"))
+    assert found["second"].bytes["weights"] == weights > 0
+    states = sum(size for path, size in there.items() if path.startswith("trajectories/"))
+    assert sum(use.bytes["checkpoints"] for use in found.values()) == states > 0
+    assert all(found[name].bytes["tables"] > 0 for name in ("first", "second"))
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_a_sweep_goes_and_what_others_need_stays(is_compacted: bool, store: Store) -> None:
+    """Of ``first`` the network and the shared average stay, ``second`` has all that it had, and nothing is left over.
+
+    Run again, ``first`` has the rows that it had. When both are removed the store is empty.
+    """
+    if is_compacted:
+        settle(store)
+    first, second, before = run_ids(store, "first"), run_ids(store, "second"), contents(store)
+    planned = planned_removal(store, "first")
+    assert len(planned.runs) == 1
+    assert planned.trials == 2
+    assert len(planned.kept) == 2
+    assert "a trial of second" in planned.kept.values()
+    assert contents(store) == before
+    figures = rows(store)
+    assert remove_sweep(store, "first") == planned
+    (gone,) = planned.runs
+    left = {path for path in store.list() if gone in path}
+    # What was compacted is replaced by files without rows, which say so until the next compaction.
+    assert all(path.startswith("tables/") for path in left)
+    assert bool(left) == is_compacted
+    now = rows(store)
+    assert {row["sweep"] for row in now["trials"]} == {"second"}
+    assert {row["run_id"] for row in now["runs"]} == (first | second) - {gone}
+    for table in ("runs", "epochs", "predictions"):
+        assert now[table] == [row for row in figures[table] if row["run_id"] != gone]
+    assert check_up(store).findings == ()
+    assert trained(sweep("second", 2, 3), store) == set()
+    assert trained(sweep("first", 1, 2), store) == {gone}
+    assert rows(store) == figures
+    remove_sweep(store, "second")
+    remove_sweep(store, "first")
+    assert not any(rows(store).values())
+    settle(store)
+    assert {path.partition("/")[0] for path in store.list()} <= {"version.json", "compact"}
+    with pytest.raises(UnknownNameError, match="unknown sweep: got 'first'"):
+        remove_sweep(store, "first")
+
+
+def test_on_s3(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a bucket the same is told, and the same goes."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    disk = Store(str(original))
+    with s3_server(port := free_port()):
+        store = Store(make_bucket(port, "kept"))
+        for path, data in contents(disk).items():
+            store.put_bytes(path, data)
+        assert disk_use(store) == disk_use(disk)
+        assert check_up(store).findings == ()
+        planned = planned_removal(disk, "first")
+        assert remove_sweep(store, "first") == planned
+        assert disk.list() == sorted({*store.list(), *(file.path for file in planned.files)})
+        assert check_up(store).findings == ()
+        store.put_bytes("jobs/sgd-x/weights.safetensors", b"weights")
+        state = next(path for path in store.list("trajectories") if path.endswith(".safetensors"))
+        store.put_bytes(state, flipped(store.get_bytes(state)))
+        found = check_up(store)
+        assert len(found.findings) == 3
+        assert remove_garbage(store, found) == 2
+        assert [finding.path for finding in check_up(store).findings] == ["sgd-x"]
+
+
+def test_wandb_folders_go_with_their_runs(store: Store, tmp_path: Path) -> None:
+    """With the links to its logs that W&B makes in them; what these lead to is none of the store's."""
+    (tmp_path / "core.log").write_text("of another run, too")
+    runs = sorted(run_ids(store, "first"))
+    folders = {run: Path(store.root, "wandb", f"offline-run-20260102_030405-{run}-0a1b2c") for run in runs}
+    for folder in folders.values():
+        (folder / "logs").mkdir(parents=True)
+        (folder / "run.wandb").write_bytes(b"12345")
+        (folder / "logs" / "debug-core.log").symlink_to(tmp_path / "core.log")
+    assert {use.sweep: use.bytes["wandb"] for use in disk_use(store)} == {"first": 15, "second": 0, "": 0}
+    assert check_up(store).findings == ()
+    removal = remove_sweep(store, "first")
+    assert removal.bytes["wandb"] == 5
+    assert {run for run, folder in folders.items() if folder.exists()} == removal.kept.keys()
+    assert (tmp_path / "core.log").exists()
+    store.delete("version.json")
+    Path(store.root, "version.json").symlink_to(tmp_path / "core.log")
+    with pytest.raises(StoreError, match=r"a link to .*core.log"):
+        disk_use(store)
+
+
+def test_a_sweep_that_is_none(store: Store) -> None:
+    """Those that there are are named."""
+    with pytest.raises(UnknownNameError, match="got 'third'; expected one of first, second"):
+        planned_removal(store, "third")
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_nothing_is_run_again_after_compaction(is_settled: bool, store: Store) -> None:
+    """Of a sweep whose rows are compacted, its parts' files being gone or not, nothing is run and no row is doubled.
+
+    Another one goes on from what it left, and both are read as one.
+    """
+    figures = rows(store)
+    compact(store, grace_s=3600)
+    if is_settled:
+        settle(store)
+    assert bool(store.list("tables")) == (not is_settled)
+    for each in (sweep("first", 1, 2), sweep("second", 2, 3)):
+        assert trained(each, store) == set()
+    assert rows(store) == figures
+    assert len(trained(sweep("third", 1, 4), store)) == 1
+    now = rows(store)
+    assert {table: len(now[table]) - len(figures[table]) for table in ("runs", "trials")} == {"runs": 1, "trials": 2}
+    settle(store)
+    assert rows(store) == now
+    assert check_up(store).findings == ()
+
+
+@pytest.mark.parametrize("name", ["sweep.first", "sweep.second", "sweep.first.0123"])
+def test_nothing_goes_while_a_sweep_runs(name: str, store: Store) -> None:
+    """Whoever runs one is named; what a dead process left does not count."""
+    before = {path: store.get_bytes(path) for path in store.list()}
+    with Claim(store, name, "somebody") as claim:
+        assert claim.take() is None
+        with pytest.raises(StoreError, match=r"being run by somebody, pid \d+"):
+            remove_sweep(store, "first")
+    assert {path: store.get_bytes(path) for path in store.list()} == before
+    dead = Holder.here("somebody", (0, 1)).__dict__ | {"pid": 2**22 + 1, "beat": 0}
+    store.put_json(f"claims/{name}.0123456789abcdef.json", dead)
+    assert remove_sweep(store, "first").trials == 2
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 4])
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_a_removal_that_was_broken_off_goes_on(
+    is_compacted: bool, steps: int, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it was broken off, asking for it again ends with the same store."""
+    if is_compacted:
+        settle(store)
+    calls = itertools.count()
+
+    def remove(store: Store, table: str, part: str) -> None:
+        if next(calls) == steps:
+            raise KeyboardInterrupt
+        remove_part(store, table, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removal, "remove_part", remove)
+        with pytest.raises(KeyboardInterrupt):
+            remove_sweep(store, "first")
+    remove_sweep(store, "first")
+    now = rows(store)
+    assert {row["sweep"] for row in now["trials"]} == {"second"}
+    runs = {row["run_id"] for row in now["runs"]}
+    assert len(runs) == 3
+    assert {row["run_id"] for table in ("epochs", "predictions") for row in now[table]} == runs
+    assert check_up(store).findings == ()
