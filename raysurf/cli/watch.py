@@ -71,8 +71,8 @@ def _print_changes(results: str, sweeps: Sequence[str], every_s: float) -> None:
 
 def _changing(view: SweepView) -> Iterator[tuple[str, str, Any]]:
     """What is told of a sweep: what it is about, the line, and what must have changed for it to be told again."""
-    if view.inputs:
-        yield f"{view.sweep} inputs", _inputs(view), dict(view.inputs)
+    if inputs := _inputs(view):
+        yield f"{view.sweep} inputs", inputs, inputs
     for number, why in view.failures:
         yield f"{view.sweep} {why}", f"{view.sweep}: {number} failed: {why}", number
     yield f"{view.sweep} trials", line(view), (dict(view.counts), view.best)
@@ -130,17 +130,22 @@ def _rates(view: SweepView) -> Iterator[str]:
 
 
 def _inputs(view: SweepView) -> str:
-    total = view.inputs.get("total")
-    counts = ", ".join(f"{n} {state}" for state, n in view.inputs.items() if state != "total") or "0 done"
-    return f"{view.sweep} inputs: {counts}" + (f" of {total}" if total else "")
+    """Inputs and baselines; empty if there are none, or other sweeps of the store have run them.
+
+    The plan counts those that all trials share; inputs that trials have by themselves come to them.
+    """
+    total, ended = view.inputs.get("total", 0), {k: n for k, n in view.inputs.items() if k != "total"}
+    if not ended and (view.is_over or not total):
+        return ""
+    counts = ", ".join(f"{n} {state}" for state, n in ended.items()) or "0 done"
+    return f"{view.sweep} inputs: {counts}" + (f" of {total}" if sum(ended.values()) <= total else "")
 
 
 def lines(found: Sequence[SweepView]) -> list[str]:
     """All that is told of sweeps; what is at work is told once, since inputs may be of several."""
     told = []
     for view in found:
-        if view.inputs:
-            told.append(_inputs(view))
+        told += [inputs] if (inputs := _inputs(view)) else []
         # In two lines, since a terminal may have but 80 columns.
         told.append(_counts(view))
         told += [f"  {rates}"] if (rates := "; ".join(_rates(view))) else []

@@ -83,6 +83,21 @@ def test_an_empty_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("inputs", "done", "said"),
+    [
+        ({"done": 1, "failed": 1, "total": 3}, 5, ["s inputs: 1 done, 1 failed of 3"]),
+        ({"total": 2}, 5, ["s inputs: 0 done of 2"]),
+        ({"done": 8, "total": 2}, 5, ["s inputs: 8 done"]),
+        ({"total": 2}, 8, []),
+    ],
+    ids=["some", "none yet", "more than all trials share", "run by another sweep"],
+)
+def test_inputs(inputs: dict[str, int], done: int, said: list[str]) -> None:
+    """They are of as many as the plan has, unless trials have some by themselves; over and none run, none are told."""
+    assert lines(SweepView("s", 8, {"done": done}, inputs))[:-1] == said
+
+
 def test_lines_fit_a_terminal() -> None:
     """Counts stand in one line, best, rate and time left in the next, so that 80 columns show them whole."""
     assert lines([VIEW]) == [
