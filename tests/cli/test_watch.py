@@ -95,7 +95,7 @@ def test_an_empty_store(tmp_path: Path) -> None:
 )
 def test_inputs(inputs: dict[str, int], done: int, said: list[str]) -> None:
     """They are of as many as the plan has, unless trials have some by themselves; over and none run, none are told."""
-    assert lines(SweepView("s", 8, {"done": done}, inputs))[:-1] == said
+    assert lines([SweepView("s", 8, {"done": done}, inputs)])[:-1] == said
 
 
 def test_lines_fit_a_terminal() -> None:
