@@ -67,7 +67,8 @@ if TYPE_CHECKING:
     from raysurf.training.schedules import Triangle as Triangle
     from raysurf.training.schedules import WarmUp as WarmUp
 
-_HOMES = {
+# Public names by the module that has them.
+HOMES = {
     "raysurf.cluster.launch": ("run",),
     "raysurf.cluster.live_table": ("LiveTable",),
     "raysurf.data.spec": ("DataSpec",),
@@ -108,7 +109,7 @@ _HOMES = {
         "WarmUp",
     ),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: home for home, names in HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME, "results"])
 

@@ -113,6 +113,8 @@ class Browser:
 
     def pdf(self, path: Path) -> None:
         """Print the page."""
+        # Else it would be printed as the screen shows it.
+        self._call("Emulation.setEmulatedMedia", media="", features=[])
         path.write_bytes(base64.b64decode(self._call("Page.printToPDF", printBackground=True)["data"]))
 
     def _middle(self, selector: str) -> tuple[float, float]:

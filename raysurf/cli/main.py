@@ -19,6 +19,7 @@ from raysurf.cli.diff import diff
 from raysurf.cli.du import du
 from raysurf.cli.export import export
 from raysurf.cli.fsck import fsck
+from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
 from raysurf.cli.plot import plot
 from raysurf.cli.report import report
@@ -67,6 +68,7 @@ COMMANDS = (
     du,
     sync,
     dashboard,
+    help_on,
 )
 for command in COMMANDS:
     cli.add_command(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -11,9 +11,12 @@ import click
 from raysurf.errors import StoreError
 from raysurf.results.duration import duration
 from raysurf.results.query import Results, open
+from raysurf.results.store import Store
 from raysurf.results.watch import SILENT_S, SweepView, views
 
 MOST_RUNNING = 8
+# What a run makes in its store before it has tables.
+FOLDERS = ("_tmp", "claims", "jobs", "studies", "sweeps", "trajectories", "wandb")
 
 
 def watch(results: str, sweeps: Sequence[str], every_s: float, once: bool) -> None:
@@ -42,7 +45,7 @@ def watch(results: str, sweeps: Sequence[str], every_s: float, once: bool) -> No
         while True:
             found = _look(results, sweeps)
             text = "\n".join(lines(found) or [f"{results}: nothing has begun yet"])
-            live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+            live.update(Text(text), refresh=True)
             if _is_over(found):
                 return
             time.sleep(every_s)
@@ -50,27 +53,55 @@ def watch(results: str, sweeps: Sequence[str], every_s: float, once: bool) -> No
 
 def _print_changes(results: str, sweeps: Sequence[str], every_s: float) -> None:
     told: dict[str, Any] = {}
+    waits = False
     while True:
         found = _look(results, sweeps)
+        if not found and not waits:
+            waits = True
+            click.echo(f"{results}: nothing has begun yet; waiting for it", err=True)
         for view in found:
-            state = (dict(view.counts), dict(view.inputs), view.best)
-            if told.get(view.sweep) != state:
-                told[view.sweep] = state
-                click.echo(line(view))
+            for what, text, state in _changing(view):
+                if told.get(what) != state:
+                    told[what] = state
+                    click.echo(text)
         if _is_over(found):
             return
         time.sleep(every_s)
 
 
+def _changing(view: SweepView) -> Iterator[tuple[str, str, Any]]:
+    """What is told of a sweep: what it is about, the line, and what must have changed for it to be told again."""
+    if inputs := _inputs(view):
+        yield f"{view.sweep} inputs", inputs, inputs
+    for number, why in view.failures:
+        yield f"{view.sweep} {why}", f"{view.sweep}: {number} failed: {why}", number
+    yield f"{view.sweep} trials", line(view), (dict(view.counts), view.best)
+
+
 def _look(results: str, sweeps: Sequence[str]) -> list[SweepView]:
-    """Where sweeps are; none if the store has no tables yet, so that one can begin to watch before the run does."""
+    """Where sweeps are; none if the store has no tables yet, so that one can begin to watch before the run does.
+
+    Raises:
+        StoreError: If there is something else at the address.
+    """
     try:
         found: Results = open(results)
     except StoreError as error:
-        if error.got != "no tables":
+        if error.got != "no tables" or _is_something_else(Store(results)):
             raise
         return []
     return views(found, sweeps)
+
+
+def _is_something_else(store: Store) -> bool:
+    """Whether no run will ever make a store of it: a file, or a folder with things in it that no store has."""
+    from pyarrow import fs
+
+    if store.fs.get_file_info(store.root).type == fs.FileType.File:
+        return True
+    inside = store.fs.get_file_info(fs.FileSelector(store.root, allow_not_found=True))
+    names = {info.base_name for info in inside if not info.base_name.startswith(".")}
+    return bool(names) and names.isdisjoint(FOLDERS)
 
 
 def _is_over(found: Sequence[SweepView]) -> bool:
@@ -79,25 +110,45 @@ def _is_over(found: Sequence[SweepView]) -> bool:
 
 def line(view: SweepView) -> str:
     """One sweep in one line."""
+    return "; ".join((_counts(view), *_rates(view)))
+
+
+def _counts(view: SweepView) -> str:
     counts = [f"{view.counts.get(state, 0)} {state}" for state in ("done", "running", "failed")]
     counts += [f"{view.counts['stopped']} stopped"] if view.counts.get("stopped") else []
-    text = f"{view.sweep} trials: {', '.join(counts)}" + (f" of {view.total}" if view.total is not None else "")
+    return f"{view.sweep} trials: {', '.join(counts)}" + (f" of {view.total}" if view.total is not None else "")
+
+
+def _rates(view: SweepView) -> Iterator[str]:
+    """The best so far, how fast it goes, and how long it will."""
     if view.best is not None:
-        text += f"; best {view.metric} {view.best:.4f} ({view.best_arm})"
+        yield f"best {view.metric} {view.best:.4f} ({view.best_arm})"
     if view.per_hour is not None and not view.is_over:
-        text += f"; {view.per_hour:.3g} an hour"
-    return text + (f"; about {duration(view.left_s)} left" if view.left_s is not None else "")
+        yield f"{view.per_hour:,.0f} an hour" if view.per_hour >= 100 else f"{view.per_hour:.3g} an hour"
+    if view.left_s is not None:
+        yield f"about {duration(view.left_s)} left"
+
+
+def _inputs(view: SweepView) -> str:
+    """Inputs and baselines; empty if there are none, or other sweeps of the store have run them.
+
+    The plan counts those that all trials share; inputs that trials have by themselves come to them.
+    """
+    total, ended = view.inputs.get("total", 0), {k: n for k, n in view.inputs.items() if k != "total"}
+    if not ended and (view.is_over or not total):
+        return ""
+    counts = ", ".join(f"{n} {state}" for state, n in ended.items()) or "0 done"
+    return f"{view.sweep} inputs: {counts}" + (f" of {total}" if sum(ended.values()) <= total else "")
 
 
 def lines(found: Sequence[SweepView]) -> list[str]:
     """All that is told of sweeps; what is at work is told once, since inputs may be of several."""
     told = []
     for view in found:
-        if view.inputs:
-            total = view.inputs.get("total")
-            counts = ", ".join(f"{n} {state}" for state, n in view.inputs.items() if state != "total") or "0 done"
-            told.append(f"{view.sweep} inputs: {counts}" + (f" of {total}" if total else ""))
-        told.append(line(view))
+        told += [inputs] if (inputs := _inputs(view)) else []
+        # In two lines, since a terminal may have but 80 columns.
+        told.append(_counts(view))
+        told += [f"  {rates}"] if (rates := "; ".join(_rates(view))) else []
         told += [f"  {n} failed: {text}" for n, text in view.failures]
     running = found[0].running if found else ()
     for run in running[:MOST_RUNNING]:

@@ -14,7 +14,7 @@ class DataSpec(Value):
 
     IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download", "workers"})
 
-    name: str
+    name: str = Field(description="such as digits or cifar10, or package.module:function")
     root: str | None = Field(
         None, description="where its files lie; else $RAYSURF_DATA, else ~/.cache/raysurf (imagenet in it)"
     )

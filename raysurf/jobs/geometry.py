@@ -165,8 +165,8 @@ class Line(Node):
     """The straight segment between two weights."""
 
     kind: ClassVar[str] = "line"
-    start: Source
-    end: Source
+    start: Source = Field(description="weights at t = 0")
+    end: Source = Field(description="weights at t = 1")
 
     @model_validator(mode="after")
     def _joinable(self) -> Self:

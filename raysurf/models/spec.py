@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from raysurf.stochastic.spec import Noise
 from raysurf.values import Value
 
@@ -11,8 +13,8 @@ from raysurf.values import Value
 class ModelSpec(Value):
     """A network: a name of ours, one of torchvision's, or ``package.module:function``; and its builder's options."""
 
-    name: str
-    options: dict[str, bool | int | float | str] = {}
+    name: str = Field(description="such as preresnet110, torchvision's resnet50, or package.module:function")
+    options: dict[str, bool | int | float | str] = Field({}, description="what its builder takes, such as width: 4")
 
     @property
     def noise(self) -> tuple[Noise, ...]:

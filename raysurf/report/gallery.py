@@ -21,6 +21,8 @@ MARKED = re.compile(r'<g id="trial-(\d+)(?:-\d+)?">')
 # Not the scale of letters, which is small.
 NUMBER = re.compile(r"(?<![\w.#-])(?<!scale\()-?\d+\.\d{3,}(?![\w.])")
 TRIAL = "trial-"
+# Inches; narrower figures do not take the page's whole width.
+WIDEST = 9.0
 
 
 class Gallery:
@@ -62,10 +64,20 @@ class Gallery:
         if tips:
             svg = MARKED.sub(lambda found: _marked(int(found[1]), tips), svg)
         svg = re.sub(r'<g id="(?!trial)[a-z_]+_\d+">', "<g>", svg)
+        # Letters of a narrow picture are not larger than those of a wide one.
+        svg = svg.replace("<svg", f'<svg style="--share: {min(1.0, figure.get_figwidth() / WIDEST):.2f}"', 1)
         kind = "picture map" if is_map else "picture"
         return _figure(f'<div class="{kind}" role="img" aria-label="{escape(title)}" tabindex="0">{svg}</div>', says)
 
-    def plotly(self, data: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], title: str, says: str) -> str:
+    def plotly(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        layout: Mapping[str, Any],
+        title: str,
+        says: str,
+        *,
+        is_map: bool = False,
+    ) -> str:
         """A figure for plotly to draw, as HTML.
 
         Args:
@@ -73,12 +85,14 @@ class Gallery:
             layout: Its layout.
             title: What it is called by screen readers.
             says: What stands under it.
+            is_map: Whether its colours mean values, so that a dark page leaves them as they are.
         """
         name = f"plotly{len(self.drawn)}"
         self.drawn.append({"id": name, "data": list(data), "layout": dict(layout)})
         named = len(data) if layout.get("showlegend", True) else 0
         height = int(layout.get("height", 400 + 10 * named))
-        place = f'<div id="{name}" class="plotly" style="height: {height}px" aria-label="{escape(title)}"></div>'
+        kind = "plotly map" if is_map else "plotly"
+        place = f'<div id="{name}" class="{kind}" style="height: {height}px" aria-label="{escape(title)}"></div>'
         return _figure(place, says)
 
     def data(self) -> str:

@@ -9,7 +9,8 @@ body { margin: 0 auto; max-width: 75rem; padding: 1.2rem; background: var(--pape
 h1 { font-size: 1.35rem; line-height: 1.25; margin: 0 0 1rem; }
 figure { margin: 0; }
 .picture { overflow-x: auto; background: white; border: 1px solid var(--rule); border-radius: 6px; padding: .5rem; }
-.picture svg { display: block; width: 100%; min-width: 34rem; height: auto; }
+.picture svg { --share: 1; display: block; margin: auto; height: auto;
+  width: calc(100% * var(--share)); min-width: calc(34rem * var(--share)); }
 figcaption { margin: .8rem 0; color: var(--faint); }
 .rows { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
@@ -65,7 +66,7 @@ pre { overflow-x: auto; font-size: .78rem; line-height: 1.4; border: 1px solid v
   padding: .6rem; max-height: 30rem; }
 @media (prefers-color-scheme: dark) {
   .picture:not(.map) { background: transparent; }
-  .picture:not(.map) svg { filter: invert(1) hue-rotate(180deg); }
+  .picture:not(.map) svg, figure > .plotly:not(.map) { filter: invert(1) hue-rotate(180deg); }
 }
 @media (max-width: 600px) {
   body { padding: .8rem; }
@@ -74,13 +75,14 @@ pre { overflow-x: auto; font-size: .78rem; line-height: 1.4; border: 1px solid v
 @media print {
   :root { color-scheme: light; --ink: #000; --paper: #fff; --faint: #444; --rule: #bbb; }
   body { max-width: none; padding: 0; font-size: 10pt; }
-  nav, .filter, #tip { display: none !important; }
+  nav, .filter, #tip, .modebar { display: none !important; }
   .picture, .rows, .rows.tall, pre { overflow: visible; max-height: none; }
   .picture svg { min-width: 0; }
-  .picture:not(.map) svg { filter: none; }
+  .picture:not(.map) svg, figure > .plotly:not(.map) { filter: none; }
   figure, .tiles div, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
-  th, td { white-space: normal; overflow-wrap: anywhere; padding-right: .4rem; }
+  th, td { white-space: normal; padding-right: .4rem; }
+  table.trials th, table.trials td:last-child { overflow-wrap: anywhere; }
   table { font-size: 7.5pt; width: 100%; }
   .tall thead th { position: static; }
 }

@@ -118,7 +118,8 @@ def _ends(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
 DETAILS: tuple[Callable[[MeasuredRun, Sequence[MeasuredRun]], str], ...] = (
     lambda run, same: _ends(run, same) if what_it_is(run) == "straight line" else "",
     lambda run, same: noisy_layers(noisy_spec(run.spec)),
-    lambda run, same: run.arm,
+    # An arm begins with its kind, which has been said.
+    lambda run, same: run.arm.removeprefix(f"{run.kind} "),
     _params,
     _seed,
     _ends,

@@ -13,8 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from raysurf.report.log_scale import set_log
 from raysurf.report.margin_labels import MarginLabel, write_beside
 from raysurf.report.profile_plot import MAX_ANNOTATED
 from raysurf.report.scheme_rows import FIGURES, Schemes, Steps
@@ -139,10 +140,9 @@ def _scale(panel: Axes, counts: Array, values: Array) -> None:
         panel.margins(y=0.12)
         return
     if values.min() > 0:
-        panel.set_yscale("log")
-        panel.yaxis.set_major_locator(LogLocator(10, (1.0, 2.0, 5.0)))
-    else:
-        panel.set_yscale("symlog", linthresh=float(positive.min()), subs=(2, 5))
+        set_log(panel, values)
+        return
+    panel.set_yscale("symlog", linthresh=float(positive.min()), subs=(2, 5))
     panel.yaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -22,6 +22,7 @@ from raysurf.report.sections.compared import comparisons
 from raysurf.report.sections.failed import failed_runs
 from raysurf.report.sections.history import search_history
 from raysurf.report.sections.importance import importance
+from raysurf.report.sections.learning import learning
 from raysurf.report.sections.parallel import parallel_coordinates
 from raysurf.report.sections.provenance import provenance
 from raysurf.report.sections.summary import summary
@@ -38,6 +39,7 @@ OF_A_SWEEP: tuple[tuple[str, Callable[[Results, SweepRows, Gallery], str]], ...]
     ("Search history", lambda results, sweep, gallery: search_history(sweep, gallery)),
     ("Importance", lambda results, sweep, gallery: importance(sweep, gallery)),
     ("Parallel coordinates", lambda results, sweep, gallery: parallel_coordinates(sweep, gallery)),
+    ("Learning curves", learning),
     *(
         (title, lambda results, sweep, gallery, name=name: surfaces(results, sweep, gallery, name))
         for name, title in TITLES.items()

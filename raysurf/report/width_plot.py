@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from raysurf.report.log_scale import set_log
 from raysurf.report.trace import QUANTITIES, Array
 from raysurf.report.two_panels import OKABE_ITO, legend_below, two_panels
 
@@ -88,7 +89,7 @@ def width_figure(origins: Sequence[Rays], *, title: str, data: str) -> Figure:
         values = np.concatenate(shown)
         values = values[~np.isnan(values)]
         if len(values) and values.min() > 0 and values.max() > LOG_FROM * values.min():
-            panel.set_yscale("log")
+            set_log(panel, values)
     legend_below(figure, panels["loss"])
     return figure
 

@@ -230,6 +230,21 @@ def _all(tree: Tree, name: str = "", within: bool = False) -> Iterator[tuple[str
             yield from _all(v, f"{name}.{i}" if name else str(i), within)
 
 
+def without_holes(tree: Tree) -> Iterator[Mapping[str, Any]]:
+    """All mappings in which nothing is searched, those in options of choices among them."""
+    if isinstance(tree, Mapping):
+        if not any(True for _ in _all(tree)):
+            yield tree
+        for value in tree.values():
+            yield from without_holes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from without_holes(value)
+    elif isinstance(tree, Choice | Each):
+        for option in tree.options:
+            yield from without_holes(option)
+
+
 def parameters(tree: Tree) -> dict[str, Hole]:
     """Every hole by its parameter's name, those inside options included.
 

@@ -61,7 +61,7 @@ class SweepPlan:
 
     @cached_property
     def _trial_jobs(self) -> list[list[Job]]:
-        """What a trial runs by itself, over all its seeds, shared inputs not counted: for a few typical trials."""
+        """What a trial needs, over all its seeds, shared inputs not counted: for a few typical trials."""
         shared = {job.id for job in shared_inputs(self.sweep)}
         found = []
         for assignment in self.sweep.samples:
@@ -69,9 +69,16 @@ class SweepPlan:
             found.append(list(parts.values()))
         return found
 
+    @cached_property
+    def _chosen_inputs(self) -> list[list[Job]]:
+        """Those of them that some trials choose and that are then the same for all: they are run once."""
+        fixed = self.sweep.fixed_jobs
+        return [[job for job in jobs if job.id in fixed] for jobs in self._trial_jobs]
+
     def per_trial(self, cost: Callable[[Job], float]) -> tuple[float, float]:
         """The least and the most that a trial costs by itself."""
-        costs = [sum(map(cost, jobs)) for jobs in self._trial_jobs]
+        fixed = self.sweep.fixed_jobs
+        costs = [sum(cost(job) for job in jobs if job.id not in fixed) for jobs in self._trial_jobs]
         return min(costs), max(costs)
 
     def left_per_trial(self, cost: Callable[[Job], float]) -> float:
@@ -96,8 +103,12 @@ class SweepPlan:
         if not self.sweep.is_searched:
             return once, once
         left = self.trials - self.trials_done
+        if not left:
+            return once, once
         low, high = self.per_trial(cost)
-        return once + left * low, once + left * high
+        chosen = min(self._left_of(jobs, cost) for jobs in self._chosen_inputs)
+        every = {job.id: job for jobs in self._chosen_inputs for job in jobs}
+        return once + chosen + left * low, once + self._left_of(list(every.values()), cost) + left * high
 
 
 @dataclass(frozen=True)

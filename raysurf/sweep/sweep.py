@@ -171,6 +171,17 @@ class Sweep:
         return job
 
     @cached_property
+    def fixed_jobs(self) -> dict[str, Job]:
+        """Jobs by id that are written without a hole, for every seed: whatever trials want them want the same."""
+        found: dict[str, Job] = {}
+        for tree in holes.without_holes(self.job):
+            job, faults = parse(tree, Job, ("job",)) if "kind" in tree else (None, [])
+            if isinstance(job, Job) and not faults:
+                for each in tuple(job.with_seed(seed) for seed in self.seeds) or (job,):
+                    found |= {part.id: part for part in (*each.ancestors, each)}
+        return found
+
+    @cached_property
     def samples(self) -> list[Assignment]:
         """A few assignments that between them touch every hole's extremes and options."""
         return [self.fill(params) for params in assignments.samples(self.job)]

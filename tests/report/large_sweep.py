@@ -73,9 +73,9 @@ def _trial(store: Store, draw: random.Random, number: int, epochs: int) -> None:
     store.write_rows("trials", f"{SWEEP}-{number:06d}", [trial])
     if failed:
         return
-    figures = dict.fromkeys(("train_loss", "train_error", "train_nll", "validation_nll"), nll)
     rows = [
-        {"run_id": name, "epoch": epoch, "weights": "iterate", "lr": params["lr"], "epoch_s": 2.0, **figures}
+        {"run_id": name, "epoch": epoch, "weights": "iterate", "lr": params["lr"] * (1 - epoch / (epochs + 1))}
+        | {"epoch_s": 2.0, **_falling(draw, nll, epoch)}
         for epoch in range(1, epochs + 1)
     ]
     store.write_rows("epochs", name, rows)
@@ -83,6 +83,13 @@ def _trial(store: Store, draw: random.Random, number: int, epochs: int) -> None:
     predicted = [prediction(name, "deterministic", 1, accuracy - 0.1, nll + 0.5)]
     predicted += [prediction(name, "ensemble", k, accuracy - 0.05 / k, nll + 0.2 / k, ece=0.02) for k in (1, 2, 5, 10)]
     store.write_rows("predictions", name, predicted)
+
+
+def _falling(draw: random.Random, nll: float, epoch: int) -> Row:
+    """The figures of an epoch, which fall towards those of the end and are not smooth."""
+    now = nll * (1 + 4 / epoch) * draw.uniform(0.9, 1.1)
+    names = ("train_loss", "train_error", "train_nll", "validation_loss", "validation_error", "validation_nll")
+    return {name: now / 4 if name.endswith("error") else now for name in names}
 
 
 def _plane(store: Store, number: int, nodes: int) -> None:

@@ -19,7 +19,7 @@ SHOWN = "[...document.querySelectorAll('table.trials tbody tr')].filter(row => r
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    results = large_sweep(folder / "results", trials=NUM_TRIALS, epochs=1, nodes=7)
+    results = large_sweep(folder / "results", trials=NUM_TRIALS, epochs=3, nodes=7)
     write_report(results, [SWEEP], str(folder / "plain.html"))
     write_report(results, [SWEEP], str(folder / "interactive.html"), is_interactive=True)
     return folder
@@ -105,6 +105,38 @@ def test_dark_page(browser: Browser, pages: Path) -> None:
     assert browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.ask("getComputedStyle(document.querySelector('nav')).display") == "none"
     browser.media()
+
+
+def test_dark_interactive_page(browser: Browser, pages: Path) -> None:
+    """Pictures that plotly draws are turned dark as the others are, once each, and its planes keep their colours."""
+    browser.media(dark=True)
+    browser.open(pages / "interactive.html")
+    filters = "[...document.querySelectorAll('{}')].map(e => getComputedStyle(e).filter)"
+    assert set(browser.ask(filters.format("figure > .plotly:not(.map)"))) == {"invert(1) hue-rotate(180deg)"}
+    assert set(browser.ask(filters.format("figure > .plotly.map, .plotly .plotly, .main-svg"))) == {"none"}
+    browser.media()
+
+
+def test_printed_interactive_page(browser: Browser, pages: Path, tmp_path: Path) -> None:
+    """For print plotly's pictures become as wide as paper, and afterwards as wide as the page again."""
+    browser.open(pages / "interactive.html")
+    width = "document.querySelector('.plotly .main-svg').getBoundingClientRect().width"
+    before = browser.ask(width)
+    browser.ask(f"addEventListener('beforeprint', () => {{ window.printed = {width}; }})")
+    browser.pdf(tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    assert browser.ask("window.printed") == 680 < before
+    assert browser.ask(width) == before
+    browser.media()
+
+
+def test_learning_curves_are_told(browser: Browser, pages: Path) -> None:
+    """A trial that is pointed at in the table is marked in the learning curves, in all three of their panels."""
+    browser.open(pages / "plain.html")
+    picture = "section:has(.picture[aria-label^='Learning curves'])"
+    trial = browser.ask(f'document.querySelector("{picture} g.trial").dataset.trial')
+    browser.point_at(f'table.trials tr[data-trial="{trial}"] td')
+    assert browser.ask(f'document.querySelectorAll("{picture} g.trial.pointed").length') == 3
 
 
 @pytest.mark.parametrize("name", ["plain", "interactive"])

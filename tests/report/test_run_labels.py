@@ -52,6 +52,7 @@ def test_what_a_run_is(found: MeasuredRun, label: str) -> None:
     ("one", "other", "said"),
     [
         ({"arm": "deep"}, {"arm": "wide"}, ("deep", "wide")),
+        ({"arm": "profile lr=1"}, {"arm": "profile lr=2"}, ("lr=1", "lr=2")),
         ({"params": {"along.lr": 0.01}}, {"params": {"along.lr": 0.02}}, ("along.lr = 0.01", "along.lr = 0.02")),
         ({"seed": 3}, {"seed": 4}, ("seed 3", "seed 4")),
         ({}, {}, (run_id("profile", 1), run_id("profile", 2))),

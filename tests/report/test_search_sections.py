@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from raysurf.report.gallery import Gallery
+from raysurf.report.log_scale import is_log
 from raysurf.report.sections.best import best_trials
-from raysurf.report.sections.history import best_so_far, history_figure, is_log
+from raysurf.report.sections.history import best_so_far, history_figure
 from raysurf.report.sections.importance import importance, importances
 from raysurf.report.sections.parallel import ABSENT, drawn, parallel_coordinates, scales
 from raysurf.report.sweep_rows import SweepRows, Trial
@@ -117,3 +118,14 @@ def test_log_axes() -> None:
     assert not is_log(np.linspace(1e-3, 0.95, 50))
     assert not is_log(np.array([-1.0, 1e-3, 1.0]))
     assert not is_log(np.array([np.nan]))
+
+
+def test_log_axes_have_plain_numbers() -> None:
+    """Numbers of a logarithmic axis are text that needs no formulae, at round places within the axis."""
+    trials = [trial(i, {}, value) for i, value in enumerate([0.1, 0.12, 0.15, 0.2, 7.0])]
+    figure = history_figure(sweep(*trials))
+    figure.draw_without_rendering()
+    (panel,) = figure.axes
+    low, high = panel.get_ylim()
+    shown = [tick.label1.get_text() for tick in panel.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert panel.get_yscale() == "log" and shown == ["0.1", "0.2", "0.5", "1", "2", "5"]

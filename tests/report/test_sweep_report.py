@@ -36,8 +36,8 @@ def titles(text: str) -> list[str]:
 
 def test_sections_are_those_that_there_are_rows_for(text: str) -> None:
     """A search with predictions and planes has these sections, in this order, each with its place in the contents."""
-    expected = ["Summary", "Best trials", "Search history", "Importance", "Parallel coordinates", "Planes"]
-    expected += ["Prediction schemes against K", "Calibration", "Trials"]
+    expected = ["Summary", "Best trials", "Search history", "Importance", "Parallel coordinates"]
+    expected += ["Learning curves", "Planes", "Prediction schemes against K", "Calibration", "Trials"]
     expected += ["Beside published figures", "What failed", "Provenance"]
     assert titles(text) == expected
     assert re.findall(r'<a href="#([^"]+)">', text) == re.findall(r'<section id="([^"]+)">', text)
@@ -80,8 +80,9 @@ def test_every_trial_is_a_line_that_tells_its_values(results: Results, text: str
         assert tip is not None
         assert f"lr = {json.loads(row['params'])['lr']:.4g}" in tip[1]
     # Once in the history, and once in parallel coordinates, where the failed one has no line.
-    assert len(re.findall(r'<g class="trial" data-trial="24"><title>', text)) == 1
-    assert len(re.findall(r'<g class="trial" data-trial="3"><title>', text)) == 2
+    before, _, _ = text.partition("<h2>Learning curves</h2>")
+    assert len(re.findall(r'<g class="trial" data-trial="24"><title>', before)) == 1
+    assert len(re.findall(r'<g class="trial" data-trial="3"><title>', before)) == 2
 
 
 def test_the_same_rows_give_the_same_page(results: Results, text: str) -> None:

@@ -70,4 +70,4 @@ def test_watching_ends_with_the_sweep(tmp_path: Path) -> None:
     assert once[0] == "s trials: 1 done, 0 running, 1 failed of 2"
     assert once[1].startswith("  1 failed: DivergedError the loss is not finite")
     watched = subprocess.run([*command, "--watch"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
-    assert watched.stdout.splitlines() == once[:1]
+    assert watched.stdout.splitlines() == [f"s: {once[1].strip()}", once[0]]

@@ -219,6 +219,17 @@ def test_plan_counts_what_is_left() -> None:
     assert make_plan([first, second], [tiny_sgd(seed=0).id], {"first": 4, "second": 1}).is_done
 
 
+def test_plan_counts_what_some_trials_choose_once() -> None:
+    """An input that a choice leads to is trained once, by however many trials it is chosen; it may be by none."""
+    starts = rs.Choice((to_tree(tiny_sgd(epochs=2, seed=0)), to_tree(tiny_sgd(epochs=3, seed=1))))
+    job = rs.SWA(start=tiny_sgd(), epochs=5, lr=0.1).with_holes(start=starts, lr=rs.Float(0.1, 0.2))
+    (plan,) = make_plan([sweep_of(job, search=rs.Search(metric="validation/nll", trials=4))], [], {}).sweeps
+    assert plan.left(lambda job: job.epochs_to_train) == (2 + 4 * 5, 2 + 3 + 4 * 5)
+    inside = rs.SWA(start=tiny_sgd(), epochs=5, lr=0.1).with_holes({"start.lr": rs.Float(0.1, 0.2)})
+    (other,) = make_plan([sweep_of(inside, search=rs.Search(metric="validation/nll", trials=4))], [], {}).sweeps
+    assert other.left(lambda job: job.epochs_to_train) == (4 * (tiny_sgd().epochs + 5),) * 2
+
+
 def test_arms_are_whole_sweeps() -> None:
     """Each arm of a factorial axis has all trials of its own, and a name."""
     tree = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1).with_holes(

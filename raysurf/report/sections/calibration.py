@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
@@ -22,7 +23,7 @@ MOST_TRIALS = 6
 MOST_LINES = 40
 SAYS = (
     "Expected calibration error (15 bins) against NLL, both on test: the further down and left, the better. A dot is "
-    "one line of the table, a colour a prediction scheme."
+    "one line of the table."
 )
 
 
@@ -50,8 +51,11 @@ def predictors(results: Results, sweep: SweepRows) -> list[Predictor]:
     trials = sweep.ranked[:MOST_TRIALS] if sweep.metrics else sweep.ranked
     label = {run_id: sweep.runs[run_id]["kind"] for run_id in _from(sweep, [i for t in trials for i in t.run_ids])}
     label |= {run_id: f"{sweep.runs[run_id]['kind']} (baseline)" for run_id in sweep.baselines()}
+    used = Counter(run_id for trial in trials for run_id in _from(sweep, trial.run_ids))
     for trial in trials:
         named = f"trial {trial.number}" if sweep.metrics else trial.arm
+        own = [run_id for run_id in _from(sweep, trial.run_ids) if used[run_id] == 1 and len(trials) > 1]
+        label |= {run_id: f"{label[run_id]} of {named}" for run_id in own if run_id not in sweep.baselines()}
         label |= {run_id: named for run_id in trial.run_ids}
     query = """select run_id, weights, scheme, num_samples, accuracy, nll, brier, ece from predictions
         where split = 'test' qualify num_samples = max(num_samples) over (partition by run_id, weights, scheme)"""
@@ -88,7 +92,7 @@ def calibration(results: Results, sweep: SweepRows, gallery: Gallery) -> str:
 
 
 def calibration_figure(found: Sequence[Predictor]) -> Figure:
-    """Calibration error against NLL, a colour a scheme.
+    """Calibration error against NLL, a colour a scheme, or whose weights are asked, or both, whichever differ.
 
     Args:
         found: What is drawn.
@@ -96,9 +100,12 @@ def calibration_figure(found: Sequence[Predictor]) -> Figure:
     figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     panel = figure.subplots()
-    schemes = list(dict.fromkeys(each.scheme for each in found))
+    kinds = [(each.weights, each.scheme) for each in found]
+    differ = [len({kind[i] for kind in kinds}) > 1 for i in (0, 1)]
+    names = [", ".join(part for part, shown in zip(kind, differ, strict=True) if shown) for kind in kinds]
+    schemes = list(dict.fromkeys(names))
     for number, scheme in enumerate(schemes):
-        mine = [each for each in found if each.scheme == scheme]
+        mine = [each for each, name in zip(found, names, strict=True) if name == scheme]
         x, y = (np.array([fmean(each.figures[name]) for each in mine]) for name in ("nll", "ece"))
         colour = OKABE_ITO[number % len(OKABE_ITO)]
         panel.plot(x, y, "o", color=colour, markersize=6, alpha=0.8, label=scheme)
@@ -106,7 +113,7 @@ def calibration_figure(found: Sequence[Predictor]) -> Figure:
     panel.set_ylabel("test ECE (fraction)")
     panel.grid(alpha=0.25)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.set_ylim(bottom=0)
+    panel.set_ylim(0, 1.08 * max(1e-6, *(fmean(each.figures["ece"]) for each in found)))
     if len(schemes) > 1:
         figure.legend(loc="outside right center", frameon=False)
     return figure

@@ -11,14 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
+from raysurf.report.log_scale import is_log, plotly_axis, set_log
 from raysurf.report.sweep_rows import SweepRows
 from raysurf.report.trace import Array
 from raysurf.report.two_panels import BLUE, VERMILION
 
 LEAST = 2
-LOG_FROM = 30.0
-# Half of evenly spread values are in the lower half of their range; of ones spread by ratio far more are.
-CROWDED = 0.25
 SAYS = "A dot a trial, in the order of the search; the line is the best so far, crosses are trials without a figure."
 
 
@@ -60,14 +58,6 @@ def values_of(sweep: SweepRows, metric: int) -> Array:
     return np.array([np.nan if t.values[metric] is None else t.values[metric] for t in sweep.trials], dtype=float)
 
 
-def is_log(values: Array) -> bool:
-    """Whether values are positive, far apart and crowded at the low end, so that a log axis shows them best."""
-    known = values[np.isfinite(values)]
-    if not len(known) or known.min() <= 0 or known.max() <= LOG_FROM * known.min():
-        return False
-    return bool(np.median(known) - known.min() < CROWDED * np.ptp(known))
-
-
 def _panel(panel: Axes, sweep: SweepRows, i: int) -> None:
     at = np.array([trial.number for trial in sweep.trials], dtype=float)
     values = values_of(sweep, i)
@@ -75,7 +65,7 @@ def _panel(panel: Axes, sweep: SweepRows, i: int) -> None:
     panel.spines[["top", "right"]].set_visible(False)
     panel.set_ylabel(f"{sweep.metrics[i]} ({'higher' if sweep.modes[i] == 'max' else 'lower'} is better)")
     if is_log(values):
-        panel.set_yscale("log")
+        set_log(panel, values)
     panel.step(at, best_so_far(values, sweep.modes[i]), where="post", color=VERMILION, linewidth=1.8, zorder=2)
     for trial, x, value in zip(sweep.trials, at, values, strict=True):
         if np.isfinite(value):
@@ -96,7 +86,7 @@ def _plotly(sweep: SweepRows) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     dots["hovertemplate"] = "%{y:.5g}<br>%{text}<extra></extra>"
     line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": at, "y": _known(best), "name": "best so far"}
     line["line"] = {"shape": "hv", "color": VERMILION}
-    axis = {"title": {"text": sweep.metrics[0]}, "type": "log" if is_log(values) else "linear"}
+    axis = plotly_axis(sweep.metrics[0], values, is_log(values))
     return [dots, line], {"xaxis": {"title": {"text": "trial"}}, "yaxis": axis, "hovermode": "closest"}
 
 

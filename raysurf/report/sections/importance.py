@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from raysurf.report.gallery import Gallery, plain_text
-from raysurf.report.sections.history import is_log
+from raysurf.report.log_scale import is_log
 from raysurf.report.sweep_rows import SweepRows, Trial
 from raysurf.report.two_panels import BLUE
 

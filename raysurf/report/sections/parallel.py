@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
-from raysurf.report.sections.history import is_log
+from raysurf.report.log_scale import is_log
 from raysurf.report.sweep_rows import SweepRows, Trial, short
 from raysurf.report.trace import Array
 
@@ -26,8 +26,8 @@ LONGEST = 18
 # Where a line stands on an axis whose value its trial does not have.
 ABSENT = -0.12
 SAYS = (
-    "A line a finished trial, from yellow, the worst, to violet, the best, on top. A line at the foot of an axis is "
-    "a trial that does not have that value."
+    "A line a finished trial; the better it is, the more its line stands out from the page, the best on top. A line "
+    "at the foot of an axis is a trial that does not have that value."
 )
 
 
@@ -84,7 +84,7 @@ def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
     FigureCanvasAgg(figure)
     panel: Axes = figure.subplots()
     panel.set_xlim(-0.35, len(axes) - 0.55)
-    panel.set_ylim(ABSENT - 0.06, 1.05)
+    panel.set_ylim(ABSENT - 0.06 if any((axis.at == ABSENT).any() for axis in axes) else -0.04, 1.05)
     panel.axis("off")
     x = np.arange(len(axes))
     lines = np.stack([axis.at for axis in axes], axis=1)
@@ -156,10 +156,12 @@ def _plotly(trials: Sequence[Trial], axes: Sequence[Scale]) -> tuple[list[dict[s
         data[-1] |= {"hovertemplate": "%{text}<extra></extra>", "marker": {"size": 4}}
     notes = [
         {"x": place, "y": at, "text": plotly_text(text), "xanchor": "right", "showarrow": False, "font": {"size": 10}}
+        | {"bgcolor": "rgba(255, 255, 255, 0.75)", "borderpad": 1}
         for place, axis in enumerate(axes)
         for at, text in axis.ticks.items()
     ]
     names = {"tickvals": x, "ticktext": [plotly_text(axis.name) for axis in axes], "side": "top", "zeroline": False}
+    names["automargin"] = True
     return data, {
         "showlegend": False,
         "annotations": notes,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from raysurf.report.gallery import plotly_text
+from raysurf.report.log_scale import plotly_axis
 from raysurf.report.measured_runs import MeasuredRun
 from raysurf.report.picture_kind import Picture
 from raysurf.report.plane_rows import Plane, read_plane
@@ -24,7 +25,7 @@ SAYS = {
     "schemes": "Test error and test NLL against the number of samples K that are averaged; means over seeds.",
 }
 MARKER = {"color": "black", "size": 10, "line": {"color": "white", "width": 1.5}}
-WRITTEN = {"color": "white", "shadow": "0 0 3px black, 0 0 3px black"}
+WRITTEN = {"color": "black", "shadow": "0 0 3px white, 0 0 3px white, 0 0 3px white"}
 TITLES = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
 
 
@@ -68,16 +69,19 @@ def schemes(picture: Picture) -> Iterator[Plotted]:
     settings = [
         read_schemes(picture.rows, [run.run_id for run in runs], labels[runs[0].run_id]) for runs in groups.values()
     ]
+    counts = np.concatenate([np.ones(1), *(steps.num_samples for each in settings for steps in each.steps.values())])
     for name, text in TITLES.items():
         data = []
         for number, each in enumerate(settings):
             for scheme, steps in each.steps.items():
                 dash = {"ensemble": "solid", "deterministic": "dash"}.get(scheme, "dot")
                 style = {"color": OKABE_ITO[number % len(OKABE_ITO)], "dash": dash}
-                mean = steps.values(name).mean(axis=0)
-                data.append(_line(steps.num_samples, mean, f"{each.label}, {scheme}", style))
+                at, mean = steps.num_samples, steps.values(name).mean(axis=0)
+                if scheme == "deterministic":
+                    at, mean = np.array([1.0, counts.max()]), np.repeat(mean[-1], 2)
+                data.append(_line(at, mean, f"{each.label}, {scheme}", style))
         layout = _axes("number of samples K", text)
-        layout["xaxis"]["type"] = "log"
+        layout["xaxis"] = plotly_axis("number of samples K", counts, log=True)
         yield data, layout
 
 

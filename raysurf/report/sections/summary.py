@@ -31,7 +31,10 @@ def summary(sweep: SweepRows) -> str:
     parts.append(_tiles(sweep))
     if sweep.params:
         lines = [[name, *_range(sweep, name)] for name in sweep.params]
-        searched = table(("searched", "values tried", "in the best trial"), lines)
+        names = ("searched", "values tried", "in the best trial")
+        # Without a search no trial is the best.
+        shown = len(names) if sweep.metrics else 2
+        searched = table(names[:shown], [line[:shown] for line in lines])
         parts.append(f'<div class="rows">{searched}</div>')
     return "".join(parts)
 

@@ -72,7 +72,9 @@ def _picture(results: Results, kind: PictureKind, name: str, runs: Sequence[Meas
         plotted = list(PLOTLY[name](picture))
         says = [""] * (len(plotted) - 1) + [SAYS[name]]
         drawn = zip(plotted, says, strict=True)
-        return "".join(gallery.plotly(data, layout, picture.title, said) for (data, layout), said in drawn)
+        return "".join(
+            gallery.plotly(data, layout, picture.title, said, is_map=name == "plane") for (data, layout), said in drawn
+        )
     with plain_text():
         figure = kind.figure(picture)
     return gallery.picture(figure, picture.title, kind.says, is_map=name in ("plane", "toy"))

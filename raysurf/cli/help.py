@@ -1,0 +1,173 @@
+"""``raysurf help``: on commands, on what sweep files and Python may hold, and on the columns of tables."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+WIDTH = 110
+# Of modules, the first that fits says under what heading their public names stand.
+GROUPS = {
+    "raysurf.jobs.initial": "Noise",
+    "raysurf.jobs": "Jobs",
+    "raysurf.training.schedules": "Schedules",
+    "raysurf.training.objective_spec": "Objectives",
+    "raysurf.stochastic": "Noise",
+    "raysurf.models": "Networks and data",
+    "raysurf.data": "Networks and data",
+    "raysurf.sweep": "Searches",
+}
+OTHERS = "Python"
+
+
+@click.command("help")
+@click.argument("topic", required=False)
+def help_on(topic: str | None) -> None:
+    """Help on TOPIC: a command, a public name of `raysurf` such as SWA, or a table; without it, what there is."""
+    group = click.get_current_context().find_root().command
+    commands = group.commands if isinstance(group, click.Group) else {}
+    click.echo("\n".join(_topics(commands) if topic is None else _found(topic, commands)))
+
+
+def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
+    """Every topic, by what it is."""
+    from raysurf import HOMES
+    from raysurf.results.schemas import SCHEMAS
+
+    yield "raysurf help TOPIC, of which there are:\n"
+    yield "Commands"
+    wide = max(map(len, commands))
+    for name, command in commands.items():
+        yield f"  {name:<{wide}}  {command.get_short_help_str(WIDTH - wide - 4)}"
+    names: dict[str, list[str]] = {}
+    for home, those in HOMES.items():
+        names.setdefault(_title(home), []).extend(those)
+    names.setdefault(OTHERS, []).append("results")
+    for title, listed in (names | {"Tables": list(SCHEMAS)}).items():
+        yield f"\n{title}"
+        yield textwrap.fill(", ".join(listed), WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
+    """All that is called so, capitals and underscores aside.
+
+    Raises:
+        UnknownNameError: If nothing is.
+    """
+    import raysurf
+    from raysurf import HOMES
+    from raysurf.errors import UnknownNameError
+    from raysurf.results.schemas import SCHEMAS
+
+    wanted = _plain(topic)
+    names = [name for name in raysurf.__all__ if _plain(name) == wanted]
+    known = sorted({*commands, *raysurf.__all__, *SCHEMAS})
+    if wanted not in {_plain(name) for name in known}:
+        # A file's word for what Python calls otherwise, such as from_means.
+        of_files = [name for home, those in HOMES.items() if _title(home) != OTHERS for name in those]
+        names = [name for name in of_files if topic and getattr(getattr(raysurf, name), "kind", None) == topic]
+        if not names:
+            raise UnknownNameError("topic", topic, known)
+    parts: list[Iterator[str]] = []
+    if wanted in commands:
+        parts.append(_on_command(commands[wanted], wanted))
+    parts += [_on_name(f"raysurf.{name}", getattr(raysurf, name)) for name in names]
+    parts += [_on_table(name) for name in SCHEMAS if _plain(name) == wanted]
+    for number, part in enumerate(parts):
+        yield from [""] if number else []
+        yield from part
+
+
+def _title(home: str) -> str:
+    """The heading of what a module has."""
+    return next((title for module, title in GROUPS.items() if f"{home}.".startswith(f"{module}.")), OTHERS)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+def _on_command(command: click.Command, name: str) -> Iterator[str]:
+    yield command.get_help(click.Context(command, info_name=f"raysurf {name}", max_content_width=WIDTH))
+
+
+def _on_name(name: str, value: Any) -> Iterator[str]:
+    """What Python says of a public name, and what it takes."""
+    from pydantic import BaseModel
+
+    is_model = isinstance(value, type) and issubclass(value, BaseModel)
+    kind = getattr(value, "kind", "") if is_model else ""
+    yield name + (f" (kind: {kind})" if kind else "" if is_model or inspect.ismodule(value) else _call(value))
+    yield ""
+    yield textwrap.indent(inspect.cleandoc(value.__doc__ or ""), "  ")
+    if is_model:
+        yield from _fields(value)
+    elif inspect.ismodule(value):
+        yield from _methods(value.Results, "raysurf.results.open(uri) gives Results, which has")
+    elif isinstance(value, type):
+        yield from _methods(value, "It has")
+
+
+def _call(value: Callable[..., Any]) -> str:
+    """What it takes, as it is called; exceptions are for catching."""
+    if isinstance(value, type) and issubclass(value, Exception):
+        return ""
+    return f"({', '.join(inspect.signature(value).parameters)})"
+
+
+def _fields(model: type[BaseModel]) -> Iterator[str]:
+    """Names, defaults and meanings of what a value is made of."""
+    lines = [
+        (name, "required" if field.is_required() else _default(field), field.description or "")
+        for name, field in model.model_fields.items()
+    ]
+    if lines:
+        yield "\n  Fields"
+        yield from _columns(lines)
+
+
+def _default(field: Any) -> str:
+    value = field.get_default(call_default_factory=True)
+    text = "" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+def _methods(owner: type, title: str) -> Iterator[str]:
+    found = [
+        (name, "", inspect.cleandoc(value.__doc__).split("\n")[0])
+        for name, value in vars(owner).items()
+        if not name.startswith("_") and getattr(value, "__doc__", None) and not isinstance(value, type)
+    ]
+    if found:
+        yield f"\n  {title}"
+        yield from _columns(found)
+
+
+def _on_table(name: str) -> Iterator[str]:
+    """Its columns, as its schema has them."""
+    from raysurf.results.schemas import schema_of
+
+    yield f"The table {name} (raysurf table {name})"
+    yield ""
+    lines = []
+    for field in schema_of(name):
+        metadata = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
+        unit = f" [{metadata['unit']}]" if "unit" in metadata else ""
+        empty = "; may be empty" if field.nullable else ""
+        lines.append((field.name, str(field.type), f"{metadata.get('meaning', '')}{unit}{empty}"))
+    yield from _columns(lines)
+
+
+def _columns(lines: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Three columns, the last of which is broken where it is long."""
+    wide = [max(len(line[place]) for line in lines) for place in (0, 1)]
+    for name, middle, text in lines:
+        head = f"    {name:<{wide[0]}}  {middle:<{wide[1]}}  " if wide[1] else f"    {name:<{wide[0]}}  "
+        yield textwrap.fill(text or " ", WIDTH, initial_indent=head, subsequent_indent=" " * len(head)).rstrip()
