@@ -122,7 +122,7 @@ def _counts(view: SweepView) -> str:
 def _rates(view: SweepView) -> Iterator[str]:
     """The best so far, how fast it goes, and how long it will."""
     if view.best is not None:
-        yield f"best {view.metric} {view.best:.4f} ({view.best_arm})"
+        yield f"best {view.metric} {view.best:.4f} ({view.best_of})"
     if view.per_hour is not None and not view.is_over:
         yield f"{view.per_hour:,.0f} an hour" if view.per_hour >= 100 else f"{view.per_hour:.3g} an hour"
     if view.left_s is not None:

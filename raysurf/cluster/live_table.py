@@ -56,6 +56,13 @@ class LiveTable:
         if get_ipython() is not None:
             self._handle = display(self, display_id=True)
 
+    def __repr__(self) -> str:
+        stages = [
+            f"{sweep} {stage}: {done} done, {failed} failed, of {total}{f', best {best}' if best else ''}"
+            for (sweep, stage), (done, failed, total, best) in self.stages.items()
+        ]
+        return "\n".join(stages) or "nothing has begun"
+
     def _repr_html_(self) -> str:
         rows = [
             (f"{sweep} {stage}", str(done), str(failed), str(total), best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -104,7 +105,7 @@ class Job(Node):
                 node = node.get(parent) if isinstance(node, dict) else None
             if not isinstance(node, dict):
                 raise SpecError([Fault(path, "no such place", f"a path into the {self.kind} job")])
-            node[name] = hole
+            node[name] = to_tree(hole)
         return tree
 
     points_have_statistics: ClassVar[bool] = False
@@ -216,7 +217,7 @@ def to_tree(value: Any, left_out: bool = False) -> Any:
     """Turn a value into plain mappings, lists and scalars: the fields that were stated, or differ from their default.
 
     Args:
-        value: A model, a container of models, or a scalar.
+        value: A model, a container of models, a hole whose options may be models, or a scalar.
         left_out: Whether to leave out what decides nothing: fields that equal their default though they were stated,
             and those that a model calls ``IDENTITY_EXCLUDED`` (where bytes lie, not what they are).
     """
@@ -236,6 +237,8 @@ def to_tree(value: Any, left_out: bool = False) -> Any:
         return [to_tree(item, left_out) for item in value]
     if isinstance(value, dict):
         return {k: to_tree(v, left_out) for k, v in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and hasattr(value, "options"):
+        return dataclasses.replace(value, options=tuple(to_tree(option, left_out) for option in value.options))
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 
@@ -52,10 +51,12 @@ def marks_in(root: str, folder: str, begins: str = "") -> dict[str, tuple[int, i
             if entry.is_symlink():
                 require_inside(root, entry.path)
             if entry.is_file():
-                # Removed since it was listed, as by another process.
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     status = entry.stat()
-                    found[entry.name] = (status.st_size, status.st_mtime_ns, status.st_ino)
+                except FileNotFoundError:
+                    # Removed since it was listed, as by another process.
+                    continue
+                found[entry.name] = (status.st_size, status.st_mtime_ns, status.st_ino)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     return found

@@ -63,9 +63,9 @@ class Reading:
 
         That is if no part has its name, or one cannot be read.
         """
-        parts = look_at(self.store, name, run=run_id).parts
+        files = look_at(self.store, name, run=run_id)
         try:
-            rows = [rows_of_part(self.store, name, part) for part in parts]
+            rows = [rows_of_part(self.store, name, part, files) for part in files.parts]
         except StoreUnavailableError:
             raise
         except StoreError:

@@ -189,25 +189,32 @@ def run_of(part: str) -> str:
     return part.partition(".")[0]
 
 
-def rows_of_part(store: Store, table: str, part: str) -> pa.Table:
+def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None = None) -> pa.Table:
     """The rows of a part, in the columns of its table; none if it is absent or was cut short.
+
+    Args:
+        store: The store.
+        table: Its name.
+        part: The part's.
+        files: The table's, if they have just been looked at.
 
     Raises:
         StoreError: If they cannot be read.
     """
     schema, path = schema_of(table), part_path(store, table, part)
     while True:
-        if (data := store.bytes_at(path)) is not None:
-            is_whole = not is_torn(io.BytesIO(data), SUFFIX)
-            return table_in(data, schema, store.uri, path) if is_whole else schema.empty_table()
-        files = look_at(store, table, run=run_of(part))
-        if part in files.marks:
+        if files is None or part in files.marks:
+            if (data := store.bytes_at(path)) is not None:
+                is_whole = not is_torn(io.BytesIO(data), SUFFIX)
+                return table_in(data, schema, store.uri, path) if is_whole else schema.empty_table()
+            files = look_at(store, table, run=run_of(part))
             continue
         if (file := files.chosen.get(part)) is None:
             return schema.empty_table()
         try:
             found = [fitted(each, schema, store.uri, file.path) for each in rows_of_parts(store, file, {part})]
         except FileNotFoundError:
+            files = None
             continue
         return migrated(pa.concat_tables([schema.empty_table(), *found]), table, file.version)
 

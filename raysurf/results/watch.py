@@ -38,7 +38,8 @@ class SweepView:
         total: Trials that are planned; None if the store has no plan, as of a sweep that was run from a program.
         counts: Trials by state: done, running, failed, stopped.
         inputs: Inputs and baselines by state, and ``total`` if it is known.
-        metric, best, best_arm: What is searched, its best value yet, and whose it is.
+        metric, best, best_of: What is searched, its best value yet, and whose it is: an arm, or a trial if there is
+            one arm.
         per_hour: Trials that ended within an hour of working time, at the present number at a time.
         left_s: Seconds until the last trial ends, if those to come take as long as those before and as many run at a
             time as now; None before a trial has ended, if nothing runs, or if the plan is not known.
@@ -52,7 +53,7 @@ class SweepView:
     inputs: Mapping[str, int]
     metric: str = ""
     best: float | None = None
-    best_arm: str = ""
+    best_of: str = ""
     per_hour: float | None = None
     left_s: float | None = None
     running: tuple[RunningRun, ...] = ()
@@ -138,7 +139,7 @@ def _view(
         {**states, **({"total": plan["inputs"]} if plan.get("inputs") else {})},
         trials[0]["metric"] if trials else "",
         best["value"] if best else None,
-        best["arm"] if best else "",
+        _named(best, trials) if best else "",
         per_hour,
         left_s,
         at_work,
@@ -152,6 +153,10 @@ def _best(trials: list[Row]) -> Row | None:
         return None
     sign = -1 if found[0]["mode"] == "max" else 1
     return min(found, key=lambda row: (sign * row["value"], row["trial"]))
+
+
+def _named(trial: Row, trials: list[Row]) -> str:
+    return str(trial["arm"]) if len({row["arm"] for row in trials}) > 1 else f"trial {trial['trial']}"
 
 
 def _failures(results: Results, name: str) -> tuple[tuple[int, str], ...]:

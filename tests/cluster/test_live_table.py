@@ -20,6 +20,7 @@ def test_table_follows_a_run(tmp_path: Path) -> None:
 
     search = rs.Search(metric="validation/nll", trials=2, seed=0)
     tree = tiny_sgd(epochs=1).with_holes(lr=rs.Each((0.1, 1e9)), batch_size=rs.Int(32, 64))
+    assert repr(table) == "nothing has begun"
     rs.run(rs.Sweep(tree, search, name="digits"), str(tmp_path), executor="inline", listener=listen)
     assert any("<div>trial 0 sgd 1/1</div>" in page for page in seen)
     page = table._repr_html_()
@@ -27,3 +28,4 @@ def test_table_follows_a_run(tmp_path: Path) -> None:
     assert "best validation/nll" in page
     assert "failed: DivergedError: the loss is not finite" in page
     assert "sgd 1/1" not in page
+    assert repr(table).startswith("digits trials: 2 done, 2 failed, of 4, best ")

@@ -39,7 +39,7 @@ def test_time_left_counts_those_at_work(tmp_path: Path) -> None:
     store.put_json(plan_path("s"), {"sweep": "s", "definition": "d", "inputs": 0, "trials": 8})
     (view,) = views(open_results(str(tmp_path)), ["s"], NOW)
     assert view.left_s == (4 * 600 + 2 * 480) / 2
-    assert (view.best, view.best_arm) == (0.25, "sgd lr=1")
+    assert (view.best, view.best_of) == (0.25, "sgd lr=1")
     assert not view.is_over
     for number in (2, 3):
         trial(store, number, "stopped")
@@ -47,6 +47,14 @@ def test_time_left_counts_those_at_work(tmp_path: Path) -> None:
     assert (view.left_s, view.counts["stopped"]) == (None, 2), "nothing runs, so nobody knows"
     with pytest.raises(UnknownNameError, match="got 'z'"):
         views(open_results(str(tmp_path)), ["z"])
+
+
+def test_the_best_of_one_arm_is_a_trial(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for number, value in enumerate((0.5, 0.25)):
+        trial(store, number, "done", value=value, wall_s=600.0, arm="swa")
+    (view,) = views(open_results(str(tmp_path)), now=NOW)
+    assert view.best_of == "trial 1"
 
 
 def test_a_run_that_stays_behind_is_told(tmp_path: Path) -> None:

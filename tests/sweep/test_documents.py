@@ -11,6 +11,7 @@ import raysurf as rs
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
 from raysurf.sweep.document import load
+from raysurf.sweep.holes import labels
 from raysurf.sweep.plan import continued, make_plan, shared_inputs, waves
 from raysurf.sweep.reader import read
 from tests.cases import ROOT, tiny_sgd
@@ -221,8 +222,9 @@ def test_plan_counts_what_is_left() -> None:
 
 def test_plan_counts_what_some_trials_choose_once() -> None:
     """An input that a choice leads to is trained once, by however many trials it is chosen; it may be by none."""
-    starts = rs.Choice((to_tree(tiny_sgd(epochs=2, seed=0)), to_tree(tiny_sgd(epochs=3, seed=1))))
+    starts = rs.Choice((tiny_sgd(epochs=2, seed=0), tiny_sgd(epochs=3, seed=1)))
     job = rs.SWA(start=tiny_sgd(), epochs=5, lr=0.1).with_holes(start=starts, lr=rs.Float(0.1, 0.2))
+    assert labels(job["start"]) == ["sgd digits_conv (1)", "sgd digits_conv (2)"]
     (plan,) = make_plan([sweep_of(job, search=rs.Search(metric="validation/nll", trials=4))], [], {}).sweeps
     assert plan.left(lambda job: job.epochs_to_train) == (2 + 4 * 5, 2 + 3 + 4 * 5)
     inside = rs.SWA(start=tiny_sgd(), epochs=5, lr=0.1).with_holes({"start.lr": rs.Float(0.1, 0.2)})
