@@ -27,6 +27,7 @@ EVERY = [
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),
     errors.MeasuringError(2, 441, "point 3: RuntimeError"),
     errors.UnsupportedLayerError("LSTM"),
+    errors.StoreWarning("tables/runs/a.parquet is left out: cut short"),
 ]
 
 
