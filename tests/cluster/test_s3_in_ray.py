@@ -40,4 +40,4 @@ def test_workers_write_to_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert done.returncode == 0, done.stderr
         rs.run(rs.load(tmp_path / "file.yaml"), str(tmp_path / "local"), executor="inline")
         assert stored_rows(uri) == stored_rows(str(tmp_path / "local"))
-        assert {path.partition("/")[0] for path in Store(uri).list()} == {"jobs", "sweeps", "tables"}
+        assert {path.partition("/")[0] for path in Store(uri).list()} == {"jobs", "sweeps", "tables", "version.json"}

@@ -13,17 +13,18 @@ from torch import Tensor, nn
 import raysurf as rs
 
 NET = "tests.faults.paced:net"
+HURRY = "hurry"
 
 
 class Paced(nn.Module):
-    """A linear network, every training step of which waits for ``step_s`` seconds."""
+    """A linear network, every training step of which waits for ``step_s`` seconds until it may hurry."""
 
-    def __init__(self, size: int, num_classes: int, step_s: float) -> None:
+    def __init__(self, size: int, num_classes: int, step_s: float, hurries: Path) -> None:
         super().__init__()
-        self.layer, self.step_s = nn.Linear(size, num_classes), step_s
+        self.layer, self.step_s, self.hurries = nn.Linear(size, num_classes), step_s, hurries
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.training:
+        if self.training and not self.hurries.exists():
             time.sleep(self.step_s)
         logits: Tensor = self.layer(images.flatten(1))
         return logits
@@ -33,7 +34,7 @@ def net(num_classes: int, image_shape: tuple[int, int, int], step_s: float, log:
     """A paced network; the process that builds it adds its id to the file ``log``, a line each time."""
     with Path(log).open("a") as file:
         file.write(f"{os.getpid()}\n")
-    return Paced(image_shape[0] * image_shape[1] * image_shape[2], num_classes, step_s)
+    return Paced(image_shape[0] * image_shape[1] * image_shape[2], num_classes, step_s, Path(log).with_name(HURRY))
 
 
 def paced_file(folder: Path, trials: int = 2, epochs: int = 20, step_s: float = 0.03, more: str = "") -> Path:
@@ -64,6 +65,19 @@ def paced(folder: Path, **settings: Any) -> rs.Sweep:
     """The sweep of such a file."""
     (sweep,) = rs.load(paced_file(folder, **settings))
     return sweep
+
+
+def hurry(folder: Path) -> None:
+    """From now on no step of the folder's trials waits: there is nothing more to be disturbed."""
+    (folder / HURRY).touch()
+
+
+def undisturbed(sweeps: Any, folder: Path) -> str:
+    """Run sweeps whose trials log in a folder in this process, without a wait; the address of what came of it."""
+    hurry(folder)
+    calm = str(folder / "calm")
+    assert rs.run(sweeps, calm, executor="inline").failed == 0
+    return calm
 
 
 def processes(log: Path) -> list[int]:

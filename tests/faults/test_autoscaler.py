@@ -14,7 +14,7 @@ import raysurf as rs
 from raysurf.cluster.autoscaler import growth
 from tests.faults.autoscaling import Autoscaling, autoscaling
 from tests.faults.command import raysurf_run
-from tests.faults.paced import paced_file
+from tests.faults.paced import paced_file, undisturbed
 from tests.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -36,8 +36,7 @@ def test_it_waits_for_nodes_and_says_so(cluster: Autoscaling, tmp_path: Path, mo
         assert run.end() == 0, run.said
     told = "sweep paced waits for the autoscaler: a trial needs 1 CPU, the cluster has 0 of at most 2"
     assert run.said.count("waits for the autoscaler") == 1 and told in run.said
-    rs.run(rs.load(file), str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"))
+    check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))
 
 
 def test_elsewhere_its_limits_are_not_known(cluster: Autoscaling) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import raysurf as rs
 from tests.faults.command import Run, raysurf_run
-from tests.faults.paced import first_epochs, paced_file, processes
+from tests.faults.paced import first_epochs, hurry, paced_file, processes, undisturbed
 from tests.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -81,10 +81,10 @@ def test_the_first_lets_it_leave_in_order(tmp_path: Path) -> None:
     head, _, command = run.said.rstrip().rpartition("\n")
     assert head.endswith("To go on:")
     assert shlex.split(command) == ["raysurf", "run", str(file), "--results", uri, "--wandb", "off"]
+    hurry(tmp_path)
     assert rs.run(rs.load(file), uri, executor="inline").failed == 0
     assert trained.items() <= first_epochs(uri).items()
-    rs.run(rs.load(file), str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"))
+    check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))
 
 
 def test_the_second_ends_it_at_once(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_the_second_ends_it_at_once(tmp_path: Path) -> None:
         assert not left_of(pids)
     assert "at once; what is finished is kept. To go on:" in run.said
     assert "Traceback" not in run.said
+    hurry(tmp_path)
     assert rs.run(rs.load(file), uri, executor="inline").failed == 0
-    rs.run(rs.load(file), str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"))
+    check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))
 
 
 def test_before_anything_runs_it_ends_at_once(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_in_a_program_of_ones_own_it_is_the_interrupt_of_python(tmp_path: Path) 
     assert process.returncode in (1, -signal.SIGINT)
     assert error.rstrip().endswith("KeyboardInterrupt")
     trained = first_epochs(uri)
+    hurry(tmp_path)
     assert rs.run(rs.load(file), uri, executor="inline").failed == 0
     assert trained.items() <= first_epochs(uri).items()
-    rs.run(rs.load(file), str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"))
+    check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))

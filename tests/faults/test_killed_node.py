@@ -10,7 +10,7 @@ from ray.cluster_utils import Cluster
 import raysurf as rs
 from tests.faults.command import raysurf_run
 from tests.faults.conftest import node_of
-from tests.faults.paced import first_epochs, paced_file, processes
+from tests.faults.paced import first_epochs, paced_file, processes, undisturbed
 from tests.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -28,5 +28,4 @@ def test_trials_of_a_lost_node_go_on_elsewhere(cluster: Cluster, tmp_path: Path)
     assert not Path(f"/proc/{pid}").exists()
     assert len(processes(tmp_path / "log0")) == 2
     assert trained.items() <= first_epochs(uri).items()
-    rs.run(rs.load(file), str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"))
+    check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))

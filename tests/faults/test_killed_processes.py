@@ -11,7 +11,7 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from tests.faults.command import raysurf_run
-from tests.faults.paced import first_epochs, paced, paced_file, processes
+from tests.faults.paced import first_epochs, paced, paced_file, processes, undisturbed
 from tests.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -49,8 +49,7 @@ def test_killed_trial_goes_on_in_another_process(tmp_path: Path) -> None:
     assert processes(tmp_path / "log0")[0] == killer.killed[0]
     assert len(processes(tmp_path / "log0")) == 2
     assert killer.trained.items() <= first_epochs(uri).items()
-    rs.run(sweep, str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"))
+    check_undisturbed(uri, undisturbed(sweep, tmp_path))
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -62,8 +61,7 @@ def test_killed_rank_takes_no_trial_with_it(tmp_path: Path) -> None:
     assert killer.killed
     assert len(processes(tmp_path / "log0")) == 4
     assert killer.trained.items() <= first_epochs(uri).items()
-    rs.run(sweep, str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"), rel=1e-4)
+    check_undisturbed(uri, undisturbed(sweep, tmp_path), rel=1e-4)
     assert set(rs.results.open(uri).table("runs")["workers"].to_pylist()) == {2}
 
 
@@ -81,5 +79,4 @@ def test_killed_driver_is_run_again(tmp_path: Path) -> None:
     assert trained
     assert trained.items() <= first_epochs(uri).items()
     assert not list(tmp_path.glob("r/_ray"))
-    rs.run(rs.load(file), str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(uri, str(tmp_path / "calm"))
+    check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))

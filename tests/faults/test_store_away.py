@@ -13,7 +13,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from tests.faults.paced import first_epochs, paced, processes
+from tests.faults.paced import first_epochs, paced, processes, undisturbed
 from tests.small_disk import small_disk
 from tests.stored_rows import check_undisturbed
 
@@ -69,8 +69,7 @@ def test_workers_wait_for_a_store_that_is_gone_for_20_s(tmp_path: Path) -> None:
     assert [len(processes(tmp_path / f"log{number}")) for number in (0, 1)] == [1, 1]
     (told,) = outage.told
     assert "do not answer (the folder is gone" in told and told.endswith("waiting for them")
-    rs.run(sweep, str(tmp_path / "calm"), executor="inline")
-    check_undisturbed(str(here), str(tmp_path / "calm"))
+    check_undisturbed(str(here), undisturbed(sweep, tmp_path))
 
 
 def test_disk_that_is_read_only_for_a_while(tmp_path: Path) -> None:
@@ -87,5 +86,4 @@ def test_disk_that_is_read_only_for_a_while(tmp_path: Path) -> None:
         (told,) = outage.told
         assert "Read-only file system" in told
         assert first_epochs(str(disk / "r"))
-        rs.run(sweep, str(tmp_path / "calm"), executor="inline")
-        check_undisturbed(str(disk / "r"), str(tmp_path / "calm"))
+        check_undisturbed(str(disk / "r"), undisturbed(sweep, tmp_path))

@@ -10,7 +10,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.errors import StoreError
+from raysurf.errors import StoreError, StoreWarning
 from tests.cases import tiny_sgd
 from tests.stored_rows import check_undisturbed
 
@@ -76,8 +76,11 @@ def test_torn_file_is_written_again(place: str, harm: str, calm: Path, tmp_path:
         (root / path).write_bytes(data)
     others = {each: each.read_bytes() for each in root.glob("tables/runs/*") if run_id and run_id not in each.name}
     if path.startswith("tables") and data is not None:
+        table = path.split("/")[1]
         with pytest.raises(StoreError, match=r"a file of .* that cannot be read"):
-            rs.results.open(str(root)).table(path.split("/")[1])
+            rs.results.open(str(root), strict=True).table(table)
+        with pytest.warns(StoreWarning, match=f"{path} is left out"):
+            assert len(rs.results.open(str(root)).table(table)) < len(rs.results.open(str(calm)).table(table))
     said = run(root)
     assert said == ([] if "trials" in path else [f"{path} is missing or was cut short; {run_id} is done again"])
     check_undisturbed(str(root), str(calm))

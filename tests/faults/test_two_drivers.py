@@ -81,7 +81,7 @@ class Place:
         tables = ("trials", "epochs", "predictions")
         assert stored_rows(self.store, *tables) == stored_rows(self.calm, *tables)
         assert self.runs(self.store) == self.runs(self.calm)
-        kept = {"tables", "jobs", "trajectories", "sweeps"}
+        kept = {"tables", "jobs", "trajectories", "sweeps", "version.json"}
         assert {path.partition("/")[0] for path in Store(self.store).list()} == kept
 
 
