@@ -84,7 +84,8 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
-        if self._got is None or not isinstance(unraisable.exc_value, KeyboardInterrupt):
+        # KeyboardInterrupt of ours, SystemExit of Ray's.
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt | SystemExit):
             self._unraisable_before(unraisable)
 
     def _goodbye(self, what: str) -> str:
