@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -28,9 +30,15 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[\[<>=]", each)[0] for each in requirements}
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """What is installed, by module; found by reading the files of every package."""
+    return packages_distributions()
+
+
 def distribution(module: str) -> str:
     """What is installed for a module."""
-    return packages_distributions().get(module, [module])[0].lower().replace("_", "-")
+    return installed().get(module, [module])[0].lower().replace("_", "-")
 
 
 def without_the_extra(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:

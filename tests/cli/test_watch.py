@@ -50,13 +50,15 @@ def test_watching_a_store_that_fills(tmp_path: Path) -> None:
         trial(store, 0, "running")
         assert told(watch.stdout) == "s trials: 0 done, 1 running, 0 failed of 2"
         trial(store, 0, "done", value=0.5, wall_s=3.0)
-        assert told(watch.stdout) == "s trials: 1 done, 0 running, 0 failed of 2; best validation/nll 0.5000 (sgd)"
+        assert told(watch.stdout) == "s trials: 1 done, 0 running, 0 failed of 2; best validation/nll 0.5000 (trial 0)"
         name = run_id("sgd", 1)
         store.write_rows("runs", name, [run(name, sweep="s", trial=1, status="failed", error=DIVERGED)])
         trial(store, 1, "failed", wall_s=1.0)
         out, err = watch.communicate(timeout=60)
         assert out.splitlines()[0].startswith("s: 1 failed: DivergedError the loss is not finite at epoch 1")
-        assert out.splitlines()[-1] == "s trials: 1 done, 0 running, 1 failed of 2; best validation/nll 0.5000 (sgd)"
+        assert (
+            out.splitlines()[-1] == "s trials: 1 done, 0 running, 1 failed of 2; best validation/nll 0.5000 (trial 0)"
+        )
         assert (watch.returncode, err) == (0, "")
     finally:
         watch.kill()
