@@ -29,6 +29,25 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """The port of a running S3 server; tests have buckets of their own in it."""
+    from tests.s3_server import free_port, s3_server
+
+    with s3_server(port := free_port()):
+        yield port
+
+
+@pytest.fixture
+def port(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The same, with the keys that it takes in the environment."""
+    from tests.s3_server import KEYS
+
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return s3_port
+
+
+@pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """One Ray of two CPUs for the whole run, with the dashboard that Train groups inside Tune need."""
     from raysurf.cluster.environment import connection

@@ -7,7 +7,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import duckdb
 import pyarrow.dataset as ds
@@ -19,17 +18,8 @@ from raysurf.cluster import events
 from raysurf.errors import StoreError
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd
-from tests.s3_server import KEYS, free_port, make_bucket, s3_server
+from tests.s3_server import make_bucket
 from tests.stored_rows import CLOCK, stored_rows
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """The port of a running server."""
-    with pytest.MonkeyPatch.context() as environment, s3_server(number := free_port()):
-        for name, value in KEYS.items():
-            environment.setenv(name, value)
-        yield number
 
 
 def sweep() -> rs.Sweep:

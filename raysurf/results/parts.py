@@ -55,7 +55,7 @@ def file_of(table: pa.Table, **settings: Any) -> bytes:
     sink = pa.BufferOutputStream()
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
     given = {"compression": "lz4", "use_dictionary": texts, "store_schema": False, **settings}
-    pq.write_table(table, sink, **given)
+    pq.write_table(table, sink, write_page_checksum=True, **given)
     found: bytes = sink.getvalue().to_pybytes()
     return found
 
@@ -74,7 +74,7 @@ def table_in(data: bytes, schema: pa.Schema, uri: str, path: str) -> pa.Table:
     """
     try:
         # Not read_table: its scanner's threads may outlive the call and abort the process at its end (arrow#34314).
-        reader = pq.ParquetFile(pa.BufferReader(data))
+        reader = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         found, metadata = reader.read(use_threads=False), reader.metadata.metadata
     except _UNREADABLE as error:
         raise StoreError(uri, f"{path}, which cannot be read ({error})", OURS) from error

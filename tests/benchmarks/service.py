@@ -169,21 +169,21 @@ def _nodes(rounds: int) -> None:
     found: dict[int, list[float]] = {1: [], 4: []}
     for _ in range(max(1, rounds // 2)):
         for nodes, rates in found.items():
-            with _cluster(nodes) as address:
+            with _cluster(nodes):
                 ends: list[float] = []
 
                 def listen(event: Event, ends: list[float] = ends) -> None:
                     if isinstance(event, RunEnded):
                         ends.append(time.perf_counter())
 
-                ours(Work(epoch_s=4.0, busy=False), 6 * nodes, listen, address=address)
+                ours(Work(epoch_s=4.0, busy=False), 6 * nodes, listen)
                 # From the end of the first trials, when every process is up.
                 rates.append((len(ends) - nodes) / (ends[-1] - ends[nodes - 1]))
     tell("service/nodes/rate_of_4_over_1", found[4], found[1], unit="trials/s", better="higher", target=0.85 * 4)
 
 
 @contextmanager
-def _cluster(nodes: int) -> Iterator[str]:
+def _cluster(nodes: int) -> Iterator[None]:
     import ray
     from ray.cluster_utils import Cluster
 
@@ -192,7 +192,7 @@ def _cluster(nodes: int) -> Iterator[str]:
         for _ in range(nodes):
             cluster.add_node(num_cpus=1)
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        yield cluster.address
+        yield
     finally:
         ray.shutdown()
         cluster.shutdown()

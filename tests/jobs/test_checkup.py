@@ -18,21 +18,7 @@ from raysurf.results.claims import Claim, Holder
 from raysurf.results.compaction import compact
 from raysurf.results.store import Store
 from raysurf.results.store_clock import now_ns
-from tests.jobs.kept_stores import contents, flipped, rows, run_ids, run_two_sweeps, settle, sweep, trained
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of two sweeps."""
-    run_two_sweeps(root := tmp_path_factory.mktemp("original") / "results")
-    return root
-
-
-@pytest.fixture
-def store(original: Path, tmp_path: Path) -> Store:
-    """A copy of it."""
-    shutil.copytree(original, tmp_path / "results")
-    return Store(str(tmp_path / "results"))
+from tests.jobs.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])

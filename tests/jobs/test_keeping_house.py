@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,22 +16,8 @@ from raysurf.jobs.removal import planned_removal, remove_sweep
 from raysurf.results.claims import Claim, Holder
 from raysurf.results.compaction import compact, remove_part
 from raysurf.results.store import Store
-from tests.jobs.kept_stores import contents, flipped, rows, run_ids, run_two_sweeps, settle, sweep, trained
-from tests.s3_server import KEYS, free_port, make_bucket, s3_server
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of two sweeps."""
-    run_two_sweeps(root := tmp_path_factory.mktemp("original") / "results")
-    return root
-
-
-@pytest.fixture
-def store(original: Path, tmp_path: Path) -> Store:
-    """A copy of it."""
-    shutil.copytree(original, tmp_path / "results")
-    return Store(str(tmp_path / "results"))
+from tests.jobs.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
+from tests.s3_server import make_bucket
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])
@@ -93,28 +78,24 @@ def test_a_sweep_goes_and_what_others_need_stays(is_compacted: bool, store: Stor
         remove_sweep(store, "first")
 
 
-def test_on_s3(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_s3(original: Path, port: int) -> None:
     """Of a bucket the same is told, and the same goes."""
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    disk = Store(str(original))
-    with s3_server(port := free_port()):
-        store = Store(make_bucket(port, "kept"))
-        for path, data in contents(disk).items():
-            store.put_bytes(path, data)
-        assert disk_use(store) == disk_use(disk)
-        assert check_up(store).findings == ()
-        planned = planned_removal(disk, "first")
-        assert remove_sweep(store, "first") == planned
-        assert disk.list() == sorted({*store.list(), *(file.path for file in planned.files)})
-        assert check_up(store).findings == ()
-        store.put_bytes("jobs/sgd-x/weights.safetensors", b"weights")
-        state = next(path for path in store.list("trajectories") if path.endswith(".safetensors"))
-        store.put_bytes(state, flipped(store.get_bytes(state)))
-        found = check_up(store)
-        assert len(found.findings) == 3
-        assert remove_garbage(store, found) == 2
-        assert [finding.path for finding in check_up(store).findings] == ["sgd-x"]
+    disk, store = Store(str(original)), Store(make_bucket(port, "kept"))
+    for path, data in contents(disk).items():
+        store.put_bytes(path, data)
+    assert disk_use(store) == disk_use(disk)
+    assert check_up(store).findings == ()
+    planned = planned_removal(disk, "first")
+    assert remove_sweep(store, "first") == planned
+    assert disk.list() == sorted({*store.list(), *(file.path for file in planned.files)})
+    assert check_up(store).findings == ()
+    store.put_bytes("jobs/sgd-x/weights.safetensors", b"weights")
+    state = next(path for path in store.list("trajectories") if path.endswith(".safetensors"))
+    store.put_bytes(state, flipped(store.get_bytes(state)))
+    found = check_up(store)
+    assert len(found.findings) == 3
+    assert remove_garbage(store, found) == 2
+    assert [finding.path for finding in check_up(store).findings] == ["sgd-x"]
 
 
 def test_wandb_folders_go_with_their_runs(store: Store, tmp_path: Path) -> None:

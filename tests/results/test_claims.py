@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,9 @@ from raysurf.results.store import Store
 from tests.results.claimants import hammer, hold, started
 from tests.results.test_outages import remote
 from tests.results.test_store import epoch
-from tests.s3_server import KEYS, free_port, make_bucket, s3_server
+from tests.s3_server import make_bucket
 
 NEVER = 1e9
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """The port of a running S3 server."""
-    with pytest.MonkeyPatch.context() as environment, s3_server(number := free_port()):
-        for name, value in KEYS.items():
-            environment.setenv(name, value)
-        yield number
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,9 @@ from raysurf.results.compaction import compact, remove_part
 from raysurf.results.store import Store
 from raysurf.results.table_files import look_at
 from tests.results.compacted_stores import compact_for_ever, rows_of_version, write_for_ever
-from tests.s3_server import KEYS, free_port, make_bucket, s3_server
+from tests.s3_server import make_bucket
 
 PROCESSES = multiprocessing.get_context("spawn")
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """The port of a running S3 server."""
-    with pytest.MonkeyPatch.context() as environment, s3_server(number := free_port()):
-        for name, value in KEYS.items():
-            environment.setenv(name, value)
-        yield number
 
 
 def filled(uri: str, parts: int = 6) -> Store:

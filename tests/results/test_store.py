@@ -165,3 +165,18 @@ def test_every_column_has_a_meaning() -> None:
     for name, schema in SCHEMAS.items():
         assert schema.metadata[b"raysurf.table"].decode() == name
         assert all(field.metadata and field.metadata[b"meaning"] for field in schema)
+
+
+def test_a_wrong_byte_is_never_a_wrong_value(tmp_path: Path) -> None:
+    """Wherever a byte before the footer is another, the file is refused or says what it said."""
+    store, path = Store(str(tmp_path)), "tables/epochs/a.parquet"
+    store.write_rows("epochs", "a", [epoch("a") | {"epoch": number, "lr": 0.1 * number} for number in range(50)])
+    data, rows = store.get_bytes(path), store.read_rows("epochs", "a")
+    refused = 0
+    for at in range(4, len(data) - 8 - int.from_bytes(data[-8:-4], "little")):
+        store.put_bytes(path, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        try:
+            assert store.read_rows("epochs", "a") == rows, at
+        except StoreError:
+            refused += 1
+    assert refused > len(rows) * 8
