@@ -63,7 +63,7 @@ GRACE_S, SETTLED_S = 600.0, 3.0
 # A compacted file is cut at either; one of less than half of the rows is merged into the next.
 MOST_ROWS, MOST_BYTES = 2**20, 2**28
 # Between a query for one run, which reads a group, and one for all, which takes longer the more there are.
-ROW_GROUP = 12 * 1024
+ROW_GROUP = 8 * 1024
 ASIDE = ".aside"
 PARTS = pa.field(PART, pa.string(), nullable=False)
 
@@ -268,7 +268,7 @@ class _Compactor:
         rows = pa.concat_tables([self.schema.empty_table(), *batch.tables]).replace_schema_metadata(
             schema_of(self.table).metadata
         )
-        data = file_of(rows, row_group_size=ROW_GROUP, store_schema=True)
+        data = file_of(rows, row_group_size=ROW_GROUP, store_schema=True, write_statistics=True)
         self.store.put_bytes(f"{path}{SUFFIX}", data)
         self._require_rows(f"{path}{SUFFIX}", rows.num_rows)
         now = look_at(self.store, self.table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -26,6 +27,7 @@ T = TypeVar("T")
 UNREADABLE = (pa.ArrowException, OSError, StoreError)
 # How often a query is asked again whose files were compacted away while it read them.
 TRIES = 3
+WITH = re.compile(r"\s*with(\s+recursive)?\s", re.IGNORECASE)
 
 
 class Reading:
@@ -130,10 +132,16 @@ class Reading:
         try:
             if any(each.type != duckdb.StatementType.SELECT for each in connection.extract_statements(query)):
                 return None
-            for name in named:
-                if (text := view(self.store, look_at(self.store, name))) is None:
-                    return None
-                connection.execute(f"create temp view {name} as {text}")
+            views = {name: view(self.store, look_at(self.store, name)) for name in named}
+            if None in views.values():
+                return None
+            # Not as views, whose making reads the files' footers once more.
+            known = ", ".join(f"{name} as not materialized ({text})" for name, text in views.items())
+            begins = WITH.match(query)
+            if begins and known:
+                query = f"{begins[0]} {known}, {query[begins.end() :]}"
+            elif known:
+                query = f"with {known} {query}"
             return connection.sql(query).to_arrow_table()
         except duckdb.Error:
             # The user's mistake, files of different columns, or one that cannot be read: the other way tells.

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from raysurf.results.schemas import schema_of
-from raysurf.results.table_files import PART, SUFFIX, TableFiles, groups_of, rows_of_parts
+from raysurf.results.table_files import PART, SUFFIX, TableFiles, groups_of, open_compacted, rows_of_parts
 
 if TYPE_CHECKING:
     from raysurf.results.store import Store
@@ -50,8 +49,8 @@ def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> d
             continue
         fragment = format.make_fragment(store.full(file.path), store.fs)
         with store.fs.open_input_file(store.full(file.path)) as stream:
-            reader = pq.ParquetFile(stream)
-            mixed = groups_of(reader, unused)
+            reader, footer = open_compacted(stream, file)
+            mixed = groups_of(footer, unused)
             groups = range(reader.num_row_groups)
         if clean := sorted(set(groups) - set(mixed)):
             fragments.append(fragment.subset(row_group_ids=clean))

@@ -21,6 +21,7 @@ import io
 import json
 import re
 import warnings
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -97,6 +98,11 @@ class Compacted:
     def number(self) -> int:
         """Its place in the order of lists."""
         return int(self.id.partition("-")[0])
+
+    @cached_property
+    def marks(self) -> dict[str, Mark]:
+        """The versions of the parts in it."""
+        return {part: each.mark for part, each in self.parts.items()}
 
     @cached_property
     def by_run(self) -> dict[str, list[str]]:
@@ -177,8 +183,8 @@ def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str |
         compacted = tuple(file for file in compacted if file.id not in left_out)
         chosen: dict[str, Compacted] = {}
         for file in compacted:
-            for part in file.parts if run is None else file.by_run.get(run, ()):
-                mark = file.parts[part].mark
+            held = file.marks if run is None else {part: file.marks[part] for part in file.by_run.get(run, ())}
+            for part, mark in held.items():
                 if marks.get(part, mark) == mark:
                     chosen[part] = file
         return TableFiles(table, marks, compacted, chosen)
@@ -319,9 +325,8 @@ def rows_of_parts(
     """
     try:
         with store.fs.open_input_file(store.full(file.path)) as stream:
-            reader = pq.ParquetFile(stream, metadata=_footers.get(file))
-            _footers[file] = reader.metadata
-            for group in groups_of(reader, parts):
+            reader, footer = open_compacted(stream, file)
+            for group in groups_of(footer, parts):
                 if groups is None or group in groups:
                     # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
                     found = reader.read_row_group(group, use_threads=False)
@@ -332,17 +337,39 @@ def rows_of_parts(
         raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
 
 
-# What stands at the end of compacted files, which are never changed.
-_footers: WeakKeyDictionary[Compacted, pq.FileMetaData] = WeakKeyDictionary()
+@dataclass(frozen=True)
+class _Footer:
+    """What stands at the end of a compacted file, which is never changed.
+
+    Args:
+        metadata: All of it.
+        low, high: The first and the last part in each row group; rows are sorted by part.
+    """
+
+    metadata: pq.FileMetaData
+    low: list[str]
+    high: list[str]
 
 
-def groups_of(reader: pq.ParquetFile, parts: Collection[str]) -> list[int]:
-    """Row groups of a compacted file in which some parts may have rows; its rows are sorted by part."""
-    column, found = reader.schema_arrow.names.index(PART), []
-    for group in range(reader.num_row_groups):
-        statistics = reader.metadata.row_group(group).column(column).statistics
-        is_told = statistics is not None and statistics.has_min_max
-        low, high = (statistics.min, statistics.max) if is_told else ("", "")
-        if not is_told or any(low <= part <= high for part in parts):
-            found.append(group)
-    return found
+_footers: WeakKeyDictionary[Compacted, _Footer] = WeakKeyDictionary()
+
+
+def open_compacted(stream: Any, file: Compacted) -> tuple[pq.ParquetFile, _Footer]:
+    """A compacted file for reading, and its footer, which a process parses once."""
+    if (known := _footers.get(file)) is not None:
+        return pq.ParquetFile(stream, metadata=known.metadata), known
+    reader = pq.ParquetFile(stream)
+    column, metadata = reader.schema_arrow.names.index(PART), reader.metadata
+    said = [metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups)]
+    if not all(each is not None and each.has_min_max for each in said):
+        raise pa.ArrowInvalid("it does not say which parts are where")
+    found = _footers[file] = _Footer(metadata, [each.min for each in said], [each.max for each in said])
+    return reader, found
+
+
+def groups_of(footer: _Footer, parts: Collection[str]) -> list[int]:
+    """Row groups of a compacted file in which some parts may have rows."""
+    found = set[int]()
+    for part in parts:
+        found.update(range(bisect_left(footer.high, part), bisect_right(footer.low, part)))
+    return sorted(found)

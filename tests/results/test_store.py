@@ -180,3 +180,24 @@ def test_a_wrong_byte_is_never_a_wrong_value(tmp_path: Path) -> None:
         except StoreError:
             refused += 1
     assert refused > len(rows) * 8
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("select count(*) as n from epochs;", 3),
+        ("from epochs select count(*) as n", 3),
+        ("-- how many\nselect count(*) as n from epochs", 3),
+        ("with a as (select lr from epochs) select count(*) as n from a", 3),
+        ("WITH a as (select 1 as n), epochs as (select 7 as n) select epochs.n from epochs, a", 7),
+        ("with recursive a(n) as (select 1 union all select n + 1 from a where n < 5) select max(n) as n from a", 5),
+        ("with recursive a(n) as (select 1), b as (select epoch from epochs) select sum(epoch) as n from b, a", 6),
+        ("select count(*) as n from epochs a join epochs b on a.epoch < b.epoch", 3),
+        ("select 1 as n; select count(*) as n from epochs", 3),
+        ("select (select count(*) from epochs) as n from runs union all select 4 as n", 4),
+    ],
+)
+def test_sql_of_any_shape(query: str, answer: int, tmp_path: Path) -> None:
+    """Tables are there by name in a query that begins, ends or names its parts as it likes."""
+    Store(str(tmp_path)).write_rows("epochs", "a", [epoch("a", number) for number in (1, 2, 3)])
+    assert open(str(tmp_path)).sql(query).to_pylist() == [{"n": answer}]
