@@ -14,6 +14,7 @@ from raysurf.results.store import Store
 from raysurf.sweep.holes import Choice, Each, Hole, labels
 from raysurf.sweep.lineage import own_values
 from raysurf.sweep.sweep import Sweep
+from raysurf.tracking.login import require_mode
 from raysurf.tracking.native_sweep import native_config, param_key
 from raysurf.tracking.run_folders import home_of, is_logged, offline_notice
 from raysurf.tracking.wandb_sink import WandbSink
@@ -29,9 +30,14 @@ class WandbListener:
         mode: auto, online, offline or off.
         tell: Given the warnings, as notices.
         with_weights: Whether the weights that runs keep are sent as artifacts.
+
+    Raises:
+        TrackingError: If the environment asks for what W&B does not know.
     """
 
     def __init__(self, store: Store, mode: str, tell: Callable[[Event], None], with_weights: bool = False) -> None:
+        if mode != "off":
+            require_mode()
         self.store, self.mode, self.tell, self.with_weights = store, mode, tell, with_weights
         self.sink: WandbSink | None = None
         self._drawn = tempfile.TemporaryDirectory(prefix="raysurf-pictures-", ignore_cleanup_errors=True)

@@ -7,7 +7,10 @@ import os
 from pathlib import Path
 from urllib.parse import urlparse
 
+from raysurf.errors import TrackingError
+
 ANSWER_S = 5.0
+MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 
 
 def server_address() -> str:
@@ -33,8 +36,27 @@ def find_key() -> str | None:
     return None
 
 
+def require_mode() -> None:
+    """Check what the environment asks of W&B. An empty ``WANDB_MODE``, which W&B takes for a mode, is taken out of it.
+
+    Raises:
+        TrackingError: If ``WANDB_MODE`` is no mode of W&B's.
+    """
+    wish = os.environ.get("WANDB_MODE", "")
+    if not wish:
+        os.environ.pop("WANDB_MODE", None)
+    elif wish.lower() not in MODES:
+        raise TrackingError(f"WANDB_MODE={wish}", f"one of {', '.join(MODES)}, or none")
+
+
 def resolve_mode(mode: str) -> str:
-    """What a wish comes to: online, offline or off. ``auto`` is online if somebody is logged in, else offline."""
+    """What a wish comes to: online, offline or off. ``auto`` is online if somebody is logged in, else offline.
+
+    Raises:
+        TrackingError: If the environment asks for what W&B does not know.
+    """
+    if mode != "off":
+        require_mode()
     if mode != "auto":
         return mode
     wish = os.environ.get("WANDB_MODE", "").lower()

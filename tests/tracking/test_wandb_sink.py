@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from raysurf.errors import TrackingError
 from raysurf.results.store import Store
 from raysurf.tracking.login import resolve_mode
 from raysurf.tracking.run_folders import wandb_id
@@ -211,6 +212,13 @@ def test_mode_follows_the_user(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert resolve_mode(wish) == expected
+
+
+def test_mode_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    with pytest.raises(TrackingError, match="got WANDB_MODE=onlin; expected one of online, offline"):
+        resolve_mode("auto")
+    assert resolve_mode("off") == "off"
 
 
 def test_closing_does_not_wait_for_ever(tmp_path: Path) -> None:
