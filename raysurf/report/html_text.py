@@ -1,4 +1,4 @@
-"""Rows as HTML: tables, cells, and parts that open; whatever stands in a row is text."""
+"""Rows as HTML: pages, tables, cells, and parts that open; whatever stands in a row is text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,32 @@ import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+
+
+def document(title: str, style: str, policy: str, body: str) -> str:
+    """A whole page.
+
+    Args:
+        title: As text.
+        style: All of its CSS.
+        policy: What it may load and run besides its style, as directives; nothing else.
+        body: As HTML.
+    """
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; {policy}"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{escape(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
 
 
 def details(summary: str, inner: str) -> str:

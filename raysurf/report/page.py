@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from raysurf.report.html_text import details, table
+from raysurf.report.html_text import details, document, table
 from raysurf.report.measured_runs import MeasuredRun
 from raysurf.report.page_style import STYLE
 
@@ -62,25 +62,13 @@ def page(title: str, svg: str, caption: Caption) -> str:
         parts.append(details(f"{len(listed)} landmarks", table(LANDMARK_COLUMNS, listed)))
     if caption.rows:
         parts.append(_rows(caption))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
+    body = f"""<h1>{escape(title)}</h1>
 <figure>
 <div class="picture" role="img" aria-label="{escape(title)}" tabindex="0">{svg}</div>
 <figcaption>{escape(caption.says)}</figcaption>
 </figure>
-{"".join(parts)}
-</body>
-</html>
-"""
+{"".join(parts)}"""
+    return document(title, STYLE, "img-src data:", body)
 
 
 def _runs(runs: Sequence[tuple[MeasuredRun, str]]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from raysurf.errors import Fault, SpecError
 from raysurf.report.gallery import Gallery
+from raysurf.report.html_text import document
 from raysurf.report.page_script import PLOTLY_SCRIPT, SCRIPT
 from raysurf.report.page_style import REPORT_STYLE, STYLE
 from raysurf.report.picture import write_whole
@@ -112,22 +113,10 @@ def _document(title: str, body: str, gallery: Gallery) -> str:
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts
     )
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {hashes}"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{escape(title)}</title>
-<style>{STYLE}{REPORT_STYLE}</style>
-</head>
-<body>
-{body}
-{data}{"".join(f"<script>{each}</script>" for each in scripts)}
-</body>
-</html>
-"""
+    scripted = "".join(f"<script>{each}</script>" for each in scripts)
+    return document(
+        title, f"{STYLE}{REPORT_STYLE}", f"img-src data: blob:; script-src {hashes}", f"{body}\n{data}{scripted}"
+    )
 
 
 def _plotly() -> str:
