@@ -6,13 +6,9 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +17,7 @@ import pytest
 
 import raysurf as rs
 from tests.cases import ROOT
+from tests.ray_home import ray_home
 
 pytestmark = [
     pytest.mark.ray,
@@ -74,16 +71,6 @@ class Place:
         )
 
 
-def processes_of(root: Path) -> list[int]:
-    """The processes that were started with this folder as Ray's."""
-    mark, found = f"RAY_TMPDIR={root}\0".encode(), []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-    return found
-
-
 def free_ports(count: int) -> tuple[int, ...]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -95,23 +82,14 @@ def free_ports(count: int) -> tuple[int, ...]:
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
     """A place with a small sweep; whatever was started there ends with it. Its path is short, for Ray's sockets."""
-    root = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
-    for name in ("home", "project", "bin"):
-        (root / name).mkdir()
-    (root / "project" / "small.yaml").write_text(SMALL)
-    (root / "project" / ".env").write_text("A_SECRET=1\n")
-    (root / "bin" / "raysurf").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m raysurf.cli.main "$@"\n')
-    (root / "bin" / "raysurf").chmod(0o755)
-    try:
+    with ray_home() as root:
+        for name in ("home", "project", "bin"):
+            (root / name).mkdir()
+        (root / "project" / "small.yaml").write_text(SMALL)
+        (root / "project" / ".env").write_text("A_SECRET=1\n")
+        (root / "bin" / "raysurf").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m raysurf.cli.main "$@"\n')
+        (root / "bin" / "raysurf").chmod(0o755)
         yield Place(root, free_ports(4))
-    finally:
-        until = time.monotonic() + 20
-        while (left := processes_of(root)) and time.monotonic() < until:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.2)
-        shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

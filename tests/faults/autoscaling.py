@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.test_service_script import free_ports, processes_of
+from tests.cluster.test_service_script import free_ports
+from tests.ray_home import ray_home
 
 # What Ray's provider calls the head, and its kind.
 HEAD_ID, HEAD = f"{'f' * 51}00000", "ray.head.default"
@@ -63,30 +60,21 @@ def config(kinds: dict[str, dict[str, Any]], most_nodes: int, address: str) -> d
 @contextlib.contextmanager
 def autoscaling(kinds: dict[str, dict[str, Any]], most_nodes: int = 8) -> Iterator[Autoscaling]:
     """Start a cluster without any node but its head; all its processes, and no others, end with the block."""
-    root = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
-    gcs, client = free_ports(2)
-    (root / "cluster.json").write_text(json.dumps(config(kinds, most_nodes, f"127.0.0.1:{gcs}")))
-    own = {"RAY_TMPDIR": str(root), "RAY_AUTH_MODE": "disabled"}
-    of_head = {
-        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "RAY_FAKE_CLUSTER": "1",
-        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-    command = [
-        *(str(Path(sys.executable).parent / "ray"), "start", "--head", f"--autoscaling-config={root}/cluster.json"),
-        *(f"--port={gcs}", f"--ray-client-server-port={client}", "--num-cpus=0", "--include-dashboard=false"),
-        *(f"--temp-dir={root}", "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=100000000"),
-        "--disable-usage-stats",
-    ]
-    try:
+    with ray_home() as root:
+        gcs, client = free_ports(2)
+        (root / "cluster.json").write_text(json.dumps(config(kinds, most_nodes, f"127.0.0.1:{gcs}")))
+        own = {"RAY_TMPDIR": str(root), "RAY_AUTH_MODE": "disabled"}
+        of_head = {
+            "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+            "RAY_FAKE_CLUSTER": "1",
+            "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+        command = [
+            *(str(Path(sys.executable).parent / "ray"), "start", "--head", f"--autoscaling-config={root}/cluster.json"),
+            *(f"--port={gcs}", f"--ray-client-server-port={client}", "--num-cpus=0", "--include-dashboard=false"),
+            *(f"--temp-dir={root}", "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=100000000"),
+            "--disable-usage-stats",
+        ]
         subprocess.run(command, env=os.environ | own | of_head, check=True, capture_output=True, timeout=120)
         yield Autoscaling(f"127.0.0.1:{gcs}", own)
-    finally:
-        until = time.monotonic() + 20
-        while (left := processes_of(root)) and time.monotonic() < until:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.2)
-        shutil.rmtree(root, ignore_errors=True)

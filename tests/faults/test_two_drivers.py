@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +16,8 @@ import raysurf as rs
 from raysurf.results.store import Store
 from raysurf.sweep.document import load
 from tests.cases import ROOT
-from tests.cluster.test_service_script import processes_of
 from tests.jobs.gated import GATE, builders
+from tests.ray_home import ray_home
 from tests.results.test_claims import until
 from tests.stored_rows import CLOCK, stored_rows
 
@@ -87,19 +82,10 @@ class Place:
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    """Its path is short, for Ray's sockets; whatever was started there ends with it."""
-    root = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
-    monkeypatch.chdir(root)
-    try:
+    """In a Ray's home of its own; whatever was started there ends with it."""
+    with ray_home() as root:
+        monkeypatch.chdir(root)
         yield Place(root)
-    finally:
-        limit = time.monotonic() + 20
-        while (left := processes_of(root)) and time.monotonic() < limit:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.2)
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_drivers_at_once_do_everything_once(place: Place) -> None:
