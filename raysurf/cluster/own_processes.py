@@ -1,4 +1,4 @@
-"""Which processes Tune starts and keeps: all that it has begun to, and as many ahead as there may be nodes for."""
+"""Which processes Tune starts and keeps: all that it has begun to, and as many at once as there may be room for."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ def tidy(store: Store, tell: Callable[[str], None], many: int = MANY) -> None:
     """
     try:
         tables = [name for name in SCHEMAS if len(look_at(store, name).own) > many]
-        compact(store, tables)
+        if tables:
+            compact(store, tables)
     except StoreError as error:
         tell(f"the tables are whole, but could not be compacted ({error.got}); later: raysurf compact")
