@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import warnings
@@ -217,14 +218,19 @@ class Reading:
 def _database(root: str, process: int) -> duckdb.DuckDBPyConnection:
     """A DuckDB that can read the tables of one store, and nothing else; making one takes longer than most queries.
 
-    It is never used by a forked process.
+    It is never used by a forked process. Each query has a cursor of its own, which knows only what is set globally.
     """
     import duckdb
 
     found = duckdb.connect(":memory:")
-    found.execute("set allowed_directories = ?", [[f"{root}/tables/", f"{root}/{FOLDER}/"]])
+    found.execute("set global allowed_directories = ?", [[f"{root}/tables/", f"{root}/{FOLDER}/"]])
     # Files of running jobs are replaced all the time.
-    found.execute("set enable_external_file_cache = false")
-    found.execute("set enable_external_access = false")
-    found.execute("set lock_configuration = true")
+    found.execute("set global enable_external_file_cache = false")
+    # For speed, where a version has it. Of footers none is used that is younger than 10 s or of another time than its
+    # file; reading ahead in small files on a disk costs more than it saves.
+    for setting in ("parquet_metadata_cache = true", "disable_parquet_prefetching = true", "async_threads = 0"):
+        with contextlib.suppress(duckdb.CatalogException):
+            found.execute(f"set global {setting}")
+    found.execute("set global enable_external_access = false")
+    found.execute("set global lock_configuration = true")
     return found

@@ -34,9 +34,9 @@ QUERY = "select weights, epoch, avg(test_nll), avg(train_loss) from {} group by 
 def main() -> None:
     """Print a line for each figure."""
     quick = is_quick()
-    runs, rounds = (200, 1) if quick else (2000, 7)
+    runs, rounds = (200, 1) if quick else (2000, 15)
     with tempfile.TemporaryDirectory() as folder:
-        _append(folder, rounds * 20)
+        _append(folder, rounds * 10)
         _writers(folder)
         root, single = f"{folder}/store", f"{folder}/single.parquet"
         _fill(root, single, runs)

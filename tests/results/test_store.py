@@ -43,6 +43,20 @@ def test_a_part_is_replaced_whole(tmp_path: Path) -> None:
     assert not os.listdir(tmp_path / "_tmp")
 
 
+def test_a_replaced_part_is_read_anew(tmp_path: Path) -> None:
+    """SQL in one process sees a part's rows as they are, however often it is replaced and whatever its time."""
+    store, results = Store(str(tmp_path)), None
+    for number in range(1, 40):
+        store.write_rows("epochs", "a", [epoch("a", number + i) for i in range(1 + number % 3)])
+        if number % 2:
+            long_ago = time.time() - 3600 + number
+            os.utime(tmp_path / "tables" / "epochs" / "a.parquet", (long_ago, long_ago))
+        results = results or open(str(tmp_path))
+        for _ in range(2):
+            found = results.sql("select min(epoch) as first, count(*) as rows from epochs").to_pylist()
+            assert found == [{"first": number, "rows": 1 + number % 3}]
+
+
 def test_every_reader_sees_the_same_rows(tmp_path: Path) -> None:
     """pyarrow, DuckDB, pandas and our own query agree, with the written schema."""
     store = Store(str(tmp_path))
