@@ -211,7 +211,8 @@ def test_writers_compactions_and_readers_at_once(tmp_path: Path) -> None:
     """
     root = str(tmp_path)
     store = filled(root, 3)
-    counts = {name: PROCESSES.Array("i", 2 * 5) for name in "abc"}
+    # Without a lock, which a killed writer would keep.
+    counts = {name: PROCESSES.RawArray("i", 2 * 5) for name in "abc"}
 
     def start(target: Callable[..., None], *arguments: Any) -> Any:
         process = PROCESSES.Process(target=target, args=(root, *arguments))
