@@ -5,15 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
+OF_RAY = "tests/cluster/"
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute()))
 
 
+class _ByFile(LoadFileScheduling):
+    """A file's tests share a process, and all that use the one Ray do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return OF_RAY if file.startswith(OF_RAY) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """How tests are shared out among processes. (``--dist loadgroup`` of xdist 3.8 does nothing under pytest 9.2.)"""
+    return _ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of tests that wait for Ray come first, so that the two processes end together."""
+    """Files of tests that wait for Ray come first, so that all processes end together."""
     items.sort(key=lambda item: item.path.parent.name not in ("cluster", "cli"))
 
 
