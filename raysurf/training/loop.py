@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raysurf.data.dataset import Dataset
 from raysurf.errors import PreemptedError
+from raysurf.training import optimisers
 from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.collectors import Collector
 from raysurf.training.epoch import Epoch
@@ -143,8 +144,8 @@ def _optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
         own = [objective.trainables[name] for name, factor in objective.own_rates.items() if factor == rate]
         groups.append({"params": own, "rate": rate, "weight_decay": 0.0})
     if recipe.optimiser == "adam":
-        return torch.optim.Adam(groups, lr=1.0, betas=(recipe.momentum, 0.999), fused=True)
-    return torch.optim.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+        return optimisers.Adam(groups, lr=1.0, betas=(recipe.momentum, 0.999), fused=True)
+    return optimisers.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
 
 
 def _moments(objective: Objective, optimiser: torch.optim.Optimizer, key: str) -> State:

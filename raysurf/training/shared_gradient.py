@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 
 from raysurf.training.layout import flat_views
+from raysurf.training.optimisers import SGD
 
 # Elements at a time: what is written of them is still in a core's cache when it is read. A multiple of a cache line, so
 # that the same elements as in a whole tensor go through the vector instructions, whose last bit may differ.
@@ -18,7 +19,7 @@ CHUNK = 2**18
 
 def serves(optimiser: torch.optim.Optimizer) -> TypeGuard[torch.optim.SGD]:
     """Whether ``sgd_step`` does what this optimiser does."""
-    if type(optimiser) is not torch.optim.SGD or len(optimiser.param_groups) != 1:
+    if type(optimiser) not in (torch.optim.SGD, SGD) or len(optimiser.param_groups) != 1:
         return False
     group = optimiser.param_groups[0]
     return bool(group["fused"]) and group["dampening"] == 0
