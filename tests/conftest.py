@@ -29,7 +29,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of tests that wait for Ray come first, so that all processes end together."""
+    """Files of tests that wait for Ray come first, so that both processes end together."""
     items.sort(key=lambda item: item.path.parent.name not in ("cluster", "cli"))
 
 

@@ -126,10 +126,12 @@ def test_bad_arguments_exit_with_2(arguments: tuple[str, ...], said: str) -> Non
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run killed in mid-training, run again, has the rows of an unbroken one, none twice; then it trains nothing."""
     (tmp_path / "small.yaml").write_text(SMALL.replace("EPOCHS", "60"))
-    rs.run(rs.load(tmp_path / "small.yaml"), str(tmp_path / "whole"), executor="inline")
+    # Rows name the commit of the folder that they come from.
+    monkeypatch.chdir(tmp_path)
+    rs.run(rs.load("small.yaml"), "whole", executor="inline")
     command = [sys.executable, "-m", "raysurf.cli.main", "run", "small.yaml", "--results", "broken", "--wandb", "off"]
     with subprocess.Popen(
         command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

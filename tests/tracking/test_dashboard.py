@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.tracking.online import command, in_process
-from tests.tracking.test_wandb_online import SWEEP
+from tests.tracking.online import command
 from tests.wandb_server import ENTITY, WandbServer
 
 
@@ -17,12 +16,11 @@ def panels(view: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {bank["name"]: bank["panels"] for bank in banks if bank["panels"]}
 
 
-def test_dashboard_of_a_sweep(tmp_path: Path) -> None:
+def test_dashboard_of_a_sweep(offline: Path) -> None:
     """Schemes, budgets, search and surfaces each have their panels; a second call changes the same two views."""
-    in_process(SWEEP, {"WANDB_MODE": "offline"}, str(tmp_path))
     with WandbServer() as server:
         for _ in range(2):
-            done = command(server.environment, "dashboard", "rates", "--results", str(tmp_path))
+            done = command(server.environment, "dashboard", "rates", "--results", str(offline))
             assert done.returncode == 0, done.stderr
             assert [line.split()[0] for line in done.stdout.splitlines()] == ["workspace", "report"]
             assert f"/{ENTITY}/raysurf" in done.stdout
@@ -54,12 +52,11 @@ def test_dashboard_of_a_sweep(tmp_path: Path) -> None:
     assert (only["key"], only["value"]) == ({"section": "config", "name": "sweep"}, "rates")
 
 
-def test_dashboard_says_why_it_cannot(tmp_path: Path) -> None:
+def test_dashboard_says_why_it_cannot(offline: Path) -> None:
     """Nobody logged in, or a sweep that is not there: one line, exit code 2, nothing sent."""
-    in_process(SWEEP, {"WANDB_MODE": "offline"}, str(tmp_path))
     with WandbServer() as server:
-        alone = command({"WANDB_BASE_URL": server.url}, "dashboard", "rates", "--results", str(tmp_path))
-        wrong = command(server.environment, "dashboard", "rate", "--results", str(tmp_path))
+        alone = command({"WANDB_BASE_URL": server.url}, "dashboard", "rates", "--results", str(offline))
+        wrong = command(server.environment, "dashboard", "rate", "--results", str(offline))
     assert (alone.returncode, wrong.returncode) == (2, 2)
     assert alone.stderr.startswith("error: W&B: got nobody is logged in")
     assert "did you mean 'rates'?" in wrong.stderr

@@ -46,9 +46,8 @@ def test_offline_runs_are_sent_once(tmp_path: Path) -> None:
         assert len(server.operations) == arrived
 
 
-def test_sync_says_why_it_cannot(tmp_path: Path) -> None:
+def test_sync_says_why_it_cannot(offline: Path) -> None:
     """Nobody logged in, a refused key, a server that is away, an unknown sweep: one line, and exit code 2."""
-    in_process(SWEEP, {"WANDB_MODE": "offline"}, str(tmp_path))
     with WandbServer() as server:
         faults = {
             "nobody is logged in (wandb login)": {"WANDB_BASE_URL": server.url},
@@ -56,11 +55,11 @@ def test_sync_says_why_it_cannot(tmp_path: Path) -> None:
             "does not answer": {**server.environment, "WANDB_BASE_URL": "http://127.0.0.1:9"},
         }
         for text, environment in faults.items():
-            done = command(environment, "sync", "--results", str(tmp_path))
+            done = command(environment, "sync", "--results", str(offline))
             assert (done.returncode, done.stdout) == (2, "")
             (line,) = done.stderr.splitlines()
             assert line.startswith("error: W&B: got ")
             assert text in line
-        unknown = command(server.environment, "sync", "rate", "--results", str(tmp_path))
+        unknown = command(server.environment, "sync", "rate", "--results", str(offline))
         assert (unknown.returncode, "did you mean 'rates'?" in unknown.stderr) == (2, True)
         assert server.runs == {}
