@@ -13,6 +13,8 @@ from types import FrameType
 from typing import Any
 
 POLL_S = 2.0
+# How long work waits for the main thread to take SIGTERM; it runs Python every fifth of a second.
+SETTLING_S = 2.0
 
 
 class Notices:
@@ -23,7 +25,8 @@ class Notices:
     """
 
     def __init__(self) -> None:
-        self._told = threading.Event()
+        self._told, self._heeding = threading.Event(), threading.Event()
+        self._heeding.set()
         self._working = 0
         self._before: Any = signal.SIG_DFL
 
@@ -37,7 +40,11 @@ class Notices:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """While a ``with`` lasts there is something that can be broken off and gone on with."""
+        """While a ``with`` lasts there is something that can be broken off and gone on with.
+
+        Its first line comes after the handler is there, if one is coming.
+        """
+        self._heeding.wait(SETTLING_S)
         self._working += 1
         try:
             yield
@@ -48,6 +55,12 @@ class Notices:
         """Take SIGTERM from now on; in the main thread."""
         if signal.getsignal(signal.SIGTERM) != self._on_signal:
             self._before = signal.signal(signal.SIGTERM, self._on_signal)
+        self._heeding.set()
+
+    def heed_soon(self) -> None:
+        """Take SIGTERM from when the main thread next runs Python."""
+        self._heeding.clear()
+        _in_main_thread(self.heed)
 
     def unheed(self) -> None:
         """Leave SIGTERM as it was before, unless somebody else has taken it since; in the main thread."""
@@ -72,7 +85,7 @@ def of_ray_worker() -> Notices:
     node tells it at any time.
     """
     notices = Notices()
-    _in_main_thread(notices.heed)
+    notices.heed_soon()
     threading.Thread(target=_watch_node, args=(notices.tell,), name="node watch", daemon=True).start()
     return notices
 

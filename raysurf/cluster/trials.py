@@ -13,15 +13,17 @@ class PassingError(RuntimeError):
 
 def single(config: dict[str, Any]) -> None:
     """A Tune function trial: the jobs of one request on one worker."""
+    from raysurf.cluster.preemption import of_ray_worker
+
+    # Before the imports, which take longer than it does.
+    notices = of_ray_worker()
     import torch
     from ray import tune
 
     from raysurf.cluster.perform import perform
-    from raysurf.cluster.preemption import of_ray_worker
     from raysurf.training.workers import Workers
 
     request: Request = config["request"]
-    notices = of_ray_worker()
     torch.set_num_threads(request.resources.cpus)
     device = torch.device("cuda" if request.resources.gpus else "cpu")
     if request.time_limit_s is not None:

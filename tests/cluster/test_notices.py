@@ -90,6 +90,26 @@ def test_handler_is_set_from_any_thread(got: Got) -> None:
     assert got == []
 
 
+def test_work_begins_when_the_handler_is_there(got: Got) -> None:
+    """SIGTERM in the first line of the work is a notice, though the main thread runs Python every fifth of a second."""
+    notices, ended = Notices(), threading.Event()
+
+    def work() -> None:
+        notices.heed_soon()
+        with notices.working():
+            terminate()
+            ended.wait(1)
+        ended.set()
+
+    working = threading.Thread(target=work)
+    working.start()
+    while working.is_alive():
+        working.join(0.2)
+    assert notices.is_told()
+    assert got == []
+    notices.unheed()
+
+
 def test_handlers_of_others_are_left_alone(got: Got) -> None:
     """In a process whose SIGTERM somebody handles, nothing is changed."""
     with in_this_process() as is_told:
