@@ -245,6 +245,8 @@ def to_tree(value: Any, left_out: bool = False) -> Any:
 def _without_seeds(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {k: _without_seeds(v) for k, v in tree.items() if k != "seed"}
+    if isinstance(tree, list):
+        return [_without_seeds(item) for item in tree]
     return tree
 
 
