@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import CyclicJob
 from raysurf.stochastic.spec import Scheme
+from raysurf.training.cycles import Cycles
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
@@ -38,20 +39,34 @@ class FGE(CyclicJob):
 
     @model_validator(mode="after")
     def _has_members(self) -> Self:
-        epochs = self.epochs_to_train
-        if self.num_members < 1:
-            raise ValueError(f"no member: half a cycle of {self.cycle_epochs:g} is beyond epochs {epochs}")
+        self.require_members(self.steps_per_epoch)
         return self
 
     @property
     def num_members(self) -> int:
-        """Cycles whose middle is reached."""
-        return int(self.epochs_to_train / self.cycle_epochs + 0.5)
+        """Cycles whose middle is reached; counted in epochs where the steps are not known before the data are read."""
+        known = self.steps_per_epoch
+        return int(self.epochs_to_train / self.cycle_epochs + 0.5) if known is None else self.members_in(known)
+
+    def require_members(self, steps_per_epoch: int | None) -> None:
+        said, epochs = self.num_members, self.epochs_to_train
+        if said < 1:
+            raise ValueError(f"no member: half a cycle of {self.cycle_epochs:g} is beyond epochs {epochs}")
+        if steps_per_epoch is not None and (taken := self.members_in(steps_per_epoch)) != said:
+            cycle = self.cycle_length(steps_per_epoch)
+            raise ValueError(
+                f"{taken} members, of cycles of {cycle} steps where an epoch has {steps_per_epoch}, and not the {said} "
+                f"that epochs {epochs} and cycle_epochs {self.cycle_epochs:g} make; give cycle_epochs: "
+                f"{cycle / steps_per_epoch:.6g}"
+            )
+
+    def cycles(self, steps_per_epoch: int) -> Cycles:
+        cycle = self.cycle_length(steps_per_epoch)
+        return Cycles(cycle, middle_of(cycle) - cycle)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        epochs = self.epochs_to_train
-        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, self.cycle_epochs / 2),)
+        return self.stage_of(self.cycle_epochs / 2, self.cycle_epochs)
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -70,7 +85,7 @@ class FGE(CyclicJob):
         net.place(*context.weights(self.start))
         epochs = self.epochs_to_train
         recipe = net.recipe(epochs, epochs, self.cyclic_schedule, self.cycle_epochs)
-        cycle, average = recipe.cycle_steps(len(net.data.train)), RunningAverage()
+        cycles, average = self.cycles_of_data(recipe.steps_per_epoch(len(net.data.train))), RunningAverage()
 
         def keep(number: int) -> None:
             context.save(f"member{number}", net.tensors())
@@ -79,7 +94,7 @@ class FGE(CyclicJob):
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, epochs, figures)
 
-        collector = CycleAverage(cycle, middle_of(cycle) - cycle, average, keep)
+        collector = CycleAverage(cycles.steps, cycles.first_step, average, keep)
         objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
         context.workers.barrier()

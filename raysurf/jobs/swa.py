@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import CyclicJob
+from raysurf.training.cycles import Cycles
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
@@ -36,6 +36,7 @@ class SWA(WeightsJob, CyclicJob):
     points_have_statistics: ClassVar[bool] = True
     IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"average_on"})
     AFTER_TRAINING: ClassVar[frozenset[str]] = frozenset({"epochs"})
+    LEAST_MEMBERS: ClassVar[int] = 1
 
     cycle_steps: int | None = Field(None, ge=1, description="iterations a cycle, instead of cycle_epochs")
     members_per_cycle: int = Field(
@@ -51,16 +52,42 @@ class SWA(WeightsJob, CyclicJob):
     def _averages_something(self) -> Self:
         if self.cycle_steps is not None and "cycle_epochs" in self.model_fields_set:
             raise ValueError("cycle_epochs and cycle_steps are both given; give one of them")
-        epochs = self.epochs_to_train
-        first = self.average_from + (self.member_epochs if self.cycle_steps is None else 0)
-        if first > epochs or self.average_from >= epochs:
-            cycle = f"cycle_epochs {self.cycle_epochs:g}" if self.cycle_steps is None else "cycle_steps"
-            if self.members_per_cycle > 1:
-                cycle += f" / members_per_cycle {self.members_per_cycle}"
-            raise ValueError(
-                f"no cycle ends within the run: average_from {self.average_from:g} + {cycle} is beyond epochs {epochs}"
-            )
+        self.require_members(self.steps_per_epoch)
         return self
+
+    def require_members(self, steps_per_epoch: int | None) -> None:
+        epochs = self.epochs_to_train
+        if steps_per_epoch is not None:
+            taken = self.members_in(steps_per_epoch)
+        elif self.cycle_steps is None:
+            taken = max(0, int((epochs - self.average_from) / self.member_epochs + 1e-9))
+        elif self.average_from < epochs:
+            return
+        else:
+            taken = 0
+        by = f"cycle_epochs {self.cycle_epochs:g}" if self.cycle_steps is None else f"cycle_steps {self.cycle_steps}"
+        if self.members_per_cycle > 1:
+            by += f" / members_per_cycle {self.members_per_cycle}"
+        beyond = f"epochs {epochs}" + (f" of {steps_per_epoch} steps" if steps_per_epoch else "")
+        if taken < 1:
+            raise ValueError(
+                f"no cycle ends within the run: average_from {self.average_from:g} + {by} is beyond {beyond}"
+            )
+        if taken + self.include_start < self.LEAST_MEMBERS:
+            raise ValueError(
+                f"fewer than {self.LEAST_MEMBERS} members from epoch {self.average_from:g} in {beyond}, by {by}; "
+                "give more epochs or shorter cycles"
+            )
+
+    def cycle_length(self, steps_per_epoch: int) -> int:
+        return self.cycle_steps or super().cycle_length(steps_per_epoch)
+
+    def cycles(self, steps_per_epoch: int) -> Cycles:
+        cycle = self.cycle_length(steps_per_epoch)
+        between, rest = divmod(cycle, self.members_per_cycle)
+        if rest:
+            raise ValueError(f"members_per_cycle {self.members_per_cycle} of {cycle} steps a cycle; give a divisor")
+        return Cycles(between, round(self.average_from * steps_per_epoch))
 
     @property
     def member_epochs(self) -> float:
@@ -79,9 +106,7 @@ class SWA(WeightsJob, CyclicJob):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        epochs, every = self.epochs_to_train, self.member_epochs
-        first = self.average_from + every
-        return (Stage(self.cyclic_schedule, epochs, epochs, self.cycle_epochs, first, every),)
+        return self.stage_of(self.average_from + self.member_epochs, self.member_epochs)
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -125,17 +150,9 @@ class SWA(WeightsJob, CyclicJob):
         average = self._new_average(context)
         if self.include_start:
             average.add(point)
-        per_epoch, cycle = recipe.steps_per_epoch(len(net.data.train)), recipe.cycle_steps(len(net.data.train))
-        between, rest = divmod(cycle, self.members_per_cycle)
-        if rest:
-            fault = Fault("members_per_cycle", f"{self.members_per_cycle} of {cycle} steps a cycle", "a divisor of it")
-            raise SpecError([fault])
-        collector = CycleAverage(between, round(self.average_from * per_epoch), average)
-        if not collector.members(epochs * per_epoch):
-            fault = Fault(
-                "cycle_steps", f"{between} steps from epoch {self.average_from:g}", "a cycle that ends in time"
-            )
-            raise SpecError([fault])
+        per_epoch = recipe.steps_per_epoch(len(net.data.train))
+        cycles = self.cycles_of_data(per_epoch)
+        collector = CycleAverage(cycles.steps, cycles.first_step, average)
 
         def on_epoch(end: EpochEnd) -> None:
             due = net.is_due(end.epoch)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from raysurf.jobs.job import SPLITS
 from raysurf.jobs.swa import SWA
@@ -33,6 +33,8 @@ class SWAG(SWA):
 
     kind: ClassVar[str] = "swag"
     AFTER_TRAINING: ClassVar[frozenset[str]] = SWA.AFTER_TRAINING | {"covariance", "scale", "num_samples"}
+    # A covariance needs two.
+    LEAST_MEMBERS: ClassVar[int] = 2
     SCHEMES: ClassVar[tuple[Scheme, ...]] = ("deterministic", "stochastic", "ensemble")
 
     rank: int = Field(20, ge=2, description="deviations that are kept for the low-rank part, the newest")
@@ -41,15 +43,6 @@ class SWAG(SWA):
         None, ge=0, description="factor of the covariance; default the paper's: 0.5, of the diagonal alone 1"
     )
     num_samples: int = Field(30, ge=1, description="samples of the ensemble that is measured at the end")
-
-    @model_validator(mode="after")
-    def _has_moments(self) -> Self:
-        if self.cycle_steps is None and self.epochs_to_train - self.average_from < 2 * self.member_epochs:
-            raise ValueError(
-                f"fewer than two members: give more epochs than {self.epochs_to_train}, or shorter cycles, since a "
-                "covariance needs two"
-            )
-        return self
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:

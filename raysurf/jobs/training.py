@@ -6,10 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from raysurf.data.sizes import num_training
 from raysurf.data.spec import DataSpec
+from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.jobs.stage import Stage
 from raysurf.models.spec import ModelSpec
+from raysurf.training.cycles import Cycles, cycle_steps, num_batches
 from raysurf.training.objective_spec import BlockFloat, Consistency, ObjectiveSpec
 from raysurf.training.schedules import Constant, PlateauLinear, Schedule
 
@@ -208,3 +211,54 @@ class CyclicJob(ContinuedJob):
         schedule = self.constant()
         assert schedule is not None
         return schedule
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Steps of an epoch; None where the number of training examples is not known before the data are read."""
+        known, size, objective = num_training(self.data_spec), self.setting("batch_size"), self.setting("objective")
+        if known is not None and isinstance(objective, Consistency):
+            known, size = known - (self.data_spec.labelled or 0), size - objective.labelled_batch
+        return None if known is None else num_batches(known, size)
+
+    def cycle_length(self, steps_per_epoch: int) -> int:
+        """Steps of a cycle of the schedule."""
+        return cycle_steps(self.cycle_epochs, steps_per_epoch)
+
+    def cycles(self, steps_per_epoch: int) -> Cycles:
+        """The steps after which members are taken."""
+        raise AssertionError(f"{type(self).__name__} takes no members")
+
+    def members_in(self, steps_per_epoch: int) -> int:
+        """How many members are taken."""
+        return self.cycles(steps_per_epoch).members(self.epochs_to_train * steps_per_epoch)
+
+    def require_members(self, steps_per_epoch: int | None) -> None:
+        """Check that there are enough members.
+
+        Args:
+            steps_per_epoch: Of the data; where it is None the epochs alone are looked at.
+
+        Raises:
+            ValueError: If there are not.
+        """
+        raise AssertionError(f"{type(self).__name__} takes no members")
+
+    def cycles_of_data(self, steps_per_epoch: int) -> Cycles:
+        """The steps after which members are taken, checked with the data at hand, before anything is trained.
+
+        Raises:
+            SpecError: If they leave too few members, or not those that the job has promised.
+        """
+        try:
+            self.require_members(steps_per_epoch)
+        except ValueError as error:
+            raise SpecError([Fault(self.kind, str(error), "values that fit together")]) from error
+        return self.cycles(steps_per_epoch)
+
+    def stage_of(self, first_member: float, member_epochs: float) -> tuple[Stage, ...]:
+        """The only stage; its members are where the steps have them, or as given where these are not known."""
+        epochs, known, cycle_epochs = self.epochs_to_train, self.steps_per_epoch, self.cycle_epochs
+        if known is not None:
+            cycles, cycle_epochs = self.cycles(known), self.cycle_length(known) / known
+            first_member, member_epochs = (cycles.first_step + cycles.steps) / known, cycles.steps / known
+        return (Stage(self.cyclic_schedule, epochs, epochs, cycle_epochs, first_member, member_epochs),)

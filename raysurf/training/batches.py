@@ -7,11 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-def num_batches(num_examples: int, size: int) -> int:
-    """Batches that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
-    full, rest = divmod(num_examples, size)
-    return max(1, full + (8 * rest >= size))
+from raysurf.training.cycles import num_batches
 
 
 def shuffled(num_examples: int, size: int, generator: torch.Generator, device: torch.device) -> list[Tensor]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from raysurf.training.cycles import Cycles
 from raysurf.training.objectives import Objective
 from raysurf.weightspace.average import RunningAverage
 
@@ -48,12 +49,12 @@ class CycleAverage:
         average: RunningAverage,
         on_member: Callable[[int], None] = lambda number: None,
     ) -> None:
-        self.cycle_steps, self.first_step, self.average, self.on_member = cycle_steps, first_step, average, on_member
+        self.cycles, self.average, self.on_member = Cycles(cycle_steps, first_step), average, on_member
         self._initial = average.count
 
     def members(self, steps_done: int) -> int:
         """How many cycles have ended after so many steps."""
-        return max(0, steps_done - self.first_step) // self.cycle_steps
+        return self.cycles.members(steps_done)
 
     def after_step(self, steps_done: int, objective: Objective) -> None:
         if self.members(steps_done) > self.members(steps_done - 1):

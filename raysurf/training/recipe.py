@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raysurf.training.batches import TwoStreams, num_batches, shuffled
+from raysurf.training.batches import TwoStreams, shuffled
+from raysurf.training.cycles import cycle_steps, num_batches
 from raysurf.training.schedules import Schedule
 
 
@@ -45,4 +46,4 @@ class Recipe:
 
     def cycle_steps(self, num_examples: int) -> int:
         """Length of a cycle in whole steps, at least one; ``cycle_iterations`` if that is given."""
-        return self.cycle_iterations or max(1, round(self.cycle_epochs * self.steps_per_epoch(num_examples)))
+        return self.cycle_iterations or cycle_steps(self.cycle_epochs, self.steps_per_epoch(num_examples))
