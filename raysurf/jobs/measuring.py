@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from raysurf.training.checkpoints import State
 
 QUANTITIES = ("loss", "nll", "error")
+# Statistics of a curve; the last is the older name of the one before it.
+ALONG = ("t_integral", "arc_integral", "frankle_barrier", "entezari_barrier", "barrier")
 # A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
 PIECE, PIECES = 4, 256
 

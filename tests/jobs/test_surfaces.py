@@ -112,6 +112,18 @@ def test_integrals_are_over_t_and_over_length() -> None:
     assert (found["length"], found["train/barrier_loss"], found["train/mean_loss"]) == (10.0, 0.0, 2.0)
 
 
+def test_barriers_are_two() -> None:
+    """Errors of .2, .45 and .6: Frankle's barrier is the worst less the mean of the ends, Entezari's the excess over
+    the line between them, and ``barrier`` means what it meant."""
+    rows = [
+        {"point": i, "split": "test", "t": t, "distance": 4 * t, "loss": None, "nll": None, "error": v}
+        for i, (t, v) in enumerate([(-0.5, 9.0), (0.0, 0.2), (0.5, 0.45), (1.0, 0.6), (1.5, 9.0)])
+    ]
+    found = along_figures(rows)
+    assert found["test/frankle_barrier_error"] == pytest.approx(0.6 - (0.2 + 0.6) / 2)
+    assert found["test/entezari_barrier_error"] == found["test/barrier_error"] == pytest.approx(0.45 - (0.2 + 0.6) / 2)
+
+
 def test_plane_marks_what_lies_on_it(tmp_path: Path) -> None:
     """Landmarks: the three weights exactly, then the curve from the first to the second, on the plane that it spans."""
     job, store = measuring("plane"), Store(str(tmp_path))
@@ -152,6 +164,7 @@ def test_path_keeps_its_ends_and_grows(tmp_path: Path) -> None:
     rows = [row for row in surface(store, job).values() if row["split"] == "train"]
     assert len(rows) == (figures["num_pivots"] - 1) * 3 + 1
     assert figures["train/saddle_loss"] == max(row["loss"] for row in rows)
+    assert figures["train/saddle_nll"] == max(row["nll"] for row in rows) < figures["train/saddle_loss"]
     line = rs.Profile(along=rs.Line(start=job.start, end=job.end), num_points=3)
     assert figures["train/saddle_loss"] < do(line, store)["train/max_loss"]
     straight = surface(store, line)
