@@ -94,7 +94,9 @@ class MeasuringJob(AtPoints):
     def run(self, context: Context) -> dict[str, float]:
         """Measure what no process has measured yet, and sum it up."""
         context.recall("surface")
-        measure(self, context, missing_points(self, context.rows_of_all_parts("surface")), self.survey)
+        known = context.rows_of_all_parts("surface")
+        context.elsewhere_s = sum({row["point"]: row.get("point_s") or 0.0 for row in known}.values())
+        measure(self, context, missing_points(self, known), self.survey)
         return self.figures(context.rows_of_all_parts("surface"))
 
 

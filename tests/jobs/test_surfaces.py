@@ -75,8 +75,12 @@ def test_stored_point_comes_again(name: str, tmp_path: Path) -> None:
     for piece in (numbers[2:], numbers[:1]):
         execute_piece(job, pieces, Workers(), lambda at: None, piece, "test")
     assert missing_points(job, pieces.rows_of("surface", job.id)) == [1]
+    elsewhere = {row["point"]: row["point_s"] for row in pieces.rows_of("surface", job.id)}
     assert do(job, pieces) == do(job, whole)
     assert surface(pieces, job) == surface(whole, job)
+    for store, spent in ((pieces, sum(elsewhere.values())), (whole, 0.0)):
+        (run,) = store.read_rows("runs", job.id)
+        assert run["device_s"] == pytest.approx(run["wall_s"] + spent)
 
 
 def test_chain_goes_through_its_weights(tmp_path: Path) -> None:
