@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raysurf.cli.echo import echo
 from raysurf.cli.store_warnings import strict
 
 if TYPE_CHECKING:
@@ -79,4 +78,4 @@ def tell_running(results: Results, sweep: str | None = None) -> None:
     for name, number in running.items():
         if sweep in (None, name):
             trials = "1 trial" if number == 1 else f"{number} trials"
-            echo(f"{name}: {trials} running, or broken off; these are the rows so far", err=True)
+            click.echo(f"{name}: {trials} running, or broken off; these are the rows so far", err=True)

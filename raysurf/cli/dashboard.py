@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from raysurf.cli.echo import echo
-
 
 @click.command()
 @click.argument("sweep")
@@ -18,5 +16,5 @@ def dashboard(sweep: str, project: str, entity: str | None, results: str) -> Non
     from raysurf.tracking.dashboard import make_dashboard
 
     made = make_dashboard(open(results), sweep, project, entity)
-    echo(f"workspace {made.workspace}")
-    echo(f"report    {made.report}")
+    click.echo(f"workspace {made.workspace}")
+    click.echo(f"report    {made.report}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raysurf.cli.echo import echo
 from raysurf.cli.formats import text_table
 from raysurf.cli.store_warnings import strict
 
@@ -38,9 +37,9 @@ def diff(a: str, b: str, style: str, results: str) -> None:
 
     found = run_difference(open(results), a, b)
     if style == "json":
-        echo(json.dumps(dataclasses.asdict(found), default=str, indent=1))
+        click.echo(json.dumps(dataclasses.asdict(found), default=str, indent=1))
     else:
-        echo("\n".join(_lines(found)))
+        click.echo("\n".join(_lines(found)))
 
 
 def _lines(found: RunDifference) -> Iterable[str]:

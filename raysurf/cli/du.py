@@ -6,8 +6,6 @@ import json
 
 import click
 
-from raysurf.cli.echo import echo
-
 
 @click.command()
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -26,7 +24,7 @@ def du(style: str, results: str) -> None:
     found = disk_use(open(results).store)
     if style == "json":
         rows = [{"sweep": each.sweep, "runs": each.runs, **each.bytes, "total": each.total} for each in found]
-        echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps(rows, indent=1))
         return
     cells = [
         [each.sweep or "(no sweep)", each.runs, *(Bytes(each.bytes[kind]) for kind in KINDS), Bytes(each.total)]
@@ -34,4 +32,4 @@ def du(style: str, results: str) -> None:
     ]
     totals = [Bytes(sum(each.bytes[kind] for each in found)) for kind in KINDS]
     cells.append(["all", sum(each.runs for each in found), *totals, Bytes(sum(each.total for each in found))])
-    echo(text_table(["sweep", "runs", *KINDS, "total"], cells))
+    click.echo(text_table(["sweep", "runs", *KINDS, "total"], cells))

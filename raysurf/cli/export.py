@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raysurf.cli.asked_rows import asks_for_rows
-from raysurf.cli.echo import echo
-from raysurf.cli.formats import EXPORTED, SUFFIXES, encoded, print_rows
+from raysurf.cli.formats import EXPORTED, SUFFIXES, encoded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +29,7 @@ def export(read: Callable[[], pa.Table], output: str | None, style: str | None) 
     if output is None:
         if style == "parquet" and sys.stdout.isatty():
             raise click.UsageError("parquet is not for a terminal; name a file, such as: -o runs.parquet")
-        print_rows(read(), style)
+        click.echo(encoded(read(), style), nl=False)
         return
     rows = read()
     try:
@@ -39,7 +38,7 @@ def export(read: Callable[[], pa.Table], output: str | None, style: str | None) 
         raise click.ClickException(
             f"{output}: {error.strerror}; expected a file in a folder that can be written"
         ) from error
-    echo(f"{output}  {rows.num_rows} rows", err=True)
+    click.echo(f"{output}  {rows.num_rows} rows", err=True)
 
 
 def _style_of(output: str | None) -> str:

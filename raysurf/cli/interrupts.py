@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from raysurf.cli.echo import echo
 from raysurf.cluster.leaving import Leaving, abandon
 from raysurf.redaction import redact
 
@@ -63,7 +62,7 @@ class Interrupts:
         for end in (self._written, self._read):
             end.close()
         if self._got is not None and kind in (None, KeyboardInterrupt, SystemExit):
-            echo(self._goodbye("what is finished is kept, and what ran goes on from its last state"), err=True)
+            click.echo(self._goodbye("what is finished is kept, and what ran goes on from its last state"), err=True)
             raise click.exceptions.Exit(128 + self._got)
 
     def _take(self) -> None:

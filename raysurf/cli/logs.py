@@ -7,7 +7,6 @@ import re
 import click
 
 from raysurf.cli.cluster_address import cluster_address
-from raysurf.cli.echo import echo
 
 RUN_ID = re.compile(r"[a-z_]+-[0-9a-f]{16}")
 
@@ -34,7 +33,7 @@ def logs(name: str, follow: bool, style: str, results: str, address: str) -> Non
     from raysurf.results.trial_log import run_log, trial_log
 
     found = trial_log(open(results), sweep, number) if mark else run_log(open(results), name)
-    echo(as_json(found) if style == "json" else "\n".join(trial_lines(found)))
+    click.echo(as_json(found) if style == "json" else "\n".join(trial_lines(found)))
 
 
 def _print_job(job: str, follow: bool, address: str) -> None:
@@ -48,15 +47,15 @@ def _print_job(job: str, follow: bool, address: str) -> None:
     except ClusterError as error:
         raise ClusterError(error.address, error.got, f"{error.expected}; a trial is named SWEEP/NUMBER") from None
     if not follow:
-        echo(redact(server.log(job)), nl=False)
+        click.echo(redact(server.log(job)), nl=False)
         return
     try:
         for chunk in server.follow(job):
-            echo(redact(chunk), nl=False)
+            click.echo(redact(chunk), nl=False)
     except KeyboardInterrupt:
-        echo(f"the job goes on; to end it: raysurf stop {job}", err=True)
+        click.echo(f"the job goes on; to end it: raysurf stop {job}", err=True)
         return
     ended = server.job(job)
-    echo(f"{job}  {ended.state}", err=True)
+    click.echo(f"{job}  {ended.state}", err=True)
     if ended.state == "failed":
         click.get_current_context().exit(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import io
 import os
 import sys
 import traceback
@@ -18,7 +17,6 @@ from raysurf.cli.compare import compare
 from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
 from raysurf.cli.du import du
-from raysurf.cli.echo import echo
 from raysurf.cli.export import export
 from raysurf.cli.fsck import fsck
 from raysurf.cli.help import help_on
@@ -101,21 +99,19 @@ def _run() -> int:
     except click.exceptions.Abort:
         return 130
     except KeyboardInterrupt:
-        echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
+        click.echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
         return 130
     except click.ClickException as error:
-        said = io.StringIO()
-        error.show(said)
-        echo(said.getvalue(), err=True, nl=False)
+        error.show()
         return 2
     except SpecError as error:
         count = len(error.faults)
-        echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was started, nothing written:", err=True)
+        click.echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was started, nothing written:", err=True)
         for fault in error.faults:
-            echo(f"  {fault}", err=True)
+            click.echo(f"  {fault}", err=True)
         return 2
     except RaysurfError as error:
-        echo(f"error: {redact(str(error))}", err=True)
+        click.echo(f"error: {redact(str(error))}", err=True)
         return 2
     except BrokenPipeError:
         return 0
@@ -123,7 +119,7 @@ def _run() -> int:
         told = missing(error, " ".join(["raysurf", *sys.argv[1:2]]))
         if told is None:
             return _bug()
-        echo(f"error: {told}", err=True)
+        click.echo(f"error: {told}", err=True)
         return 2
     except Exception:
         return _bug()
@@ -131,7 +127,7 @@ def _run() -> int:
 
 def _bug() -> int:
     """Tell the error that is being handled with its traceback."""
-    echo(redact(traceback.format_exc()), err=True, nl=False)
+    click.echo(redact(traceback.format_exc()), err=True, nl=False)
     return 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from raysurf.cli.echo import echo
 from raysurf.cli.store_warnings import strict
 
 PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy", "schedule")
@@ -52,11 +51,11 @@ def plot(
         from raysurf.cli.planned_rates import draw_planned
 
         draw_planned(file, output or "schedule.png", sweeps)
-        echo(output or "schedule.png")
+        click.echo(output or "schedule.png")
         return
     from raysurf.report.draw import draw
     from raysurf.results.query import open
 
     path = output or (f"{kind}.png" if "://" in results else f"{results}/pictures/{kind}.png")
     draw(open(results), kind, path, sweeps=sweeps, run_ids=run_ids, axis=axis or "t")
-    echo(path)
+    click.echo(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from raysurf.cli.cluster_address import cluster_address
-from raysurf.cli.echo import echo
 
 
 @click.command()
@@ -17,12 +16,12 @@ def stop(job: str, address: str) -> None:
 
     server = JobServer(address)
     if (before := server.job(job)).has_ended:
-        echo(f"{job}  {before.state} (it had ended before)")
+        click.echo(f"{job}  {before.state} (it had ended before)")
         return
     after = server.stop(job)
-    echo(f"{job}  {after.state}")
+    click.echo(f"{job}  {after.state}")
     if not after.has_ended:
-        echo("it was asked to end and has not yet; look again with raysurf status", err=True)
+        click.echo("it was asked to end and has not yet; look again with raysurf status", err=True)
     else:
-        echo("what is finished is kept. To go on:", err=True)
-        echo(f"  raysurf submit {after.file} --results {after.results}", err=True)
+        click.echo("what is finished is kept. To go on:", err=True)
+        click.echo(f"  raysurf submit {after.file} --results {after.results}", err=True)

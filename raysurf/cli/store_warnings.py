@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from raysurf.cli.echo import echo
 from raysurf.errors import StoreWarning
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,7 +27,7 @@ def told_warnings() -> Iterator[None]:
                 others(message, category, *rest, **more)
             elif str(message) not in told:
                 told.add(str(message))
-                echo(f"warning: {message}", err=True)
+                click.echo(f"warning: {message}", err=True)
 
         warnings.showwarning = show
         yield

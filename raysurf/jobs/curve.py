@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -56,22 +56,26 @@ class Curve(ContinuedJob):
 
     def named_point(self, context: Context, name: str) -> tuple[State, State]:
         number = next(n for n in self.free if self._name(n) == name)
-        return self.control_points(context)[number], {}
-
-    def control_points(self, context: Context) -> list[State]:
-        """All points of the trained curve, ends included, on the worker's device."""
-        points: list[State] = [{} for _ in range(self.num_bends + 2)]
-        for key, value in context.load(self, "points").items():
-            number, _, name = key.partition(".")
-            points[int(number.removeprefix("point"))][name] = value
-        for end, source in ((0, self.start), (-1, self.end)):
-            points[end] = points[end] or context.weights(source)[0]
-        return points
+        return self.track(context).control_point(number)
 
     def track(self, context: Context) -> Track:
-        """The trained curve, with the statistics of the weights that it joins."""
-        statistics = [context.weights(source)[1] for source in (self.start, self.end)]
-        return Track("curve", self.shape, self.control_points(context), statistics)
+        """The trained curve, on the worker's device, with the statistics of the weights that it joins."""
+        points: list[State] = [{} for _ in range(self.num_bends + 2)]
+        own: State = {}
+        for key, value in context.load(self, "points").items():
+            part, _, name = key.partition(".")
+            (own if part == "buffer" else points[int(part.removeprefix("point"))])[name] = value
+        ends = [context.weights(source) for source in (self.start, self.end)]
+        for number, (end, _) in zip((0, -1), ends, strict=True):
+            points[number] = points[number] or end
+        return self._track(points, [buffers for _, buffers in ends], own)
+
+    def _track(self, points: Sequence[State], statistics: Sequence[State], own: State) -> Track:
+        """The curve through points; those that are trained have its own buffers, the ends theirs."""
+        buffers = [own if number in self.free else None for number in range(len(points))]
+        for number, end in zip((0, -1), statistics, strict=True):
+            buffers[number] = buffers[number] or end
+        return Track("curve", self.shape, points, statistics, buffers)
 
     @property
     def possible_schemes(self) -> tuple[Scheme, ...]:
@@ -83,16 +87,17 @@ class Curve(ContinuedJob):
 
         track, draw = self.track(context), stream(seed, "t")
         for _ in range(num_samples):
-            yield track.at(draw.random()), {}
+            position = track.position("reestimate", draw.random())
+            yield position.point, position.buffers
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network
         from raysurf.training.curve_loss import CurveLoss
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.weightspace.curve import bends_on_line, evaluate
+        from raysurf.weightspace.curve import bends_on_line
 
         net, middle = network.Network(self, context), network.Network(self, context)
-        (start, buffers), (end, _) = context.weights(self.start), context.weights(self.end)
+        (start, buffers), (end, last_buffers) = context.weights(self.start), context.weights(self.end)
         require_apart("curve", start, end)
         net.place(start, buffers)
         start, end = net.laid_out(start), net.laid_out(end)
@@ -110,8 +115,8 @@ class Curve(ContinuedJob):
         )
 
         def place_middle() -> None:
-            middle.place(evaluate(self.shape, points, 0.5))
-            middle.reestimate()
+            track = self._track(points, [buffers, last_buffers], net.own_buffers())
+            middle.settle(track.position("reestimate", 0.5), "reestimate")
 
         def on_epoch(epoch: EpochEnd) -> None:
             due = net.is_due(epoch.epoch)
@@ -122,6 +127,7 @@ class Curve(ContinuedJob):
 
         recipe = net.recipe(self.epochs_to_train, self.epochs_to_train, self.plateau_linear())
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
-        context.save("points", objective.trainables)
+        own = {f"buffer.{name}": value for name, value in net.own_buffers().items()}
+        context.save("points", {**objective.trainables, **own})
         place_middle()
-        return middle.report_predictions("t=0.5", "reestimate")
+        return middle.report_predictions("t=0.5")

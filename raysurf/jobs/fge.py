@@ -77,7 +77,7 @@ class FGE(CyclicJob):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
-        from raysurf.training.collectors import CycleAverage
+        from raysurf.training.collectors import CycleAverage, floating_buffers
         from raysurf.training.loop import EpochEnd, fit
         from raysurf.weightspace.average import RunningAverage
 
@@ -94,18 +94,20 @@ class FGE(CyclicJob):
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, epochs, figures)
 
-        collector = CycleAverage(cycles.steps, cycles.first_step, average, keep)
+        collectors = [CycleAverage(cycles.steps, cycles.first_step, average, keep)]
+        mean_buffers = RunningAverage()
+        if self.buffers == "average":
+            collectors.append(CycleAverage(cycles.steps, cycles.first_step, mean_buffers, source=floating_buffers))
         objective = net.objective(recipe)
-        fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
+        fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
         context.workers.barrier()
         assert average.average is not None
-        answers = list(net.answers(self.draw_members(context, average.count, self.seed), "fixed"))
+        answers = list(net.answers(self.draw_members(context, average.count, self.seed)))
         context.save("predictions", self._gathered(net, answers))
-        figures = net.report_answers("members", ("ensemble",), answers, "fixed")
-        net.place(average.average)
-        net.reestimate()
+        figures = net.report_answers("members", ("ensemble",), answers)
+        net.place_average(average.average, context.weights(self, f"member{average.count}")[1], mean_buffers.average)
         context.save("average", net.tensors())
-        net.report_predictions("average", "reestimate")
+        net.report_predictions("average")
         return figures
 
     @property

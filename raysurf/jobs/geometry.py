@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -16,6 +17,8 @@ from raysurf.models.spec import ModelSpec
 from raysurf.values import Node, as_tuple
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from raysurf.jobs.context import Context
     from raysurf.training.checkpoints import State
     from raysurf.weightspace.plane import Plane
@@ -68,7 +71,7 @@ Sources = Annotated[tuple[Source, ...], BeforeValidator(as_tuple)]
 
 
 def weights_of(source: Source, context: Context) -> tuple[State, State]:
-    """The point and the batch-norm statistics of a source; the latter are empty if it has none of its own.
+    """The point and the buffers of a source; those of a curve's or path's points have no batch-norm statistics.
 
     Raises:
         StoreError: If they are missing or corrupt.
@@ -124,6 +127,63 @@ def require_apart(geometry: str, start: State, end: State) -> None:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """Trained weights that span a curve, a line, a chain or a plane, each with its buffers; None for those without."""
+
+    points: Sequence[State]
+    buffers: Sequence[State | None]
+
+    @cached_property
+    def _gram(self) -> Tensor:
+        from raysurf.weightspace.point import differences_gram
+
+        return differences_gram(self.points)
+
+    def nearest(self, coefficients: Sequence[float]) -> State:
+        """The buffers of the weights that are nearest to a mixture of them all, whose coefficients sum to one."""
+        from raysurf.weightspace.point import nearest_point
+
+        known = [number for number, buffers in enumerate(self.buffers) if buffers]
+        number = known[0] if len(known) == 1 else nearest_point(self._gram, coefficients, known) if known else 0
+        return self.buffers[number] or {}
+
+
+@dataclass(frozen=True)
+class Position:
+    """A mixture of trained weights, and the buffers that a network gets there.
+
+    Args:
+        point: The weights.
+        statistics: Buffers whose batch-norm statistics are taken, unless those are re-estimated.
+        trained: What the weights are mixed of.
+        coefficients: One for each of these; they sum to one if several have buffers.
+    """
+
+    point: State
+    statistics: State
+    trained: Trained
+    coefficients: Sequence[float]
+
+    @property
+    def buffers(self) -> State:
+        """The buffers of the nearest of the trained weights."""
+        return self.trained.nearest(self.coefficients)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether these are the weights of one that has buffers of its own."""
+        taken = [(c, own) for c, own in zip(self.coefficients, self.trained.buffers, strict=True) if c != 0.0]
+        return len(taken) == 1 and taken[0][0] == 1.0 and bool(taken[0][1])
+
+
+def interpolated(buffers: Sequence[State], coefficients: Sequence[float]) -> State:
+    """A mixture of floating buffers."""
+    from raysurf.weightspace.point import combine
+
+    return combine([{k: v for k, v in each.items() if v.is_floating_point()} for each in buffers], coefficients)
+
+
+@dataclass(frozen=True)
 class Track:
     """A curve through weight space with batch-norm statistics at stations that are evenly spaced in t.
 
@@ -132,12 +192,23 @@ class Track:
         shape: ``polygonal`` or ``bezier``.
         points: Control points, ends included.
         statistics: At least two.
+        buffers: Of every control point; None for one without its own.
     """
 
     geometry: str
     shape: str
     points: Sequence[State]
     statistics: Sequence[State]
+    buffers: Sequence[State | None]
+
+    @cached_property
+    def _trained(self) -> Trained:
+        return Trained(self.points, self.buffers)
+
+    def control_point(self, number: int) -> tuple[State, State]:
+        """A control point, and its buffers or, without its own, those of the nearest that has some."""
+        one_hot = [float(number == other) for other in range(len(self.points))]
+        return self.points[number], self._trained.nearest(one_hot)
 
     def at(self, t: float) -> State:
         """The point at t."""
@@ -147,18 +218,21 @@ class Track:
 
     def located(self, plane: Plane, ts: Sequence[float]) -> list[tuple[float, float, float]]:
         """Coordinates of the points at some t on a plane, and their distances from it."""
+        return plane.locate_mixtures(self.points, [self._coefficients(t) for t in ts])
+
+    def _coefficients(self, t: float) -> tuple[float, ...]:
         from raysurf.weightspace.curve import coefficients
 
-        return plane.locate_mixtures(self.points, [coefficients(self.shape, len(self.points) - 2, t) for t in ts])
+        return coefficients(self.shape, len(self.points) - 2, t)
 
-    def buffers(self, choice: str, t: float) -> State:
-        """The statistics at t: those of the start, or interpolated between the stations beside t."""
-        from raysurf.weightspace.curve import evaluate
+    def position(self, choice: str, t: float) -> Position:
+        """The point at t; its statistics are those of the start, or interpolated between the stations beside t."""
+        from raysurf.weightspace.curve import coefficients
 
-        if choice != "interpolate":
-            return self.statistics[0]
-        floating = [{k: v for k, v in each.items() if v.is_floating_point()} for each in self.statistics]
-        return {**self.statistics[0], **evaluate("polygonal", floating, t)}
+        statistics = self.statistics[0]
+        if choice == "interpolate":
+            statistics = interpolated(self.statistics, coefficients("polygonal", len(self.statistics) - 2, t))
+        return Position(self.at(t), statistics, self._trained, self._coefficients(t))
 
 
 class Line(Node):
@@ -208,4 +282,5 @@ class Chain(Node):
 
 def _straight(geometry: str, sources: Sequence[Source], context: Context) -> Track:
     opened = [weights_of(source, context) for source in sources]
-    return Track(geometry, "polygonal", [point for point, _ in opened], [buffers for _, buffers in opened])
+    points, buffers = [point for point, _ in opened], [buffers for _, buffers in opened]
+    return Track(geometry, "polygonal", points, buffers, buffers)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import MeasuringError, PreemptedError
-from raysurf.jobs.geometry import PointOf, Source
+from raysurf.jobs.geometry import PointOf, Position, Source
 from raysurf.jobs.job import SPLITS, Job
 from raysurf.models.spec import ModelSpec
 from raysurf.results.error_text import one_line
@@ -21,21 +21,17 @@ from raysurf.results.error_text import one_line
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context, Row
     from raysurf.jobs.network import Network
-    from raysurf.training.checkpoints import State
 
 QUANTITIES = ("loss", "nll", "error")
-# Statistics of a curve; the last is the older name of the one before it.
-ALONG = ("t_integral", "arc_integral", "frankle_barrier", "entezari_barrier", "barrier")
 # A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
 PIECE, PIECES = 4, 256
 
 
 @dataclass(frozen=True)
 class Spot:
-    """One point to be measured: its weights, its batch-norm statistics, and where it is, as columns of ``surface``."""
+    """One point to be measured: its weights and buffers, and where it is, as columns of ``surface``."""
 
-    point: State
-    buffers: State
+    position: Position
     columns: Mapping[str, Any]
 
 
@@ -44,7 +40,8 @@ class AtPoints(Job):
 
     batchnorm: Literal["reestimate", "fixed", "interpolate"] = Field(
         "reestimate",
-        description="statistics at each point: re-estimated, those of the first weights, or interpolated",
+        description="batch-norm statistics at each point: re-estimated, those of the first weights, or interpolated; "
+        "other buffers are those of the nearest trained weights",
     )
     batchnorm_share: float = Field(1.0, gt=0, le=1, description="share of the training examples for re-estimation")
 
@@ -94,9 +91,7 @@ class MeasuringJob(AtPoints):
     def run(self, context: Context) -> dict[str, float]:
         """Measure what no process has measured yet, and sum it up."""
         context.recall("surface")
-        known = context.rows_of_all_parts("surface")
-        context.elsewhere_s = sum({row["point"]: row.get("point_s") or 0.0 for row in known}.values())
-        measure(self, context, missing_points(self, known), self.survey)
+        measure(self, context, missing_points(self, context.rows_of_all_parts("surface")), self.survey)
         return self.figures(context.rows_of_all_parts("surface"))
 
 
@@ -167,11 +162,9 @@ def measure(
 
 def _rows(job: Any, net: Network, spot: Spot) -> list[Row]:
     began = time.perf_counter()
-    net.place(spot.point, spot.buffers)
-    if job.batchnorm == "reestimate":
-        net.reestimate(job.batchnorm_share)
-    how: dict[str, Any] = {"batchnorm": job.batchnorm if net.has_batchnorm else "none"}
-    if how["batchnorm"] == "reestimate":
+    net.settle(spot.position, job.batchnorm, job.batchnorm_share)
+    how: dict[str, Any] = {"batchnorm": net.batchnorm}
+    if net.batchnorm == "reestimate":
         how["batchnorm_share"] = job.batchnorm_share
     l2, rows = net.l2(), []
     for split in net.splits:

@@ -15,6 +15,7 @@ from raysurf.data.split import UNLABELLED
 from raysurf.errors import DataError, UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.job import SPLITS
+from raysurf.jobs.placing import Placing
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.convert import convert
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 MemberAnswers = dict[str, evaluation.Answers]
 
 
-class Network:
+class Network(Placing):
     """The network of a training or measuring job, initialised from the job's seed.
 
     Args:
@@ -65,7 +66,7 @@ class Network:
             self.model = convert(self.model, noise.layers, noise.make)
         self.model.to(device)
         channels_last(self.model, self.data.image_shape)
-        self.has_batchnorm = evaluation.has_batchnorm(self.model)
+        self.built = self.own_buffers()
 
     @property
     def splits(self) -> dict[str, Any]:
@@ -129,10 +130,6 @@ class Network:
             )
         return CrossEntropy(self.model, setting("weight_decay"), setting("precision"))
 
-    def place(self, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor] | None = None) -> None:
-        """Write weights into the network."""
-        place(self.model, point, buffers)
-
     def laid_out(self, point: Mapping[str, Tensor]) -> Point:
         """A copy of a point in the memory layout of this network."""
         return laid_out_like(point, self.model)
@@ -141,13 +138,6 @@ class Network:
         """The network's point and buffers under the names of a weights file."""
         parts = {"point": point_of(self.model), "buffer": buffers_of(self.model)}
         return {f"{part}/{name}": value for part, group in parts.items() for name, value in group.items()}
-
-    def reestimate(self, share: float = 1.0) -> None:
-        """Re-estimate batch-norm statistics on a share of the training split, in batches of the job's own size."""
-        setting = self.job.setting
-        evaluation.reestimate_batchnorm(
-            self.model, self.data, self.context.workers, setting("batch_size"), setting("precision"), share
-        )
 
     def l2(self) -> float:
         """Half the job's weight decay times the sum of squared weights, the noise's parameters left out."""
@@ -218,7 +208,6 @@ class Network:
     def report_predictions(
         self,
         weights: str,
-        batchnorm: str,
         wanted: Sequence[Scheme] = ("deterministic",),
         num_samples: int = 1,
         seed: int = 0,
@@ -229,7 +218,6 @@ class Network:
 
         Args:
             weights: Which weights they are.
-            batchnorm: How their batch-norm statistics were got; recorded as ``none`` for a network without.
             wanted: Schemes, the most telling last.
             num_samples: Of ensembles.
             seed: Of samples.
@@ -250,15 +238,13 @@ class Network:
             single = [scheme for scheme in wanted if scheme in ("deterministic", "stochastic")]
             for scheme in wanted if split in self.predicted_splits else single:
                 found = self.measure_scheme(split, scheme, num_samples, seed)
-                own = self.report_found(weights, scheme, split, found, batchnorm)
+                own = self.report_found(weights, scheme, split, found)
                 figures |= {f"{split}/{k}": v for k, v in own.items()}
                 if len(wanted) > 1:
                     figures |= {f"{split}/{scheme}_{k}": v for k, v in own.items()}
         return figures
 
-    def report_found(
-        self, weights: str, scheme: str, split: str, found: schemes.Found, batchnorm: str
-    ) -> dict[str, float]:
+    def report_found(self, weights: str, scheme: str, split: str, found: schemes.Found) -> dict[str, float]:
         """Report ``predictions`` rows of one scheme and split; the figures given are those of the most samples."""
         figures: dict[str, float] = {}
         for num_samples, each in found.items():
@@ -269,7 +255,7 @@ class Network:
                 "num_samples": num_samples,
                 "split": split,
                 "num_examples": each.num_examples,
-                "batchnorm": batchnorm if self.has_batchnorm else "none",
+                "batchnorm": self.batchnorm,
             }
             self.context.report("predictions", row | values)
             figures = {**values, "error": each.error}
@@ -281,7 +267,8 @@ class Network:
         wanted: Sequence[Scheme],
         num_samples: int,
         members: Iterable[tuple[State, State]],
-        batchnorm: str,
+        reestimate: bool = False,
+        source: str = "fixed",
     ) -> dict[str, float]:
         """Report ``predictions`` rows of an ensemble of weights, for its first one, two, … members.
 
@@ -289,26 +276,29 @@ class Network:
             weights: What they are called.
             wanted: ``stochastic`` (the first member), ``ensemble``, the most telling last.
             num_samples: Members.
-            members: Their points and batch-norm statistics, one member after another.
-            batchnorm: ``fixed`` for the members' own statistics, or ``reestimate``.
+            members: Their points and buffers, one member after another.
+            reestimate: Whether the members' batch-norm statistics are re-estimated.
+            source: Whose their buffers are, for rows.
 
         Returns:
             Figures as ``report_predictions`` gives them.
         """
-        answers = self.answers(itertools.islice(members, num_samples), batchnorm)
-        return self.report_answers(weights, wanted, answers, batchnorm)
+        answers = self.answers(itertools.islice(members, num_samples), reestimate, source)
+        return self.report_answers(weights, wanted, answers)
 
-    def answers(self, members: Iterable[tuple[State, State]], batchnorm: str) -> Iterator[MemberAnswers]:
+    def answers(
+        self, members: Iterable[tuple[State, State]], reestimate: bool = False, source: str = "fixed"
+    ) -> Iterator[MemberAnswers]:
         """What members answer by split, to this worker's examples.
 
         Args:
             members: As in ``report_members``.
-            batchnorm: As there.
+            reestimate, source: As there.
         """
         precision, workers = self.job.setting("precision"), self.context.workers
         for point, buffers in members:
-            self.place(point, buffers)
-            if batchnorm == "reestimate":
+            self.place(point, buffers, source)
+            if reestimate:
                 self.reestimate()
             yield {
                 name: evaluation.answers_to(self.model, self.data, split, precision, workers.share(len(split)))
@@ -316,7 +306,7 @@ class Network:
             }
 
     def report_answers(
-        self, weights: str, wanted: Sequence[Scheme], answers: Iterable[MemberAnswers], batchnorm: str
+        self, weights: str, wanted: Sequence[Scheme], answers: Iterable[MemberAnswers]
     ) -> dict[str, float]:
         """``report_members`` of what members have answered."""
         splits = self.predicted_splits
@@ -325,7 +315,7 @@ class Network:
         for split, found in zip(splits, schemes.measure_members(in_order, self.context.workers), strict=True):
             for scheme in wanted:
                 shown = found if scheme == "ensemble" else {1: found[1]}
-                own = self.report_found(weights, scheme, split, shown, batchnorm)
+                own = self.report_found(weights, scheme, split, shown)
                 figures |= {f"{split}/{k}": v for k, v in own.items()}
                 if len(wanted) > 1:
                     figures |= {f"{split}/{scheme}_{k}": v for k, v in own.items()}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.jobs.geometry import Track, require_apart, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
-from raysurf.jobs.measuring import ALONG, AtPoints, Spot, measure, spread_names
+from raysurf.jobs.measuring import AtPoints, Spot, measure, spread_names
 from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import StartedJob
 from raysurf.training.schedules import Constant
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from raysurf.training.checkpoints import Place, State
     from raysurf.weightspace.point import Point
 
-SADDLES = ("loss", "nll")
+
+# Before the names of the network's own buffers, beside the pivots.
+BUFFER = "buffer."
 
 
 class Cycle(Value):
@@ -38,13 +40,11 @@ class Path(StartedJob, AtPoints):
     It begins as the straight line with evenly spaced points. After every cycle but the last it is measured on the
     training split at ``num_between`` places in each gap, and points go where the loss departs most from the line
     between its neighbours'. In the end it is measured so on every split: rows of ``surface``, at t that is even in the
-    gaps. Figures are a profile's, the saddle (``saddle_loss``, the largest loss with the L2 term, and ``saddle_nll``,
-    the largest without it, which is the paper's), and the number of points with the ends.
+    gaps. Figures are a profile's, the saddle (the largest loss on it), and the number of points with the ends.
 
     Source:
         Draxler et al. 2018 (arXiv:1803.00885), section 3 and its code's configurations; tangents after Henkelman &
-        Jonsson 2000. Deviations: all points take the same batch, batch-norm statistics are no part of a point, and the
-        loss that places new points has the L2 term.
+        Jonsson 2000. Deviations: all points take the same batch, and batch-norm statistics are no part of a point.
     """
 
     kind: ClassVar[str] = "path"
@@ -85,8 +85,8 @@ class Path(StartedJob, AtPoints):
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
-        saddles = (f"{split}/saddle_{name}" for split in SPLITS for name in SADDLES)
-        return ("length", "num_pivots", *saddles, *spread_names(*ALONG))
+        saddles = (f"{split}/saddle_loss" for split in SPLITS)
+        return ("length", "num_pivots", *saddles, *spread_names("t_integral", "arc_integral", "barrier"))
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -94,13 +94,17 @@ class Path(StartedJob, AtPoints):
 
     def named_point(self, context: Context, name: str) -> tuple[State, State]:
         """A point of the band; the last one of a shorter band for a number beyond it."""
-        pivots = _pivots(context.load(self, "pivots"))
-        return pivots[min(int(name.removeprefix("pivot")), len(pivots)) - 1], {}
+        track = self.track(context)
+        return track.control_point(min(int(name.removeprefix("pivot")), len(track.points) - 2))
 
     def track(self, context: Context) -> Track:
         """The trained band, with the statistics of its ends."""
         (start, first), (end, last) = (context.weights(source) for source in (self.start, self.end))
-        return Track("path", "polygonal", [start, *_pivots(context.load(self, "pivots")), end], [first, last])
+        own: State = {}
+        tensors: State = {}
+        for key, value in context.load(self, "pivots").items():
+            (own if key.startswith(BUFFER) else tensors)[key.removeprefix(BUFFER)] = value
+        return _track([start, *_pivots(tensors), end], first, last, own)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
@@ -108,12 +112,12 @@ class Path(StartedJob, AtPoints):
 
         net = Network(self, context)
         band = self._train(net, context)
-        context.save("pivots", {f"pivot{i}.{k}": v for i, pivot in enumerate(band[1:-1], 1) for k, v in pivot.items()})
+        pivots = {f"pivot{i}.{k}": v for i, pivot in enumerate(band[1:-1], 1) for k, v in pivot.items()}
+        context.save("pivots", pivots | {f"{BUFFER}{k}": v for k, v in net.own_buffers().items()})
         measure(self, context, range(self._places(len(band))), self._survey)
         rows = context.rows_of_all_parts("surface")
         figures = along_figures(rows)
-        worst = {f"{split}/max_{name}": f"{split}/saddle_{name}" for split in SPLITS for name in SADDLES}
-        saddles = {saddle: figures[most] for most, saddle in worst.items() if most in figures}
+        saddles = {f"{s}/saddle_loss": figures[f"{s}/max_loss"] for s in SPLITS if f"{s}/max_loss" in figures}
         return figures | saddles | {"num_pivots": float(len(band))}
 
     def _places(self, num_points: int) -> int:
@@ -129,7 +133,7 @@ class Path(StartedJob, AtPoints):
 
         def spot(number: int) -> Spot:
             columns = {"geometry": "path", "t": ts[number], "distance": distances[number]}
-            return Spot(track.at(ts[number]), track.buffers(self.batchnorm, ts[number]), columns)
+            return Spot(track.position(self.batchnorm, ts[number]), columns)
 
         return spot
 
@@ -170,8 +174,10 @@ class Path(StartedJob, AtPoints):
             fit(objective, net.data, recipe, context.workers, on_epoch, sliding, keeper)
             origin += cycle.epochs
             if number + 1 < len(self.cycles) and (count := self.cycles[number + 1].insert):
-                track = Track("path", "polygonal", band, [buffers, last_buffers])
+                trained = net.own_buffers()
+                track = _track(band, buffers, last_buffers, trained)
                 places = worst_gaps(self._losses(net, track), self.num_between, count, self.threshold)
+                net.place(band[-1], trained)
                 band = insert(band, places, self.num_between)
                 targets = fractions(band)
         return band
@@ -190,11 +196,14 @@ class Path(StartedJob, AtPoints):
         last = self._places(len(track.points)) - 1
         losses = []
         for t in (i / last for i in range(last + 1)):
-            net.place(track.at(t), track.buffers(self.batchnorm, t))
-            if self.batchnorm == "reestimate":
-                net.reestimate(self.batchnorm_share)
+            net.settle(track.position(self.batchnorm, t), self.batchnorm, self.batchnorm_share)
             losses.append(net.measure("train").nll + net.l2())
         return losses
+
+
+def _track(band: Sequence[State], first: State, last: State, own: State) -> Track:
+    """The path through a band's points: its ends have their buffers, and those between them its own."""
+    return Track("path", "polygonal", band, [first, last], [first, *[own] * (len(band) - 2), last])
 
 
 def _pivots(tensors: State) -> list[State]:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.jobs.curve import Curve
-from raysurf.jobs.geometry import PointOf, Source, Sources, label_of, require_joinable, weights_of
+from raysurf.jobs.geometry import (
+    PointOf,
+    Position,
+    Source,
+    Sources,
+    Trained,
+    interpolated,
+    label_of,
+    require_joinable,
+    weights_of,
+)
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.measuring import MeasuringJob, Spot, spread, spread_names
 from raysurf.jobs.path import Path
@@ -74,19 +84,19 @@ class Plane(MeasuringJob):
 
     def survey(self, context: Context) -> Callable[[int], Spot]:
         from raysurf.weightspace.plane import plane_through
-        from raysurf.weightspace.point import combine
 
         opened = [weights_of(source, context) for source in self.weights]
         plane = plane_through(*(point for point, _ in opened))
         xs, ys = plane.grid(*self.grid, self.margin)
-        first = opened[0][1]
-        floating = [{k: v for k, v in buffers.items() if v.is_floating_point()} for _, buffers in opened]
+        buffers = [own for _, own in opened]
+        trained = Trained([point for point, _ in opened], buffers)
 
         def spot(number: int) -> Spot:
             x, y = xs[number % len(xs)], ys[number // len(xs)]
-            mixed = combine(floating, plane.affine(x, y)) if self.batchnorm == "interpolate" else {}
+            mix = plane.affine(x, y)
+            statistics = interpolated(buffers, mix) if self.batchnorm == "interpolate" else buffers[0]
             columns = {"geometry": "plane", "x": x, "y": y, "distance": (x * x + y * y) ** 0.5}
-            return Spot(plane.at(x, y), first | mixed, columns)
+            return Spot(Position(plane.at(x, y), statistics, trained, mix), columns)
 
         return spot
 

@@ -43,7 +43,7 @@ class Predict(Job):
     weights: WeightsJob | PointOf | FGE | Curve = Field(description="the weights to measure")
     data: Data | None = Field(None, description="data to measure on, if not that of the weights")
     batchnorm: Literal["fixed", "reestimate"] | None = Field(
-        None, description="keep the stored statistics, or re-estimate; default: keep where there are any"
+        None, description="keep the stored statistics, or re-estimate (dropout off); default: keep where there are any"
     )
     schemes: Annotated[tuple[Scheme, ...], BeforeValidator(as_tuple)] | None = Field(
         None, min_length=1, description="default: all but controls for noise and ensembles, else deterministic"
@@ -128,21 +128,22 @@ class Predict(Job):
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
 
-        net, batchnorm = Network(self, context), self.batchnorm or ("reestimate" if self._is_curve else "fixed")
+        net, reestimate = Network(self, context), self._is_curve or self.batchnorm == "reestimate"
         source, wanted = self.weights, self._wanted
         if self.members is not None:
             assert isinstance(source, FGE)
             answers = source.stored_answers(net, context, self.members)
-            return net.report_answers("members", wanted, answers, batchnorm)
+            return net.report_answers("members", wanted, answers)
         if not isinstance(source, WeightsJob | PointOf):
             count = self.num_samples or source.max_samples or 20
             members = source.draw_members(context, count, self.sample_seed)
-            return net.report_members("members", wanted, count, members, batchnorm)
+            where = "nearest" if self._is_curve else "fixed"
+            return net.report_members("members", wanted, count, members, reestimate, where)
         net.place(*weights_of(source, context))
-        if batchnorm == "reestimate":
+        if reestimate:
             net.reestimate()
         if not isinstance(source, SWAG):
-            return net.report_predictions("final", batchnorm, wanted, self.num_samples or 20, self.sample_seed)
+            return net.report_predictions("final", wanted, self.num_samples or 20, self.sample_seed)
         return self._of_samples(source, net, context)
 
     def _of_samples(self, source: SWAG, net: Network, context: Context) -> dict[str, float]:
@@ -150,10 +151,10 @@ class Predict(Job):
         figures: dict[str, float] = {}
         wanted = [scheme for scheme in self._wanted if scheme != "deterministic"]
         if "deterministic" in self._wanted:
-            found = net.report_predictions("final", self.batchnorm or "fixed")
+            found = net.report_predictions("final")
             figures = found | ({name.replace("/", "/deterministic_"): v for name, v in found.items()} if wanted else {})
         if not wanted:
             return figures
         count = self.num_samples or source.num_samples
         members = source.draw_members(context, count, self.sample_seed)
-        return figures | net.report_members("samples", wanted, count, members, "reestimate")
+        return figures | net.report_members("samples", wanted, count, members, reestimate=True, source=source.buffers)

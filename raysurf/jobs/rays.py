@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.geometry import Source, Sources, label_of, require_joinable, weights_of
+from raysurf.jobs.geometry import PointOf, Position, Source, Sources, Trained, label_of, require_joinable, weights_of
 from raysurf.jobs.job import SPLITS
 from raysurf.jobs.measuring import QUANTITIES, MeasuringJob, Spot, spread, spread_names
 
@@ -78,15 +78,18 @@ class Rays(MeasuringJob):
 
         def spot(number: int) -> Spot:
             which, place = divmod(number, self._per_origin)
-            point, buffers = opened[which]
-            columns = {"geometry": "ray", "origin": label_of(self.weights[which]), "t": 0.0, "distance": 0.0}
+            (origin, buffers), source = opened[which], self.weights[which]
+            columns = {"geometry": "ray", "origin": label_of(source), "t": 0.0, "distance": 0.0}
+            trained, mix = Trained([origin], [buffers]), [1.0]
             if place > 0:
                 ray, step = divmod(place - 1, self.num_points - 1)
                 t = (step + 1) / (self.num_points - 1)
                 towards, norm = direction(ray)
-                point = combine([point, towards], [1.0, t * self.length])
+                trained, mix = Trained([origin, towards], [buffers, None]), [1.0, t * self.length]
                 columns |= {"ray": ray, "t": t, "distance": t * self.length * norm}
-            return Spot(point, buffers or opened[0][1], columns)
+            own = not isinstance(source, PointOf) or source.has_statistics
+            statistics = buffers if own else opened[0][1]
+            return Spot(Position(combine(trained.points, mix), statistics, trained, mix), columns)
 
         return spot
 

@@ -69,4 +69,4 @@ class SGD(WeightsJob, FirstJob):
         objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
         context.save("weights", net.tensors())
-        return net.report_predictions("final", "fixed")
+        return net.report_predictions("final")

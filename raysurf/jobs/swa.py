@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SWA(WeightsJob, CyclicJob):
-    """Average the weights at the end of each cycle, then re-estimate batch-norm statistics.
+    """Average the weights at the end of each cycle, then re-estimate batch-norm statistics; dropout is off for that.
 
     With a schedule whose rates do not depend on the length, a longer run goes on from where a shorter one ended, so
     that budgets of 1, 1.25 and 1.5 cost one run of 1.5.
@@ -120,14 +120,11 @@ class SWA(WeightsJob, CyclicJob):
         from raysurf.jobs import network
 
         net, averaged = network.Network(self, context), network.Network(self, context)
-        average = self._train(context, net, averaged)
-        assert average.average is not None
-        averaged.place(average.average)
-        averaged.reestimate()
+        self._train(context, net, averaged)
         context.save("weights", averaged.tensors())
         context.save("last", net.tensors())
-        net.report_predictions("last", "fixed")
-        return averaged.report_predictions("average", "reestimate")
+        net.report_predictions("last")
+        return averaged.report_predictions("average")
 
     def _new_average(self, context: Context) -> RunningAverage:
         """What the members go into."""
@@ -139,32 +136,41 @@ class SWA(WeightsJob, CyclicJob):
         return str(context.workers.device) if self.average_on == "device" else "cpu"
 
     def _train(self, context: Context, net: Network, averaged: Network) -> RunningAverage:
-        """Run the loop: ``net`` ends as the last iterate; ``averaged`` is what averages are measured with."""
-        from raysurf.training.collectors import CycleAverage
+        """Run the loop: ``net`` ends as the last iterate, and ``averaged`` as the average."""
+        from raysurf.training.collectors import CycleAverage, floating_buffers
         from raysurf.training.loop import fit
+        from raysurf.weightspace.average import RunningAverage
+        from raysurf.weightspace.point import buffers_of
 
         point, buffers = context.weights(self.start)
         net.place(point, buffers)
         epochs = self.epochs_to_train
         recipe = net.recipe(epochs, epochs, self.cyclic_schedule, self.cycle_epochs, cycle_iterations=self.cycle_steps)
-        average = self._new_average(context)
+        objective = net.objective(recipe)
+        average, mean_buffers = self._new_average(context), RunningAverage()
         if self.include_start:
             average.add(point)
         per_epoch = recipe.steps_per_epoch(len(net.data.train))
         cycles = self.cycles_of_data(per_epoch)
-        collector = CycleAverage(cycles.steps, cycles.first_step, average)
+        collectors = [collector := CycleAverage(cycles.steps, cycles.first_step, average)]
+        if self.buffers == "average":
+            if self.include_start:
+                mean_buffers.add(floating_buffers(objective))
+            collectors.append(CycleAverage(cycles.steps, cycles.first_step, mean_buffers, source=floating_buffers))
+
+        def place_average() -> None:
+            assert average.average is not None
+            averaged.place_average(average.average, buffers_of(net.model), mean_buffers.average)
 
         def on_epoch(end: EpochEnd) -> None:
             due = net.is_due(end.epoch)
             figures = net.report_epoch(end, "iterate", evaluate=due)
             last_due = (end.epoch - 1) // self.evaluate_every * self.evaluate_every
             if due and collector.members(end.epoch * per_epoch) > collector.members(last_due * per_epoch):
-                assert average.average is not None
-                averaged.place(average.average)
-                averaged.reestimate()
+                place_average()
                 figures = averaged.report_epoch(end, "average", evaluate=True)
             context.progress(end.epoch, epochs, figures)
 
-        objective = net.objective(recipe)
-        fit(objective, net.data, recipe, context.workers, on_epoch, [collector], context.checkpoints)
+        fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
+        place_average()
         return average

@@ -70,9 +70,7 @@ class SWAG(SWA):
 
         net, averaged = Network(self, context), Network(self, context)
         moments = self._train(context, net, averaged)
-        assert isinstance(moments, Moments) and moments.average is not None
-        averaged.place(moments.average)
-        averaged.reestimate()
+        assert isinstance(moments, Moments)
         context.save("weights", averaged.tensors())
         context.save("last", net.tensors())
         spread = {f"variance/{name}": value for name, value in moments.variance.items()}
@@ -80,20 +78,22 @@ class SWAG(SWA):
             spread |= {f"deviation{number}/{name}": value for name, value in deviation.items()}
         context.save("spread", spread)
         context.workers.barrier()
-        net.report_predictions("last", "fixed")
-        found = averaged.report_predictions("average", "reestimate")
+        net.report_predictions("last")
+        found = averaged.report_predictions("average")
         figures = found | {name.replace("/", "/deterministic_"): value for name, value in found.items()}
         members = self.draw_members(context, self.num_samples, stream(self.seed, "predict").getrandbits(31))
-        return figures | averaged.report_members("samples", self.SCHEMES[1:], self.num_samples, members, "reestimate")
+        return figures | averaged.report_members(
+            "samples", self.SCHEMES[1:], self.num_samples, members, reestimate=True, source=self.buffers
+        )
 
     def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
-        """Samples of the Gaussian; their batch-norm statistics must be re-estimated."""
+        """Samples of the Gaussian, with the average's buffers; batch-norm statistics must be re-estimated."""
         import torch
 
         from raysurf.training.stream import stream
         from raysurf.weightspace.gaussian import sample
 
-        mean, _ = context.weights(self)
+        mean, buffers = context.weights(self)
         parts: dict[str, State] = {}
         for key, value in context.load(self, "spread").items():
             part, _, name = key.partition("/")
@@ -102,4 +102,4 @@ class SWAG(SWA):
         deviations = list(parts.values()) if self.covariance == "low_rank" else []
         for number in range(num_samples):
             generator = torch.Generator().manual_seed(stream(seed, "swag", number).getrandbits(63))
-            yield sample(mean, variance, deviations, self.covariance_scale, generator), {}
+            yield sample(mean, variance, deviations, self.covariance_scale, generator), buffers

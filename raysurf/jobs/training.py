@@ -198,6 +198,10 @@ class CyclicJob(ContinuedJob):
     """One that takes members of its iterates, a cycle after another."""
 
     cycle_epochs: float = Field(1, gt=0, description="epochs a cycle; one member is taken in each")
+    buffers: Literal["last", "average"] = Field(
+        "last",
+        description="the average's buffers, but for batch-norm statistics: its last iterate's, or the members' mean",
+    )
 
     @model_validator(mode="after")
     def _has_rates(self) -> Self:

@@ -134,7 +134,7 @@ class Variational(WeightsJob, FirstJob):
         fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
         context.save("weights", net.tensors())
         seed = stream(self.seed, "predict").getrandbits(31)
-        figures = net.report_predictions("final", "fixed", self.SCHEMES, self.num_samples, seed)
+        figures = net.report_predictions("final", self.SCHEMES, self.num_samples, seed)
         return figures | net.bound(self.elbo_samples, seed)
 
     def _initialise(self, net: Network, context: Context) -> None:

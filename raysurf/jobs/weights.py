@@ -92,7 +92,7 @@ class Weights(WeightsJob):
             raise DataError(self.file or str(self.pretrained), f"NaN or infinity in {name}", "finite weights")
         net.model.load_state_dict(state, strict=False)
         context.save("weights", net.tensors())
-        return net.report_predictions("final", "fixed")
+        return net.report_predictions("final")
 
     def _state(self) -> dict[str, Tensor]:
         import torch

@@ -21,6 +21,10 @@ def _schema(table: str, *fields: pa.Field) -> pa.Schema:
 TEXT, REAL, INT, LONG = pa.string(), pa.float64(), pa.int32(), pa.int64()
 TIME = pa.timestamp("ms", tz="UTC")
 RUN = _field("run_id", TEXT, "the run: its job's kind and 16 hex digits of its content")
+BATCHNORM = (
+    "how batch-norm statistics were got: fixed, reestimate or interpolate; without it, whose other buffers "
+    "are used (fixed: its own; last, average, nearest), or renewed for power iterations; none without buffers"
+)
 NATS, SHARE, SECONDS, DISTANCE = "nats/sample", "fraction", "s", "weight distance"
 
 
@@ -59,13 +63,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("metrics", TEXT, "its figures, as JSON"),
         _field("started_at", TIME, "when its last sitting began", nullable=True),
         _field("wall_s", REAL, "length of its last sitting", SECONDS, True),
-        _field(
-            "device_s",
-            REAL,
-            "the same, with the points of a surface that were measured elsewhere, times its workers",
-            SECONDS,
-            True,
-        ),
+        _field("device_s", REAL, "the same, times its workers", SECONDS, True),
         _field("workers", INT, "data-parallel workers", nullable=True),
         _field("device", TEXT, "hardware of rank 0", nullable=True),
         _field("versions", TEXT, "versions of Python and packages, as JSON"),
@@ -139,7 +137,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("brier", REAL, "mean squared distance to the one-hot answer, summed over classes"),
         _field("ece", REAL, "expected calibration error, 15 bins", SHARE),
         _field("num_examples", LONG, "examples of the split that could be read"),
-        _field("batchnorm", TEXT, "how batch-norm statistics were got: fixed, reestimate, interpolate or none"),
+        _field("batchnorm", TEXT, BATCHNORM),
     ),
     "surface": _schema(
         "surface",
@@ -164,7 +162,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "arc length from the first point; on rays and planes the distance from the origin",
             DISTANCE,
         ),
-        _field("batchnorm", TEXT, "how batch-norm statistics were got: fixed, reestimate, interpolate or none"),
+        _field("batchnorm", TEXT, BATCHNORM),
         _field("batchnorm_share", REAL, "share of the training examples that re-estimation saw", SHARE, True),
         _field("failure", TEXT, "why a point has no figures", nullable=True),
         _field("point_s", REAL, "time that the point took, all its splits together", SECONDS, True),

@@ -10,6 +10,7 @@ from torch import Tensor
 from raysurf.training.cycles import Cycles
 from raysurf.training.objectives import Objective
 from raysurf.weightspace.average import RunningAverage
+from raysurf.weightspace.point import buffers_of
 
 
 class Collector(Protocol):
@@ -28,6 +29,16 @@ class Collector(Protocol):
         ...
 
 
+def trainables(objective: Objective) -> Mapping[str, Tensor]:
+    """What is trained."""
+    return objective.trainables
+
+
+def floating_buffers(objective: Objective) -> Mapping[str, Tensor]:
+    """The network's buffers, counters left out."""
+    return {name: value for name, value in buffers_of(objective.model).items() if value.is_floating_point()}
+
+
 class CycleAverage:
     """The mean (or further moments) of the weights at the end of each cycle.
 
@@ -37,6 +48,7 @@ class CycleAverage:
             start, where the first cycle is a shorter one.
         average: Where the mean grows; it may hold the start weights already.
         on_member: Told the number, from 1, of every member that is taken.
+        source: What is averaged.
 
     Source:
         Izmailov et al. 2018 (arXiv:1803.05407), algorithm 1.
@@ -48,8 +60,10 @@ class CycleAverage:
         first_step: int,
         average: RunningAverage,
         on_member: Callable[[int], None] = lambda number: None,
+        source: Callable[[Objective], Mapping[str, Tensor]] = trainables,
     ) -> None:
         self.cycles, self.average, self.on_member = Cycles(cycle_steps, first_step), average, on_member
+        self._source = source
         self._initial = average.count
 
     def members(self, steps_done: int) -> int:
@@ -58,7 +72,7 @@ class CycleAverage:
 
     def after_step(self, steps_done: int, objective: Objective) -> None:
         if self.members(steps_done) > self.members(steps_done - 1):
-            self.average.add(objective.trainables)
+            self.average.add(self._source(objective))
             self.on_member(self.members(steps_done))
 
     def state(self) -> dict[str, Tensor]:

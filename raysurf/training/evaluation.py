@@ -86,7 +86,8 @@ def reestimate_batchnorm(
 ) -> None:
     """Replace batch-norm statistics by those of one pass over the un-augmented training split.
 
-    ``BatchStatistics`` has the formula. Noisy layers draw their noise anew in every batch, the same each time.
+    ``BatchStatistics`` has the formula. Dropout is off. Noisy layers draw their noise anew in every batch, the same
+    each time.
 
     Args:
         model: Changed in place; nothing happens to a model without batch norm.
@@ -95,7 +96,7 @@ def reestimate_batchnorm(
 
     Source:
         Izmailov et al. 2018 (arXiv:1803.05407), section 3.2.
-        Deviation: the reference passes augmented images, here they are not.
+        Deviation: the reference passes augmented images with dropout on; here they are not augmented, and it is off.
     """
     if not has_batchnorm(model):
         return
@@ -105,17 +106,15 @@ def reestimate_batchnorm(
     parts = list(batches(slice(0, len(order)), batch_size))
     if len(parts) > 1 and parts[-1].stop - parts[-1].start == 1:
         parts[-2:] = [slice(parts[-2].start, parts[-1].stop)]
-    own_parts, seen = parts[workers.rank :: workers.size], 0
+    own_parts = parts[workers.rank :: workers.size]
     with BatchStatistics(model) as statistics:
         for part, (images, _) in zip(own_parts, data.train.batches(order[part] for part in own_parts), strict=True):
             if not len(images):
                 continue
-            seen += len(images)
             for noisy in noisy_layers(model).values():
                 noisy.draws = RepeatableDraws(0, part.start, part.start, len(images), device)
             with autocast(precision, device):
                 model(data.normalise(images))
-            statistics.add(len(images))
-        statistics.write(workers, int(workers.sum(torch.tensor(seen, device=device))), len(parts))
+        statistics.write(workers)
     for noisy in noisy_layers(model).values():
         noisy.draws = FRESH

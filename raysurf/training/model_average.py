@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self
 
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from raysurf.errors import AverageError
-from raysurf.training.batchnorm import BatchStatistics, tracking_layers
+from raysurf.training.batchnorm import BatchStatistics, renew_power_iterations, statistic_names, tracking_layers
 from raysurf.training.workers import Workers
 from raysurf.weightspace.average import RunningAverage
 from raysurf.weightspace.point import Point, buffers_of, place, point_of, require_same
 
-Batches = Iterable[Tensor | Sequence[Any]]
+Batches = Iterable[Any]
+Call = Callable[[nn.Module, Any], object]
 
 
 class Average:
@@ -30,12 +31,15 @@ class Average:
             evaluate(model)
 
     Batch-norm statistics are never averaged, but estimated on ``batches``: each is a tensor of inputs, or a sequence
-    that begins with one, as a ``DataLoader`` gives. Only models that keep such statistics need them; ``"fixed"``
-    leaves the statistics as they are. The inputs go to the model's device.
+    that begins with one, as a ``DataLoader`` gives, and goes to the model's device; of any other batch ``call`` says
+    how the model takes it. Only models that keep such statistics need them; ``"fixed"`` leaves the statistics as they
+    are. Dropout is off for that. All other buffers are those that the averaged model has when the average is applied,
+    or their mean; vectors of spectral norms are renewed.
 
     Args:
         model: Any module, such as a GAN's generator or ``nn.ModuleList([actor, critic])``; it goes on being trained.
         include_start: Whether the weights as they are now are the first member.
+        buffers: ``last``, or ``average`` for the mean of floating buffers over the members.
         device: Where the mean is kept, such as ``"cpu"`` to spare a GPU's memory; None for where the weights are.
 
     Source:
@@ -43,9 +47,17 @@ class Average:
     """
 
     def __init__(
-        self, model: nn.Module, *, include_start: bool = False, device: torch.device | str | None = None
+        self,
+        model: nn.Module,
+        *,
+        include_start: bool = False,
+        device: torch.device | str | None = None,
+        buffers: Literal["last", "average"] = "last",
     ) -> None:
+        if buffers not in ("last", "average"):
+            raise AverageError(f"buffers {buffers!r}", '"last" or "average"')
         self._model, self._mean = model, RunningAverage(device=device)
+        self._buffers = RunningAverage(device=device) if buffers == "average" else None
         if include_start:
             self.update()
 
@@ -72,16 +84,23 @@ class Average:
             PointMismatchError: If the model's parameters have changed names or shapes.
         """
         self._mean.add(dict(self._model.named_parameters()))
+        if self._buffers is not None:
+            self._buffers.add(_floating(self._model))
 
-    def apply_to(self, model: nn.Module, batches: Batches | Literal["fixed"] | None = None) -> None:
+    def apply_to(
+        self, model: nn.Module, batches: Batches | Literal["fixed"] | None = None, call: Call | None = None
+    ) -> None:
         """Write the average into a model, in the model's own dtype; modules stay in the mode that they were in.
 
         Args:
             model: The averaged model or one like it, which is changed in place.
             batches: What batch-norm statistics are estimated on.
+            call: Passes a batch through the model, such as ``lambda model, batch: model(**batch)``; without it the
+                model is called on a tensor, or on the first of a sequence.
 
         Raises:
-            AverageError: If nothing was averaged so far, or the model has batch norm and there are no batches.
+            AverageError: If nothing was averaged so far, the model has batch norm and there are no batches, or a batch
+                is neither a tensor nor a sequence and there is no ``call``.
             PointMismatchError: If the model's parameters have other names or shapes.
             ValueError: By torch, if a batch has one value a channel only.
         """
@@ -90,67 +109,99 @@ class Average:
             raise AverageError(
                 "no batches, for a model with batch norm", 'batches of inputs, or "fixed" to keep its statistics'
             )
-        place(model, point)
+        if isinstance(batches, str) and batches != "fixed":
+            raise AverageError(f"batches {batches!r}", 'batches of inputs, or "fixed" to keep the statistics')
+        means = (self._buffers.average if self._buffers is not None else None) or {}
+        statistics, buffers = statistic_names(self._model), buffers_of(self._model) | means
+        place(model, point, {name: value for name, value in buffers.items() if name not in statistics})
+        renew_power_iterations(model)
         if batches is not None and not isinstance(batches, str):
-            _estimate(model, batches)
+            _estimate(model, batches, call or _call)
 
     @contextmanager
-    def applied(self, batches: Batches | Literal["fixed"] | None = None) -> Iterator[nn.Module]:
+    def applied(
+        self, batches: Batches | Literal["fixed"] | None = None, call: Call | None = None
+    ) -> Iterator[nn.Module]:
         """The averaged model holds the average while a ``with`` lasts; then weights and buffers are as before.
 
         Args:
-            batches: As in ``apply_to``, which also says what is raised.
+            batches, call: As in ``apply_to``, which also says what is raised.
 
         Returns:
             The model.
         """
         point, buffers = point_of(self._model), buffers_of(self._model)
         try:
-            self.apply_to(self._model, batches)
+            self.apply_to(self._model, batches, call)
             yield self._model
         finally:
             place(self._model, point, buffers)
 
     def state_dict(self) -> dict[str, Any]:
-        """What ``load_state_dict`` needs to go on: the count, and the mean (shared storage) or None."""
-        return {"count": self.count, "average": None if self._mean.average is None else dict(self._mean.average)}
+        """What ``load_state_dict`` needs to go on: the count, and the means (shared storage), None of no members."""
+        state: dict[str, Any] = {"count": self.count, "average": _dict(self._mean.average)}
+        return state if self._buffers is None else state | {"buffers": _dict(self._buffers.average)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Go on from a state, which is copied to where the mean is kept.
 
         Raises:
-            PointMismatchError: If it is of a model whose parameters have other names or shapes.
+            AverageError: If it has no mean of buffers, and one is wanted.
+            PointMismatchError: If it is of a model whose parameters or buffers have other names or shapes.
         """
-        own, mean = dict(self._model.named_parameters()), RunningAverage(device=self._mean.device)
-        if state["count"]:
-            require_same(own, state["average"])
-            mean.add(own)
-            assert mean.average is not None
-            for name, value in mean.average.items():
-                value.copy_(state["average"][name])
-            mean.count = int(state["count"])
+        if self._buffers is not None and "buffers" not in state:
+            raise AverageError("a state without buffers", 'that of an average with buffers="average"')
+        mean = _restored(self._mean, dict(self._model.named_parameters()), state["average"], state["count"])
+        if self._buffers is not None:
+            self._buffers = _restored(self._buffers, _floating(self._model), state["buffers"], state["count"])
         self._mean = mean
         return self
 
 
+def _floating(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in buffers_of(model).items() if value.is_floating_point()}
+
+
+def _dict(average: Point | None) -> Point | None:
+    return None if average is None else dict(average)
+
+
+def _restored(old: RunningAverage, own: Mapping[str, Tensor], saved: Point | None, count: int) -> RunningAverage:
+    """The mean of so many members, typed and placed as that of a model's own tensors."""
+    mean = RunningAverage(device=old.device)
+    if count:
+        assert saved is not None, "a mean has members"
+        require_same(own, saved)
+        mean.add(own)
+        assert mean.average is not None
+        for name, value in mean.average.items():
+            value.copy_(saved[name])
+        mean.count = int(count)
+    return mean
+
+
+def _call(model: nn.Module, batch: Any) -> object:
+    inputs = batch[0] if isinstance(batch, Sequence) and len(batch) else batch
+    if not isinstance(inputs, Tensor):
+        sort = type(inputs).__name__ if inputs is batch else f"{type(batch).__name__} of {type(inputs).__name__}"
+        raise AverageError(f"a batch that is a {sort}", "a tensor, or call=lambda model, batch: … for other batches")
+    return model(inputs.to(next(model.parameters()).device))
+
+
 @torch.no_grad()
-def _estimate(model: nn.Module, batches: Batches) -> None:
+def _estimate(model: nn.Module, batches: Batches, call: Call) -> None:
     """Replace the model's batch-norm statistics by those of one pass over batches."""
     if not tracking_layers(model):
         return
-    device = next(model.parameters()).device
     modes = {module: module.training for module in model.modules()}
-    num_examples = num_batches = 0
     try:
         with BatchStatistics(model) as statistics:
-            for batch in batches:
-                inputs = batch if isinstance(batch, Tensor) else batch[0]
-                model(inputs.to(device))
-                statistics.add(len(inputs))
-                num_examples, num_batches = num_examples + len(inputs), num_batches + 1
-            if not num_examples:
+            seen = None
+            for seen in batches:
+                call(model, seen)
+            if seen is None:
                 raise AverageError("an empty iterable of batches", "at least one batch of inputs")
-            statistics.write(Workers(), num_examples, num_batches)
+            statistics.write(Workers())
     finally:
         for module, mode in modes.items():
             module.training = mode

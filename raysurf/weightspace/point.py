@@ -26,9 +26,28 @@ def point_of(model: nn.Module) -> Point:
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
-    """Copy a model's persistent buffers (batch-norm statistics); they are no part of a point."""
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return {name: value.detach().clone() for name, value in model.state_dict().items() if name not in parameters}
+    """Copy a model's persistent buffers (batch-norm statistics); they are no part of a point.
+
+    Args:
+        model: Any module; a buffer of a module that is registered twice appears once, under its first name.
+
+    Returns:
+        New tensors by name.
+    """
+    kept = model.state_dict().keys()
+    return {name: value.detach().clone() for name, value in model.named_buffers() if name in kept}
+
+
+def first_names(model: nn.Module) -> dict[str, str]:
+    """The one name that a point or its buffers have for each tensor, by every name that a state dict has for it."""
+    found: dict[str, str] = {}
+    first: dict[int, str] = {}
+    for name, value in (
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ):
+        found[name] = first.setdefault(id(value), name)
+    return found
 
 
 @torch.no_grad()
@@ -38,7 +57,7 @@ def place(model: nn.Module, point: Mapping[str, Tensor], buffers: Mapping[str, T
     Args:
         model: The module whose parameters are overwritten.
         point: A value for every trainable parameter; dtype and device are converted.
-        buffers: Values for the buffers of the same names; the others are left alone.
+        buffers: Values for the buffers of the same names, any of those that a buffer has; the others are left alone.
 
     Raises:
         PointMismatchError: If names or shapes differ from the model's.
@@ -47,7 +66,7 @@ def place(model: nn.Module, point: Mapping[str, Tensor], buffers: Mapping[str, T
     require_same(parameters, point)
     torch._foreach_copy_(list(parameters.values()), [point[name] for name in parameters])
     if buffers:
-        own = dict(model.named_buffers())
+        own = dict(model.named_buffers(remove_duplicate=False))
         for name, value in buffers.items():
             if name not in own or own[name].shape != value.shape:
                 raise PointMismatchError(f"a buffer {name} {tuple(value.shape)}", f"the model's {sorted(own)}")
@@ -133,6 +152,23 @@ def differences_gram(points: Sequence[Mapping[str, Tensor]]) -> Tensor:
         flat = torch.stack([(point[name].double() - origin.double()).reshape(-1) for point in points[1:]])
         gram += (flat @ flat.T).cpu()
     return gram
+
+
+def nearest_point(gram: Tensor, coefficients: Sequence[float], among: Sequence[int]) -> int:
+    """Which of several points w_j lies nearest to their mixture sum_i c_i w_i.
+
+    |sum_i c_i w_i - w_j|^2 = d^T G d, d = c - e_j without its first element
+
+    Args:
+        gram: G, [K, K], as ``differences_gram`` gives it for the K + 1 points.
+        coefficients: c, K + 1 numbers that add up to one.
+        among: Numbers of the points that are asked for.
+
+    Returns:
+        Its number; the first of several that are as near.
+    """
+    apart = torch.tensor(coefficients, dtype=gram.dtype) - torch.eye(len(coefficients), dtype=gram.dtype)
+    return min(among, key=lambda j: float(apart[j, 1:] @ gram @ apart[j, 1:]))
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:

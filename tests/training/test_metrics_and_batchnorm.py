@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +84,51 @@ def test_equal_batches_agree_with_update_bn() -> None:
     torch.optim.swa_utils.update_bn(loader, theirs)  # type: ignore[arg-type]
     for name in ("running_mean", "running_var"):
         assert torch.allclose(getattr(ours[1], name), getattr(theirs[1], name), atol=1e-6)
+
+
+class Twice(nn.Module):
+    """One batch norm that a pass calls on whole and on pooled maps, and one that no pass calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.idle = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.BatchNorm1d(2)
+        self.head = nn.Linear(27, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.norm(self.conv(images))
+        logits: torch.Tensor = self.head(self.norm(F.avg_pool2d(maps.relu(), 2)).flatten(1))
+        return logits
+
+
+def test_every_call_of_a_layer_counts() -> None:
+    """Of a layer that is called twice the statistics are torch's; one that is not called keeps its own."""
+    data = registry.load(DataSpec(name="digits"))
+    torch.manual_seed(0)
+    ours, theirs = Twice(), Twice()
+    theirs.load_state_dict(ours.state_dict())
+    evaluation.reestimate_batchnorm(ours, data, Workers(), 100)
+    order = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
+    torch.optim.swa_utils.update_bn([data.normalise(data.train.images[part]) for part in order.split(100)], theirs)  # type: ignore[arg-type]
+    for name, value in theirs.state_dict().items():
+        assert torch.allclose(ours.state_dict()[name], value, atol=1e-6), name
+    assert ours.norm.num_batches_tracked == 20
+
+
+def test_synchronised_batch_norm_is_reestimated_in_a_group(tmp_path: Path) -> None:
+    """Workers with different numbers of batches do not wait for one another in the layer: their sums are added."""
+    data = registry.load(DataSpec(name="digits"))
+    torch.manual_seed(0)
+    plain = NETWORKS["batchnorm"]()
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        for net in (plain, synchronised):
+            evaluation.reestimate_batchnorm(net, data, Workers(), 100)
+    finally:
+        torch.distributed.destroy_process_group()
+    for name, value in plain.state_dict().items():
+        assert torch.equal(synchronised.state_dict()[name], value), name
+    assert "forward" not in vars(synchronised[1])
 
 
 def test_network_without_batchnorm_is_left_alone() -> None:

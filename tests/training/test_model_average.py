@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from contextlib import suppress
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -168,6 +170,60 @@ def test_average_moves_to_another_model() -> None:
     assert largest_error(point_of(other), average.point) == 0
 
 
+class Scaled(nn.Module):
+    """A layer with a running scale of its own, behind a spectral norm, and a count of its steps."""
+
+    scale: torch.Tensor
+    steps: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 6))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.scale.mul_(0.9).add_(x.detach().square().mean(), alpha=0.1)
+            self.steps.add_(1)
+        y: torch.Tensor = self.dense(x) / self.scale
+        return y
+
+
+@pytest.mark.parametrize("buffers", ["last", "average"])
+def test_other_buffers_reach_the_average(buffers: Literal["last", "average"]) -> None:
+    """They are the averaged model's present ones, or torch's mean; spectral norms have the norm of the average."""
+    torch.manual_seed(0)
+    model, other = Scaled(), Scaled()
+    average, theirs = rs.Average(model, buffers=buffers), AveragedModel(model, use_buffers=True)
+    for seed in range(4):
+        wander(model, seed)
+        model(torch.randn(8, 6))
+        average.update()
+        theirs.update_parameters(model)
+        average = rs.Average(model, buffers=buffers).load_state_dict(copy.deepcopy(average.state_dict()))
+    average.apply_to(other)
+    expected = model.scale if buffers == "last" else theirs.module.scale
+    assert torch.allclose(other.scale, expected) and other.steps == 4
+    norms: Any = other.dense.parametrizations
+    weight = norms.weight.original.detach()
+    sigma = norms.weight[0]._u @ weight @ norms.weight[0]._v
+    assert float(sigma) == pytest.approx(float(torch.linalg.matrix_norm(weight, 2)), rel=1e-4)
+    assert all(module.training for module in other.modules())
+
+
+def test_any_batch_can_be_passed() -> None:
+    """Batches that are dicts go through ``call``, and give the statistics of the same tensors by themselves."""
+    model, plain, called = network(), network(), network()
+    average = rs.Average(model, include_start=True)
+    average.apply_to(plain, batches(20, 5))
+    dicts = [{"image": images, "label": torch.zeros(len(images))} for images in batches(20, 5)]
+    with pytest.raises(AverageError, match="a batch that is a dict; expected a tensor, or call"):
+        average.apply_to(called, dicts)
+    average.apply_to(called, dicts, call=lambda model, batch: model(batch["image"]))
+    assert largest_error(buffers_of(called), buffers_of(plain)) == 0
+
+
 def test_mistakes_are_named() -> None:
     """Nothing averaged, batch norm without batches, and a model of another shape are refused."""
     model = network()
@@ -180,6 +236,10 @@ def test_mistakes_are_named() -> None:
         average.apply_to(model)
     with pytest.raises(AverageError, match="an empty iterable"):
         average.apply_to(model, [])
+    with pytest.raises(AverageError, match=r"batches 'Fixed'.*or \"fixed\""):
+        average.apply_to(model, "Fixed")  # type: ignore[arg-type]
+    with pytest.raises(AverageError, match=r'buffers .mean.; expected "last" or "average"'):
+        rs.Average(model, buffers="mean")  # type: ignore[arg-type]
     average.apply_to(model, "fixed")
     assert largest_error(buffers_of(model), before) == 0
     with pytest.raises(PointMismatchError, match="extra names"):
