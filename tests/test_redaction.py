@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from raysurf.errors import ClusterError, ResourceError, SpecError, StoreError, S
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import SUBMISSION, collect
 from raysurf.redaction import holds_secret, redact
+from raysurf.results.store import Store
 from tests.cases import tiny_sgd
 
 SECRET = "wJalrXUtnFEMI"
@@ -82,6 +86,65 @@ def test_the_command_in_tables_has_no_secret(tmp_path: Path, monkeypatch: pytest
     assert "s3://b?secret_key=***" in row["command"]
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+PLANTED = {
+    "AWS_SECRET_ACCESS_KEY": "wJalr/XUtn+FEMI=K7MDENG",
+    "DB_PASS": "hunter2",
+    "GITHUB_PAT": "ghp_0a1b",
+    "DATABASE_URL": "postgres://me:pw%4012@db/x",
+    "KEY_1": "two\"quotes'\\and\na line",
+    "API_CREDENTIAL": "swordfish",
+    "SENTRY_DSN": "https://abc123@sentry/1",
+}
+
+
+@pytest.mark.parametrize("written", [repr, json.dumps, lambda env: "\n".join(f"{k}={v}" for k, v in env.items())])
+def test_an_environment_in_a_text_is_starred(
+    written: Callable[[dict[str, str]], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values of variables whose names look secret are, as this process has them or as they are printed; no others."""
+    others = {"HOME": "/home/me", "TOKENIZERS_PARALLELISM": "false", "PWD": "/work/x", "TOKEN_LIMIT": "123456"}
+    if written is repr or written is json.dumps:
+        said = redact(written({**PLANTED, **others}))
+        assert all(value not in said for value in ("hunter2", "ghp_0a1b", "swordfish", "pw%4012", "abc123", "quotes"))
+        assert all(value in said for value in others.values())
+    for name, value in PLANTED.items():
+        monkeypatch.setenv(name, value)
+    said = redact(written({**PLANTED, **others}) + f" and swordfish, {PLANTED['GITHUB_PAT']!r}, pw@12")
+    assert all(value not in said for value in (*PLANTED.values(), "quotes", "pw@12"))
+    assert all(value in said for value in others.values())
+    assert redact("hunter22 is no word of it, nor is xswordfish") == "hunter22 is no word of it, nor is xswordfish"
+
+
+def test_an_exception_that_prints_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither tables, W&B's files nor what is told have the values, those of the failing process itself included."""
+    from raysurf.cluster.wandb_listener import WandbListener
+    from tests.cluster.test_failing_trials import linear
+    from tests.tracking.wandb_records import read_all
+
+    for name, value in PLANTED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OF_WORKER_TOKEN", "")
+    heard: list[Any] = []
+    sweep = rs.Sweep(linear(fault="environment"), name="leaky")
+    with WandbListener(Store(str(tmp_path)), "offline", heard.append) as wandb:
+
+        def hear(event: Any) -> None:
+            heard.append(event)
+            wandb(event)
+
+        rs.run(sweep, str(tmp_path), executor="inline", listener=hear)
+    tables = rs.results.open(str(tmp_path))
+    rows = [row for name in ("runs", "trials") for row in tables.table(name).to_pylist()]
+    assert len(rows) == 2
+    assert all("and ***" in row["error"] for row in rows)
+    (run,) = read_all(tmp_path, ended=1).values()
+    assert "and ***" in run.summary["error"]
+    files = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()).decode(errors="replace")
+    for value in (*PLANTED.values(), "w0rker"):
+        assert value not in f"{rows}{heard}{run}{files}"
+        assert repr(value)[1:-1] not in f"{rows}{heard}{run}{files}"
 
 
 def test_an_error_in_tables_has_no_secret() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.echo import echo
 from raysurf.cli.store_warnings import strict
 
 if TYPE_CHECKING:
@@ -78,4 +79,4 @@ def tell_running(results: Results, sweep: str | None = None) -> None:
     for name, number in running.items():
         if sweep in (None, name):
             trials = "1 trial" if number == 1 else f"{number} trials"
-            click.echo(f"{name}: {trials} running, or broken off; these are the rows so far", err=True)
+            echo(f"{name}: {trials} running, or broken off; these are the rows so far", err=True)

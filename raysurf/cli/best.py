@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysurf.cli.asked_rows import tell_running
+from raysurf.cli.echo import echo
 from raysurf.cli.formats import finite, text_table
 from raysurf.cli.store_warnings import strict
 
@@ -44,13 +45,13 @@ def best(sweep: str, as_job: bool, style: str, results: str) -> None:
         from raysurf.cli.why import job_file
         from raysurf.results.one_run import one_run
 
-        click.echo(job_file(one_run(found, rows[0]["run_ids"][0])))
+        echo(job_file(one_run(found, rows[0]["run_ids"][0])))
     elif style == "json":
-        click.echo(json.dumps(finite([_as_json(row, found) for row in rows]), indent=1))
+        echo(json.dumps(finite([_as_json(row, found) for row in rows]), indent=1))
     elif several:
-        click.echo(_front(rows, found.store.uri))
+        echo(_front(rows, found.store.uri))
     else:
-        click.echo("\n".join(_lines(rows[0], results)))
+        echo("\n".join(_lines(rows[0], results)))
 
 
 def _lines(row: Row, results: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raysurf.cli.echo import echo
 from raysurf.cli.quantities import counted
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def check(file: str, results: str, address: str | None, retry_failed: bool, only
 
     sweeps, store = load(file), Store(results)
     plan, capacity = plan_sweeps(sweeps, store, only, retry_failed), capacity_of(address)
-    click.echo("\n".join(plan_lines(plan, capacity, file, results)))
+    echo("\n".join(plan_lines(plan, capacity, file, results)))
     require_resources(plan, capacity)
     store.check_writable()
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raysurf.cli.echo import echo
+
 if TYPE_CHECKING:
     from raysurf.results.compaction import Compaction
 
@@ -39,15 +41,15 @@ def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, re
     includes = found.parts_of_sweeps(*sweeps) if sweeps else None
     done = compact_tables(found.store, tables or None, includes, grace_s)
     if cells := [_cells(each) for each in done if not each.held_by]:
-        click.echo(text_table(HEADINGS, cells))
+        echo(text_table(HEADINGS, cells))
     if any(each.waiting for each in done):
         later = f", {_span(grace_s)} from now or later" if grace_s else ""
-        click.echo(f"files that wait are removed by the next compaction{later}", err=True)
+        echo(f"files that wait are removed by the next compaction{later}", err=True)
     for each in done:
         if each.held_by:
-            click.echo(f"{each.table} is being compacted by {each.held_by}; left to it", err=True)
+            echo(f"{each.table} is being compacted by {each.held_by}; left to it", err=True)
         for path in each.skipped:
-            click.echo(f"warning: {path} is broken, and was left alone (see raysurf fsck)", err=True)
+            echo(f"warning: {path} is broken, and was left alone (see raysurf fsck)", err=True)
 
 
 def _cells(each: Compaction) -> list[object]:

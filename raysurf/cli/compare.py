@@ -7,7 +7,8 @@ from collections import Counter
 
 import click
 
-from raysurf.cli.formats import encoded
+from raysurf.cli.echo import echo
+from raysurf.cli.formats import print_rows
 from raysurf.cli.store_warnings import strict
 
 TABLES = ("parameterizations", "schemes", "budgets")
@@ -50,13 +51,13 @@ def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: st
     left_out = sum((Counter(each.left_out) for each in found), Counter[str]())
     if left_out:
         number = left_out.total()
-        click.echo(f"{number} {'run' if number == 1 else 'runs'} left out: {counted(left_out)}", err=True)
+        echo(f"{number} {'run' if number == 1 else 'runs'} left out: {counted(left_out)}", err=True)
     if style in ("csv", "json"):
-        click.echo(encoded(joined(found), style), nl=False)
+        print_rows(joined(found), style)
     elif style in ("markdown", "latex"):
         printed = markdown if style == "markdown" else latex
-        click.echo("\n\n".join(printed(each) for each in found))
+        echo("\n\n".join(printed(each) for each in found))
     else:
         # A terminal's width, or $COLUMNS; a file has room for any line.
         width = shutil.get_terminal_size(fallback=(10_000, 24)).columns
-        click.echo("\n\n".join(text(each, width) for each in found))
+        echo("\n\n".join(text(each, width) for each in found))

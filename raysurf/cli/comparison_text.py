@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raysurf.cli.formats import latex_table, markdown_table, text_table
+from raysurf.cli.formats import latex_table, markdown_table, markdown_text, text_table
 from raysurf.results.comparison_cells import (
     Cells,
     figure_pair,
@@ -53,7 +53,7 @@ def markdown(found: Comparison) -> str:
     """The table in Markdown: two columns a figure, ours and the published one, or published figures below ours."""
     table = printed(found)
     cells = markdown_table(table.headings, table.cells, range(table.num_labels, len(table.headings)))
-    return "\n\n".join([table.title, cells, *table.notes])
+    return "\n\n".join([markdown_text(table.title), cells, *map(markdown_text, table.notes)])
 
 
 def latex(found: Comparison) -> str:

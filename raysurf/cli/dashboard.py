@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.echo import echo
+
 
 @click.command()
 @click.argument("sweep")
@@ -16,5 +18,5 @@ def dashboard(sweep: str, project: str, entity: str | None, results: str) -> Non
     from raysurf.tracking.dashboard import make_dashboard
 
     made = make_dashboard(open(results), sweep, project, entity)
-    click.echo(f"workspace {made.workspace}")
-    click.echo(f"report    {made.report}")
+    echo(f"workspace {made.workspace}")
+    echo(f"report    {made.report}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.echo import echo
 from raysurf.cli.formats import text_table
 from raysurf.cli.store_warnings import strict
 
@@ -37,9 +38,9 @@ def diff(a: str, b: str, style: str, results: str) -> None:
 
     found = run_difference(open(results), a, b)
     if style == "json":
-        click.echo(json.dumps(dataclasses.asdict(found), default=str, indent=1))
+        echo(json.dumps(dataclasses.asdict(found), default=str, indent=1))
     else:
-        click.echo("\n".join(_lines(found)))
+        echo("\n".join(_lines(found)))
 
 
 def _lines(found: RunDifference) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import IO, Any
 
+from raysurf.cli.echo import printable
 from raysurf.cluster.events import Event, Notice, PointsMeasured, RunEnded, RunStarted, StageStarted, SweepEnded
 from raysurf.cluster.run_state import RunState
 from raysurf.sweep.lineage import own_values
@@ -81,9 +82,10 @@ class Display:
         from rich.text import Text
 
         running = [f"  {label}  {place}".rstrip() for label, place in self.state.at_work]
-        return Text("\n".join([self.state.line, *running]), no_wrap=True, overflow="ellipsis")
+        return Text(printable("\n".join([self.state.line, *running])), no_wrap=True, overflow="ellipsis")
 
     def _say(self, line: str) -> None:
+        line = printable(line)
         if self._live is None:
             print(line, file=self.stream, flush=True)
         elif " failed" in line.partition(":")[0] or ": " not in line or not line.startswith(self.state.sweep):

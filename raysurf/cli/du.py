@@ -6,6 +6,8 @@ import json
 
 import click
 
+from raysurf.cli.echo import echo
+
 
 @click.command()
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -24,7 +26,7 @@ def du(style: str, results: str) -> None:
     found = disk_use(open(results).store)
     if style == "json":
         rows = [{"sweep": each.sweep, "runs": each.runs, **each.bytes, "total": each.total} for each in found]
-        click.echo(json.dumps(rows, indent=1))
+        echo(json.dumps(rows, indent=1))
         return
     cells = [
         [each.sweep or "(no sweep)", each.runs, *(Bytes(each.bytes[kind]) for kind in KINDS), Bytes(each.total)]
@@ -32,4 +34,4 @@ def du(style: str, results: str) -> None:
     ]
     totals = [Bytes(sum(each.bytes[kind] for each in found)) for kind in KINDS]
     cells.append(["all", sum(each.runs for each in found), *totals, Bytes(sum(each.total for each in found))])
-    click.echo(text_table(["sweep", "runs", *KINDS, "total"], cells))
+    echo(text_table(["sweep", "runs", *KINDS, "total"], cells))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from raysurf.cli.asked_rows import asks_for_rows
-from raysurf.cli.formats import EXPORTED, SUFFIXES, encoded
+from raysurf.cli.echo import echo
+from raysurf.cli.formats import EXPORTED, SUFFIXES, encoded, print_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ def export(read: Callable[[], pa.Table], output: str | None, style: str | None) 
     if output is None:
         if style == "parquet" and sys.stdout.isatty():
             raise click.UsageError("parquet is not for a terminal; name a file, such as: -o runs.parquet")
-        click.echo(encoded(read(), style), nl=False)
+        print_rows(read(), style)
         return
     rows = read()
     try:
@@ -38,7 +39,7 @@ def export(read: Callable[[], pa.Table], output: str | None, style: str | None) 
         raise click.ClickException(
             f"{output}: {error.strerror}; expected a file in a folder that can be written"
         ) from error
-    click.echo(f"{output}  {rows.num_rows} rows", err=True)
+    echo(f"{output}  {rows.num_rows} rows", err=True)
 
 
 def _style_of(output: str | None) -> str:

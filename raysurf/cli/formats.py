@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from raysurf.cli.echo import echo, printable
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -33,12 +35,25 @@ LATEX = str.maketrans(
 )
 
 
+# Cells that a spreadsheet takes for a formula, and those of them that are numbers all the same.
+FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
+NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)$"
+MARKDOWN = str.maketrans({**{sign: f"\\{sign}" for sign in "\\`*[]|~"}, "<": "&lt;", ">": "&gt;"})
+
+
+def print_rows(rows: pa.Table, style: str) -> None:
+    """Print rows to stdout as one of ``FORMATS``; see ``encoded``."""
+    data = encoded(rows, style)
+    echo(data if style == "parquet" else data.decode(), nl=False)
+
+
 def encoded(rows: pa.Table, style: str) -> bytes:
     """Rows as the bytes of a file.
 
     Args:
         rows: What is to be written.
-        style: One of ``FORMATS``. CSV has lists with semicolons between their items; JSON has null for what is no
+        style: One of ``FORMATS``. CSV has lists with semicolons between their items, and an apostrophe before a text
+            that a spreadsheet would take for a formula; JSON has null for what is no
             number; tables in print have four digits of a number.
     """
     if style == "parquet":
@@ -83,7 +98,7 @@ def text_table(names: Sequence[str], rows: Sequence[Sequence[object]], longest: 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[int]) -> str:
     """A table in Markdown; the columns of numbers ``right``, from 0, stand to the right."""
     rules = ["---:" if i in right else "---" for i in range(len(names))]
-    cells = [[_cell(value, None).replace("|", r"\|") for value in row] for row in (names, *rows)]
+    cells = [[markdown_text(_cell(value, None)) for value in row] for row in (names, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rules, *cells[1:]))
 
 
@@ -93,6 +108,11 @@ def latex_table(names: Sequence[str], rows: Sequence[Sequence[object]], right: C
     cells = [" & ".join(latex(_cell(value, None)) for value in row) + r" \\" for row in (names, *rows)]
     begin = [r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{{places}}}", r"\toprule", cells[0], r"\midrule"]
     return "\n".join([*begin, *cells[1:], r"\bottomrule", r"\end{tabular}"])
+
+
+def markdown_text(text: str) -> str:
+    """A text such that Markdown, and the HTML made of it, show it as it is."""
+    return text.translate(MARKDOWN)
 
 
 def latex(text: str) -> str:
@@ -121,8 +141,8 @@ def _cell(value: object, longest: int | None) -> str:
         return ""
     if isinstance(value, list):
         value = ", ".join(_cell(item, None) for item in value)
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    text = text.replace("\n", " ")
+    text = f"{value:.4g}" if isinstance(value, float) else printable(str(value))
+    text = text.replace("\n", " ").replace("\t", " ")
     return text if longest is None or len(text) <= longest else text[: longest - 3] + "..."
 
 
@@ -151,7 +171,20 @@ def _flat(rows: pa.Table) -> pa.Table:
         if not any(test(field.type) for test in plain) or types.is_interval(field.type):
             texts = [_flat_text(value) for value in rows.column(i).to_pylist()]
             rows = rows.set_column(i, field.name, pa.array(texts, pa.string()))
-    return rows
+    for i, field in enumerate(rows.schema):
+        if types.is_string(field.type) or types.is_large_string(field.type):
+            rows = rows.set_column(i, field.name, _no_formulas(rows.column(i)))
+    return rows.rename_columns(_no_formulas(pa.array(rows.column_names, pa.string())).to_pylist())
+
+
+def _no_formulas(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts with an apostrophe before those that a spreadsheet would take for a formula."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_number, is_formula = pc.match_substring_regex(texts, NUMBER), pc.match_substring_regex(texts, FORMULA)
+    quote = pa.scalar("'", texts.type)
+    return pc.if_else(pc.and_not(is_formula, is_number), pc.binary_join_element_wise(quote, texts, ""), texts)
 
 
 def _flat_text(value: Any) -> str | None:

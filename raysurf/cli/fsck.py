@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raysurf.cli.echo import echo
+
 if TYPE_CHECKING:
     from raysurf.jobs.checkup import Checkup
 
@@ -30,16 +32,16 @@ def fsck(fix: bool, style: str, results: str) -> None:
         store.check_writable()
     found = check_up(store)
     if style == "json":
-        click.echo(json.dumps([asdict(finding) for finding in found.findings], indent=1))
+        echo(json.dumps([asdict(finding) for finding in found.findings], indent=1))
     else:
         _tell(found)
     if found.running:
         text = f"at work: {'; '.join(found.running)}; rows and files of runs that have not ended may be theirs"
-        click.echo(f"{text}, and were not looked at", err=True)
+        echo(f"{text}, and were not looked at", err=True)
     if fix:
-        click.echo(f"{counted(remove_garbage(store, found), 'file')} removed", err=True)
+        echo(f"{counted(remove_garbage(store, found), 'file')} removed", err=True)
     elif any(finding.is_garbage for finding in found.findings):
-        click.echo("raysurf fsck --fix removes what is garbage, and nothing else", err=True)
+        echo("raysurf fsck --fix removes what is garbage, and nothing else", err=True)
     if found.findings:
         click.get_current_context().exit(1)
 
@@ -48,10 +50,10 @@ def _tell(found: Checkup) -> None:
     from raysurf.cli.quantities import counted
 
     for finding in found.findings:
-        click.echo(f"{finding.path}{' (garbage)' if finding.is_garbage else ''}")
-        click.echo(click.wrap_text(f"{finding.what}: {finding.meaning}", 100, "    ", "    "))
+        echo(f"{finding.path}{' (garbage)' if finding.is_garbage else ''}")
+        echo(click.wrap_text(f"{finding.what}: {finding.meaning}", 100, "    ", "    "))
     if not found.findings:
-        click.echo(f"{counted(found.files, 'file')}, nothing wrong")
+        echo(f"{counted(found.files, 'file')}, nothing wrong")
         return
     garbage = sum(finding.is_garbage for finding in found.findings)
-    click.echo(f"{counted(found.files, 'file')}, {counted(len(found.findings), 'finding')}, {garbage} of them garbage")
+    echo(f"{counted(found.files, 'file')}, {counted(len(found.findings), 'finding')}, {garbage} of them garbage")

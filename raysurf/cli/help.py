@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.echo import echo
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -33,7 +35,7 @@ def help_on(topic: str | None) -> None:
     """Help on TOPIC: a command, a public name of `raysurf` such as SWA, or a table; without it, what there is."""
     group = click.get_current_context().find_root().command
     commands = group.commands if isinstance(group, click.Group) else {}
-    click.echo("\n".join(_topics(commands) if topic is None else _found(topic, commands)))
+    echo("\n".join(_topics(commands) if topic is None else _found(topic, commands)))
 
 
 def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from raysurf.cli.echo import echo
 from raysurf.cluster.leaving import Leaving, abandon
 from raysurf.redaction import redact
 
@@ -62,7 +63,7 @@ class Interrupts:
         for end in (self._written, self._read):
             end.close()
         if self._got is not None and kind in (None, KeyboardInterrupt, SystemExit):
-            click.echo(self._goodbye("what is finished is kept, and what ran goes on from its last state"), err=True)
+            echo(self._goodbye("what is finished is kept, and what ran goes on from its last state"), err=True)
             raise click.exceptions.Exit(128 + self._got)
 
     def _take(self) -> None:

@@ -7,6 +7,7 @@ import re
 import click
 
 from raysurf.cli.cluster_address import cluster_address
+from raysurf.cli.echo import echo
 
 RUN_ID = re.compile(r"[a-z_]+-[0-9a-f]{16}")
 
@@ -33,7 +34,7 @@ def logs(name: str, follow: bool, style: str, results: str, address: str) -> Non
     from raysurf.results.trial_log import run_log, trial_log
 
     found = trial_log(open(results), sweep, number) if mark else run_log(open(results), name)
-    click.echo(as_json(found) if style == "json" else "\n".join(trial_lines(found)))
+    echo(as_json(found) if style == "json" else "\n".join(trial_lines(found)))
 
 
 def _print_job(job: str, follow: bool, address: str) -> None:
@@ -47,15 +48,15 @@ def _print_job(job: str, follow: bool, address: str) -> None:
     except ClusterError as error:
         raise ClusterError(error.address, error.got, f"{error.expected}; a trial is named SWEEP/NUMBER") from None
     if not follow:
-        click.echo(redact(server.log(job)), nl=False)
+        echo(redact(server.log(job)), nl=False)
         return
     try:
         for chunk in server.follow(job):
-            click.echo(redact(chunk), nl=False)
+            echo(redact(chunk), nl=False)
     except KeyboardInterrupt:
-        click.echo(f"the job goes on; to end it: raysurf stop {job}", err=True)
+        echo(f"the job goes on; to end it: raysurf stop {job}", err=True)
         return
     ended = server.job(job)
-    click.echo(f"{job}  {ended.state}", err=True)
+    echo(f"{job}  {ended.state}", err=True)
     if ended.state == "failed":
         click.get_current_context().exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -17,6 +18,7 @@ from raysurf.cli.compare import compare
 from raysurf.cli.dashboard import dashboard
 from raysurf.cli.diff import diff
 from raysurf.cli.du import du
+from raysurf.cli.echo import echo
 from raysurf.cli.export import export
 from raysurf.cli.fsck import fsck
 from raysurf.cli.help import help_on
@@ -99,19 +101,21 @@ def _run() -> int:
     except click.exceptions.Abort:
         return 130
     except KeyboardInterrupt:
-        click.echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
+        echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        echo(said.getvalue(), err=True, nl=False)
         return 2
     except SpecError as error:
         count = len(error.faults)
-        click.echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was started, nothing written:", err=True)
+        echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was started, nothing written:", err=True)
         for fault in error.faults:
-            click.echo(f"  {fault}", err=True)
+            echo(f"  {fault}", err=True)
         return 2
     except RaysurfError as error:
-        click.echo(f"error: {redact(str(error))}", err=True)
+        echo(f"error: {redact(str(error))}", err=True)
         return 2
     except BrokenPipeError:
         return 0
@@ -119,7 +123,7 @@ def _run() -> int:
         told = missing(error, " ".join(["raysurf", *sys.argv[1:2]]))
         if told is None:
             return _bug()
-        click.echo(f"error: {told}", err=True)
+        echo(f"error: {told}", err=True)
         return 2
     except Exception:
         return _bug()
@@ -127,7 +131,7 @@ def _run() -> int:
 
 def _bug() -> int:
     """Tell the error that is being handled with its traceback."""
-    click.echo(redact(traceback.format_exc()), err=True, nl=False)
+    echo(redact(traceback.format_exc()), err=True, nl=False)
     return 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.echo import echo
 from raysurf.cli.store_warnings import strict
 
 PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy", "schedule")
@@ -51,11 +52,11 @@ def plot(
         from raysurf.cli.planned_rates import draw_planned
 
         draw_planned(file, output or "schedule.png", sweeps)
-        click.echo(output or "schedule.png")
+        echo(output or "schedule.png")
         return
     from raysurf.report.draw import draw
     from raysurf.results.query import open
 
     path = output or (f"{kind}.png" if "://" in results else f"{results}/pictures/{kind}.png")
     draw(open(results), kind, path, sweeps=sweeps, run_ids=run_ids, axis=axis or "t")
-    click.echo(path)
+    echo(path)

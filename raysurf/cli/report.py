@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.echo import echo
+
 
 @click.command()
 @click.argument("sweeps", metavar="SWEEP...", nargs=-1, required=True)
@@ -22,4 +24,4 @@ def report(sweeps: tuple[str, ...], output: str, interactive: bool, results: str
     from raysurf.results.query import open
 
     write_report(open(results), sweeps, output, is_interactive=interactive)
-    click.echo(output)
+    echo(output)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raysurf.cli.echo import echo
+
 if TYPE_CHECKING:
     from raysurf.jobs.removal import Removal
 
@@ -30,8 +32,8 @@ def rm(sweep: str, dry_run: bool, results: str) -> None:
         removal = planned_removal(store, sweep)
     else:
         store.check_writable()
-        removal = remove_sweep(store, sweep, lambda text: click.echo(text, err=True))
-    click.echo("\n".join(_lines(removal, dry_run)))
+        removal = remove_sweep(store, sweep, lambda text: echo(text, err=True))
+    echo("\n".join(_lines(removal, dry_run)))
 
 
 def _lines(removal: Removal, dry_run: bool) -> list[str]:

@@ -6,6 +6,8 @@ import time
 
 import click
 
+from raysurf.cli.echo import echo
+
 
 @click.command()
 @click.argument("file")
@@ -64,11 +66,11 @@ def run(
 
         finished = launch(plan, store, listen, address, leaving=interrupts.leaving)
     for line in summarise([each.sweep for each in plan.sweeps], store, file, tracker.notice):
-        click.echo(line)
+        echo(line)
     at = "" if results == "results" else f" --results {results}"
     failed = f"{finished.failed} failed (why: raysurf why{at})"
     failed += "".join(f", {name} stopped" for name in finished.stopped)
     done = f"{finished.trials - finished.failed} runs done, {failed}" if finished.failed else "all done"
-    click.echo(f"{done} in {time.monotonic() - began:.0f} s", err=True)
+    echo(f"{done} in {time.monotonic() - began:.0f} s", err=True)
     if finished.failed:
         click.get_current_context().exit(1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysurf.cli.cluster_address import cluster_address
+from raysurf.cli.echo import echo
 
 if TYPE_CHECKING:
     from raysurf.cluster.submission import Submitted
@@ -64,9 +65,9 @@ def status(
     if style == "json":
         import json
 
-        click.echo(json.dumps({**_row(found), "sweeps": [_counts(each, found.has_ended) for each in far]}, indent=1))
+        echo(json.dumps({**_row(found), "sweeps": [_counts(each, found.has_ended) for each in far]}, indent=1))
     else:
-        click.echo("\n".join(status_lines(found, far, why)))
+        echo("\n".join(status_lines(found, far, why)))
     if found.state == "failed":
         _tell_failure(found)
         click.get_current_context().exit(1)
@@ -94,16 +95,16 @@ def list_jobs(style: str, address: str) -> None:
     if style == "json":
         import json
 
-        click.echo(json.dumps(rows, indent=1))
+        echo(json.dumps(rows, indent=1))
         return
     from raysurf.cli.formats import text_table
 
     names = ("id", "state", "began", "file", "results", "sweeps")
     cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
     if rows:
-        click.echo(text_table(names, cells, longest=60))
+        echo(text_table(names, cells, longest=60))
     else:
-        click.echo("no jobs yet; first: raysurf submit FILE", err=True)
+        echo("no jobs yet; first: raysurf submit FILE", err=True)
 
 
 def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "") -> list[str]:
@@ -153,5 +154,5 @@ def _tell_failure(job: Submitted) -> None:
     from raysurf.redaction import redact
 
     for line in redact(job.message).rstrip().splitlines()[-LAST_LINES:]:
-        click.echo(f"  {line}", err=True)
-    click.echo(f"failed; all of its log: raysurf logs {job.id}", err=True)
+        echo(f"  {line}", err=True)
+    echo(f"failed; all of its log: raysurf logs {job.id}", err=True)

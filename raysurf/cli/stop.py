@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from raysurf.cli.cluster_address import cluster_address
+from raysurf.cli.echo import echo
 
 
 @click.command()
@@ -16,12 +17,12 @@ def stop(job: str, address: str) -> None:
 
     server = JobServer(address)
     if (before := server.job(job)).has_ended:
-        click.echo(f"{job}  {before.state} (it had ended before)")
+        echo(f"{job}  {before.state} (it had ended before)")
         return
     after = server.stop(job)
-    click.echo(f"{job}  {after.state}")
+    echo(f"{job}  {after.state}")
     if not after.has_ended:
-        click.echo("it was asked to end and has not yet; look again with raysurf status", err=True)
+        echo("it was asked to end and has not yet; look again with raysurf status", err=True)
     else:
-        click.echo("what is finished is kept. To go on:", err=True)
-        click.echo(f"  raysurf submit {after.file} --results {after.results}", err=True)
+        echo("what is finished is kept. To go on:", err=True)
+        echo(f"  raysurf submit {after.file} --results {after.results}", err=True)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from raysurf.cli.echo import echo
 from raysurf.errors import StoreWarning
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,7 +28,7 @@ def told_warnings() -> Iterator[None]:
                 others(message, category, *rest, **more)
             elif str(message) not in told:
                 told.add(str(message))
-                click.echo(f"warning: {message}", err=True)
+                echo(f"warning: {message}", err=True)
 
         warnings.showwarning = show
         yield

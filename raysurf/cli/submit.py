@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from raysurf.cli.cluster_address import cluster_address
+from raysurf.cli.echo import echo
 
 
 @click.command()
@@ -42,10 +43,10 @@ def submit(file: str, options: tuple[str, ...], results: str, address: str) -> N
         file, sweeps, place, Path.cwd(), secrets.token_hex(4), collect(), options, secrets_here(os.environ)
     )
     count = len(plan.folder.files) + len(plan.extra)
-    click.echo(f"{file}: {count} files, {plan.folder.size_mib:.1f} MiB, to {redact(address)}", err=True)
+    echo(f"{file}: {count} files, {plan.folder.size_mib:.1f} MiB, to {redact(address)}", err=True)
     for notice in plan.notices:
-        click.echo(f"  {notice}", err=True)
+        echo(f"  {notice}", err=True)
     server.submit(plan)
-    click.echo(f"results   {place}", err=True)
-    click.echo(f"next      raysurf status {plan.id}; raysurf logs {plan.id} --follow; raysurf stop {plan.id}", err=True)
-    click.echo(plan.id)
+    echo(f"results   {place}", err=True)
+    echo(f"next      raysurf status {plan.id}; raysurf logs {plan.id} --follow; raysurf stop {plan.id}", err=True)
+    echo(plan.id)

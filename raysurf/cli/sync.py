@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.echo import echo
+
 
 @click.command()
 @click.argument("sweep", required=False)
@@ -15,4 +17,4 @@ def sync(sweep: str | None, project: str, results: str) -> None:
     from raysurf.tracking.uploads import send, sent_lines
 
     for line in sent_lines(send(open(results), sweep, project), project):
-        click.echo(line)
+        echo(line)

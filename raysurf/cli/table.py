@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raysurf.cli.asked_rows import asks_for_rows
-from raysurf.cli.formats import FORMATS, encoded
+from raysurf.cli.formats import FORMATS, print_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,4 +30,4 @@ def table(read: Callable[[], pa.Table], style: str) -> None:
     trials of a sweep with their searched values (--params), or the answer to --sql."""
     if style == "parquet" and sys.stdout.isatty():
         raise click.UsageError("parquet is not for a terminal; redirect it, such as: > runs.parquet")
-    click.echo(encoded(read(), style), nl=False)
+    print_rows(read(), style)

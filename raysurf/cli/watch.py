@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import click
-
+from raysurf.cli.echo import echo, printable
 from raysurf.errors import StoreError
 from raysurf.results.duration import duration
 from raysurf.results.query import Results, open
@@ -30,7 +29,7 @@ def watch(results: str, sweeps: Sequence[str], every_s: float, once: bool) -> No
     """
     if once:
         for line in lines(views(open(results), sweeps)):
-            click.echo(line)
+            echo(line)
         return
     import sys
 
@@ -45,7 +44,7 @@ def watch(results: str, sweeps: Sequence[str], every_s: float, once: bool) -> No
         while True:
             found = _look(results, sweeps)
             text = "\n".join(lines(found) or [f"{results}: nothing has begun yet"])
-            live.update(Text(text), refresh=True)
+            live.update(Text(printable(text)), refresh=True)
             if _is_over(found):
                 return
             time.sleep(every_s)
@@ -58,12 +57,12 @@ def _print_changes(results: str, sweeps: Sequence[str], every_s: float) -> None:
         found = _look(results, sweeps)
         if not found and not waits:
             waits = True
-            click.echo(f"{results}: nothing has begun yet; waiting for it", err=True)
+            echo(f"{results}: nothing has begun yet; waiting for it", err=True)
         for view in found:
             for what, text, state in _changing(view):
                 if told.get(what) != state:
                     told[what] = state
-                    click.echo(text)
+                    echo(text)
         if _is_over(found):
             return
         time.sleep(every_s)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.echo import echo
 from raysurf.cli.quantities import counted
 from raysurf.cli.store_warnings import strict
 
@@ -41,13 +42,13 @@ def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -
 
         if sweeps:
             raise click.UsageError("got a SWEEP and --job; give one of them")
-        click.echo(job_file(one_run(open(results), run_id)))
+        echo(job_file(one_run(open(results), run_id)))
         return
     found = failures(open(results), sweeps)
     if style == "json":
-        click.echo(json.dumps([_as_json(group, results) for group in found.groups], indent=1))
+        echo(json.dumps([_as_json(group, results) for group in found.groups], indent=1))
     else:
-        click.echo("\n".join(_lines(found, results)))
+        echo("\n".join(_lines(found, results)))
 
 
 def job_file(row: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import raysurf
-from raysurf.cluster.working_folder import Folder, check_secrets, check_size, select
+from raysurf.cluster.working_folder import Folder, check_secrets, check_size, select, without_private_keys
 from raysurf.data.registry import data_elsewhere
 from raysurf.errors import SubmissionError
 from raysurf.jobs.job import Job
@@ -162,6 +162,8 @@ def submit_plan(
         files |= {path.relative_to(package.parent).as_posix(): path for path in package.rglob("*.py")}
     whole = Folder(files, found.secret)
     check_size(whole)
+    needed = {*parts, *(path for each in local for path in ([each] if each.is_file() else each.rglob("*")))}
+    whole = without_private_keys(whole, [name for name, path in files.items() if path.resolve() in needed])
     check_secrets(whole, secrets or {})
     command = ["python", "-m", "raysurf.cli.main", "run", entry, *options, "--address", "auto", "--results", results]
     return Submission(
@@ -171,7 +173,7 @@ def submit_plan(
         env_vars=STOPPING,
         folder=whole,
         extra={SUBMISSION: json.dumps(provenance.as_handed_over()).encode()},
-        notices=(*notices, *(f"left out, since it looks like a secret: {name}" for name in found.secret)),
+        notices=(*notices, *(f"left out, since it looks like a secret: {name}" for name in whole.secret)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import traceback
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,8 @@ from raysurf.cluster.broker import Broker, Ticket
 from raysurf.cluster.environment import prepare
 from raysurf.cluster.request import Report, Request
 from raysurf.errors import PreemptedError, StoreUnavailableError
+from raysurf.redaction import redact
+from raysurf.results.error_text import one_line
 from raysurf.sweep.sweep import Resources
 
 ENDS = ("done", "failed")
@@ -163,6 +166,9 @@ def serve(config: dict[str, Any]) -> None:
             continue
         except Exception as error:
             ray.get(broker.broke.remote(number, _farewell(request, error)))
+            if (text := traceback.format_exc()) != redact(text):
+                # Ray logs what is raised as it is.
+                raise RuntimeError(one_line(error)) from None
             raise
         if "preempted" in last:
             if workers.rank == 0:

@@ -26,6 +26,7 @@ from raysurf.cluster.request import PREEMPTIONS, Report, Request
 from raysurf.cluster.suggestions import Programme
 from raysurf.cluster.trials import single
 from raysurf.errors import PreemptedError, RaysurfError, StoreUnavailableError, TimeLimitError
+from raysurf.redaction import redact
 from raysurf.results.error_text import LOST, one_line
 from raysurf.results.patience import MAKE_ROOM, is_full
 from raysurf.sweep.sweep import Resources
@@ -206,9 +207,9 @@ def _error_of(trial: Trial) -> str:
     lines = text.rpartition("Failure # ")[2].partition("\n")[2].strip().splitlines()
     if lines and lines[0].startswith("ray::"):
         # A traceback, which ends with what was raised.
-        return lines[-1]
+        return redact(lines[-1])
     said = " ".join(line for line in lines if line and not line.startswith("\t")) or "nothing is known of it"
-    return f"{LOST}{said[:LONGEST]}"
+    return f"{LOST}{redact(said)[:LONGEST]}"
 
 
 def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers: Handlers) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import stat
 import subprocess
 import zipfile
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raysurf.errors import SubmissionError
+from raysurf.redaction import pattern_of, secrets_in
 
 # At the top of the folder only, since raysurf has a package called results.
 TOP_FOLDERS = ("results", "wandb", "dist", "build")
@@ -19,18 +21,32 @@ FOLDERS = (
     *(".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", "*.egg-info", ".tox", ".nox", ".cache"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".ipynb_checkpoints", ".idea", ".vscode"),
 )
-SECRET_FOLDERS = (".ssh", ".aws", ".azure", ".config", ".docker", ".gnupg", ".kube", ".ray")
+SECRET_FOLDERS = (".ssh", ".aws", ".azure", ".config", ".docker", ".gnupg", ".huggingface", ".kube", ".oci", ".ray")
 SECRET_FILES = (
     *(".env", ".env.*", "*.env", ".envrc", "auth_token", "*.token", ".netrc", "_netrc", ".pypirc", ".npmrc", ".pgpass"),
     *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.gpg", "*.asc", "id_rsa*", "id_dsa*"),
     *("id_ecdsa*", "id_ed25519*", ".git-credentials", ".htpasswd", "kubeconfig", "credentials", "*credentials*.json"),
-    *("credentials.y*ml", "credentials.toml", "credentials.ini", "service-account*.json", "secrets.json"),
-    *("secrets.y*ml", "secrets.toml", "secrets.ini"),
+    *("credentials.y*ml", "credentials.toml", "credentials.ini", "service[-_]account*.json", "secret.*", "secrets.*"),
+    *("*credentials*.csv", "rootkey.csv", "*accesskeys.csv", "kaggle.json", "client_secret*.json", "*.ppk", "*.p8"),
+    *("token", "token.json", "token.txt", ".vault-token", "password.*", "passwords.*", "api_key.*", "api_keys.*"),
+    *(
+        "env.local",
+        "env.prod*",
+        "env.dev*",
+        ".s3cfg",
+        ".boto",
+        "rclone.conf",
+        ".databrickscfg",
+        ".dockercfg",
+        ".my.cnf",
+    ),
+    *("*.tfstate", "*.tfstate.*", "*.tfvars", ".*_history", ".*_hist"),
 )
+# Code is no secret whatever its name is: what it holds is looked at all the same.
+CODE = ("*.py", "*.pyi")
+# The head of a private key as PEM, OpenSSH, PGP, ssh.com and PuTTY write it.
+PRIVATE_KEY = re.compile(rb"---- ?BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY|PuTTY-User-Key-File-\d:")
 LIMIT_MIB = 200
-# Shorter values of the environment are words that stand in any file.
-SECRET_LENGTH = 12
-SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS")
 MIB = 2**20
 
 
@@ -60,7 +76,7 @@ class Folder:
 def looks_secret(path: str) -> bool:
     """Whether a path within the folder has the name of a file that holds secrets, or lies in such a folder."""
     *folders, name = path.split("/")
-    return _any(name, SECRET_FILES) or any(_any(each, SECRET_FOLDERS) for each in folders)
+    return (_any(name, SECRET_FILES) and not _any(name, CODE)) or any(_any(each, SECRET_FOLDERS) for each in folders)
 
 
 def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] = ()) -> Folder:
@@ -98,6 +114,23 @@ def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] =
     return Folder(files, tuple(secret))
 
 
+def without_private_keys(folder: Folder, needed: Iterable[str] = ()) -> Folder:
+    """Leave out every file in which a private key's head stands, whatever its name is.
+
+    Args:
+        folder: What would travel.
+        needed: Paths in it without which nothing can be run.
+
+    Raises:
+        SubmissionError: If a needed file has one.
+    """
+    found = [name for name, path in folder.files.items() if PRIVATE_KEY.search(path.read_bytes())]
+    if (wrong := next((name for name in found if name in set(needed)), None)) is not None:
+        raise SubmissionError(f"{wrong}, which holds a private key", "a file without it")
+    kept = {name: path for name, path in folder.files.items() if name not in found}
+    return Folder(kept, tuple(sorted({*folder.secret, *found})))
+
+
 def check_secrets(folder: Folder, secrets: Mapping[str, str]) -> None:
     """Check that no file that travels holds a secret of this environment.
 
@@ -108,11 +141,11 @@ def check_secrets(folder: Folder, secrets: Mapping[str, str]) -> None:
     Raises:
         SubmissionError: Naming the first file that does.
     """
-    values = {name: value.encode() for name, value in secrets.items() if len(value) >= SECRET_LENGTH}
+    patterns = {name: re.compile(pattern_of(value, words=False).encode()) for name, value in secrets.items()}
     for name, path in folder.files.items():
-        data = path.read_bytes() if values else b""
-        for holder, value in values.items():
-            if value in data:
+        data = path.read_bytes() if patterns else b""
+        for holder, pattern in patterns.items():
+            if pattern.search(data):
                 raise SubmissionError(
                     f"{name}, which holds the value of {holder}",
                     "files without secrets (take it out of the file, or list the file in .gitignore)",
@@ -120,14 +153,14 @@ def check_secrets(folder: Folder, secrets: Mapping[str, str]) -> None:
 
 
 def secrets_here(environ: Mapping[str, str]) -> dict[str, str]:
-    """The secrets of an environment by what holds them: variables of such names, and the file of Ray's token."""
-    found = {f"${name}": value for name, value in environ.items() if name.upper().endswith(SECRET_WORDS)}
+    """The secrets of an environment by what holds them: its variables, and the file of Ray's token."""
+    found = {f"${name}": value for name, value in secrets_in(environ).items()}
     place = environ.get("RAY_AUTH_TOKEN_PATH") or os.path.join(environ.get("HOME", ""), ".ray", "auth_token")
     try:
-        found[place] = Path(place).read_text().strip()
+        token = Path(place).read_text().strip()
     except (OSError, UnicodeDecodeError):
         return found
-    return found
+    return found | ({place: token} if token else {})
 
 
 def check_size(folder: Folder) -> None:

@@ -50,7 +50,7 @@ class Context:
             processes measure pieces of one job.
 
     ``skipped`` names the files of the job's data that this process could not read; ``data_fingerprint`` is that of the
-    data, once they are loaded.
+    data, once they are loaded; ``elsewhere_s`` is the time that other sittings and processes took for its points.
     """
 
     FLUSH_S = 1.0
@@ -70,6 +70,7 @@ class Context:
         self.rows: dict[str, list[Row]] = {}
         self.skipped: Collection[str] = ()
         self.data_fingerprint: str | None = None
+        self.elsewhere_s = 0.0
         self._dirty: set[str] = set()
         self._flushed = self._flush_s = 0.0
 

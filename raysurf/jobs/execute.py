@@ -90,7 +90,7 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
             row = describe(job, labels, status, figures, error) | {
                 "started_at": started,
                 "wall_s": wall_s,
-                "device_s": wall_s * workers.size,
+                "device_s": (wall_s + context.elsewhere_s) * workers.size,
                 "workers": workers.size,
                 "device": device_name(workers.device),
                 "skipped": sorted(skipped) or None,

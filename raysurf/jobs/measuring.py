@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from raysurf.jobs.network import Network
 
 QUANTITIES = ("loss", "nll", "error")
+# Statistics of a curve; the last is the older name of the one before it.
+ALONG = ("t_integral", "arc_integral", "frankle_barrier", "entezari_barrier", "barrier")
 # A piece of a surface is so many points at least, and no surface is cut into more pieces than this.
 PIECE, PIECES = 4, 256
 
@@ -91,7 +93,9 @@ class MeasuringJob(AtPoints):
     def run(self, context: Context) -> dict[str, float]:
         """Measure what no process has measured yet, and sum it up."""
         context.recall("surface")
-        measure(self, context, missing_points(self, context.rows_of_all_parts("surface")), self.survey)
+        known = context.rows_of_all_parts("surface")
+        context.elsewhere_s = sum({row["point"]: row.get("point_s") or 0.0 for row in known}.values())
+        measure(self, context, missing_points(self, known), self.survey)
         return self.figures(context.rows_of_all_parts("surface"))
 
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.jobs.geometry import Track, require_apart, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
-from raysurf.jobs.measuring import AtPoints, Spot, measure, spread_names
+from raysurf.jobs.measuring import ALONG, AtPoints, Spot, measure, spread_names
 from raysurf.jobs.stage import Stage
 from raysurf.jobs.training import StartedJob
 from raysurf.training.schedules import Constant
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from raysurf.jobs.network import Network
     from raysurf.training.checkpoints import Place, State
     from raysurf.weightspace.point import Point
+
+SADDLES = ("loss", "nll")
 
 
 # Before the names of the network's own buffers, beside the pivots.
@@ -40,11 +42,13 @@ class Path(StartedJob, AtPoints):
     It begins as the straight line with evenly spaced points. After every cycle but the last it is measured on the
     training split at ``num_between`` places in each gap, and points go where the loss departs most from the line
     between its neighbours'. In the end it is measured so on every split: rows of ``surface``, at t that is even in the
-    gaps. Figures are a profile's, the saddle (the largest loss on it), and the number of points with the ends.
+    gaps. Figures are a profile's, the saddle (``saddle_loss``, the largest loss with the L2 term, and ``saddle_nll``,
+    the largest without it, which is the paper's), and the number of points with the ends.
 
     Source:
         Draxler et al. 2018 (arXiv:1803.00885), section 3 and its code's configurations; tangents after Henkelman &
-        Jonsson 2000. Deviations: all points take the same batch, and batch-norm statistics are no part of a point.
+        Jonsson 2000. Deviations: all points take the same batch, batch-norm statistics are no part of a point, and the
+        loss that places new points has the L2 term.
     """
 
     kind: ClassVar[str] = "path"
@@ -85,8 +89,8 @@ class Path(StartedJob, AtPoints):
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
-        saddles = (f"{split}/saddle_loss" for split in SPLITS)
-        return ("length", "num_pivots", *saddles, *spread_names("t_integral", "arc_integral", "barrier"))
+        saddles = (f"{split}/saddle_{name}" for split in SPLITS for name in SADDLES)
+        return ("length", "num_pivots", *saddles, *spread_names(*ALONG))
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -117,7 +121,8 @@ class Path(StartedJob, AtPoints):
         measure(self, context, range(self._places(len(band))), self._survey)
         rows = context.rows_of_all_parts("surface")
         figures = along_figures(rows)
-        saddles = {f"{s}/saddle_loss": figures[f"{s}/max_loss"] for s in SPLITS if f"{s}/max_loss" in figures}
+        worst = {f"{split}/max_{name}": f"{split}/saddle_{name}" for split in SPLITS for name in SADDLES}
+        saddles = {saddle: figures[most] for most, saddle in worst.items() if most in figures}
         return figures | saddles | {"num_pivots": float(len(band))}
 
     def _places(self, num_points: int) -> int:

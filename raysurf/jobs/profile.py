@@ -11,7 +11,7 @@ from raysurf.errors import DegenerateError
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.geometry import Chain, Line, Source
 from raysurf.jobs.job import SPLITS
-from raysurf.jobs.measuring import QUANTITIES, MeasuringJob, Spot, spread, spread_names
+from raysurf.jobs.measuring import ALONG, QUANTITIES, MeasuringJob, Spot, spread, spread_names
 from raysurf.jobs.path import Path
 
 if TYPE_CHECKING:
@@ -23,13 +23,15 @@ class Profile(MeasuringJob):
 
     Figures per split and quantity: ``max``, ``min`` and ``mean`` over the points; ``t_integral``, the integral over t
     in [0, 1]; ``arc_integral``, the mean over arc length (sum of (v_i + v_i+1)/2 dl over sum of dl, dl the distance of
-    neighbours; the paper's l-hat); ``barrier``, the most by which a point exceeds the line between the two ends'
-    values; and the ``length``. With a margin, integrals, barrier and length are those of the part between the ends.
+    neighbours; the paper's l-hat); ``frankle_barrier``, the worst value minus the mean of the two ends';
+    ``entezari_barrier``, the most by which a point exceeds the straight line between the two ends' values; ``barrier``,
+    the older name of the latter; and the ``length``. With a margin, integrals, barriers and length are those of the
+    part between the ends.
 
     Source:
-        Garipov et al. 2018 (arXiv:1802.10026), section 3 and the reference code's evaluation; the barrier is that of
-        Frankle et al. 2020 (arXiv:1912.05671), measured along the curve. Batch norm interpolated: the convention of
-        Draxler et al. 2018.
+        Garipov et al. 2018 (arXiv:1802.10026), section 3 and the reference code's evaluation; the barriers of Frankle
+        et al. 2020 (arXiv:1912.05671), section 2, and Entezari et al. 2022 (arXiv:2110.06296), definition 1, measured
+        along the curve. Batch norm interpolated: the convention of Draxler et al. 2018.
     """
 
     kind: ClassVar[str] = "profile"
@@ -59,7 +61,7 @@ class Profile(MeasuringJob):
 
     @classmethod
     def metric_names(cls) -> tuple[str, ...]:
-        return ("length", *spread_names("t_integral", "arc_integral", "barrier"))
+        return ("length", *spread_names(*ALONG))
 
     def survey(self, context: Context) -> Callable[[int], Spot]:
         from raysurf.weightspace.curve import arc_lengths
@@ -96,9 +98,12 @@ def along_figures(rows: Sequence[Row]) -> dict[str, float]:
                 continue
             steps = [(b[0] - a[0], b[1] - a[1], 0.5 * (a[2] + b[2])) for a, b in zip(line, line[1:], strict=False)]
             (t0, d0, first), (t1, d1, last) = line[0], line[-1]
+            excess = max(v - (first + (last - first) * (t - t0) / (t1 - t0)) for t, _, v in line)
             figures |= {
                 f"{split}/t_integral_{name}": sum(dt * v for dt, _, v in steps) / (t1 - t0),
                 f"{split}/arc_integral_{name}": sum(dl * v for _, dl, v in steps) / (d1 - d0),
-                f"{split}/barrier_{name}": max(v - (first + (last - first) * (t - t0) / (t1 - t0)) for t, _, v in line),
+                f"{split}/frankle_barrier_{name}": max(v for _, _, v in line) - 0.5 * (first + last),
+                f"{split}/entezari_barrier_{name}": excess,
+                f"{split}/barrier_{name}": excess,
             }
     return figures

@@ -14,8 +14,10 @@ from raysurf.report.page_style import STYLE
 MAX_ROWS = 1000
 FIGURES = {
     "worst train loss": ("train/max_loss",),
-    "barrier of train loss": ("train/barrier_loss",),
+    "Entezari barrier of train loss": ("train/entezari_barrier_loss", "train/barrier_loss"),
+    "saddle of train NLL": ("train/saddle_nll",),
     "worst test error": ("test/max_error",),
+    "Frankle barrier of test error": ("test/frankle_barrier_error",),
     "length": ("length",),
     "pivots": ("num_pivots",),
 }

@@ -106,7 +106,7 @@ WIDTH = PictureKind(
 PATH = PictureKind(
     title="Minimum-energy paths",
     says="Train loss with L2 (left) and test error (right) along minimum-energy paths; circles are pivots, the "
-    "triangle is the saddle, dashed is the straight line between the ends.",
+    "triangle is the saddle of the loss with L2, dashed is the straight line between the ends.",
     wanted=Wanted(job="path"),
     figure=_path,
     where=DRAWN,

@@ -6,6 +6,8 @@ import re
 import traceback
 from dataclasses import dataclass
 
+from raysurf.redaction import redact
+
 # Kinds of failure, and what each is called in print.
 KINDS = {
     "gpu_memory": "out of memory on the GPU",
@@ -121,9 +123,12 @@ def read(text: str) -> ErrorText:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as ``Class: message (file.py:12)``, the line being the innermost of raysurf's or the user's code."""
+    """An exception as ``Class: message (file.py:12)``, the line being the innermost of raysurf's or the user's code.
+
+    Secrets are starred, since only this process knows those of its environment.
+    """
     place, _ = _place("".join(traceback.format_tb(error.__traceback__)))
-    return f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
+    return redact(f"{type(error).__name__}: {error}") + (f" ({place})" if place else "")
 
 
 def _of_traceback(block: str) -> ErrorText:

@@ -22,7 +22,7 @@ def net(
 
     Args:
         num_classes, image_shape: As ever.
-        fault: bug, memory, gpu_memory, exit or hang.
+        fault: bug, environment, memory, gpu_memory, exit or hang.
         until: A file; when it is there, nothing fails.
         log: A file; a line is added to it at every try.
         fails: How many tries fail.
@@ -35,6 +35,10 @@ def net(
     if fault and not (until and Path(until).exists()) and tries <= fails:
         if fault == "bug":
             raise KeyError("layer7")
+        if fault == "environment":
+            # A worker has variables of its own, which the driver does not know.
+            os.environ["OF_WORKER_TOKEN"] = "w0rker"
+            raise RuntimeError(f"{dict(os.environ)} and {os.environ['OF_WORKER_TOKEN']}")
         if fault == "memory":
             raise MemoryError("the examples do not fit")
         if fault == "gpu_memory":

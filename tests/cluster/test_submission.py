@@ -35,7 +35,12 @@ SECRETS = (
         "kubeconfig",
         ".git-credentials",
     ),
+    *("service_account.json", "credentials.csv", "rootkey.csv", "accessKeys.csv", "me_accessKeys.csv", "kaggle.json"),
+    *(".huggingface/token", "token", ".vault-token", "secret.txt", "secrets.txt", "passwords.txt", "putty.ppk"),
+    *("client_secret_1.apps.json", "apple.p8", "env.local", ".s3cfg", "rclone.conf", "terraform.tfstate"),
+    ".bash_history",
 )
+ORDINARY = ("tokens.txt", "token_model.py", "tokenizer.json", "secrets.py", "env.py", "keys.parquet", "history.csv")
 
 
 def project(root: Path, data: str = "digits") -> Path:
@@ -125,8 +130,8 @@ def test_a_secret_within_a_file_is_refused(tmp_path: Path) -> None:
         check_secrets(folder, {"$STORE_KEY": "s3cret-of-the-store"})
     assert "s3cret" not in str(caught.value)
     check_secrets(folder, {"$SHORT_KEY": "export", "$OTHER_KEY": "s3cret-of-another-store"})
-    assert secrets_here({"A_KEY": "1", "PATH": "/bin", "HOME": str(root)}) == {
-        "$A_KEY": "1",
+    assert secrets_here({"A_KEY": "1b2c3", "PATH": "/bin", "HOME": str(root)}) == {
+        "$A_KEY": "1b2c3",
         str(root / ".ray" / "auth_token"): "x",
     }
 
@@ -135,6 +140,50 @@ def test_a_secret_within_a_file_is_refused(tmp_path: Path) -> None:
 def test_names_of_secrets(name: str) -> None:
     """Files that are known to hold secrets are known by name."""
     assert looks_secret(name)
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_names_that_are_no_secret_s(name: str) -> None:
+    """A vocabulary, a network and a module travel, though words of secrets stand in their names."""
+    assert not looks_secret(name)
+
+
+@pytest.mark.parametrize(
+    "head", ["-----BEGIN {}PRIVATE KEY-----", "-----BEGIN RSA {}PRIVATE KEY-----", "PuTTY{}-User-Key-File-3: ssh-rsa"]
+)
+def test_private_keys_stay_here(head: str, tmp_path: Path) -> None:
+    """A file with a private key's head is left out and said to be, and is refused where the job needs it."""
+    root = project(tmp_path)
+    (root / "nets" / "account.json").write_text(json.dumps({"k": f"{head.format('')}\nMIIE"}))
+    found = plan(root)
+    assert "nets/account.json" not in found.folder.files
+    assert "left out, since it looks like a secret: nets/account.json" in found.notices
+    (root / "sweeps" / "parts" / "job.yaml").write_text(
+        SWEEP.split("job: ")[1].replace("DATA", "digits") + f"# {head.format('')}"
+    )
+    with pytest.raises(SubmissionError, match=r"sweeps/parts/job\.yaml, which holds a private key"):
+        plan(root)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_ACCESS_KEY_ID", "AKIAXYZ"),
+        ("DB_PASS", "hunter2"),
+        ("GITHUB_PAT", "ghp_ab1"),
+        ("DATABASE_URL", "postgres://me:pw12@h/db"),
+        ("KEY_1", "k1v2"),
+        ("db_password", "swordfish"),
+    ],
+)
+def test_values_of_all_variables_that_look_secret_stay_here(variable: str, value: str, tmp_path: Path) -> None:
+    """A file with the value is refused, be it short; as part of another word, or as a setting, it is no secret's."""
+    root = project(tmp_path)
+    (root / "nets" / "notes.txt").write_text(f"password: {value}\n")
+    with pytest.raises(SubmissionError, match=rf"notes.txt, which holds the value of \${variable}"):
+        plan(root, secrets=secrets_here({variable: value}))
+    (root / "nets" / "notes.txt").write_text(f"x{value}x: true, 4096")
+    plan(root, secrets=secrets_here({variable: value[:8], "USE_TOKEN": "true", "TOKEN_2": "4096"}))
 
 
 def test_links_do_not_lead_out(tmp_path: Path) -> None:

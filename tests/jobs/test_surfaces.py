@@ -75,8 +75,12 @@ def test_stored_point_comes_again(name: str, tmp_path: Path) -> None:
     for piece in (numbers[2:], numbers[:1]):
         execute_piece(job, pieces, Workers(), lambda at: None, piece, "test")
     assert missing_points(job, pieces.rows_of("surface", job.id)) == [1]
+    elsewhere = {row["point"]: row["point_s"] for row in pieces.rows_of("surface", job.id)}
     assert do(job, pieces) == do(job, whole)
     assert surface(pieces, job) == surface(whole, job)
+    for store, spent in ((pieces, sum(elsewhere.values())), (whole, 0.0)):
+        (run,) = store.read_rows("runs", job.id)
+        assert run["device_s"] == pytest.approx(run["wall_s"] + spent)
 
 
 def test_chain_goes_through_its_weights(tmp_path: Path) -> None:
@@ -110,6 +114,18 @@ def test_integrals_are_over_t_and_over_length() -> None:
     assert found["train/t_integral_loss"] == pytest.approx(0.5 * 1 + 0.5 * 3)
     assert found["train/arc_integral_loss"] == pytest.approx((9 * 1 + 1 * 3) / 10)
     assert (found["length"], found["train/barrier_loss"], found["train/mean_loss"]) == (10.0, 0.0, 2.0)
+
+
+def test_barriers_are_two() -> None:
+    """Errors of .2, .45 and .6: Frankle's barrier is the worst less the mean of the ends, Entezari's the excess over
+    the line between them, and ``barrier`` means what it meant."""
+    rows = [
+        {"point": i, "split": "test", "t": t, "distance": 4 * t, "loss": None, "nll": None, "error": v}
+        for i, (t, v) in enumerate([(-0.5, 9.0), (0.0, 0.2), (0.5, 0.45), (1.0, 0.6), (1.5, 9.0)])
+    ]
+    found = along_figures(rows)
+    assert found["test/frankle_barrier_error"] == pytest.approx(0.6 - (0.2 + 0.6) / 2)
+    assert found["test/entezari_barrier_error"] == found["test/barrier_error"] == pytest.approx(0.45 - (0.2 + 0.6) / 2)
 
 
 def test_plane_marks_what_lies_on_it(tmp_path: Path) -> None:
@@ -152,6 +168,7 @@ def test_path_keeps_its_ends_and_grows(tmp_path: Path) -> None:
     rows = [row for row in surface(store, job).values() if row["split"] == "train"]
     assert len(rows) == (figures["num_pivots"] - 1) * 3 + 1
     assert figures["train/saddle_loss"] == max(row["loss"] for row in rows)
+    assert figures["train/saddle_nll"] == max(row["nll"] for row in rows) < figures["train/saddle_loss"]
     line = rs.Profile(along=rs.Line(start=job.start, end=job.end), num_points=3)
     assert figures["train/saddle_loss"] < do(line, store)["train/max_loss"]
     straight = surface(store, line)

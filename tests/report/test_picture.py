@@ -15,8 +15,9 @@ from raysurf.report.measured_runs import MeasuredRun
 from raysurf.report.page import MAX_ROWS, Caption
 from raysurf.report.picture import write
 from raysurf.report.profile_plot import profile_figure
+from raysurf.report.sweep_rows import sweep_rows
 from raysurf.report.trace import read_trace
-from tests.report.measured import along, points, run_id
+from tests.report.measured import along, points, run, run_id, store, trial
 
 RUN = MeasuredRun(
     run_id("profile"),
@@ -126,6 +127,20 @@ def test_page_says_what_it_shows(tmp_path: Path) -> None:
     assert "barrier" not in page.text
     assert page.tags.count("details") == 1
     assert page.tags.count("tr") == 2 + 1 + len(ROWS)
+
+
+def test_older_barriers_keep_their_meaning(tmp_path: Path) -> None:
+    """What a run of before called its barrier is shown as Entezari's; a run that has both names shows it once."""
+    older, newer = run_id("profile", 1), run_id("profile", 2)
+    runs = [
+        run(older, sweep="s", trial=0, metrics='{"train/barrier_loss": 0.5}'),
+        run(newer, sweep="s", trial=1, metrics='{"train/barrier_loss": 0.25, "train/entezari_barrier_loss": 0.25}'),
+    ]
+    trials = [trial("s", [name]) | {"trial": number} for number, name in enumerate((older, newer))]
+    found = sweep_rows(store(tmp_path / "r", runs, trials=trials), "s")
+    assert [each.figures for each in found.trials] == [{"train/entezari_barrier_loss": v} for v in (0.5, 0.25)]
+    drawn = MeasuredRun(older, ("s",), metrics={"train/barrier_loss": 0.5})
+    assert "Entezari barrier of train loss" in Page(written(tmp_path, Caption("", [(drawn, "line")], ROWS))).text
 
 
 def test_long_tables_are_cut_and_say_so(tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def _tiles(sweep: SweepRows) -> str:
     tiles.append(("runs", str(len(runs)), f"{said}, each counted once" if said else ""))
     tiles.append(("epochs trained", f"{sum(row['epochs'] for row in runs):g}", "inputs and baselines included"))
     device_s = sum(row["device_s"] or 0.0 for row in runs)
-    tiles.append(("device time", duration(device_s), "last sittings of all runs, times workers"))
+    tiles.append(
+        ("device time", duration(device_s), "last sittings of all runs and all points of surfaces, times workers")
+    )
     began = [row["started_at"] for row in runs if row["started_at"] is not None]
     if began:
         tiles.append(("begun", f"{min(began):%Y-%m-%d}", f"last run {max(began):%Y-%m-%d %H:%M} UTC"))
