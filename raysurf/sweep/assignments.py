@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from raysurf.errors import Fault, SpecError
@@ -20,11 +20,12 @@ from raysurf.sweep.holes import (
     labels,
     num_steps,
     parameters,
+    places,
 )
 
 
-def grid(tree: Tree) -> list[Params]:
-    """Every assignment of every hole; holes inside an option only where it is chosen.
+def grid(tree: Tree, arm: Params | None = None) -> Iterator[Params]:
+    """Every assignment of every hole, or of those of one arm; holes inside an option only where it is chosen.
 
     Raises:
         SpecError: If a ``Float`` has no step.
@@ -36,62 +37,72 @@ def grid(tree: Tree) -> list[Params]:
     ]
     if faults:
         raise SpecError(faults)
-    return list(_assignments(tree, lambda name, hole: _values(hole)))
+    fixed = arm or {}
+    return _assignments(tree, lambda name, hole: [fixed[name]] if name in fixed else _values(hole))
+
+
+def grid_size(tree: Tree) -> int:
+    """How many assignments a grid of the searched holes has, an ``Each`` counted as one of its options."""
+    if isinstance(tree, Float | Int):
+        return 1 if tree.step is None else num_steps(tree.low, tree.high, tree.step) + 1
+    if isinstance(tree, Choice):
+        return sum(map(grid_size, tree.options))
+    if isinstance(tree, Mapping | list):
+        return math.prod(map(grid_size, tree.values() if isinstance(tree, Mapping) else tree))
+    return 1
 
 
 def samples(tree: Tree) -> list[Params]:
     """A few assignments that between them touch every bound and every option, their number linear in both."""
-    first = {name: _extremes(hole)[0] for name, hole in parameters(tree).items()}
+    every = list(places(tree))
+    first = {place.name: _extremes(place.hole)[0] for place in every}
     found = list(_assignments(tree, lambda name, hole: [first[name]]))
-    for varied, hole in parameters(tree).items():
-        for value in _extremes(hole)[1:]:
-            fixed = reaching(tree, varied) | {varied: value}
+    for place in every:
+        for value in _extremes(place.hole)[1:]:
+            fixed = place.chosen | {place.name: value}
             found += _assignments(tree, lambda name, _, fixed=fixed: [fixed.get(name, first[name])])  # type: ignore[misc]
     unique = {repr(sorted(params.items())): params for params in found}
     return list(unique.values())
 
 
-def reaching(tree: Tree, wanted: str) -> Params:
-    """The choices that lead to a parameter."""
-    chosen: Params = {}
-    for name, hole in parameters(tree).items():
-        if isinstance(hole, Choice | Each):
-            for label in labels(hole):
-                inside = f"{name}.{label}" if name else label
-                if wanted.startswith(f"{inside}.") or (wanted == inside and wanted != name):
-                    chosen[name] = label
-    return chosen
-
-
-def _extremes(hole: Hole) -> list[Any]:
-    if isinstance(hole, Float | Int):
-        top = highest(hole)
-        return [hole.low, top] if hole.low != top else [hole.low]
+def _extremes(hole: Hole) -> Sequence[Any]:
+    if isinstance(hole, Float):
+        return [float(each) for each in dict.fromkeys((hole.low, highest(hole)))]
+    if isinstance(hole, Int):
+        return list(dict.fromkeys((hole.low, highest(hole))))
     return labels(hole)
 
 
-def _values(hole: Hole) -> list[Any]:
+def _values(hole: Hole) -> Iterable[Any]:
     if isinstance(hole, Choice | Each):
         return labels(hole)
     if hole.step is None:
-        return [hole.low]
-    return [at_step(hole, number) for number in range(num_steps(hole.low, hole.high, hole.step) + 1)]
+        return [float(hole.low)]
+    return (at_step(hole, number) for number in range(num_steps(hole.low, hole.high, hole.step) + 1))
 
 
-def _assignments(tree: Tree, values: Callable[[str, Hole], list[Any]], name: str = "") -> Iterator[Params]:
+def _assignments(tree: Tree, values: Callable[[str, Hole], Iterable[Any]], name: str = "") -> Iterator[Params]:
     if isinstance(tree, Float | Int):
         for value in values(name, tree):
             yield {name: value}
     elif isinstance(tree, Choice | Each):
-        known = labels(tree)
         for label in values(name, tree):
             inside = f"{name}.{label}" if name else label
-            for inner in _assignments(tree.options[known.index(label)], values, inside):
+            for inner in _assignments(tree.by_label[label], values, inside):
                 yield {name: label, **inner}
     elif isinstance(tree, Mapping | list):
         items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
-        parts = [list(_assignments(v, values, f"{name}.{k}" if name else str(k))) for k, v in items]
-        for combination in itertools.product(*parts):
-            yield {k: v for part in combination for k, v in part.items()}
+        yield from _product([(v, f"{name}.{k}" if name else str(k)) for k, v in items if any(places(v))], values)
     else:
         yield {}
+
+
+def _product(parts: Sequence[tuple[Tree, str]], values: Callable[[str, Hole], Iterable[Any]]) -> Iterator[Params]:
+    """Every combination of the assignments of some trees, one at a time, the last tree's varying fastest."""
+    if not parts:
+        yield {}
+        return
+    (tree, name), *others = parts
+    for own in _assignments(tree, values, name):
+        for rest in _product(others, values):
+            yield own | rest

@@ -67,8 +67,8 @@ def job_faults(tree: Any) -> list[PathFault]:
     if misplaced:
         return misplaced
     try:
-        every = assignments.samples(tree)
         holes.arms(tree)
+        every = assignments.samples(tree)
     except SpecError as error:
         return [(("job", *found.where.split(".")), found) for found in error.faults]
     faults: dict[tuple[Path, str], PathFault] = {}
@@ -92,7 +92,7 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
         faults.append(fault(("search",), "a search", "a hole in the job that is searched", "or leave search: out"))
     elif search.sampler == "grid":
         try:
-            assignments.grid(sweep.job)
+            sweep.grid(sweep.arms[0])
         except SpecError as error:
             faults += [(("job", *found.where.split(".")), found) for found in error.faults]
     elif search.sampler == "pbt":
@@ -227,8 +227,7 @@ def place_of(tree: Any, params: Mapping[str, Any], path: Path) -> Path:
             node = node[step] if inside or (isinstance(node, list) and isinstance(step, int)) else None
         while isinstance(node, holes.Choice | holes.Each):
             label = params[".".join(name)]
-            chosen = holes.labels(node).index(label)
-            place.append(chosen)
+            place.append(holes.labels(node).index(label))
             name.append(str(label))
-            node = node.options[chosen]
+            node = node.by_label[label]
     return tuple(place)

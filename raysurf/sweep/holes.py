@@ -8,14 +8,21 @@ option's label in its path, as in ``schedule.cyclic.low``.
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from raysurf.errors import Fault, SpecError
+
+# Each option and each setting is parsed before anything is run.
+MAX_OPTIONS = MAX_SETTINGS = 5_000
+# What a float can count.
+MAX_STEPS = 2**53
 
 Tree = Any
 Params = dict[str, Any]
@@ -45,6 +52,8 @@ def _check_range(hole: Float | Int, whole: bool) -> None:
         raise _refuse(f"step {hole.step!r}", f"{what}, above 0")
     if hole.log and hole.step != (1 if whole else None):
         raise _refuse(f"step {hole.step!r} with log", "one of step and log")
+    if hole.step is not None and (hole.high - hole.low) / hole.step > MAX_STEPS:
+        raise _refuse(f"step {hole.step:g} between {hole.low:g} and {hole.high:g}", "fewer values than 2**53")
 
 
 @dataclass(frozen=True)
@@ -105,17 +114,27 @@ class Int:
         )
 
 
-def _check_options(hole: Choice | Each) -> None:
-    if not isinstance(hole.options, tuple | list):
-        raise _refuse(repr(hole.options), "a list or tuple of options")
-    if not isinstance(hole.options, tuple):
-        object.__setattr__(hole, "options", tuple(hole.options))
-    if not hole.options:
-        raise _refuse("an empty choice", "at least one option")
-
-
 @dataclass(frozen=True)
-class Choice:
+class _Options:
+    options: tuple[Tree, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.options, tuple | list):
+            raise _refuse(repr(self.options), "a list or tuple of options")
+        object.__setattr__(self, "options", tuple(self.options))
+        if not self.options:
+            raise _refuse("an empty choice", "at least one option")
+
+    def __hash__(self) -> int:
+        return hash(_frozen(self.options))
+
+    @cached_property
+    def by_label(self) -> dict[str, Tree]:
+        """The options by their labels, in order."""
+        return dict(zip(_labels(self.options), self.options, strict=True))
+
+
+class Choice(_Options):
     """One of several options, which may be trees with holes of their own.
 
     Args:
@@ -125,20 +144,11 @@ class Choice:
         SpecError: If there is no option.
     """
 
-    options: tuple[Tree, ...]
-
-    def __post_init__(self) -> None:
-        _check_options(self)
-
-    def __hash__(self) -> int:
-        return hash(_frozen(self.options))
-
     def __str__(self) -> str:
-        return " | ".join(labels(self))
+        return " | ".join(self.by_label)
 
 
-@dataclass(frozen=True)
-class Each:
+class Each(_Options):
     """A factorial axis: every option in turn, each a setting to be compared.
 
     Args:
@@ -148,16 +158,8 @@ class Each:
         SpecError: If there is none.
     """
 
-    options: tuple[Tree, ...]
-
-    def __post_init__(self) -> None:
-        _check_options(self)
-
-    def __hash__(self) -> int:
-        return hash(_frozen(self.options))
-
     def __str__(self) -> str:
-        return "each of " + ", ".join(labels(self))
+        return "each of " + ", ".join(self.by_label)
 
 
 Searched = Float | Int | Choice
@@ -178,18 +180,24 @@ def labels(hole: Choice | Each) -> list[str]:
 
     It is its ``kind`` or ``name``, with its network where that would not tell options apart; its value; or its number.
     """
-    named = [_named(option) for option in hole.options]
+    return list(hole.by_label)
+
+
+def _labels(options: Sequence[Tree]) -> list[str]:
+    named = [_named(option) for option in options]
+    alike = Counter(named)
     found = []
-    for i, option in enumerate(hole.options):
+    for i, option in enumerate(options):
         if isinstance(option, Mapping):
-            network = _named(option.get("model")) if named.count(named[i]) > 1 else None
+            network = _named(option.get("model")) if alike[named[i]] > 1 else None
             found.append(" ".join(part for part in (named[i], network) if part) or f"option {i + 1}")
         elif isinstance(option, Hole | list):
             found.append(f"option {i + 1}")
         else:
             found.append(str(option).lower() if isinstance(option, bool) else str(option))
     while len(set(found)) < len(found):
-        found = [name if found.count(name) == 1 else f"{name} ({i + 1})" for i, name in enumerate(found)]
+        counts = Counter(found)
+        found = [name if counts[name] == 1 else f"{name} ({i + 1})" for i, name in enumerate(found)]
     return found
 
 
@@ -205,10 +213,9 @@ def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
         return take(name, tree)
     if isinstance(tree, Choice | Each):
         label = take(name, tree)
-        known = labels(tree)
-        if label not in known:
-            raise SpecError([Fault(name, repr(label), f"one of {', '.join(known)}")])
-        return _walk(tree.options[known.index(label)], f"{name}.{label}" if name else label, take)
+        if label not in tree.by_label:
+            raise SpecError([Fault(name, repr(label), f"one of {', '.join(tree.by_label)}")])
+        return _walk(tree.by_label[label], f"{name}.{label}" if name else label, take)
     if isinstance(tree, Mapping):
         return {k: _walk(v, f"{name}.{k}" if name else str(k), take) for k, v in tree.items()}
     if isinstance(tree, list):
@@ -216,24 +223,32 @@ def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
     return tree
 
 
-def _all(tree: Tree, name: str = "", within: bool = False) -> Iterator[tuple[str, Hole, bool]]:
+@dataclass(frozen=True)
+class Place:
+    """A hole, its parameter's name, and the options by parameter that are chosen where it is come upon."""
+
+    name: str
+    hole: Hole
+    chosen: Params
+
+
+def places(tree: Tree, name: str = "", chosen: Params | None = None) -> Iterator[Place]:
+    """Every hole of a tree, those inside options included."""
+    chosen = chosen or {}
     if isinstance(tree, Hole):
-        yield name, tree, within
+        yield Place(name, tree, chosen)
         if isinstance(tree, Choice | Each):
-            for label, option in zip(labels(tree), tree.options, strict=True):
-                yield from _all(option, f"{name}.{label}" if name else label, True)
-    elif isinstance(tree, Mapping):
-        for k, v in tree.items():
-            yield from _all(v, f"{name}.{k}" if name else str(k), within)
-    elif isinstance(tree, list):
-        for i, v in enumerate(tree):
-            yield from _all(v, f"{name}.{i}" if name else str(i), within)
+            for label, option in tree.by_label.items():
+                yield from places(option, f"{name}.{label}" if name else label, {**chosen, name: label})
+    elif isinstance(tree, Mapping | list):
+        for k, v in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            yield from places(v, f"{name}.{k}" if name else str(k), chosen)
 
 
 def without_holes(tree: Tree) -> Iterator[Mapping[str, Any]]:
     """All mappings in which nothing is searched, those in options of choices among them."""
     if isinstance(tree, Mapping):
-        if not any(True for _ in _all(tree)):
+        if not any(True for _ in places(tree)):
             yield tree
         for value in tree.values():
             yield from without_holes(value)
@@ -251,25 +266,31 @@ def parameters(tree: Tree) -> dict[str, Hole]:
     Raises:
         SpecError: If two holes have one name, as ``a.b`` and the ``b`` of ``a`` have.
     """
-    every = list(_all(tree))
-    counts = Counter(name for name, _, _ in every)
+    every = list(places(tree))
+    counts = Counter(place.name for place in every)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise SpecError([Fault(name, f"{counts[name]} holes of this name", "one hole a name") for name in twice])
-    return {name: hole for name, hole, _ in every}
+    return {place.name: place.hole for place in every}
 
 
 def arms(tree: Tree) -> list[Params]:
     """Every combination of the ``Each`` axes; one empty one if there are none.
 
     Raises:
-        SpecError: If an axis lies inside an option of another hole.
+        SpecError: If an axis lies inside an option of another hole, or there are too many options or combinations.
     """
-    axes = {}
-    for name, hole, within in _all(tree):
-        if isinstance(hole, Each):
-            if within:
-                raise SpecError([Fault(name, "an axis inside an option", "!each outside every choice")])
-            axes[name] = labels(hole)
+    axes, num_options = {}, 0
+    for place in places(tree):
+        num_options += len(getattr(place.hole, "options", ()))
+        if num_options > MAX_OPTIONS:
+            raise SpecError([Fault(place.name, f"over {MAX_OPTIONS:,} options of all holes", "fewer options")])
+        if isinstance(place.hole, Each):
+            if place.chosen:
+                raise SpecError([Fault(place.name, "an axis inside an option", "!each outside every choice")])
+            axes[place.name] = labels(place.hole)
+    if (count := math.prod(map(len, axes.values()))) > MAX_SETTINGS:
+        expected = f"at most {MAX_SETTINGS:,}, or a search over some of them by !choice"
+        raise SpecError([Fault(" x ".join(axes), f"{count:,} settings", expected)])
     return [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*axes.values())]
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from raysurf.errors import Fault, nearest
 from raysurf.jobs.parse import shown
-from raysurf.sweep.assignments import reaching
-from raysurf.sweep.holes import Choice, Each, Float, Hole, Int, Params, Tree, highest, labels, parameters
+from raysurf.sweep.holes import Choice, Each, Float, Hole, Int, Params, Tree, highest, places
 
 # As near to a step as Optuna's own distributions ask for.
 STEP_TOLERANCE = 1e-8
@@ -32,12 +31,10 @@ def canonical(hole: Hole, value: Any) -> Any:
 
 def _label(hole: Choice | Each, value: Any) -> str | None:
     """The label of the option that a value names, or is."""
-    known = labels(hole)
-    if isinstance(value, str) and value in known:
+    if isinstance(value, str) and value in hole.by_label:
         return value
-    same = (i for i, option in enumerate(hole.options) if type(option) is type(value) and option == value)
-    found = next(same, None)
-    return None if found is None else known[found]
+    same = (label for label, option in hole.by_label.items() if type(option) is type(value) and option == value)
+    return next(same, None)
 
 
 def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Hole]]:
@@ -48,7 +45,7 @@ def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[t
         yield name, tree
         if (label := canonical(tree, params.get(name))) is not None:
             inside = f"{name}.{label}" if name else label
-            yield from reached(tree.options[labels(tree).index(label)], params, inside)
+            yield from reached(tree.by_label[label], params, inside)
     elif isinstance(tree, Mapping | list):
         for key, inner in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
             yield from reached(inner, params, f"{name}.{key}" if name else str(key))
@@ -61,7 +58,8 @@ def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
         tree: With holes.
         params: A value, or for a choice an option or its label, by hole; holes may be left out.
     """
-    searched = {name: hole for name, hole in parameters(tree).items() if not isinstance(hole, Each)}
+    every = {place.name: place for place in places(tree) if not isinstance(place.hole, Each)}
+    searched = {name: place.hole for name, place in every.items()}
     there = dict(reached(tree, params))
     faults = []
     for name, value in params.items():
@@ -70,7 +68,7 @@ def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
             hint = f"did you mean {near!r}?" if near else ""
             faults.append(Fault(name, "no searched hole", f"one of {', '.join(searched)}", hint))
         elif name not in there:
-            chosen = {choice: label for choice, label in reaching(tree, name).items() if choice in searched}
+            chosen = {choice: label for choice, label in every[name].chosen.items() if choice in searched}
             known = {choice: canonical(searched[choice], params.get(choice)) for choice in chosen}
             if all(known[choice] is not None for choice in chosen if choice in params):
                 needed = ", ".join(f"{choice}: {label}" for choice, label in chosen.items() if known[choice] != label)
@@ -82,7 +80,7 @@ def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
 
 def fitted(tree: Tree, params: Mapping[str, Any]) -> Params:
     """A point that fits, its values as suggestions have them."""
-    holes = parameters(tree)
+    holes = {place.name: place.hole for place in places(tree)}
     return {name: canonical(holes[name], value) for name, value in params.items()}
 
 

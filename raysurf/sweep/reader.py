@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -22,10 +24,13 @@ PLAIN = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 TAGS = ("!float", "!int", "!choice", "!each", "!include")
 MERGE = "<<"
 NUM_DIGITS = 300
-# Anchors and includes may stand for far more than what is written.
-NUM_VALUES = 100_000
+# Limits of what is read, so that any file is answered within seconds: the longest sweep file that is shipped has 4 KB
+# and 150 values. Anchors and includes may stand for far more than what is written.
+NUM_BYTES = 1_000_000
+NUM_VALUES = 20_000
 FLOAT = re.compile(r"[-+]?(\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 INT = re.compile(r"[-+]?\d[\d_]*")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -60,17 +65,7 @@ def read(path: str | FilePath) -> list[Document]:
     """
     reading = _Reading()
     documents = []
-    nodes = reading.compose(str(path), None)
-    if not nodes and not reading.faults:
-        reading.fault(str(path), 1, "", "an empty file", "at least one document")
-    for node in nodes:
-        places: dict[Path, Place] = {}
-        try:
-            tree = reading.build(node, _At(str(path), (), places, (FilePath(path).resolve(),)))
-        except RecursionError:
-            tree = reading.too_deep(str(path), node.start_mark.line + 1)
-        except _TooManyError:
-            raise SpecError(reading.faults) from None
+    for node, tree, places in reading.documents(str(path)):
         if isinstance(tree, dict):
             documents.append(Document(tree, places))
         elif tree is not _BAD:
@@ -79,6 +74,23 @@ def read(path: str | FilePath) -> list[Document]:
     if reading.faults:
         raise SpecError(reading.faults)
     return documents
+
+
+class _NoFileError(Exception):
+    """What stands in a file's place and is not read; says what it is."""
+
+
+def _bytes(file: str) -> bytes:
+    """The bytes of a regular file, which is small; anything else may never end."""
+    # Without waiting: a pipe that nobody writes to, or the kernel's log, would be waited for for ever.
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _NoFileError("which is a folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "which is no file")
+        found = opened.read(NUM_BYTES + 1) or b""
+    if len(found) > NUM_BYTES:
+        raise _NoFileError("which is larger")
+    return found
 
 
 class _TooManyError(Exception):
@@ -99,14 +111,28 @@ class _At:
     file: str
     path: Path
     places: dict[Path, Place]
-    chain: tuple[FilePath, ...]
+    chain: tuple[str, ...]
 
     def __truediv__(self, step: str | int) -> _At:
         return _At(self.file, (*self.path, step), self.places, self.chain)
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only; scalars are resolved here, not by YAML 1.1's rules."""
+    """Composes nodes only, each told to ``on_node``; scalars are resolved here, not by YAML 1.1's rules."""
+
+    def __init__(self, text: str, on_node: Callable[[int], None]) -> None:
+        super().__init__(text)
+        self._on_node = on_node
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        self._on_node(self.peek_event().start_mark.line + 1)
+        return super().compose_node(parent, index)
+
+    def roots(self) -> Iterator[Node]:
+        """The root node of every document that is not empty."""
+        while self.check_node():
+            if (node := self.get_node()) is not None:
+                yield node
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -116,7 +142,25 @@ _Loader.yaml_implicit_resolvers = {}
 class _Reading:
     faults: list[Fault] = field(default_factory=list)
     open_nodes: set[int] = field(default_factory=set)
+    files: dict[str, list[Node]] = field(default_factory=dict)
+    num_nodes: int = 0
     num_values: int = 0
+
+    def documents(self, file: str) -> Iterator[tuple[Node, Any, dict[Path, Place]]]:
+        """The root of every document of a file, its tree, and where each part of it stands."""
+        try:
+            nodes = self.compose(file, None)
+            if not nodes and not self.faults:
+                self.fault(file, 1, "", "an empty file", "at least one document")
+            for node in nodes:
+                places: dict[Path, Place] = {}
+                try:
+                    tree = self.build(node, _At(file, (), places, (os.path.realpath(file),)))
+                except RecursionError:
+                    tree = self.too_deep(file, node.start_mark.line + 1)
+                yield node, tree, places
+        except _TooManyError:
+            return
 
     def fault(self, file: str, line: int, where: str, got: str, expected: str, hint: str = "") -> Any:
         self.faults.append(Fault(where or "document", got, expected, hint, file, line))
@@ -126,24 +170,37 @@ class _Reading:
         return self.fault(file, line, "", "lists or mappings too deep to read", "a document of less depth")
 
     def compose(self, file: str, at: tuple[str, int] | None) -> list[Node]:
-        """The root nodes of a file; a file that cannot be read is a fault at ``at``."""
-        place_file, place_line = at or (file, 1)
+        """The root nodes of a file, which is parsed once; one that cannot be read is a fault at ``at``."""
+        key = os.path.realpath(file)
+        if key in self.files:
+            return self.files[key]
+        before = len(self.faults)
+        nodes = self._composed(file, at or (file, 1))
+        if len(self.faults) == before:
+            self.files[key] = nodes
+        return nodes
+
+    def _composed(self, file: str, at: tuple[str, int]) -> list[Node]:
         nodes: list[Node] = []
         text = ""
+
+        def on_node(line: int) -> None:
+            self.num_nodes += 1
+            if self.num_nodes > NUM_VALUES:
+                self.too_many(file, line, "", f"more than {NUM_VALUES:,} values, those of included files counted")
+
         try:
-            if at is not None and FilePath(file).exists() and not FilePath(file).is_file():
-                # A device or pipe may never end.
-                self.fault(place_file, place_line, "", f"{file}, which is no file", "a YAML file that can be read")
-                return nodes
-            text = FilePath(file).read_text(encoding="utf-8")
-            for node in yaml.compose_all(text, _Loader):
-                if node is not None:
-                    nodes.append(node)
+            text = _bytes(file).decode("utf-8")
+            nodes.extend(_Loader(text, on_node).roots())
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             self.fault(file, line, "", "text that is not UTF-8", "a YAML file in UTF-8")
+        except UnicodeEncodeError:
+            self.fault(*at, "", f"{file!r}, which is no name of a file", "a YAML file that can be read")
         except OSError as error:
-            self.fault(place_file, place_line, "", f"{file}: {error.strerror}", "a YAML file that can be read")
+            self.fault(*at, "", f"{file}: {error.strerror}", "a YAML file that can be read")
+        except _NoFileError as error:
+            self.fault(*at, "", f"{file}, {error}", f"a YAML file of at most {NUM_BYTES:,} bytes")
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
@@ -155,6 +212,10 @@ class _Reading:
             self.too_deep(file, 1)
         return nodes
 
+    def too_many(self, file: str, line: int, where: str, got: str) -> NoReturn:
+        self.fault(file, line, where, got, "a smaller document")
+        raise _TooManyError
+
     def build(self, node: Node, at: _At) -> Any:
         """The tree of a node, its places noted."""
         if id(node) in self.open_nodes:
@@ -162,8 +223,7 @@ class _Reading:
         self.num_values += 1
         if self.num_values > NUM_VALUES:
             got = f"more than {NUM_VALUES:,} values, anchors and includes written out"
-            self.fault(at.file, node.start_mark.line + 1, ".".join(map(str, at.path)), got, "a smaller document")
-            raise _TooManyError
+            self.too_many(at.file, node.start_mark.line + 1, ".".join(map(str, at.path)), got)
         self.open_nodes.add(id(node))
         try:
             return self._build(node, at)
@@ -197,6 +257,9 @@ class _Reading:
 
     def _scalar(self, node: ScalarNode, at: _At, where: str) -> Any:
         text = node.value
+        if SURROGATE.search(text):
+            got = f"{text!r}, which has half a character"
+            return self.fault(at.file, node.start_mark.line + 1, where, got, "text of whole characters")
         if node.style is not None or (node.tag == "tag:yaml.org,2002:str" and text == ""):
             return text if node.style is not None else None
         if text in ("null", "~", "Null", "NULL", ""):
@@ -267,23 +330,24 @@ class _Reading:
 
     def _include(self, node: Node, at: _At, where: str) -> Any:
         line = node.start_mark.line + 1
-        if not isinstance(node, ScalarNode) or not node.value or "\0" in node.value:
+        if not isinstance(node, ScalarNode) or not node.value or "\0" in node.value or SURROGATE.search(node.value):
             return self.fault(at.file, line, where, "!include without a file", "!include and a file's name")
-        target = FilePath(at.file).parent / node.value
-        if target.resolve() in at.chain:
-            names = " -> ".join(path.name for path in (*at.chain, target.resolve()))
+        target = os.path.join(os.path.dirname(at.file), node.value)
+        resolved = os.path.realpath(target)
+        if resolved in at.chain:
+            names = " -> ".join(map(os.path.basename, (*at.chain, resolved)))
             return self.fault(
                 at.file, line, where, f"a circle of includes: {names}", "files that do not include themselves"
             )
         before = len(self.faults)
-        nodes = self.compose(str(target), (at.file, line))
+        nodes = self.compose(target, (at.file, line))
         if len(self.faults) > before:
             return _BAD
         if len(nodes) != 1:
             return self.fault(
                 at.file, line, where, f"{node.value} with {len(nodes)} documents", "a file of one document"
             )
-        inside = _At(str(target), at.path, at.places, (*at.chain, target.resolve()))
+        inside = _At(target, at.path, at.places, (*at.chain, resolved))
         at.places.pop(at.path, None)
         return self.build(nodes[0], inside)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -132,15 +133,15 @@ class Sweep:
         if self.search is None or not self.is_searched:
             return 1
         if self.search.sampler == "grid":
-            every = len(self.grid(arm))
+            every = assignments.grid_size(self.job)
             return min(self.search.trials or every, every)
         assert self.search.num_trials is not None
         return self.search.num_trials
 
     def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Every assignment of an arm's searched holes."""
-        every = (params for params in assignments.grid(self.job) if arm.items() <= params.items())
-        return [{k: v for k, v in params.items() if k not in arm} for params in every]
+        """The assignments of an arm's searched holes that are tried, in order."""
+        first = itertools.islice(assignments.grid(self.job, arm), self.trials_in(arm))
+        return [{k: v for k, v in params.items() if k not in arm} for params in first]
 
     def fill(self, params: Mapping[str, Any]) -> Assignment:
         """Put values into every hole, for every generation of a lineage.

@@ -65,7 +65,7 @@ def test_enumerated_values_fill_every_hole(make: Any) -> None:
 
 def test_grid_is_complete() -> None:
     """4 epochs x (3 rates + 1 x 3 options) x 2 arms."""
-    assert len(assignments.grid(TREE)) == 4 * (3 + 3) * 2
+    assert len(list(assignments.grid(TREE))) == 4 * (3 + 3) * 2
 
 
 def test_samples_touch_everything_and_stay_few() -> None:
@@ -110,7 +110,7 @@ def test_labels_that_look_numbered_stay_unique() -> None:
 def test_values_stay_on_the_steps() -> None:
     """Bounds off the steps are never sampled, and Optuna draws from the same values without a warning."""
     tree = {"a": Int(1, 10, step=4), "b": Float(0, 1, step=0.3)}
-    grid = assignments.grid(tree)
+    grid = list(assignments.grid(tree))
     assert {params["a"] for params in grid} == {1, 5, 9}
     assert {params["b"] for params in grid} == {0.0, 0.3, 0.6, 0.9}
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
