@@ -70,6 +70,8 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
         if search.sampler == "pbt":
             worst = f"the worst {search.num_exploited} of each go on from one of the best {search.num_exploited}"
             lines.append(("", f"{search.generations} generations of {search.population}; {worst}"))
+        if search.sampler == "nsga2" and search.num_trials is not None and search.num_trials <= search.population:
+            lines.append(("", f"all at random: no more trials than the first population, {search.population}"))
         lines += [("", f"first {', '.join(f'{k} = {v}' for k, v in point.items())}") for point in search.points]
         if search.warm_start:
             sources = ", ".join(search.warm_start) if isinstance(search.warm_start, tuple) else "earlier definitions"

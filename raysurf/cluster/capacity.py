@@ -29,9 +29,12 @@ class Nodes:
     def workers(self, resources: Resources) -> int:
         """How many workers fit on one of them; a worker does not stretch over two."""
         fitting = min(self.cpus, MANY) // resources.cpus
-        if resources.gpus:
-            # Not //, by which eight GPUs are 79 tenths.
-            fitting = min(fitting, self.gpus / resources.gpus + 1e-6)
+        gpus = min(self.gpus, MANY)
+        if 0 < resources.gpus < 1:
+            # A share does not stretch over two GPUs. Not //, by which one GPU is nine tenths.
+            fitting = min(fitting, gpus * int(1 / resources.gpus + 1e-6))
+        elif resources.gpus:
+            fitting = min(fitting, gpus // resources.gpus)
         return int(fitting)
 
 

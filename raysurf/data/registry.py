@@ -81,7 +81,7 @@ def check(spec: DataSpec) -> None:
             place = getattr(spec, which)
             if place is None:
                 raise DataError(spec.name, f"no {which}:", f"{which}: and the path of a file or folder")
-            if not _elsewhere.get() and not Path(place).exists():
+            if not _elsewhere.get() and not os.path.exists(place):
                 raise DataError(spec.name, f"no such path {place}", f"{which}: with the path of what is there")
     elif spec.train is not None or spec.test is not None:
         raise DataError(spec.name, "train: or test:", "a set of its own files; use name: parquet or folder for these")
@@ -92,7 +92,7 @@ def check(spec: DataSpec) -> None:
             _check_classes(spec, folder)
     if spec.name in FILES and not spec.download:
         root = root_of(spec)
-        if not any((root / file).exists() for file in FILES[spec.name]):
+        if not any(os.path.exists(root / file) for file in FILES[spec.name]):
             expected = "its files there; give root: with their folder, or allow download: true"
             raise DataError(spec.name, f"none of its files under {root}", expected)
 

@@ -199,8 +199,7 @@ class Job(Node):
         """The same job as its id sees it, where one thing can be written in two ways."""
         return self
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         """The figures that a finished job of this kind has, as ``split/name``."""
         return tuple(f"{split}/{name}" for split in SPLITS for name in ("accuracy", "error", "nll", "brier", "ece"))
 

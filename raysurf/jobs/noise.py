@@ -50,8 +50,7 @@ class NoiseOf(OfWeights):
             raise ValueError(f"neuron {min(self.neurons)}; they are counted from 0")
         return self
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         return ("snr", "kl", "mmd")
 
     def run(self, context: Context) -> dict[str, float]:

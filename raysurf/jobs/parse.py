@@ -60,7 +60,7 @@ def parse(
     if not isinstance(tree, Mapping):
         return None, [_fault(path, shown(tree), f"a mapping with kind: one of {', '.join(possible)}")]
     kind = tree.get("kind")
-    if kind not in possible:
+    if not isinstance(kind, str) or kind not in possible:
         known = f"one of {', '.join(possible)}"
         if kind is None:
             return None, [_fault(path, "no kind", f"kind: {known}")]
@@ -109,7 +109,7 @@ def _is_list(cls: type[Node], name: str) -> bool:
 def _missing_in(values: Mapping[str, Any], inner: Path) -> bool:
     """Whether a fault is about an item of a list that could not be built, whose own faults are told already."""
     items = values.get(str(inner[0])) if len(inner) > 1 else None
-    return isinstance(items, list) and isinstance(inner[1], int) and items[inner[1]] is None
+    return isinstance(items, list) and isinstance(inner[1], int) and inner[1] < len(items) and items[inner[1]] is None
 
 
 def _concerns(path: Path, faults: Sequence[PathFault]) -> bool:

@@ -87,8 +87,7 @@ class Path(StartedJob, AtPoints):
         """Passes of the band over the data; each of its points sees every batch."""
         return tuple(Stage(Constant(lr=cycle.lr), cycle.epochs, cycle.epochs) for cycle in self.cycles)
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         saddles = (f"{split}/saddle_{name}" for split in SPLITS for name in SADDLES)
         return ("length", "num_pivots", *saddles, *spread_names(*ALONG))
 

@@ -78,8 +78,7 @@ class Plane(MeasuringJob):
     def points_to_measure(self) -> int:
         return self.grid[0] * self.grid[1]
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         return spread_names()
 
     def survey(self, context: Context) -> Callable[[int], Spot]:

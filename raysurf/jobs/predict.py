@@ -120,10 +120,20 @@ class Predict(Job):
         """A training setting (batch size, weight decay, precision) of the weights."""
         return self.weights.setting(name)
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
-        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in SCHEMES for name in FIGURES)
-        return (*super().metric_names(), *own)
+    def metric_names(self) -> tuple[str, ...]:
+        wanted, names = self._wanted, list[str]()
+        for split in SPLITS:
+            # Ensembles are not measured on train, and members of an ensemble of weights on no train at all.
+            own = wanted if split != "train" else [each for each in wanted if each in self._measured_on_train]
+            schemes = ("", *(f"{scheme}_" for scheme in own if len(wanted) > 1)) if own else ()
+            names += [f"{split}/{scheme}{name}" for scheme in schemes for name in FIGURES]
+        return tuple(names)
+
+    @property
+    def _measured_on_train(self) -> tuple[Scheme, ...]:
+        if self.members is not None or not isinstance(self.weights, WeightsJob | PointOf):
+            return ()
+        return ("deterministic",) if isinstance(self.weights, SWAG) else ("deterministic", "stochastic")
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network

@@ -59,8 +59,7 @@ class Profile(MeasuringJob):
     def points_to_measure(self) -> int:
         return self.num_points
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         return ("length", *spread_names(*ALONG))
 
     def survey(self, context: Context) -> Callable[[int], Spot]:

@@ -58,8 +58,7 @@ class Rays(MeasuringJob):
     def _per_origin(self) -> int:
         return 1 + self.num_rays * (self.num_points - 1)
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         return spread_names("edge")
 
     def survey(self, context: Context) -> Callable[[int], Spot]:

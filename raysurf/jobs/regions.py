@@ -33,8 +33,7 @@ class Regions(OfWeights):
     num_samples: int = Field(50, ge=1, description="samples of the ensemble")
     sample_seed: int = Field(0, ge=0, description="decides every sample")
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         return ("test/accuracy", "test/deterministic_accuracy")
 
     def run(self, context: Context) -> dict[str, float]:

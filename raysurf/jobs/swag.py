@@ -44,9 +44,8 @@ class SWAG(SWA):
     )
     num_samples: int = Field(30, ge=1, description="samples of the ensemble that is measured at the end")
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
-        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in cls.SCHEMES for name in FIGURES)
+    def metric_names(self) -> tuple[str, ...]:
+        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in self.SCHEMES for name in FIGURES)
         return (*super().metric_names(), *own)
 
     @property

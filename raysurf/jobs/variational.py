@@ -93,9 +93,8 @@ class Variational(WeightsJob, FirstJob):
     def stages(self) -> tuple[Stage, ...]:
         return (Stage(self.linear(), self.epochs, self.epochs),)
 
-    @classmethod
-    def metric_names(cls) -> tuple[str, ...]:
-        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in cls.SCHEMES for name in FIGURES)
+    def metric_names(self) -> tuple[str, ...]:
+        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in self.SCHEMES for name in FIGURES)
         return (*super().metric_names(), "train/elbo", "train/kl", *own)
 
     def run(self, context: Context) -> dict[str, float]:

@@ -24,7 +24,7 @@ from raysurf.sweep.holes import (
 )
 
 
-def grid(tree: Tree, arm: Params | None = None) -> Iterator[Params]:
+def grid(tree: Tree, arm: Mapping[str, Any] | None = None) -> Iterator[Params]:
     """Every assignment of every hole, or of those of one arm; holes inside an option only where it is chosen.
 
     Raises:

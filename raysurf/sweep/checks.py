@@ -9,11 +9,10 @@ from typing import Any
 from raysurf.errors import Fault, SpecError, nearest
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import Path, PathFault, parse, shown
-from raysurf.jobs.registry import JOBS
 from raysurf.sweep import assignments, holes
 from raysurf.sweep.lineage import FIXED, KINDS
 from raysurf.sweep.points import misfits
-from raysurf.sweep.search import Search
+from raysurf.sweep.search import MAX_TRIALS, Search
 from raysurf.sweep.sweep import Sweep
 
 # Those of Optuna's samplers that learn from trials which were only added to their study.
@@ -49,8 +48,9 @@ def sweep_faults(sweep: Sweep) -> list[PathFault]:
             faults.append(fault(("seeds", i), shown(seed), "a whole number, 0 or more"))
     if len(set(map(repr, sweep.seeds))) < len(sweep.seeds):
         faults.append(fault(("seeds",), shown(list(sweep.seeds)), "each seed once"))
-    found = job_faults(sweep.job)
-    return faults + found + ([] if found or faults else search_faults(sweep))
+    if faults := faults + job_faults(sweep.job):
+        return faults
+    return search_faults(sweep) or _size_faults(sweep)
 
 
 def job_faults(tree: Any) -> list[PathFault]:
@@ -79,6 +79,17 @@ def job_faults(tree: Any) -> list[PathFault]:
     return list(faults.values())
 
 
+def _size_faults(sweep: Sweep) -> list[PathFault]:
+    """Whether there are more runs than anybody waits for."""
+    seeds, trials = max(1, len(sweep.seeds)), sum(sweep.trials_in(arm) for arm in sweep.arms)
+    most = MAX_TRIALS if sweep.is_searched else holes.MAX_SETTINGS
+    if trials * seeds <= most:
+        return []
+    got = f"{trials:,} trials" + (f" x {seeds:,} seeds" if seeds > 1 else "")
+    where = ("seeds",) if seeds > 1 else ("search", "trials") if sweep.is_searched else ("job",)
+    return [fault(where, got, f"at most {most:,} runs")]
+
+
 def search_faults(sweep: Sweep) -> list[PathFault]:
     """Find what is wrong with the search of a sweep whose job is sound."""
     search = sweep.search
@@ -92,7 +103,7 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
         faults.append(fault(("search",), "a search", "a hole in the job that is searched", "or leave search: out"))
     elif search.sampler == "grid":
         try:
-            sweep.grid(sweep.arms[0])
+            assignments.grid(sweep.job)
         except SpecError as error:
             faults += [(("job", *found.where.split(".")), found) for found in error.faults]
     elif search.sampler == "pbt":
@@ -119,7 +130,8 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
 
 def _metric_faults(sweep: Sweep, search: Search) -> list[PathFault]:
     jobs = [job for assignment in sweep.samples for job in assignment.jobs]
-    known = list(dict.fromkeys(name for job in jobs for name in JOBS[job.kind].metric_names()))
+    every = [job.metric_names() for job in jobs]
+    known = [name for name in every[0] if all(name in names for names in every)]
     allowed = [name for name in known if not name.startswith("test/")]
     faults = []
     for i, metric in enumerate(search.metrics):
@@ -223,8 +235,8 @@ def place_of(tree: Any, params: Mapping[str, Any], path: Path) -> Path:
         if step is not None:
             place.append(step)
             name.append(str(step))
-            inside = isinstance(node, Mapping) and step in node
-            node = node[step] if inside or (isinstance(node, list) and isinstance(step, int)) else None
+            inside = step in node if isinstance(node, Mapping) else isinstance(node, list) and step in range(len(node))
+            node = node[step] if inside else None
         while isinstance(node, holes.Choice | holes.Each):
             label = params[".".join(name)]
             place.append(holes.labels(node).index(label))

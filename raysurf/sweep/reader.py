@@ -87,7 +87,9 @@ def _bytes(file: str) -> bytes:
     with open(handle, "rb") as opened:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _NoFileError("which is a folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "which is no file")
-        found = opened.read(NUM_BYTES + 1) or b""
+        found: bytes | None = opened.read(NUM_BYTES + 1)
+    if found is None:
+        raise _NoFileError("which would be waited for")
     if len(found) > NUM_BYTES:
         raise _NoFileError("which is larger")
     return found
@@ -125,7 +127,7 @@ class _Loader(yaml.SafeLoader):
         self._on_node = on_node
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        self._on_node(self.peek_event().start_mark.line + 1)
+        self._on_node(self.peek_event().start_mark.line + 1)  # type: ignore[no-untyped-call]
         return super().compose_node(parent, index)
 
     def roots(self) -> Iterator[Node]:

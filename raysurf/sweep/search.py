@@ -10,7 +10,11 @@ from raysurf.values import Value, as_tuple
 
 # Each is nested in the next.
 MAX_GENERATIONS = 50
+# Of all arms together, and with seeds of all runs.
+MAX_TRIALS = 100_000
 Mode = Literal["max", "min"]
+# Metrics that are the better the larger they are; all others the smaller.
+LARGE = ("accuracy", "elbo")
 
 
 def _metrics(value: Any) -> Any:
@@ -63,17 +67,20 @@ class Search(Value):
         description="what is searched for, as split/name; of several the Pareto front"
     )
     mode: Annotated[Mode | tuple[Mode, ...] | None, BeforeValidator(_modes)] = Field(
-        None, description="default: max for accuracy, min for all else; one a metric"
+        None, description="default: max for accuracy and elbo, min for all else; one a metric"
     )
     sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "pbt"] = Field(
         "tpe", description="Optuna's sampler, or population-based training"
     )
     trials: int | None = Field(
-        None, ge=1, description="assignments to try, an arm; a grid tries all, pbt population times generations"
+        None,
+        ge=1,
+        le=MAX_TRIALS,
+        description="assignments to try, an arm; a grid tries all, pbt population times generations",
     )
     seed: int | None = Field(None, ge=0, description="makes the suggestions reproducible at any concurrency")
-    batch: int = Field(4, ge=1, description="with a seed: trials suggested at a time")
-    population: int = Field(50, ge=2, description="nsga2, pbt: trials a generation; the first is random")
+    batch: int = Field(4, ge=1, le=MAX_TRIALS, description="with a seed: trials suggested at a time")
+    population: int = Field(50, ge=2, le=MAX_TRIALS, description="nsga2, pbt: trials a generation; the first is random")
     generations: int | None = Field(None, ge=1, le=MAX_GENERATIONS, description="pbt: each trains the job's epochs")
     exploit_share: float = Field(
         0.25, gt=0, le=0.5, description="pbt: the worst of a generation, which go on from one of as many best"
@@ -118,4 +125,4 @@ class Search(Value):
         """Whether each metric is to be large or small."""
         if isinstance(self.mode, tuple):
             return self.mode
-        return tuple(self.mode or ("max" if metric.endswith("accuracy") else "min") for metric in self.metrics)
+        return tuple(self.mode or ("max" if metric.endswith(LARGE) else "min") for metric in self.metrics)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
@@ -21,6 +21,9 @@ from raysurf.sweep.lineage import earlier_values, going_on_from, own_values
 from raysurf.sweep.search import Search
 from raysurf.values import Value, as_tuple
 
+# Ray counts GPUs in these.
+LEAST_GPUS = 0.0001
+
 
 def _workers(value: Any) -> Any:
     numbers = value if isinstance(value, list | tuple) else [value, value]
@@ -30,6 +33,12 @@ def _workers(value: Any) -> Any:
     return as_tuple(value)
 
 
+def _gpus(value: float) -> float:
+    if (value > 1 and value != int(value)) or 0 < value < LEAST_GPUS:
+        raise ValueError(f"a whole number of GPUs, or a share of one from {LEAST_GPUS:g}")
+    return value
+
+
 class Resources(Value):
     """What one job runs on; no part of what it is."""
 
@@ -37,7 +46,7 @@ class Resources(Value):
         1, description="data-parallel workers a training job; 2 or more run in Ray Train; [2, 8] as many as there are"
     )
     cpus: int = Field(1, ge=1, description="CPU cores a worker")
-    gpus: float = Field(0, ge=0, description="GPUs a worker; a fraction shares one")
+    gpus: Annotated[float, AfterValidator(_gpus)] = Field(0, ge=0, description="GPUs a worker; a fraction shares one")
 
     @property
     def least_workers(self) -> int:

@@ -24,7 +24,7 @@ CLUSTER = Capacity(cpus=32, gpus=8, where="the cluster")
         ({"gpus": 1}, 8),
         ({"gpus": 0.25}, 32),
         ({"gpus": 0.1, "cpus": 1}, 32),
-        ({"gpus": 0.4, "cpus": 1}, 20),
+        ({"gpus": 0.4, "cpus": 1}, 16),
         ({"workers": 3, "gpus": 1}, 2),
         ({"workers": (2, 4), "gpus": 1}, 2),
         ({"workers": (2, 20), "gpus": 1}, 1),
@@ -35,6 +35,12 @@ CLUSTER = Capacity(cpus=32, gpus=8, where="the cluster")
 def test_trials_at_once(needs: dict[str, Any], at_once: int) -> None:
     """Small trials share a GPU; a group of a range of workers takes the most that it may, and runs on the least."""
     assert CLUSTER.trials_at_once(rs.Resources(**needs)) == at_once
+
+
+@pytest.mark.parametrize(("gpus", "share", "trials"), [(2, 0.6, 2), (8, 0.15, 48), (3, 1, 3), (3, 2, 1)])
+def test_a_share_of_a_gpu_lies_on_one_gpu(gpus: int, share: float, trials: int) -> None:
+    """Ray gives a worker its share of a single GPU, so that what is left of two GPUs is no share."""
+    assert Capacity(cpus=100, gpus=gpus, where="it").trials_at_once(rs.Resources(gpus=share)) == trials
 
 
 def test_tenths_of_gpus_are_counted_as_they_are() -> None:

@@ -57,7 +57,7 @@ def test_suggested_values_fill_every_hole(seed: int) -> None:
 @pytest.mark.parametrize("make", [assignments.grid, assignments.samples])
 def test_enumerated_values_fill_every_hole(make: Any) -> None:
     """Each item of a grid and of the samples is complete, and different from the others."""
-    found = make(TREE)
+    found = list(make(TREE))
     for params in found:
         _agrees(TREE, holes.fill(TREE, params), params)
     assert len({repr(sorted(params.items())) for params in found}) == len(found)
