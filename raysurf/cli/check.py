@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING
 
 import click
 
+from raysurf import own_code
 from raysurf.cli.echo import echo
 from raysurf.cli.quantities import counted
 
@@ -23,16 +25,20 @@ if TYPE_CHECKING:
 @click.option("--address", default=None, help="Of a running Ray cluster; else this machine.")
 @click.option("--retry-failed", is_flag=True, help="Count trials that failed as such that are to be run.")
 @click.option("--only", multiple=True, metavar="KEY=TEXT", help="As `run` takes it.")
-def check(file: str, results: str, address: str | None, retry_failed: bool, only: tuple[str, ...]) -> None:
+@click.option("--no-import", is_flag=True, help="Find the modules that FILE names, and run none of their code.")
+def check(
+    file: str, results: str, address: str | None, retry_failed: bool, only: tuple[str, ...], no_import: bool
+) -> None:
     """Validate FILE and print what `run` will do: jobs, reuse, trials, epochs, resources. Changes nothing."""
     from raysurf.cluster.capacity import require_resources
     from raysurf.cluster.launch import capacity_of, plan_sweeps
     from raysurf.results.store import Store
     from raysurf.sweep.document import load
 
-    sweeps, store = load(file), Store(results)
-    plan, capacity = plan_sweeps(sweeps, store, only, retry_failed), capacity_of(address)
-    echo("\n".join(plan_lines(plan, capacity, file, results)))
+    with own_code.no_imports() if no_import else contextlib.nullcontext():
+        sweeps, store = load(file), Store(results)
+        plan, capacity = plan_sweeps(sweeps, store, only, retry_failed), capacity_of(address)
+        echo("\n".join(plan_lines(plan, capacity, file, results)))
     require_resources(plan, capacity)
     store.check_writable()
 
@@ -83,8 +89,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     lines.append(("epochs", f"{_range(plan.left(lambda job: job.epochs_to_train))} to train"))
     if (points := plan.left(lambda job: job.points_to_measure)) != (0, 0):
         lines.append(("points", f"{_range(points)} to measure"))
-    dotted = sorted({job.model_spec.name for a in sweep.samples for job in a.jobs if ":" in job.model_spec.name})
-    lines += [("imports", f"{name} (runs code of yours)") for name in dotted]
+    lines += _imports(sweep)
     lines += _failure_lines(sweep)
     needs = sweep.resources
     gpus = f" and {needs.gpus:g} GPU" if needs.gpus else ""
@@ -95,6 +100,18 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     if needs.least_workers < needs.most_workers:
         workers = f"{needs.least_workers} to {workers}"
     lines.append(("runs on", f"{workers} of {needs.cpus} CPU{gpus}; {fit} on {has}"))
+    return lines
+
+
+def _imports(sweep: Sweep) -> list[tuple[str, str]]:
+    """Modules of the user's own that running it imports, and from where."""
+    jobs = [*(job for each in sweep.samples for job in each.jobs), *sweep.baselines]
+    specs = [spec for job in jobs for each in (*job.ancestors, job) for spec in (each.model_spec, each.data_spec)]
+    code = "code of yours" if own_code.are_imported() else "code of yours, not imported now"
+    lines = []
+    for name in sorted({each.name for each in specs if own_code.is_named_in(each.name)}):
+        also = [module for module in own_code.sources(name) if module != name.partition(":")[0]]
+        lines.append(("imports", f"{name} ({code}: {', '.join([str(own_code.find(name) or 'built in'), *also])})"))
     return lines
 
 

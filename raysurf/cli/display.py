@@ -76,7 +76,10 @@ class Display:
         if state.reused:
             text = f"{state.reused} of {state.total} were done already and are reused"
             self._say(f"{state.sweep} {state.stage}: {text}")
-        state.reused = 0
+        if state.failed_before:
+            text = f"{state.failed_before} of {state.total} failed before (--retry-failed tries again)"
+            self._say(f"{state.sweep} {state.stage}: {text}")
+        state.reused = state.failed_before = 0
 
     def _screen(self) -> Any:
         from rich.text import Text

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysurf.cluster.capacity import Capacity, local_capacity, require_resources
@@ -306,6 +307,7 @@ class Driver:
     ) -> Request:
         """What a worker is handed."""
         search = sweep.search if labels.role == "trial" else None
+        here, beside = os.getcwd(), sweep.folder
         return Request(
             number,
             label,
@@ -315,10 +317,11 @@ class Driver:
             _needs(sweep, jobs) if labels.role != "trial" or not sweep.is_searched else sweep.resources,
             search.metrics if search else (),
             search is not None and search.stopping is not None,
-            os.getcwd(),
+            here,
             fault,
             retries=sweep.failures.retries,
             time_limit_s=sweep.failures.time_limit_s if labels.role == "trial" else None,
+            beside=os.path.relpath(beside, here) if Path(beside).is_relative_to(here) else beside,
         )
 
     def _handlers(self, request: Request) -> InputHandlers:

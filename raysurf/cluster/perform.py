@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 
+from raysurf import own_code
 from raysurf.cluster.request import Report, Request
 from raysurf.errors import PreemptedError, StoreUnavailableError, TimeLimitError
 from raysurf.jobs.context import Progress
@@ -36,8 +36,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
         return {"state": "failed", "error": request.fault, "number": request.number}
     if os.path.isdir(request.folder):
         os.chdir(request.folder)
-    if request.folder not in sys.path:
-        sys.path.append(request.folder)
+    own_code.look_in(request.beside)
     told, waits_for, began = 0.0, "", time.monotonic()
 
     def progress(at: Progress) -> None:

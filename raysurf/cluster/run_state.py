@@ -52,7 +52,7 @@ class RunState:
         self.measured: dict[str, int] = {}
         self.surface = ""
         self.sweep = self.stage = ""
-        self.total = self.done = self.failed = self.reused = 0
+        self.total = self.done = self.failed = self.reused = self.failed_before = 0
         self.best: tuple[float, str] | None = None
         self.mode = "max"
         self.metrics: tuple[str, ...] = ("",)
@@ -83,7 +83,7 @@ class RunState:
 
     def _stage(self, event: StageStarted) -> None:
         self.sweep, self.stage, self.total = event.sweep.name, event.stage, event.total
-        self.done = self.failed = self.reused = 0
+        self.done = self.failed = self.reused = self.failed_before = 0
         self.best = None
         search = event.sweep.search
         self.mode, self.metrics = (search.directions[0], search.metrics) if search else ("max", ("",))
@@ -104,7 +104,8 @@ class RunState:
         self.places.pop(event.number, None)
         self.done += event.state != "failed"
         self.failed += event.state == "failed"
-        self.reused += event.reused
+        self.reused += event.reused and event.state != "failed"
+        self.failed_before += event.reused and event.state == "failed"
         if event.value is not None and (self.best is None or _better(event.value, self.best[0], self.mode)):
             self.best = (event.value, event.label)
 

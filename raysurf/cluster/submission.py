@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import raysurf
+from raysurf import own_code
 from raysurf.cluster.working_folder import Folder, check_secrets, check_size, select, without_private_keys
 from raysurf.data.registry import data_elsewhere
 from raysurf.errors import SubmissionError
@@ -150,11 +151,14 @@ def submit_plan(
     inside = all(path.is_relative_to(folder) for path in parts)
     local, notices = _data(sweeps, folder)
     store = [Path(results)] if os.path.isabs(results) else []
-    found = select(folder, [*(parts if inside else []), *local], store)
+    beside = {path.resolve() for sweep in sweeps for path in _code(sweep)}
+    code = [path for path in beside if path.is_relative_to(folder)]
+    found = select(folder, [*(parts if inside else []), *local, *code], store)
     files = dict(found.files)
     entry = (folder / file).resolve().relative_to(folder).as_posix() if inside else ""
     if not inside:
         top = Path(os.path.commonpath([path.parent for path in parts]))
+        parts += [path for path in beside if path.is_relative_to(parts[0].parent)]
         files |= {f"{OUTSIDE}/{path.relative_to(top).as_posix()}": path for path in parts}
         entry = f"{OUTSIDE}/{parts[0].relative_to(top).as_posix()}"
     if "raysurf/cli/main.py" not in files:
@@ -239,6 +243,13 @@ def _jobs(sweep: Sweep) -> Iterator[Job]:
     for job in (*(job for sample in sweep.samples for job in sample.jobs), *sweep.baselines):
         yield from job.ancestors
         yield job
+
+
+def _code(sweep: Sweep) -> Iterator[Path]:
+    """Source files of the user's own modules that jobs name, and of those that these import."""
+    for name in {spec.name for job in _jobs(sweep) for spec in (job.model_spec, job.data_spec)}:
+        if own_code.is_named_in(name):
+            yield from (path for path in own_code.sources(name).values() if not own_code.is_installed(path))
 
 
 def _paths(job: Job) -> Iterator[str]:

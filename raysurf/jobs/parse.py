@@ -173,21 +173,26 @@ def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: lis
                 if name == "data":
                     data_sets.check(DataSpec.model_validate(DataSpec.parse(values[name])))
                 elif name == "model":
-                    models.check(_model_name(values))
+                    model = _model(values)
+                    models.check(model.name, model.options)
                 elif not _concerns((*path, "model"), faults):
-                    models.check_pretrained(_model_name(values), values[name])
+                    models.check_pretrained(_model(values).name, values[name])
             except UnknownNameError as error:
                 known = f"one of {', '.join(error.known)}"
                 faults.append(_fault((*path, name), shown(error.got), known, error.hint))
             except DataError as error:
                 faults.append(_fault((*path, name), error.got, error.expected))
+            except SpecError as error:
+                faults += [
+                    _fault((*path, *each.where.split(".")), each.got, each.expected, each.hint) for each in error.faults
+                ]
             except (ValidationError, ValueError):
                 pass
     return faults
 
 
-def _model_name(values: Mapping[str, Any]) -> str:
-    return ModelSpec.model_validate(ModelSpec.parse(values.get("model"))).name
+def _model(values: Mapping[str, Any]) -> ModelSpec:
+    return ModelSpec.model_validate(ModelSpec.parse(values.get("model")))
 
 
 def _fault(path: Path, got: str, expected: str, hint: str = "") -> PathFault:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from raysurf.errors import DataError, Fault, SpecError, UnknownNameError
+from raysurf import own_code
+from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,6 +31,8 @@ BUILDERS = {
     "cnn13": "raysurf.models.cnn13:build",
 }
 TORCHVISION = "torchvision."
+# What every builder is called with, besides the options of its model.
+GIVEN = ("num_classes", "image_shape")
 
 
 def names() -> tuple[str, ...]:
@@ -44,23 +47,66 @@ def _torchvision_names() -> tuple[str, ...]:
     return tuple(list_models())
 
 
-@functools.lru_cache
-def check(name: str) -> None:
-    """Check that a network can be built by this name.
+def check(name: str, options: Iterable[str] = ()) -> None:
+    """Check that a network can be built by this name with these options; calls nothing.
 
     Args:
-        name: One of ours, one of torchvision's (``torchvision.vgg16`` where we have that name too), or the dotted
-            path ``package.module:function``, which is imported.
+        name: One of ours, one of torchvision's (``torchvision.vgg16`` where we have that name too), or
+            ``package.module:function``, which is imported but within ``own_code.no_imports``.
+        options: Names of further arguments of its builder.
 
     Raises:
         UnknownNameError: If there is none; the nearest name is suggested.
+        SpecError: If code that is named cannot be found or imported, or its function cannot be called so.
     """
-    if name in BUILDERS:
+    if own_code.is_named_in(name) and not own_code.are_imported():
+        own_code.find(name)
+    else:
+        _check(name, tuple(sorted(options)))
+
+
+@functools.lru_cache
+def _check(name: str, options: tuple[str, ...]) -> None:
+    if name in BUILDERS and not options:
         return
-    if ":" in name:
-        _imported(name)
-    elif name.removeprefix(TORCHVISION) not in _torchvision_names():
+    if name not in BUILDERS and ":" not in name and name.removeprefix(TORCHVISION) not in _torchvision_names():
         raise UnknownNameError("model", name, (*BUILDERS, *_torchvision_names()))
+    if name in BUILDERS or ":" in name:
+        _require_fits(name, own_code.imported(BUILDERS.get(name, name)), options)
+
+
+def _require_fits(name: str, builder: Callable[..., nn.Module], options: Sequence[str]) -> None:
+    """Check that a builder can be called with what it is given and these options."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(builder, torch.nn.Module):
+        raise SpecError([Fault("model", f"{name!r}, a network", "a function that makes one")])
+    if twice := [option for option in options if option in GIVEN]:
+        raise SpecError([Fault("model.options", f"options {', '.join(twice)}", "others: raysurf gives these")])
+    try:
+        signature = inspect.signature(builder)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**dict.fromkeys((*GIVEN, *options)))
+        return
+    except TypeError as error:
+        why = str(error)
+    places = signature.parameters.values()
+    named = {p.name: p for p in places if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in places)
+    called = f"a function that can be called with {', '.join(f'{each}=…' for each in GIVEN)} and the options"
+    if not takes_any and (refused := [each for each in GIVEN if each not in named]):
+        raise SpecError([Fault("model", f"{name!r}, which takes no {', '.join(refused)}", called)])
+    if lacking := [p.name for p in named.values() if p.default is p.empty and p.name not in (*GIVEN, *options)]:
+        raise SpecError(
+            [Fault("model", f"{name!r} without {', '.join(lacking)}", f"options: with {', '.join(lacking)}")]
+        )
+    if not takes_any and (unknown := [each for each in options if each not in named]):
+        known = [each for each in named if each not in GIVEN]
+        hint = f"did you mean {near!r}?" if (near := nearest(unknown[0], known)) else ""
+        one_of = f"options of {name}: {', '.join(known) or 'none'}"
+        raise SpecError([Fault("model.options", f"options {', '.join(unknown)}", one_of, hint)])
+    raise SpecError([Fault("model", f"{name!r}, whose call would fail: {why}", called)])
 
 
 def check_pretrained(name: str, pretrained: str) -> None:
@@ -86,18 +132,6 @@ def check_pretrained(name: str, pretrained: str) -> None:
         raise UnknownNameError(f"pretrained weights of {name}", pretrained, known)
 
 
-def _imported(path: str) -> Callable[..., nn.Module]:
-    module, _, attribute = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownNameError("model", path, (f"package.module:function that can be imported ({error})",)) from error
-    if not callable(found):
-        raise UnknownNameError("model", path, ("package.module:function (this is no function)",))
-    builder: Callable[..., nn.Module] = found
-    return builder
-
-
 def build(
     name: str,
     *,
@@ -120,23 +154,19 @@ def build(
         UnknownNameError: If there is no such network.
         SpecError: If the builder does not take these options.
     """
-    check(name)
-    arguments = dict(options or {})
+    options = dict(options or {})
+    _check(name, tuple(sorted(options)))
     if name in BUILDERS or ":" in name:
-        builder = _imported(BUILDERS.get(name, name))
-        arguments |= {"num_classes": num_classes, "image_shape": image_shape}
+        network = own_code.imported(BUILDERS.get(name, name))(
+            num_classes=num_classes, image_shape=image_shape, **options
+        )
     else:
         from torchvision.models import get_model_builder
 
-        builder = get_model_builder(name.removeprefix(TORCHVISION))
-        arguments |= {"num_classes": num_classes}
-    signature = inspect.signature(builder)
-    try:
-        signature.bind(**arguments)
-    except TypeError as error:
-        given = ("num_classes", "image_shape", "weights", "progress", "kwargs")
-        known = [p for p in signature.parameters if p not in given]
-        raise SpecError(
-            [Fault("model.options", str(error), f"options of {name}: {', '.join(known) or 'none'}")]
-        ) from error
-    return builder(**arguments)
+        network = get_model_builder(name.removeprefix(TORCHVISION))(num_classes=num_classes, **options)
+    from torch import nn
+
+    if not isinstance(network, nn.Module):
+        got = f"{name!r}, which gives {type(network).__name__}"
+        raise SpecError([Fault("model", got, "a function that gives an nn.Module")])
+    return network

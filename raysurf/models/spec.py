@@ -11,9 +11,16 @@ from raysurf.values import Value
 
 
 class ModelSpec(Value):
-    """A network: a name of ours, one of torchvision's, or ``package.module:function``; and its builder's options."""
+    """A network: a name of ours, one of torchvision's, or ``package.module:function``; and its builder's options.
 
-    name: str = Field(description="such as preresnet110, torchvision's resnet50, or package.module:function")
+    A function of your own is called as ``function(num_classes=10, image_shape=(3, 32, 32), **options)``, with the
+    classes and the channels, height and width of the data. It returns an nn.Module from images [B, C, H, W], float32
+    and normalised, to logits [B, num_classes]; a class with such arguments will do. Its module is installed, or lies
+    in the working folder or beside the sweep file. ``raysurf check`` imports it and calls nothing; with
+    ``--no-import`` it does not import it either.
+    """
+
+    name: str = Field(description="such as preresnet110, torchvision's resnet50, or package.module:function of yours")
     options: dict[str, bool | int | float | str] = Field({}, description="what its builder takes, such as width: 4")
 
     @property

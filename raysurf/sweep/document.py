@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from raysurf import own_code
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import PathFault, parse, pydantic_fault, shown
@@ -32,6 +33,8 @@ def load(path: str | FilePath) -> list[Sweep]:
         SpecError: With every fault of the file, each with its line.
     """
     documents = reader.read(path)
+    folder = str(FilePath(path).absolute().parent)
+    own_code.look_in(folder)
     stem = FilePath(path).stem
     sweeps: list[Sweep] = []
     faults: list[Fault] = []
@@ -49,6 +52,7 @@ def load(path: str | FilePath) -> list[Sweep]:
             faults.append(Fault("name", got, "a name of its own for every document", file=file, line=line))
         names.setdefault(name, i + 1)
         if sweep is not None:
+            object.__setattr__(sweep, "folder", folder)
             sweeps.append(sweep)
     if faults:
         raise SpecError(faults)

@@ -89,6 +89,7 @@ class Sweep:
         resources: What each job runs on.
         budget: What the whole sweep may spend.
         failures: What is done about trials that fail.
+        folder: That of its file, where modules which it names are looked for besides the working folder.
 
     Raises:
         SpecError: With every fault found.
@@ -102,6 +103,7 @@ class Sweep:
     resources: Resources = field(default_factory=Resources)
     failures: Failures = field(default_factory=Failures)
     budget: Budget | None = None
+    folder: str = ""
 
     def __post_init__(self) -> None:
         from raysurf.sweep.checks import sweep_faults

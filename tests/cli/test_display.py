@@ -27,4 +27,5 @@ def test_lines_of_a_run(tmp_path: Path) -> None:
     assert first[1].startswith("digits trials: 0 done, 1 running, 0 failed of 2; trial 0 begins (lr=0.1, batch_size=")
     assert any("1 done, 0 running, 0 failed of 2; best validation/nll" in line for line in first)
     assert any(line.startswith("trial 1 failed: DivergedError: the loss is not finite") for line in first)
-    assert second[-1] == "digits trials: 2 of 2 were done already and are reused"
+    assert second[-2] == "digits trials: 1 of 2 were done already and are reused"
+    assert second[-1] == "digits trials: 1 of 2 failed before (--retry-failed tries again)"

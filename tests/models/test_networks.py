@@ -244,9 +244,9 @@ def test_dotted_path_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.syspath_prepend(str(tmp_path))
     net = registry.build("my_nets:line", num_classes=3, image_shape=GREY, options={"bias": False})
     assert sum(p.numel() for p in net.parameters()) == 784 * 3
-    with pytest.raises(UnknownNameError, match="this is no function"):
+    with pytest.raises(SpecError, match="which is no function"):
         registry.check("my_nets:number")
-    with pytest.raises(UnknownNameError, match="that can be imported"):
+    with pytest.raises(SpecError, match="my_nets has no nope"):
         registry.check("my_nets:nope")
     with pytest.raises(SpecError, match=r"options of my_nets:line: bias"):
         registry.build("my_nets:line", num_classes=3, image_shape=GREY, options={"bais": False})

@@ -1,0 +1,231 @@
+"""Code that a sweep file names as ``package.module:function``: where it is looked for, its import, its source text.
+
+It is looked for where Python looks, then in the working folder, then in the folder of the sweep file: in ``check``,
+``run`` and every worker alike. Importing this imports no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import operator
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from raysurf.errors import Fault, SpecError
+
+FORM = "package.module:function"
+# Parts of the paths of what is installed.
+INSTALLED = ("site-packages", "dist-packages")
+
+_folders: list[str] = []
+_digests: dict[str, str | None] = {}
+_imports = ContextVar("modules are imported", default=True)
+
+
+def is_named_in(name: str) -> bool:
+    """Whether a network's or data set's name is that of code."""
+    return ":" in name
+
+
+def look_in(folder: str | Path) -> None:
+    """Look for modules in this folder too."""
+    if (path := os.path.abspath(folder)) not in _folders:
+        _folders.append(path)
+
+
+@contextmanager
+def no_imports() -> Iterator[None]:
+    """Within it modules are found, and not imported."""
+    token = _imports.set(False)
+    try:
+        yield
+    finally:
+        _imports.reset(token)
+
+
+def are_imported() -> bool:
+    """Whether modules may be imported here; see ``no_imports``."""
+    return _imports.get()
+
+
+def find(name: str, what: str = "model") -> Path | None:
+    """Find a named module's file; runs none of its code.
+
+    Args:
+        name: ``package.module:function``.
+        what: What it is a name of, for errors.
+
+    Returns:
+        The file; None of a module that has none.
+
+    Raises:
+        SpecError: If the name has another form, or there is no such module.
+    """
+    module, _ = _parts(name, what)
+    if (spec := _spec_of(module)) is None:
+        raise _absent(name, module, what)
+    return Path(spec.origin) if spec.has_location and spec.origin else None
+
+
+def imported(name: str, what: str = "model") -> Callable[..., Any]:
+    """Import a named module, and take a function from it; calls nothing.
+
+    Args:
+        name: ``package.module:function``.
+        what: What it is a name of, for errors.
+
+    Raises:
+        SpecError: If the name has another form, there is no such module or function, or the import fails, in whatever
+            way; the file and line at which it does stand in it.
+    """
+    module, attribute = _parts(name, what)
+    if name not in _digests:
+        _digests[name] = digest(name)
+    _search()
+    try:
+        found = operator.attrgetter(attribute)(importlib.import_module(module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise _absent(name, module, what) from error
+        if isinstance(error, AttributeError) and module in sys.modules:
+            raise _fault(what, f"{name!r}, and {module} has no {attribute}", f"{FORM} that there is") from error
+        raise _fault(what, f"{name!r}, whose import fails: {_told(error)}", f"{FORM} that can be imported") from error
+    if not callable(found):
+        raise _fault(what, f"{name!r}, which is no function", FORM)
+    function: Callable[..., Any] = found
+    return function
+
+
+def sources(name: str) -> dict[str, Path]:
+    """Source files by module: the named one's, and those that it imports which are neither installed nor Python's own.
+
+    Args:
+        name: ``package.module:function``; nothing is imported.
+
+    Returns:
+        Modules in order of their names; none if the module is not found here, or has no source file.
+    """
+    found: dict[str, Path] = {}
+    try:
+        left = [_parts(name)[0]]
+    except SpecError:
+        return {}
+    named = left[0]
+    while left:
+        module = left.pop()
+        top = module.partition(".")[0]
+        if module in found or (module != named and (top in sys.stdlib_module_names or top == "raysurf")):
+            continue
+        spec = _spec_of(module)
+        if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
+            continue
+        path = Path(str(spec.origin))
+        if module != named and is_installed(path):
+            continue
+        found[module] = path
+        if "." in module:
+            left.append(module.rpartition(".")[0])
+        left += _imports_of(path, module if spec.submodule_search_locations else module.rpartition(".")[0])
+    return dict(sorted(found.items()))
+
+
+def digest_of_imported(name: str) -> str | None:
+    """The ``digest`` of code as it was when this process imported it."""
+    return _digests.get(name)
+
+
+def digest(name: str) -> str | None:
+    """A hash of the source text that ``sources`` finds now, 16 hex digits; None if there is none."""
+    files = sources(name)
+    whole = hashlib.sha256()
+    for module, path in files.items():
+        try:
+            whole.update(f"{module}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        except OSError:
+            return None
+    return whole.hexdigest()[:16] if files else None
+
+
+def _parts(name: str, what: str = "model") -> tuple[str, str]:
+    """Module and function of a name."""
+    module, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        raise _fault(what, repr(name), FORM)
+    if "__main__" in module.split("."):
+        raise _fault(what, f"{name!r}, a module that is a program", f"{FORM} of a module that can be imported")
+    return module, attribute
+
+
+def _search() -> None:
+    """Have Python look in our folders as well, last."""
+    sys.path += [path for path in (os.getcwd(), *_folders) if path not in sys.path]
+    importlib.invalidate_caches()
+
+
+def _spec_of(module: str) -> ModuleSpec | None:
+    """Find a module; packages on the way are not imported, as ``find_spec`` would."""
+    _search()
+    top, *rest = module.split(".")
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", list(spec.submodule_search_locations))
+    return spec
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file is none of the user's own."""
+    ours = (Path(__file__).parent, Path(os.__file__).parent)
+    return not {*path.parts}.isdisjoint(INSTALLED) or any(path.is_relative_to(folder) for folder in ours)
+
+
+def _imports_of(path: Path, package: str) -> Iterable[str]:
+    """Modules that a file may import, wherever in it; what it takes from one may be a module itself."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            if module:
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _told(error: BaseException) -> str:
+    """What an import failed with, and at which line of whose file."""
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<")]
+    theirs = [each for each in frames if not is_installed(Path(each.filename))] or frames
+    return f"{theirs[-1].filename}:{theirs[-1].lineno}: {text}" if theirs else text
+
+
+def _absent(name: str, module: str, what: str) -> SpecError:
+    where = ", ".join(dict.fromkeys((os.getcwd(), *_folders)))
+    return _fault(what, f"{name!r}, and there is no module {module}", f"a module that is installed, or lies in {where}")
+
+
+def _fault(what: str, got: str, expected: str) -> SpecError:
+    return SpecError([Fault(what, got, expected)])
