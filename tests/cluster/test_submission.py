@@ -219,10 +219,9 @@ def test_a_file_from_elsewhere_brings_its_includes(tmp_path: Path) -> None:
     """A sweep outside the working folder travels with its includes at the same distance and modules beside it."""
     root, other = tmp_path / "p", project(tmp_path / "q")
     root.mkdir()
-    (other / "sweeps" / "s.yaml").write_text("name: small\njob: !include ../job.yaml\n")
-    (other / "sweeps" / "parts" / "job.yaml").rename(other / "job.yaml")
     base = "{kind: sgd, model: 'oc_beside:net', data: digits, epochs: 1}"
-    (other / "sweeps" / "s.yaml").open("a").write(f"baselines: [{base}]\n")
+    (other / "sweeps" / "s.yaml").write_text(f"name: small\njob: !include ../job.yaml\nbaselines: [{base}]\n")
+    (other / "sweeps" / "parts" / "job.yaml").rename(other / "job.yaml")
     (other / "sweeps" / "oc_beside.py").write_text("def net(num_classes, image_shape): ...\n")
     file = str(other / "sweeps" / "s.yaml")
     found = submit_plan(file, rs.load(file), str(root / "results"), root, "1a2b", PROVENANCE)
