@@ -43,16 +43,17 @@ class DenseNet(nn.Module):
         channels: Channels of the image.
         depth: 3 n + 4; n layers a block.
         growth: Channels that each layer adds.
+        first_channels: Outputs of the first convolution.
 
     Source:
         Huang et al. 2017 (arXiv:1608.06993), the plain DenseNet (L = 40, k = 12) of table 2, without dropout as Draxler
         et al. 2018 (arXiv:1803.00885) train it with augmentation.
     """
 
-    def __init__(self, num_classes: int, channels: int, depth: int, growth: int) -> None:
+    def __init__(self, num_classes: int, channels: int, depth: int, growth: int, first_channels: int = 16) -> None:
         super().__init__()
         assert (depth - 4) % 3 == 0, depth
-        width = 16
+        width = first_channels
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
         for block in range(3):
             for _ in range((depth - 4) // 3):
@@ -73,6 +74,6 @@ class DenseNet(nn.Module):
         return logits
 
 
-def densenet40_12(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
-    """DenseNet-40 with growth rate 12."""
-    return DenseNet(num_classes, image_shape[0], 40, 12)
+def densenet40_12(num_classes: int, image_shape: tuple[int, int, int], first_channels: int = 16) -> nn.Module:
+    """DenseNet-40 with growth rate 12; its paper has 16 first channels, the code of Draxler et al. 2018 has 24."""
+    return DenseNet(num_classes, image_shape[0], 40, 12, first_channels)

@@ -93,17 +93,24 @@ class Linear(Schedule):
 
     Source:
         Neklyudov et al. 2018 (arXiv:1803.03764) and Molchanov et al. 2017 (arXiv:1701.05369), whose codes change Adam's
-        rate so, once an epoch.
+        rate so, once an epoch; the former's for VGG has a floor of 1e-5.
     """
 
     kind: ClassVar[str] = "linear"
     lr: float = Field(gt=0, description="learning rate at the start")
     end: float = Field(0.0, ge=0, description="rate that the line reaches at the end")
     hold: float = Field(0.0, ge=0, lt=1, description="share of the length before the rate falls")
+    floor: float = Field(0.0, ge=0, description="lowest rate")
+
+    @model_validator(mode="after")
+    def _floor_below(self) -> Self:
+        if self.floor > self.lr:
+            raise ValueError(f"floor {self.floor:g} is above lr {self.lr:g}")
+        return self
 
     def rate(self, step: int, span: Span) -> float:
         fallen = max(0.0, step / span.steps - self.hold) / (1.0 - self.hold)
-        return self.lr + (self.end - self.lr) * fallen
+        return max(self.floor, self.lr + (self.end - self.lr) * fallen)
 
     @property
     def depends_on_length(self) -> bool:

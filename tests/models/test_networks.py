@@ -229,6 +229,44 @@ def test_noisy_layers_of_the_papers_networks_have_names() -> None:
         assert sum(type(module) is torch.nn.Dropout for module in modules.values()) == count
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "count"),
+    [
+        ("lenet5_bn", GREY, {"bias": False}, 430_500 + 2 * (20 + 50 + 500)),
+        ("densenet40_12", COLOUR, {"first_channels": 24}, 1_059_298),
+        ("vgg_like", COLOUR, {"head_dropout": False, "initial": "xavier"}, VGG_BN - (512 * 512 + 512) + 2 * 512),
+    ],
+)
+def test_options_give_the_codes_networks(
+    name: str, shape: tuple[int, int, int], options: dict[str, Any], count: int
+) -> None:
+    """Parameters of the variance networks' LeNet-5 without biases, AutoNEB's DenseNet-40-12, the TensorFlow VGG."""
+    net = registry.build(name, num_classes=10, image_shape=shape, options=options)
+    assert sum(p.numel() for p in net.parameters()) == count
+    with torch.no_grad():
+        assert net.eval()(torch.zeros(2, *shape)).shape == (2, 10)
+
+
+def test_vgg_like_is_drawn_as_its_codes_draw_it() -> None:
+    """Convolutions within Glorot's bound or with He's deviation; zero biases; batch norm and dropout as asked."""
+    torch.manual_seed(0)
+    options = {"head_dropout": False, "dense_dropout": True, "bn_eps": 1e-3, "initial": "xavier"}
+    net = registry.build("vgg_like", num_classes=10, image_shape=COLOUR, options=options)
+    layers, point, bound = dict(net.named_modules()), point_of(net), (6 / (9 * 64 + 9 * 128)) ** 0.5
+    assert 0.99 * bound < float(point["conv3.weight"].abs().max()) <= bound
+    dense = point["dense1.weight"]
+    # A normal cut off at two deviations has .8796 of its deviation.
+    assert float(dense.std()) == pytest.approx(0.008796, rel=0.01) and float(dense.abs().max()) <= 0.02
+    assert {m.eps for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)} == {1e-3}
+    dropped = [name for name, module in layers.items() if isinstance(module, nn.Dropout)]
+    assert dropped == ["drop1", "drop3", "drop5", "drop6", "drop8", "drop9", "drop13", "drop14"]
+    assert not any(value.any() for name, value in point.items() if name.endswith(".bias"))
+    msr = registry.build("vgg_like", num_classes=10, image_shape=COLOUR, options={"initial": "msr"})
+    assert float(point_of(msr)["conv3.weight"].std()) == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.02)
+    with pytest.raises(SpecError, match="got 'he'; expected torch, msr or xavier"):
+        registry.build("vgg_like", num_classes=10, image_shape=COLOUR, options={"initial": "he"})
+
+
 def test_digits_network_is_small() -> None:
     """The quickstart's network stays cheap."""
     net = registry.build("digits_conv", num_classes=10, image_shape=(1, 8, 8))

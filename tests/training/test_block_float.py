@@ -53,6 +53,10 @@ def test_representable_numbers_stay(rounding: str) -> None:
     assert torch.equal(quantise(values, 8, rounding, True), values)
     once = quantise(torch.randn(20, 30, generator=torch.Generator().manual_seed(1)), 8, rounding, True)
     assert torch.equal(quantise(once, 8, rounding, True), once)
+    # The largest number of this block is rounded to -2, and the step of the second time is 1/32.
+    reached = quantise(torch.tensor([-1.999, 33 / 64]), 8, "nearest", False)
+    assert reached.tolist() == [-2.0, 33 / 64]
+    assert quantise(reached, 8, "nearest", False).tolist() == [-2.0, 0.5]
 
 
 def test_stochastic_rounding_is_right_on_average() -> None:

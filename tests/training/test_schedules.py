@@ -83,6 +83,12 @@ def test_linear_is_the_papers() -> None:
     assert at_epochs(Linear(lr=1e-3), epochs(200)) == pytest.approx(expected)
     held = [1e-3 * min(2 - epoch / 100, 1) for epoch in range(0, 200, 10)]
     assert at_epochs(Linear(lr=1e-3, hold=0.5), epochs(200)) == pytest.approx(held)
+    floored = [max(1e-3 * (550 - epoch) / 550, 1e-5) for epoch in range(550)]
+    schedule = Linear(lr=1e-3, floor=1e-5)
+    assert [schedule.rate(epoch, Span(550, 1, 1)) for epoch in range(550)] == pytest.approx(floored)
+    assert floored[-6:-4] == pytest.approx([1e-3 * 6 / 550, 1e-5])
+    with pytest.raises(ValueError, match=r"floor 0\.1 is above lr 0\.001"):
+        Linear(lr=1e-3, floor=0.1)
 
 
 def test_cosine() -> None:
