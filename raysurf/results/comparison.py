@@ -91,12 +91,13 @@ def compare(results: Results, name: str, sweeps: Sequence[str] = ()) -> tuple[Co
         where = f" in {', '.join(sweeps)}" if sweeps else ""
         others = f" ({counted(left_out)})" if left_out else ""
         jobs = "; ".join(layout.jobs or " or ".join(layout.kinds) for layout in LAYOUTS[name])
+        expected = f"a sweep of such jobs that has run: {jobs}"
+        if unfit := Counter(run.kind for run in runs if run.status == "done"):
+            got = f"no finished run{where} with a place in {name}, of {counted(unfit)}{others}"
+            raise StoreError(results.store.uri, got, expected)
         there = sorted(set(results.table("runs", ["kind"])["kind"].to_pylist()))
-        raise StoreError(
-            results.store.uri,
-            f"no finished {' or '.join(kinds)} run for {name}{where}{others}",
-            f"a sweep of such jobs that has run: {jobs} (kinds so far: {', '.join(there) or 'none'})",
-        )
+        got = f"no finished {' or '.join(kinds)} run for {name}{where}{others}"
+        raise StoreError(results.store.uri, got, f"{expected} (kinds so far: {', '.join(there) or 'none'})")
     return tuple(found)
 
 
@@ -107,7 +108,7 @@ def joined(comparisons: Sequence[Comparison]) -> pa.Table:
 
 def counted(left_out: Mapping[str, int]) -> str:
     """Such as "2 failed, 1 stopped"."""
-    return ", ".join(f"{number} {status}" for status, number in sorted(left_out.items()))
+    return ", ".join(f"{number} {what}" for what, number in sorted(left_out.items()))
 
 
 def _rows(layout: Layout, done: Sequence[Placed]) -> Iterator[Row]:

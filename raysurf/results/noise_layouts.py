@@ -68,6 +68,7 @@ PARAMETERIZATIONS_LAYOUT = Layout(
     rank=("elbo",),
     place=_row(_sharing, _ELBO),
     published=PARAMETERIZATIONS,
+    jobs="variational with noise of kind variational_dropout",
 )
 SCHEMES_LAYOUT = Layout(
     title="Prediction schemes: test accuracy, %",

@@ -256,7 +256,10 @@ def test_csv_and_json_are_the_table_itself(noisy: NoisyStore, compare: Compare) 
         ),
         (("schemes", "--by", "budget"), "got both schemes and --by budget; give one of them"),
         (("schemes", "--sweep", "nosy"), "unknown sweep: got 'nosy'; expected one of noisy (did you mean 'noisy'?)"),
-        (("parameterizations",), "got no finished variational run for parameterizations; expected a sweep of"),
+        (
+            ("parameterizations",),
+            "got no finished run with a place in parameterizations, of 1 variational; expected a sweep",
+        ),
         (("schemes", "--results", "nowhere"), "expected a store that a sweep has written"),
     ],
 )

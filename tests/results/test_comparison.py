@@ -192,3 +192,7 @@ def test_mistakes_name_what_there_is(noisy: NoisyStore) -> None:
         noisy.open().compare("schemes", ["noisy"])
     with pytest.raises(StoreError, match=r"for parameterizations; .*kinds so far: variational"):
         noisy.open().compare("parameterizations")
+    noisy.run(VARIANCE, {"ensemble": 0.9})
+    said = "no finished run with a place in parameterizations, of 1 variational; .*: variational with noise of kind var"
+    with pytest.raises(StoreError, match=said):
+        noisy.open().compare("parameterizations")
