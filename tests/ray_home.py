@@ -38,3 +38,24 @@ def processes_of(root: Path) -> list[int]:
             if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
                 found.append(int(entry.name))
     return found
+
+
+def descendants(parent: int) -> set[int]:
+    """Processes that a process has started, such as those of its Ray, and theirs."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (stat := stat_of(entry)):
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found, grown = {parent}, True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in found} - found
+        found, grown = found | more, bool(more)
+    return found - {parent}
+
+
+def stat_of(entry: Path) -> str:
+    """The state of a process, by its folder in /proc; nothing if it is gone."""
+    try:
+        return (entry / "stat").read_text()
+    except OSError:
+        return ""

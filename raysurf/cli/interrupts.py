@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a run: the first lets it leave in order, the second ends it at once."""
+"""What Ctrl-C, SIGTERM and a hangup do to a run: the first lets it leave in order, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ import os
 import shlex
 import signal
 import socket
+import stat
 import sys
+import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 import click
 
 from raysurf.cli.echo import echo
-from raysurf.cluster.leaving import Leaving, abandon
+from raysurf.cluster.leaving import GRACE_S, Leaving, abandon
 from raysurf.redaction import redact
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "a hangup"}
+# ``timeout`` sends a signal to its child, and then to the group that both are in.
+ONE_S = 1.0
+# After ``GRACE_S``, seconds for Tune to end. It waits for minutes where Ray's own processes are gone.
+LATE_S = 5.0
 SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interrupts:
-    """While it is entered, SIGINT and SIGTERM are taken here.
+    """While it is entered, SIGINT, SIGTERM and, unless it is ignored as by ``nohup``, SIGHUP are taken here.
 
     The first asks ``leaving`` for an orderly end while that is looked at, and raises KeyboardInterrupt otherwise; the
-    second ends the process. When the block has been left because of either, it is said how to go on, and the command
+    second ends the process, and so does an orderly end that takes too long. A hangup is no second, nor is the same
+    signal within a second. When the block has been left because of either, it is said how to go on, and the command
     ends with 128 and the signal's number.
 
     Ray takes SIGTERM for itself while it starts, and leaves by SystemExit; and what a handler raises is lost where
@@ -39,21 +47,26 @@ class Interrupts:
     def __init__(self) -> None:
         self.leaving = Leaving(self._take)
         self._got: signal.Signals | None = None
+        self._got_at = 0.0
+        self._over = threading.Event()
         self._before: dict[signal.Signals, Any] = {}
         self._written, self._read = socket.socketpair()
 
     def __enter__(self) -> Interrupts:
-        self._before = {number: signal.getsignal(number) for number in NAMES}
+        before = {number: signal.getsignal(number) for number in NAMES}
+        self._before = {n: each for n, each in before.items() if (n, each) != (signal.SIGHUP, signal.SIG_IGN)}
         for end in (self._written, self._read):
             end.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._written.fileno(), warn_on_full_buffer=False)
         self._unraisable_before, sys.unraisablehook = sys.unraisablehook, self._lost
         self._take()
+        threading.Thread(target=self._end_if_late, name="late end", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._fd_before)
@@ -67,22 +80,38 @@ class Interrupts:
             raise click.exceptions.Exit(128 + self._got)
 
     def _take(self) -> None:
-        for number in NAMES:
+        for number in self._before:
             signal.signal(number, self._handle)
         with contextlib.suppress(BlockingIOError):
             for written in self._read.recv(1024):
-                if written in NAMES and self._got is None:
-                    self._got, self.leaving.asked = signal.Signals(written), True
+                if written in self._before and self._got is None:
+                    self._first(written)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._got is not None:
-            cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
-            os.write(2, f"{cursor}\n{self._goodbye('at once; what is finished is kept')}\n".encode())
-            abandon()
-            os._exit(128 + number)
+        if self._got is None:
+            self._first(number)
+            if not self.leaving.is_looked_at:
+                raise KeyboardInterrupt
+        elif number != signal.SIGHUP and (number != self._got or time.monotonic() - self._got_at > ONE_S):
+            self._end_at_once(number)
+
+    def _first(self, number: int) -> None:
+        self._got_at = time.monotonic()
         self._got, self.leaving.asked = signal.Signals(number), True
-        if not self.leaving.is_looked_at:
-            raise KeyboardInterrupt
+        if number == signal.SIGHUP:
+            _leave_the_terminal()
+
+    def _end_if_late(self) -> None:
+        while not self._over.wait(ONE_S):
+            got, passed = self._got, time.monotonic() - self._got_at
+            if got is not None and passed > GRACE_S + LATE_S and self.leaving.is_looked_at:
+                self._end_at_once(got)
+
+    def _end_at_once(self, number: int) -> None:
+        cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
+        os.write(2, f"{cursor}\n{self._goodbye('at once; what is finished is kept')}\n".encode())
+        abandon()
+        os._exit(128 + number)
 
     def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
         # KeyboardInterrupt of ours, SystemExit of Ray's.
@@ -92,3 +121,12 @@ class Interrupts:
     def _goodbye(self, what: str) -> str:
         assert self._got is not None
         return f"stopped by {NAMES[self._got]}; {what}. To go on:\n  {redact(shlex.join(['raysurf', *sys.argv[1:]]))}"
+
+
+def _leave_the_terminal() -> None:
+    """Write nothing more to a terminal that is gone: it is a device, and no terminal any more."""
+    for stream in (1, 2):
+        if stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)

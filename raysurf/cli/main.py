@@ -83,7 +83,7 @@ def main() -> None:
     it now and then, after all work was done (arrow#34314).
     """
     code = _run()
-    if code in (130, 143):
+    if code in (129, 130, 143):
         # W&B's own process got the signal too, and what is registered to take leave of it fails.
         sys.unraisablehook = lambda _: None
     atexit._run_exitfuncs()

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 from raysurf.cluster.capacity import Capacity, local_capacity, nodes_of
@@ -91,31 +91,21 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
     from ray.exceptions import AuthenticationError
 
     ours = not is_joined()
-    try:
+    with ExitStack() as stack:
         if ours and address is None:
-            here = local_capacity()
-            ray.init(
-                address="local",
-                num_cpus=int(here.cpus),
-                include_dashboard=needs_dashboard,
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=True,
-            )
+            from raysurf.cluster.own_ray import own_ray
+
+            stack.enter_context(own_ray(int(local_capacity().cpus), needs_dashboard))
         elif ours:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (AuthenticationError, ConnectionError, ValueError, RuntimeError) as error:
-        where = "on this machine" if address is None else address
-        no_token = isinstance(error, AuthenticationError)
-        got = "no token to send, which the cluster asks for" if no_token else f"{type(error).__name__}: {error}"
-        raise ClusterError(where, got, A_CLUSTER) from error
-    try:
+            stack.callback(ray.shutdown)
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except Exception as error:  # Ray's own errors here are of every class, Exception itself among them
+                no_token = isinstance(error, AuthenticationError)
+                got = "no token to send, which the cluster asks for" if no_token else f"{type(error).__name__}: {error}"
+                raise ClusterError(str(address), got, A_CLUSTER) from error
         prepare()
         yield _capacity(address, grows=not (ours and address is None))
-    finally:
-        if ours:
-            ray.shutdown()
 
 
 def _capacity(address: str | None, grows: bool) -> Capacity:

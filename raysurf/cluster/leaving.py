@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from raysurf.cluster.own_ray import forget
+
 # Ray gives a driver that it stops 30 s; there is time left to close tables and trackers.
 GRACE_S = 20.0
 LOOK_S = 0.2
@@ -108,6 +110,7 @@ def abandon() -> None:
         raylet.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             raylet.process.wait(ABANDON_S)
+    forget()
 
 
 def _terminate(node_id: str, pid: int) -> None:

@@ -1,15 +1,23 @@
-"""Which processes Tune starts and keeps: all that it has begun to, and as many at once as there may be room for."""
+"""Patches of Ray's private parts, tried with Ray 2.59 and 2.60: what Tune starts and hands on, and what Ray starts."""
 
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from ray._private import ray_constants, services
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # compiled
+from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 AHEAD = "TUNE_MAX_PENDING_TRIALS_PG"
+# Variables that Tune may hand on to its processes; Ray's logs hold them.
+HANDED_ON = ("RAY_", "TRAIN_", "NCCL_", "TORCHFT_")
 
 
 @contextmanager
@@ -68,3 +76,82 @@ def asking_ahead(trials: int) -> Iterator[None]:
         yield
     finally:
         TuneController._maybe_update_trial_queue = ask
+
+
+@contextmanager
+def nothing_secret_is_handed_on() -> Iterator[None]:
+    """Keep Tune, as long as this lasts, from handing the keys of AWS on to its processes, and so to Ray's logs.
+
+    Processes on this machine inherit them; the nodes of a cluster have their own.
+    """
+    before = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in before if name.startswith(HANDED_ON)}
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = before
+
+
+@contextmanager
+def out_of_reach_of_signals() -> Iterator[None]:
+    """Let Ray's own processes start in a session of their own, as long as this lasts.
+
+    What is sent to this process's group, as by a terminal, ``timeout`` or a service manager, is then for this process,
+    which needs Ray to end in order. On Linux, where Ray's processes end with their parent all the same.
+    """
+    before = services.ConsolePopen
+
+    class Apart(before):  # type: ignore[misc, valid-type]  # ray has no types
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, start_new_session=True, **kwargs)
+
+    if sys.platform == "linux":
+        services.ConsolePopen = Apart
+    try:
+        yield
+    finally:
+        services.ConsolePopen = before
+
+
+def reread_environment() -> None:
+    """Have Ray read again what it has read of the environment when it was imported: its address and its token."""
+    ray_constants.ENABLE_RAY_CLUSTER = ray_constants.env_bool(
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, not ray_constants.IS_WINDOWS_OR_OSX
+    )
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def torch_config(backend: str) -> Any:
+    """How a Train group's workers find one another: as with Ray's ``TorchConfig``, but on the loopback address if that
+    is their Ray's; the store of torch listens on every address.
+
+    Args:
+        backend: ``nccl`` or ``gloo``.
+    """
+    from ray.train.torch import TorchConfig
+    from ray.train.torch.config import _TorchBackend
+
+    class Backend(_TorchBackend):  # type: ignore[misc]  # ray has no types
+        def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+            worker_group.execute(_listen_on_loopback)
+            super().on_start(worker_group, backend_config)
+
+    class Config(TorchConfig):  # type: ignore[misc]  # ray has no types
+        backend_cls = Backend
+
+    return Config(backend=backend)
+
+
+def _listen_on_loopback() -> None:
+    """Have the store that torch opens in this process, if its address is a loopback one, listen there alone."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    def store(host_name: str, port: int, is_master: bool = False, **options: Any) -> TCPStore:
+        if is_master and host_name in ("127.0.0.1", "::1"):
+            family = socket.AF_INET6 if ":" in host_name else socket.AF_INET
+            options["master_listen_fd"] = socket.create_server((host_name, port), family=family).detach()
+        return TCPStore(host_name=host_name, port=port, is_master=is_master, **options)
+
+    # As an attribute of the package it is the function of this name.
+    sys.modules["torch.distributed.rendezvous"].TCPStore = store  # type: ignore[attr-defined]

@@ -49,14 +49,16 @@ class TrainGroup:
 
     def _fit(self, storage: str) -> None:
         import ray.train
-        from ray.train.torch import TorchConfig, TorchTrainer
+        from ray.train.torch import TorchTrainer
+
+        from raysurf.cluster.own_processes import torch_config
 
         needs = self.resources
         per_worker = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
         trainer = TorchTrainer(
             serve,
             train_loop_config={"broker": self.broker, "cpus": needs.cpus},
-            torch_config=TorchConfig(backend="nccl" if needs.gpus else "gloo"),
+            torch_config=torch_config("nccl" if needs.gpus else "gloo"),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=needs.workers, use_gpu=needs.gpus > 0, resources_per_worker=per_worker
             ),

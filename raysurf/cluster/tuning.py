@@ -20,7 +20,7 @@ from ray.tune.schedulers import FIFOScheduler
 from raysurf.cluster import train_group
 from raysurf.cluster.capacity import Capacity
 from raysurf.cluster.leaving import Farewell, Leaving
-from raysurf.cluster.own_processes import asking_ahead, every_process_stays
+from raysurf.cluster.own_processes import asking_ahead, every_process_stays, nothing_secret_is_handed_on
 from raysurf.cluster.preemption import in_this_process
 from raysurf.cluster.request import PREEMPTIONS, Report, Request
 from raysurf.cluster.suggestions import Programme
@@ -257,7 +257,12 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
         ),
     )
     try:
-        with undisguised(storage), every_process_stays(), asking_ahead(handlers.ahead(capacity, resources)):
+        with (
+            undisguised(storage),
+            every_process_stays(),
+            nothing_secret_is_handed_on(),
+            asking_ahead(handlers.ahead(capacity, resources)),
+        ):
             tuner.fit()
     finally:
         relay.release_all()

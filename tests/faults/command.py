@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 PATIENCE_S = 180.0
@@ -39,10 +39,22 @@ class Run:
 
 
 @contextlib.contextmanager
-def raysurf_run(file: Path, uri: str, *options: str) -> Iterator[Run]:
+def raysurf_run(file: Path, uri: str, *options: str, before: Sequence[str] = ()) -> Iterator[Run]:
     """Run a file, with W&B off; what is left of it at the end of the block is killed."""
     alone = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
-    command = [sys.executable, "-m", "raysurf.cli.main", "run", str(file), "--results", uri, "--wandb", "off", *options]
+    command = [*before]
+    command += [
+        sys.executable,
+        "-m",
+        "raysurf.cli.main",
+        "run",
+        str(file),
+        "--results",
+        uri,
+        "--wandb",
+        "off",
+        *options,
+    ]
     log = file.parent / f"said{len(list(file.parent.glob('said*')))}"
     with log.open("w") as out:
         process = subprocess.Popen(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,47 +19,28 @@ import pytest
 import raysurf as rs
 from tests.faults.command import Run, raysurf_run
 from tests.faults.paced import first_epochs, hurry, paced_file, processes, undisturbed
+from tests.ray_home import descendants, stat_of
 from tests.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
 
-def ray_processes(driver: int) -> set[int]:
-    """Ray's own processes that a driver has started, and theirs, by their parents."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (stat := _stat(entry)):
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found, grown = {driver}, True
-    while grown:
-        more = {pid for pid, parent in parents.items() if parent in found} - found
-        found, grown = found | more, bool(more)
-    return found - {driver}
-
-
-def _stat(entry: Path) -> str:
-    try:
-        return (entry / "stat").read_text()
-    except OSError:
-        return ""
-
-
 def started(run: Run, folder: Path, uri: str) -> set[int]:
     """Wait until both trials have trained; gives the processes that there are then."""
     run.wait_until(lambda: all((folder / f"log{number}").exists() for number in (0, 1)) and first_epochs(uri))
-    return ray_processes(run.process.pid)
+    return descendants(run.process.pid)
 
 
-def press(run: Run, number: signal.Signals) -> None:
-    """Send a signal as it is sent: a terminal's Ctrl-C goes to all processes of the command, SIGTERM to the one."""
-    (os.killpg if number is signal.SIGINT else os.kill)(run.process.pid, number)
+def press(run: Run, number: signal.Signals, to_group: bool = False) -> None:
+    """Send a signal to the command, or to its whole group, as a terminal, ``timeout`` and service managers do."""
+    (os.killpg if to_group else os.kill)(run.process.pid, number)
 
 
 def left_of(pids: set[int]) -> list[str]:
     """Wait until none of some processes is left, zombies apart; those that are after half a minute."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        stats = [_stat(Path(f"/proc/{pid}")) for pid in pids]
+        stats = [stat_of(Path(f"/proc/{pid}")) for pid in pids]
         left = [stat for stat in stats if stat and stat.rpartition(")")[2][1] != "Z"]
         if not left:
             break
@@ -64,13 +48,15 @@ def left_of(pids: set[int]) -> list[str]:
     return left
 
 
-def test_the_first_lets_it_leave_in_order(tmp_path: Path) -> None:
-    """The run says that it stops and by which command it goes on, ends with 130, and goes on from the states kept."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_lets_it_leave_in_order(number: signal.Signals, tmp_path: Path) -> None:
+    """Sent to all processes of its group. The run says that it stops and by which command it goes on, ends with 128 and
+    the signal's number, and goes on from the states kept."""
     file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
     with raysurf_run(file, uri) as run:
         pids = started(run, tmp_path, uri)
-        press(run, signal.SIGINT)
-        assert run.end() == 130, run.said
+        press(run, number, to_group=True)
+        assert run.end() == 128 + number, run.said
         assert not left_of(pids)
     assert "Traceback" not in run.said
     assert re.search(r"stopping: [12] processes keep their state and leave", run.said)
@@ -85,6 +71,13 @@ def test_the_first_lets_it_leave_in_order(tmp_path: Path) -> None:
     assert rs.run(rs.load(file), uri, executor="inline").failed == 0
     assert trained.items() <= first_epochs(uri).items()
     check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))
+
+
+def drain(terminal: int) -> None:
+    """Read what is shown in a terminal until it is closed."""
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 1 << 16):
+            pass
 
 
 def test_the_second_ends_it_at_once(tmp_path: Path) -> None:
@@ -111,12 +104,57 @@ def test_before_anything_runs_it_ends_at_once(tmp_path: Path) -> None:
     file, uri = paced_file(tmp_path), str(tmp_path / "r")
     with raysurf_run(file, uri) as run:
         run.wait_until(lambda: "workers are starting" in run.said)
-        pids = ray_processes(run.process.pid)
+        pids = descendants(run.process.pid)
         press(run, signal.SIGTERM)
         assert run.end() == 143, run.said
         assert not left_of(pids)
     assert "Traceback" not in run.said
     assert "stopped by SIGTERM" in run.said and f"raysurf run {file}" in run.said
+
+
+def test_a_gone_terminal_is_a_hangup(tmp_path: Path) -> None:
+    """A run in a terminal that is closed leaves in order, though there is nobody left to tell."""
+    file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "raysurf.cli.main", "run", str(file), "--results", uri, "--wandb", "off"]
+    with subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *command], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        reading = threading.Thread(target=drain, args=(ours,))
+        reading.start()
+        started(Run(process, file), tmp_path, uri)
+        os.close(ours)
+        assert process.wait(60) == 129
+    states = {row["state"] for row in rs.results.open(uri).table("trials").to_pylist()}
+    assert "running" in states and states <= {"running", "done"}
+    assert not list(tmp_path.glob("r/_ray"))
+
+
+def test_under_timeout(tmp_path: Path) -> None:
+    """It sends its signal twice, to its child and to the group that both are in: that is one."""
+    file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
+    with raysurf_run(file, uri, before=("timeout", "--verbose", "1000")) as run:
+        pids = started(run, tmp_path, uri)
+        # As when its time is over.
+        os.kill(run.process.pid, signal.SIGALRM)
+        assert run.end() == 124, run.said
+        assert not left_of(pids - {run.process.pid})
+    assert "Traceback" not in run.said
+    assert "stopped by SIGTERM; what is finished is kept, and what ran goes on from its last state" in run.said
+
+
+def test_without_ray_it_ends_all_the_same(tmp_path: Path) -> None:
+    """Where Ray's own processes get the signal too, as from a batch system, it says how to go on and does not hang."""
+    file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
+    with raysurf_run(file, uri) as run:
+        pids = started(run, tmp_path, uri)
+        for pid in (*pids, run.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        assert run.end() == 143, run.said
+    assert "Traceback" not in run.said
+    assert "To go on:" in run.said
 
 
 INLINE = """
