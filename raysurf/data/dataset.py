@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -103,7 +103,8 @@ class RawSet:
         num_classes: Classes.
         validation: Training examples that are held out unless a spec says otherwise.
         augment: Usual augmentation.
-        mean, std: Per channel, of images scaled to [0, 1]; None to compute them from the training split.
+        mean, std: Per channel, of images scaled to [0, 1], unless a spec says otherwise; None for those of the training
+            split.
         scale: The largest value of a pixel.
     """
 
@@ -168,6 +169,29 @@ def kept_and_held(spec: DataSpec, labels: Labels, validation: int) -> tuple[Indi
     return kept, held
 
 
+def count_classes(spec: DataSpec, labels: Mapping[str, NDArray[np.integer]]) -> int:
+    """The number of classes that labels say there are: one more than the largest.
+
+    Args:
+        spec: Of the data set, for errors.
+        labels: [N] each, by where they stand.
+
+    Raises:
+        DataError: If one is negative, or there are more classes than examples.
+    """
+    for place, each in labels.items():
+        if len(each) and each.min() < 0:
+            row = int(each.argmin())
+            raise DataError(spec.name, f"{place}, row {row}: label {each[row]}", "classes that are numbered from 0")
+    examples = sum(map(len, labels.values()))
+    place, largest = max(labels.items(), key=lambda item: int(item[1].max()))
+    row = int(largest.argmax())
+    if (classes := int(largest[row]) + 1) > examples:
+        got = f"{place}, row {row}: label {largest[row]}, thus {classes:,} classes of {examples:,} examples"
+        raise DataError(spec.name, got, "no more classes than examples; number them from 0")
+    return classes
+
+
 def labelled_part(split: Split) -> Split:
     """The examples of a split that have a label; the split itself if all have, as those of a streamed one do."""
     known = split.labels != UNLABELLED
@@ -210,7 +234,7 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         raw.test_labels,
     ):
         digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-    mean, std = raw.mean, raw.std
+    mean, std = spec.normalisation(raw.images.shape[1], raw.scale != 1) or (raw.mean, raw.std)
     if mean is None or std is None:
         pixels = raw.images[kept].astype(np.float64).transpose(1, 0, 2, 3).reshape(raw.images.shape[1], -1) / raw.scale
         mean, std = tuple(pixels.mean(axis=1)), tuple(np.maximum(pixels.std(axis=1), 1e-6))

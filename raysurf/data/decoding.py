@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from raysurf.data.image_formats import open_image
+from raysurf.data.image_formats import decode
 
 
 class Request(NamedTuple):
@@ -100,8 +100,7 @@ class _Files(Dataset[tuple[str, Tensor | None]]):
     def __getitem__(self, request: Request) -> tuple[str, Tensor | None]:
         path, key = request
         try:
-            with open_image(path) as file:
-                image = file.convert("RGB")
+            image = decode(path).convert("RGB")
         except Exception as error:  # Pillow's decoders raise almost anything.
             # A file that is absent or may not be read is a fault of the place, not of one image.
             if isinstance(error, OSError) and error.errno is not None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
 
 from raysurf.data.dataset import Images, Labels, RawSet
-from raysurf.data.image_formats import open_image
+from raysurf.data.image_formats import decode_all, stacked
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 
+EXTENSIONS = (*IMG_EXTENSIONS, ".gif")
+
 
 def read(spec: DataSpec) -> RawSet:
-    """Read ``train`` and ``test``: folders of one subfolder a class, all images of one size.
+    """Read ``train`` and ``test``: folders of one subfolder a class, all images of one size; grey ones become RGB.
 
     A tenth of the training examples is held out by default, and normalisation is that of the training split.
 
@@ -27,22 +29,19 @@ def read(spec: DataSpec) -> RawSet:
     return RawSet(images, labels, test_images, test_labels, len(classes), len(labels) // 10)
 
 
-def _folder(spec: DataSpec, path: str) -> tuple[Images, Labels, list[str]]:
-    decoded: list[Images] = []
+def find_images(spec: DataSpec, folder: str) -> ImageFolder:
+    """Find the image files of a folder with a subfolder for every class; none is read.
+
+    Raises:
+        DataError: If there is no class, or a class has no image.
+    """
     try:
-        found = ImageFolder(path, loader=_load)
-        for image, _ in found:
-            decoded.append(np.asarray(image))
-            if decoded[-1].shape != decoded[0].shape:
-                file = found.samples[len(decoded) - 1][0]
-                got = f"{file} of shape {decoded[-1].shape}"
-                raise DataError(spec.name, got, f"every image of the first one's shape {decoded[0].shape}")
-    except (OSError, Image.DecompressionBombError) as error:
+        return ImageFolder(folder, is_valid_file=lambda path: has_file_allowed_extension(path, EXTENSIONS))
+    except OSError as error:
         raise DataError(spec.name, str(error), "a folder with a subfolder of images for every class") from error
-    images = np.ascontiguousarray(np.stack(decoded).transpose(0, 3, 1, 2))
+
+
+def _folder(spec: DataSpec, path: str) -> tuple[Images, Labels, list[str]]:
+    found = find_images(spec, path)
+    images = stacked(decode_all(spec, [(file, file) for file, _ in found.samples]), colour=True)
     return images, np.array(found.targets, np.int64), found.classes
-
-
-def _load(path: str) -> Image.Image:
-    with open_image(path) as image:
-        return image.convert("RGB")

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import ImageFolder
 
 from raysurf.data.dataset import AugmentSeeds, Batch, Dataset, Labels, kept_and_held
 from raysurf.data.decoding import Decoder, Request
+from raysurf.data.image_folder import find_images
 from raysurf.data.registry import image_folders
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
@@ -68,8 +68,8 @@ def stream(spec: DataSpec, device: str) -> Dataset:
     """Find the images of ``imagenet`` (``train`` and ``val`` under its root) or ``image_stream`` (``train``, ``test``).
 
     No image is read yet. Of ImageNet none are held out for validation by default, of other folders a tenth of the
-    training examples; normalisation is that of ImageNet. The fingerprint is of the files' names and sizes, not of their
-    content.
+    training examples; normalisation is that of ImageNet unless the spec says otherwise. The fingerprint is of the
+    files' names and sizes, not of their content.
 
     Raises:
         DataError: If a folder has no class or a class no image, if the classes differ, or if more is to be held out
@@ -83,6 +83,7 @@ def stream(spec: DataSpec, device: str) -> Dataset:
     place = torch.device(device)
     workers = torch.get_num_threads() if spec.workers is None else spec.workers
     size = spec.image_size or SIZE
+    mean, std = spec.normalisation(3, True) or (MEAN, STD)
     decoder, skipped = Decoder(size, workers, place.type == "cuda"), set[str]()
     chosen = [
         ([paths[i] for i in kept], labels[kept]),
@@ -99,8 +100,8 @@ def stream(spec: DataSpec, device: str) -> Dataset:
         test,
         len(classes),
         (3, size, size),
-        torch.tensor(MEAN, device=place),
-        torch.tensor(STD, device=place),
+        torch.tensor(mean, device=place),
+        torch.tensor(std, device=place),
         255.0,
         spec.augment or "resized_crop",
         _fingerprint(files for files, _ in chosen),
@@ -109,10 +110,7 @@ def stream(spec: DataSpec, device: str) -> Dataset:
 
 
 def _found(spec: DataSpec, folder: str) -> tuple[list[str], Labels, list[str]]:
-    try:
-        found = ImageFolder(folder)
-    except OSError as error:
-        raise DataError(spec.name, str(error), "a folder with a subfolder of images for every class") from error
+    found = find_images(spec, folder)
     return [path for path, _ in found.samples], np.array(found.targets, np.int64), found.classes
 
 

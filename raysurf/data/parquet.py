@@ -3,64 +3,100 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
+from numpy.typing import NDArray
 
-from raysurf.data.dataset import Images, Labels, RawSet
-from raysurf.data.image_formats import open_image
+from raysurf.data.dataset import RawSet, count_classes
+from raysurf.data.image_formats import decode_all, has_colour, stacked
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 
 
 def read(spec: DataSpec) -> RawSet:
-    """Read ``train`` and ``test``, files with columns ``image`` (encoded bytes, or a struct of them) and ``label``.
+    """Read ``train`` and ``test``: a file, or a folder of them, with columns ``image`` and ``label``.
 
-    A tenth of the training examples is held out by default, and normalisation is that of the training split.
+    ``image`` is encoded bytes, or a struct that has them as ``bytes``; ``label`` is a whole number from 0. Images have
+    one channel if all of both are grey, else three. A tenth of the training examples is held out by default, and
+    normalisation is that of the training split.
 
     Raises:
-        DataError: If a file cannot be read, a column is missing, or an image cannot be decoded or has another size.
+        DataError: If a file cannot be read, has no rows or lacks a column, if a label is no class, or if an image
+            cannot be decoded or has another size.
     """
     assert spec.train is not None and spec.test is not None
-    (images, labels), (test_images, test_labels) = (_file(spec, path) for path in (spec.train, spec.test))
-    if images.shape[1:] != test_images.shape[1:]:
-        raise DataError(spec.name, f"images {images.shape[1:]} and {test_images.shape[1:]}", "one shape in both files")
-    classes = int(max(labels.max(), test_labels.max())) + 1
-    colour = images.shape[1:] == (3, 32, 32)
+    train, test = (_table(spec, path) for path in (spec.train, spec.test))
+    labels, test_labels = (_labels(spec, *each) for each in ((spec.train, train), (spec.test, test)))
+    classes = count_classes(spec, {spec.train: labels, spec.test: test_labels})
+    decoded, test_decoded = (_decoded(spec, *each) for each in ((spec.train, train), (spec.test, test)))
+    if decoded[0].shape[:2] != test_decoded[0].shape[:2]:
+        got = f"images of {decoded[0].shape[:2]} and {test_decoded[0].shape[:2]} pixels"
+        raise DataError(spec.name, got, "one size in train and test")
+    colour = has_colour(decoded) or has_colour(test_decoded)
+    images, test_images = stacked(decoded, colour), stacked(test_decoded, colour)
+    augment = "crop_flip" if images.shape[1:] == (3, 32, 32) else "none"
     return RawSet(
-        images, labels, test_images, test_labels, classes, len(labels) // 10, "crop_flip" if colour else "none"
+        images,
+        labels.astype(np.int64),
+        test_images,
+        test_labels.astype(np.int64),
+        classes,
+        len(labels) // 10,
+        augment,
     )
 
 
-def _file(spec: DataSpec, path: str) -> tuple[Images, Labels]:
+def _table(spec: DataSpec, path: str) -> pa.Table:
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(spec.name, f"{path}: {error}", "a Parquet file") from error
+    except (OSError, pa.ArrowException) as error:
+        which = _differing(path) or path
+        raise DataError(spec.name, f"{which}: {error}", "a Parquet file, or a folder of such of one schema") from error
     for column in ("image", "label"):
-        if column not in table.column_names:
-            got = f"{path} with columns {', '.join(table.column_names)}"
-            raise DataError(spec.name, got, "columns image and label")
-    if not pa.types.is_integer(table["label"].type) or table["label"].null_count:
-        raise DataError(
-            spec.name, f"{path} with labels of type {table['label'].type}", "a whole number for every image"
-        )
-    encoded = table["image"].combine_chunks()
-    if pa.types.is_struct(encoded.type):
-        if encoded.type.get_field_index("bytes") < 0:
-            raise DataError(spec.name, f"{path} with image of type {encoded.type}", "bytes in it")
-        encoded = encoded.field("bytes")
-    decoded = []
-    for i, data in enumerate(encoded.to_pylist()):
+        if table.column_names.count(column) != 1:
+            got = f"{path} with {'columns ' + ', '.join(table.column_names) if table.column_names else 'no columns'}"
+            raise DataError(spec.name, got, "columns image and label, each once")
+    if table.num_rows == 0:
+        raise DataError(spec.name, f"{path} without rows", "a row for every example")
+    return table.select(["image", "label"])
+
+
+def _differing(path: str) -> str | None:
+    """The first file of a folder that cannot be read, or whose columns are not those of the first one."""
+    files = sorted(each for each in Path(path).rglob("[!._]*") if each.is_file())
+    for file in files:
         try:
-            decoded.append(np.asarray(open_image(io.BytesIO(data))))
-        except (Image.DecompressionBombError, OSError, TypeError, ValueError) as error:
-            raise DataError(spec.name, f"{path}, row {i}: {error}", "an encoded image") from error
-        if decoded[i].shape != decoded[0].shape:
-            got = f"{path}, row {i}: shape {decoded[i].shape}"
-            raise DataError(spec.name, got, f"every image of the first one's shape {decoded[0].shape}")
-    images = np.stack(decoded) if decoded else np.zeros((0, 1, 1), np.uint8)
-    images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(images), table["label"].to_numpy().astype(np.int64)
+            if not pq.read_schema(file).equals(pq.read_schema(files[0])):
+                return str(file)
+        except (OSError, pa.ArrowException):
+            return str(file)
+    return None
+
+
+def _labels(spec: DataSpec, path: str, table: pa.Table) -> NDArray[np.integer]:
+    labels = table["label"]
+    if not pa.types.is_integer(labels.type):
+        raise DataError(spec.name, f"{path} with labels of type {labels.type}", "a whole number for every image")
+    if labels.null_count:
+        row = pc.index(labels.is_null(), True).as_py()
+        raise DataError(spec.name, f"{path}, row {row}: no label", "a whole number for every image")
+    found: NDArray[np.integer] = labels.to_numpy()
+    return found
+
+
+def _decoded(spec: DataSpec, path: str, table: pa.Table) -> list[NDArray[np.uint8]]:
+    images = table["image"]
+    if pa.types.is_struct(images.type) and images.type.get_field_index("bytes") >= 0:
+        images = pc.struct_field(images, "bytes")
+    kind = images.type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)):
+        got = f"{path}, row 0: an image of type {table['image'].type}"
+        raise DataError(spec.name, got, "the bytes of an image file, or a struct that has them as bytes")
+    if images.null_count:
+        row = pc.index(images.is_null(), True).as_py()
+        raise DataError(spec.name, f"{path}, row {row}: no bytes", "the bytes of an image file")
+    return decode_all(spec, [(f"{path}, row {i}", io.BytesIO(data)) for i, data in enumerate(images.to_pylist())])

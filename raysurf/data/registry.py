@@ -34,6 +34,11 @@ LOADERS = {
 STREAMED = ("imagenet", "image_stream")
 OWN_PATHS = ("parquet", "folder", "image_stream")
 CIFAR = ("cifar10", "cifar100", "cifar100_coarse")
+CHANNELS = {
+    **dict.fromkeys(("digits", "mnist", "fashion_mnist"), 1),
+    "toy_gaussians": 2,
+    **dict.fromkeys((*CIFAR, "folder", *STREAMED), 3),
+}
 FILES = {
     "mnist": ("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-images-idx3-ubyte.gz"),
     "fashion_mnist": ("FashionMNIST/raw/train-images-idx3-ubyte", "FashionMNIST/raw/train-images-idx3-ubyte.gz"),
@@ -118,6 +123,7 @@ def _check_fields(spec: DataSpec) -> None:
         raise DataError(spec.name, f"transform: {spec.transform}", f"it with {', '.join(CIFAR)} only; leave it out")
     if spec.image_size is not None and spec.name not in STREAMED:
         raise DataError(spec.name, f"image_size: {spec.image_size}", f"it with {', '.join(STREAMED)} only")
+    spec.normalisation(CHANNELS.get(spec.name), spec.name in LOADERS and spec.name != "toy_gaussians")
     fits = ("none", "resized_crop") if spec.name in STREAMED else ("none", "crop_flip")
     if spec.augment is not None and spec.augment not in fits:
         raise DataError(spec.name, f"augment: {spec.augment}", f"{' or '.join(fits)} for this set")

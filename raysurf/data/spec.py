@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import math
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from raysurf.values import Value
+from raysurf.errors import DataError
+from raysurf.values import Value, as_tuple
+
+
+def _per_channel(value: Any) -> Any:
+    values = value if isinstance(value, list | tuple) else [value]
+    numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
+    if not values or len(numbers) < len(values) or not all(map(math.isfinite, numbers)):
+        raise ValueError("a number, or a list of numbers, one a channel")
+    return as_tuple(value)
+
+
+def _positive(value: Any) -> Any:
+    if min(value if isinstance(value, tuple) else [value]) <= 0:
+        raise ValueError("greater than 0")
+    return value
+
+
+PerChannel = Annotated[float | tuple[float, ...], BeforeValidator(_per_channel)]
 
 
 class DataSpec(Value):
-    """A data set, how it is split, and how its training images are augmented."""
+    """A data set, how it is split, and how its training images are normalised and augmented.
+
+    Pixels are scaled to 0 to 1 (bytes are divided by 255), then mean is taken off and std divided by, a channel. Unless
+    ``mean`` and ``std`` or ``normalise`` are given, these are the usual constants of mnist, fashion_mnist, the CIFARs
+    and imagenet (image_stream has imagenet's), and those of the training split of all others. Of the training examples
+    5,000 of mnist, fashion_mnist and the CIFARs are held out for validation, 297 of digits, none of toy_gaussians and
+    imagenet, and a tenth of all others, unless ``validation`` is given; of each class its share, always the same ones.
+
+    Images of folders and Parquet files are decoded alike: 8 bits a channel (of 16 the upper 8), the first frame,
+    turned as EXIF says, without transparency. Folders give RGB; Parquet gives one channel where all images are grey.
+    """
 
     IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download", "workers"})
 
@@ -30,6 +59,13 @@ class DataSpec(Value):
     transform: Literal["resnet", "vgg"] | None = Field(
         None, description="of CIFAR: whose mean and deviation normalise it; default resnet"
     )
+    mean: PerChannel | None = Field(
+        None, description="what is taken off pixels of 0 to 1: a number, or one a channel; with std"
+    )
+    std: Annotated[PerChannel, AfterValidator(_positive)] | None = Field(
+        None, description="what they are divided by then: a number, or one a channel; with mean"
+    )
+    normalise: Literal["none"] | None = Field(None, description="none: pixels stay as they are, 0 to 1")
     train: str | None = Field(None, description="for parquet, folder, image_stream: the training file or folder")
     test: str | None = Field(None, description="for parquet, folder, image_stream: the test file or folder")
     image_size: int | None = Field(None, ge=1, description="of a streamed set: pixels a side; default 224")
@@ -41,3 +77,31 @@ class DataSpec(Value):
     def parse(value: Any) -> Any:
         """Read the short form: a bare name."""
         return {"name": value} if isinstance(value, str) else value
+
+    def normalisation(self, channels: int | None, scaled: bool) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and deviation a channel of pixels of 0 to 1, as far as this says them; None for the set's own.
+
+        Args:
+            channels: Of the images, if that is known yet.
+            scaled: Whether its pixels are known to be 0 to 1.
+
+        Raises:
+            DataError: If it says them in part, in two ways, for another number of channels, or for pixels of 0 to 255.
+        """
+        stated = [name for name in ("mean", "std", "normalise", "transform") if getattr(self, name) is not None]
+        if self.normalise is None and self.mean is None and self.std is None:
+            return None
+        if stated not in (["mean", "std"], ["normalise"]):
+            raise DataError(self.name, " and ".join(f"{name}:" for name in stated), "mean: with std:, or one alone")
+        known = channels or 1
+        if self.normalise is not None:
+            return (0.0,) * known, (1.0,) * known
+        mean, std = ((each,) * known if isinstance(each, float) else each for each in (self.mean, self.std))
+        assert mean is not None and std is not None
+        for name, values in (("mean", mean), ("std", std)):
+            if channels is not None and len(values) != channels:
+                expected = f"a number, or one for each of its {channels} channels"
+                raise DataError(self.name, f"{name}: of {len(values)} numbers", expected)
+        if scaled and max(mean) > 1:
+            raise DataError(self.name, f"mean: {max(mean):g}", "that of pixels scaled to 0 to 1 (divide both by 255)")
+        return mean, std
