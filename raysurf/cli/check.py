@@ -58,7 +58,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     for planned in plan.jobs:
         job = planned.job
         cost = "done, reused" if planned.done else _cost(job)
-        lines.append((planned.role, f"{job.id}  {job.model_spec.name} on {job.data_spec.name}: {cost}"))
+        lines.append((planned.role, f"{job.id}  {job.model_spec.name} on {job.data_spec.shown}: {cost}"))
     kind = sweep.samples[0].jobs[0].kind
     seeds = f" x {counted(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
     reused = f", {plan.trials_done} done, reused" if plan.trials_done else ""

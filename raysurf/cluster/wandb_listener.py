@@ -141,7 +141,7 @@ def config_of(job: Job, event: RunStarted | RunEnded) -> dict[str, Any]:
         "role": event.role,
         "trial": event.number if event.role == "trial" else None,
         "network": job.model_spec.name,
-        "dataset": job.data_spec.name,
+        "dataset": job.data_spec.shown,
         "run_seed": _seed(job),
         "budget": None if budget is None else round(budget, 4),
     }
@@ -150,7 +150,7 @@ def config_of(job: Job, event: RunStarted | RunEnded) -> dict[str, Any]:
 def _tags(job: Job, event: RunStarted | RunEnded) -> list[str]:
     budget = job.budget_spent
     spent = [] if budget is None else [f"budget:{budget:.4g}"]
-    return [event.role, job.kind, job.model_spec.name, job.data_spec.name, *spent]
+    return [event.role, job.kind, job.model_spec.name, job.data_spec.shown, *spent]
 
 
 def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[Job]:

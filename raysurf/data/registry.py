@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raysurf import own_code
 from raysurf.data.spec import DataSpec
-from raysurf.errors import DataError, UnknownNameError
+from raysurf.errors import DataError, Fault, SpecError, UnknownNameError
 from raysurf.redaction import holds_secret, redact
 
 if TYPE_CHECKING:
@@ -77,8 +79,11 @@ def check(spec: DataSpec) -> None:
     Raises:
         UnknownNameError: If no set has this name; the nearest is suggested.
         DataError: If its files are absent and may not be downloaded.
+        SpecError: If a function that is named cannot be found or imported, or needs arguments.
     """
-    if spec.name not in LOADERS:
+    if own_code.is_named_in(spec.name):
+        _check_own(spec.name)
+    elif spec.name not in LOADERS:
         raise UnknownNameError("data", spec.name, LOADERS)
     _check_fields(spec)
     if spec.name in OWN_PATHS:
@@ -100,6 +105,20 @@ def check(spec: DataSpec) -> None:
         if not any(os.path.exists(root / file) for file in FILES[spec.name]):
             expected = "its files there; give root: with their folder, or allow download: true"
             raise DataError(spec.name, f"none of its files under {root}", expected)
+
+
+def _check_own(name: str) -> None:
+    """Check that a function of the user's can be called without arguments; calls nothing."""
+    if not own_code.are_imported():
+        own_code.find(name, "data")
+        return
+    function = own_code.imported(name, "data")
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise SpecError([Fault("data", f"{name!r}: {error}", "a function that needs no arguments")]) from error
+    except ValueError:  # It has no signature, as some that are written in C.
+        pass
 
 
 def image_folders(spec: DataSpec) -> tuple[str, str]:
@@ -165,4 +184,5 @@ def _load(spec: DataSpec, device: str) -> Dataset:
         from raysurf.data.image_stream import stream
 
         return stream(spec, device)
-    return assemble(spec, importlib.import_module(LOADERS[spec.name]).read(spec), device)
+    loader = LOADERS.get(spec.name, "raysurf.data.own_set")
+    return assemble(spec, importlib.import_module(loader).read(spec), device)

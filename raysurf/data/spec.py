@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -39,11 +40,23 @@ class DataSpec(Value):
 
     Images of folders and Parquet files are decoded alike: 8 bits a channel (of 16 the upper 8), the first frame,
     turned as EXIF says, without transparency. Folders give RGB; Parquet gives one channel where all images are grey.
+
+    A function of your own, ``name: package.module:function``, is called without arguments and returns
+    ``(images, labels), (test_images, test_labels)``, NumPy arrays or tensors: images [N, C, H, W], uint8 (0 to 255) or
+    floating (taken as they are), of one shape and type; labels [N], whole numbers from 0. There are as many classes as
+    the largest label says. It has to return the same data at every call. Its module is found as a network's is
+    (`raysurf help ModelSpec`); ``raysurf check`` imports it and calls nothing.
     """
 
-    IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download", "workers"})
+    IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download", "workers", "label"})
 
     name: str = Field(description="such as digits or cifar10, or package.module:function")
+    label: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="what tables and pictures call it; else its name and its folder's",
+    )
     root: str | None = Field(
         None, description="where its files lie; else $RAYSURF_DATA, else ~/.cache/raysurf (imagenet in it)"
     )
@@ -72,6 +85,23 @@ class DataSpec(Value):
     workers: int | None = Field(
         None, ge=0, description="of a streamed set: processes that decode its images; default one a thread of the job"
     )
+
+    @property
+    def shown(self) -> str:
+        """What tables and pictures call it: its label, else its name, with that of its folder if it is read from one.
+
+        The folder is that of the training data, or the one that it lies in where that is called ``train``.
+        """
+        if self.label is not None or self.train is None:
+            return self.label or self.name
+        path = PurePath(self.train)
+        own = path.name.removesuffix(".parquet")
+        return f"{self.name} {(path.parent.name if own.lower().startswith('train') else '') or own}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide what the data are: the same of specs that differ in places and labels alone."""
+        return self.model_dump(exclude=set(self.IDENTITY_EXCLUDED))
 
     @staticmethod
     def parse(value: Any) -> Any:

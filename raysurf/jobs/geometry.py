@@ -109,7 +109,7 @@ def require_joinable(*sources: Source) -> None:
         if other.model_spec != first.model_spec:
             names = f"{first.model_spec.name} and {other.model_spec.name}"
             raise ValueError(f"weights of {names}; all must be of one network")
-        if other.data_spec != first.data_spec:
+        if other.data_spec.identity != first.data_spec.identity:
             raise ValueError("weights that were trained on different data")
 
 

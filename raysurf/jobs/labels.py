@@ -41,7 +41,7 @@ def describe(job: Job, labels: Labels, status: str, figures: Figures, error: str
         "arm": labels.arm,
         "group": job.group,
         "model": job.model_spec.name,
-        "data": job.data_spec.name,
+        "data": job.data_spec.shown,
         "seed": seed_of(job),
         "budget": job.budget_spent,
         "epochs": float(job.epochs_to_train),

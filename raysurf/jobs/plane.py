@@ -66,7 +66,8 @@ class Plane(MeasuringJob):
             raise ValueError(f"a plane through {len(self.weights)} weights; weights has three")
         require_joinable(*self.weights)
         for each in self.draw:
-            if (each.model_spec, each.data_spec) != (self.model_spec, self.data_spec):
+            data, own = each.data_spec.identity, self.data_spec.identity
+            if (each.model_spec, data) != (self.model_spec, own):
                 raise ValueError(f"{each.kind} of another network or other data to draw; give what lies in one space")
         return self
 

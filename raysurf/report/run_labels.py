@@ -16,8 +16,8 @@ MEASURING = ("predict", "noise", "regions")
 def labels_of(runs: Sequence[MeasuredRun]) -> dict[str, str]:
     """A label a run, by id: what it is, and where labels would coincide what tells the runs apart.
 
-    That is the ends of a line, the arm, the searched values, the seed, the ends or, at last, the run's id: the first
-    of them that differs, then the next.
+    That is the data, the ends of a line, the arm, the searched values, the seed, the ends or, at last, the run's id:
+    the first of them that differs, then the next.
     """
     labels = {run.run_id: what_it_is(run) for run in runs}
     for detail in DETAILS:
@@ -116,6 +116,7 @@ def _ends(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
 
 
 DETAILS: tuple[Callable[[MeasuredRun, Sequence[MeasuredRun]], str], ...] = (
+    lambda run, same: run.data or "",
     lambda run, same: _ends(run, same) if what_it_is(run) == "straight line" else "",
     lambda run, same: noisy_layers(noisy_spec(run.spec)),
     # An arm begins with its kind, which has been said.

@@ -88,3 +88,9 @@ def test_lines_are_told_apart_by_their_ends() -> None:
 def test_weights_are_named_as_in_the_tables(spec: dict[str, Any], name: str) -> None:
     """Continued weights have their start's seed, a seed left out is 0, and a named point has its name."""
     assert weights_name(spec) == name
+
+
+def test_runs_on_two_data_sets_are_told_apart_by_them() -> None:
+    """Where a picture has two folders' runs, their labels say which."""
+    runs = [measured(i, kind="sgd", data=f"folder {name}", seed=0) for i, name in enumerate(("cats", "dogs"))]
+    assert list(labels_of(runs).values()) == ["sgd, folder cats", "sgd, folder dogs"]

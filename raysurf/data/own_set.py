@@ -1,0 +1,84 @@
+"""A data set of one's own: what a function of the user's gives, once it has been judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raysurf import own_code
+from raysurf.data.dataset import Images, RawSet, count_classes
+from raysurf.data.spec import DataSpec
+from raysurf.errors import DataError
+
+PAIRS = "(images, labels) of training and (images, labels) of testing"
+
+
+def read(spec: DataSpec) -> RawSet:
+    """Call the function that ``spec.name`` names, as ``DataSpec`` says what it is to give.
+
+    Raises:
+        SpecError: If it cannot be imported.
+        DataError: If it gives anything else.
+    """
+    found = own_code.imported(spec.name, "data")()
+    is_pair = isinstance(found, tuple | list) and len(found) == 2
+    if not is_pair or not all(isinstance(part, tuple | list) and len(part) == 2 for part in found):
+        raise DataError(spec.name, f"what it gives: {_shown(found)}", PAIRS)
+    (images, labels), (test_images, test_labels) = (
+        (_images(spec, which, part[0]), _labels(spec, which, part[1]))
+        for which, part in zip(("training", "test"), found, strict=True)
+    )
+    for which, those, their in (("training", images, labels), ("test", test_images, test_labels)):
+        if len(those) != len(their):
+            raise DataError(spec.name, f"{len(those)} {which} images and {len(their)} labels", "a label an image")
+    if (images.shape[1:], images.dtype) != (test_images.shape[1:], test_images.dtype):
+        got = f"training images {_shown(images)}, test images {_shown(test_images)}"
+        raise DataError(spec.name, got, "one shape and type of image in both")
+    classes = count_classes(spec, {"training labels": labels, "test labels": test_labels})
+    scale = 255.0 if images.dtype == np.uint8 else 1.0
+    wide = (each.astype(np.int64) for each in (labels, test_labels))
+    return RawSet(images, next(wide), test_images, next(wide), classes, len(labels) // 10, scale=scale)
+
+
+def _images(spec: DataSpec, which: str, given: Any) -> Images:
+    images = _array(spec, f"{which} images", given)
+    if images.ndim != 4 or 0 in images.shape:
+        hint = "[N, C, H, W], none of which is 0 (of grey images: images[:, None])"
+        raise DataError(spec.name, f"{which} images {_shown(images)}", hint)
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise DataError(spec.name, f"{which} images {_shown(images)}", "uint8 of 0 to 255, or floating numbers")
+    with np.errstate(over="ignore"):
+        images = images.astype(np.float32)
+    if not (finite := np.isfinite(images).all(axis=(1, 2, 3))).all():
+        raise DataError(spec.name, f"NaN or infinity in {which} image {finite.argmin()}", "finite float32 numbers")
+    return images
+
+
+def _labels(spec: DataSpec, which: str, given: Any) -> NDArray[np.integer]:
+    labels = _array(spec, f"{which} labels", given)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(spec.name, f"{which} labels {_shown(labels)}", "whole numbers [N], the classes, from 0")
+    return labels
+
+
+def _array(spec: DataSpec, what: str, given: Any) -> NDArray[Any]:
+    if isinstance(given, torch.Tensor) and given.layout == torch.strided and given.device.type != "meta":
+        given = given.detach().cpu()
+        given = (given.float() if given.dtype == torch.bfloat16 else given).resolve_conj().resolve_neg().numpy()
+    if not isinstance(given, np.ndarray):
+        raise DataError(spec.name, f"{what}: {_shown(given)}", "an array of NumPy or a tensor of torch")
+    return given
+
+
+def _shown(value: Any) -> str:
+    """What a value is, by its type, and by its shape or length."""
+    if isinstance(value, np.ndarray):
+        return f"of {value.dtype} {list(value.shape)}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}: {', '.join(type(each).__name__ for each in value[:4])}"
+    return type(value).__name__
