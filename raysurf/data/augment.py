@@ -22,26 +22,38 @@ def draw_crops(count: int, generator: torch.Generator, padding: int = 4) -> tupl
     return offsets, torch.rand(count, 1, generator=generator) < 0.5
 
 
-def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
-    """Pad with zeros, crop each image at its own random place, and flip half of them left to right.
+def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4, reflect: bool = False) -> Tensor:
+    """Pad, crop each image at its own random place, and flip half of them left to right.
 
     Args:
         images: [B, C, H, W], any dtype and device.
         generator: On the CPU; the same state gives the same crops on every device.
         padding: Pixels on each side; a crop's offset is uniform over 0 .. 2 padding, each way.
+        reflect: Whether they are the image reflected about its border pixels, else zeros.
 
     Returns:
         New images of the same shape and dtype.
 
     Source:
-        He et al. 2015 (arXiv:1512.03385), section 4.2.
+        He et al. 2015 (arXiv:1512.03385), section 4.2; reflected, the translation of the codes of Tarvainen & Valpola
+        2017 (arXiv:1703.01780) and Athiwaratkun et al. 2019 (arXiv:1806.05594).
     """
     count, channels, height, width = images.shape
     offsets, flips = draw_crops(count, generator, padding)
     rows = torch.arange(height) + offsets[0]
     columns = torch.arange(width).expand(count, width)
     columns = torch.where(flips, width - 1 - columns, columns) + offsets[1]
-    padded = F.pad(images, (padding,) * 4)
-    flat = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).view(count, 1, height * width)
+    if reflect:
+        source, rows, columns = images, _reflected(rows - padding, height), _reflected(columns - padding, width)
+    else:
+        source = F.pad(images, (padding,) * 4)
+    flat = (rows[:, :, None] * source.shape[3] + columns[:, None, :]).view(count, 1, height * width)
     chosen = flat.to(images.device).expand(count, channels, height * width)
-    return padded.flatten(2).gather(2, chosen).view(images.shape)
+    return source.flatten(2).gather(2, chosen).view(images.shape)
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Where places beyond the ends of 0 .. size - 1 come to lie when they are reflected about the ends."""
+    period = max(1, 2 * (size - 1))
+    within = places % period
+    return torch.minimum(within, period - within)

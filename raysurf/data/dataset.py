@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -72,10 +72,16 @@ class Split(Protocol):
 
 @dataclass(frozen=True)
 class MemorySplit:
-    """Examples in memory: whole tensors on one device."""
+    """Examples in memory: whole tensors on one device.
+
+    Args:
+        images, labels: As in ``Split``.
+        reflect: Whether augmentation pads with the reflected image, else with zeros.
+    """
 
     images: Tensor
     labels: Tensor
+    reflect: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -90,7 +96,9 @@ class MemorySplit:
                     draw_crops(len(self.labels[part]), generator)
                 continue
             images = self.images[part]
-            yield Batch(images if generator is None else crop_flip(images, generator), self.labels[part])
+            if generator is not None:
+                images = crop_flip(images, generator, reflect=self.reflect)
+            yield Batch(images, self.labels[part])
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def labelled_part(split: Split) -> Split:
     known = split.labels != UNLABELLED
     if bool(known.all()) or not isinstance(split, MemorySplit):
         return split
-    return MemorySplit(split.images[known], split.labels[known])
+    return replace(split, images=split.images[known], labels=split.labels[known])
 
 
 def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
@@ -239,10 +247,11 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         pixels = raw.images[kept].astype(np.float64).transpose(1, 0, 2, 3).reshape(raw.images.shape[1], -1) / raw.scale
         mean, std = tuple(pixels.mean(axis=1)), tuple(np.maximum(pixels.std(axis=1), 1e-6))
 
+    augment = spec.augment or raw.augment
+
     def split(images: Images, labels: Labels) -> Split:
-        return MemorySplit(
-            torch.from_numpy(np.array(images, order="C")).to(device), torch.from_numpy(np.array(labels)).to(device)
-        )
+        placed = torch.from_numpy(np.array(images, order="C")).to(device)
+        return MemorySplit(placed, torch.from_numpy(np.array(labels)).to(device), augment == "reflect_flip")
 
     channels, height, width = raw.images.shape[1:]
     return Dataset(
@@ -255,6 +264,6 @@ def assemble(spec: DataSpec, raw: RawSet, device: str) -> Dataset:
         torch.tensor(mean, dtype=torch.float32, device=device),
         torch.tensor(std, dtype=torch.float32, device=device),
         raw.scale,
-        spec.augment or raw.augment,
+        augment,
         digest.hexdigest()[:16],
     )

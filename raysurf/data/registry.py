@@ -143,9 +143,9 @@ def _check_fields(spec: DataSpec) -> None:
     if spec.image_size is not None and spec.name not in STREAMED:
         raise DataError(spec.name, f"image_size: {spec.image_size}", f"it with {', '.join(STREAMED)} only")
     spec.normalisation(CHANNELS.get(spec.name), spec.name in LOADERS and spec.name != "toy_gaussians")
-    fits = ("none", "resized_crop") if spec.name in STREAMED else ("none", "crop_flip")
+    fits = ("none", "resized_crop") if spec.name in STREAMED else ("none", "crop_flip", "reflect_flip")
     if spec.augment is not None and spec.augment not in fits:
-        raise DataError(spec.name, f"augment: {spec.augment}", f"{' or '.join(fits)} for this set")
+        raise DataError(spec.name, f"augment: {spec.augment}", f"{', '.join(fits[:-1])} or {fits[-1]} for this set")
 
 
 def _check_classes(spec: DataSpec, folder: str) -> None:

@@ -66,8 +66,10 @@ class DataSpec(Value):
     labelled: int | None = Field(
         None, ge=1, description="training examples that keep their label, for objective consistency; default all"
     )
-    augment: Literal["none", "crop_flip", "resized_crop"] | None = Field(
-        None, description="else the set's own augmentation; a streamed set's is resized_crop"
+    augment: Literal["none", "crop_flip", "reflect_flip", "resized_crop"] | None = Field(
+        None,
+        description="else the set's own augmentation; reflect_flip is crop_flip with reflected borders, not zeros; "
+        "a streamed set's is resized_crop",
     )
     transform: Literal["resnet", "vgg"] | None = Field(
         None, description="of CIFAR: whose mean and deviation normalise it; default resnet"

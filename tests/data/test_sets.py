@@ -19,6 +19,7 @@ from PIL import Image
 
 from raysurf.data import registry
 from raysurf.data.augment import crop_flip
+from raysurf.data.dataset import AugmentSeeds, MemorySplit, labelled_part
 from raysurf.data.spec import DataSpec
 from raysurf.data.split import stratified_split
 from raysurf.errors import DataError, UnknownNameError
@@ -103,6 +104,19 @@ def test_crop_flip_is_uniform() -> None:
     assert 0.48 < flipped < 0.52
 
 
+@pytest.mark.parametrize(("augment", "reflect"), [("crop_flip", False), ("reflect_flip", True)])
+def test_augment_says_what_is_beyond_the_border(augment: str, reflect: bool) -> None:
+    """Batches are padded as the spec says, those of labelled examples too; an image of one pixel stays."""
+    spec = DataSpec(name="digits", share=0.1, labelled=20, augment=augment)  # type: ignore[arg-type]
+    train = registry.load(spec).train
+    for split in (train, labelled_part(train)):
+        (batch,) = split.batches([slice(None)], AugmentSeeds(0, 3))
+        expected = crop_flip(split.images, torch.Generator().manual_seed(3), reflect=reflect)
+        assert torch.equal(batch.images, expected)
+    dot = torch.ones(5, 2, 1, 1)
+    assert torch.equal(crop_flip(dot, torch.Generator().manual_seed(0), reflect=True), dot)
+
+
 def _crops(images: np.ndarray) -> np.ndarray:
     """Numbers of the crops of an image whose pixels say where they are, [N, 2, 32, 32]: (9 dy + dx) * 2 + flip."""
     row, column = images[:, :, 16, 15].T - 1
@@ -111,15 +125,18 @@ def _crops(images: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def test_crop_flip_has_torchvisions_distribution() -> None:
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_crop_flip_has_torchvisions_distribution(mode: str) -> None:
     """It gives the 162 images that torchvision's RandomCrop and flip give, and each as often, by chi-squared tests."""
     from scipy.stats import chi2_contingency, chisquare
     from torchvision.transforms import v2
 
     place = torch.stack(torch.meshgrid(torch.arange(1, 33), torch.arange(1, 33), indexing="ij")).to(torch.uint8)
     count = 8100
-    ours = crop_flip(place.expand(count, 2, 32, 32), torch.Generator().manual_seed(0)).numpy()
-    transform = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()])
+    split = MemorySplit(place.expand(count, 2, 32, 32), torch.zeros(count, dtype=torch.long), reflect=mode == "reflect")
+    (batch,) = split.batches([slice(None)], AugmentSeeds(0, 0))
+    ours = batch.images.numpy()
+    transform = v2.Compose([v2.RandomCrop(32, padding=4, padding_mode=mode), v2.RandomHorizontalFlip()])
     torch.manual_seed(0)
     theirs = np.stack([transform(place).numpy() for _ in range(count)])
     found = [dict(zip(_crops(images).tolist(), images, strict=True)) for images in (ours, theirs)]
@@ -245,7 +262,7 @@ def test_real_cifar_parquet() -> None:
         ({"name": "digits", "train": "x"}, DataError, "use name: parquet or folder"),
         ({"name": "digits", "validation": 5000}, DataError, "fewer than its 1297"),
         ({"name": "mnist", "transform": "vgg"}, DataError, "transform: vgg; expected it with cifar10, cifar100"),
-        ({"name": "cifar10", "augment": "resized_crop"}, DataError, "none or crop_flip for this set"),
+        ({"name": "cifar10", "augment": "resized_crop"}, DataError, "none, crop_flip or reflect_flip for this set"),
         ({"name": "imagenet", "augment": "crop_flip"}, DataError, "none or resized_crop for this set"),
         ({"name": "digits", "image_size": 8}, DataError, "it with imagenet, image_stream only"),
     ],
