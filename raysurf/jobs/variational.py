@@ -64,7 +64,8 @@ class Variational(WeightsJob, FirstJob):
         of = getattr(self.init, "of", None)
         own = super().model_spec
         if of is not None and (of.model_spec.name, of.model_spec.options) != (own.name, own.options):
-            raise ValueError(f"init is of {of.model_spec.name}; it must be of {own.name}")
+            theirs, ours = (f"{each.name} with options {dict(each.options)}" for each in (of.model_spec, own))
+            raise ValueError(f"init is of {theirs}; it must be of {ours}")
         return self
 
     @property

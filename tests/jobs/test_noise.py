@@ -233,6 +233,10 @@ def test_layers_that_are_not_there_are_told(noise: Any, kind: type[Exception], s
             {"noise": {"kind": "dropout", "layers": "9"}, "init": {"kind": "uniform"}},
             "init is for noise of kind: variance",
         ),
+        (
+            {"init": {"kind": "from_means", "of": tiny_sgd().tree}},
+            r"init is of digits_conv with options {'width': 4}; it must be of digits_conv with options {}",
+        ),
     ],
 )
 def test_bad_noise_is_refused(change: dict[str, Any], said: str) -> None:
