@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -169,3 +171,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     ),
     "plain": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10)),
 }
+
+
+def any_options(num_classes: int, image_shape: tuple[int, int, int], **options: Any) -> nn.Module:
+    """A linear network that takes any options and has no use for them."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), num_classes))

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 @click.command()
 @strict
 @click.argument("sweep")
-@click.option("--job", "as_job", is_flag=True, help="Print its job as a file for `raysurf run`, of the first seed.")
+@click.option("--job", "as_job", is_flag=True, help="Print its job as a file for `raysurf run`, with all its seeds.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 def best(sweep: str, as_job: bool, style: str, results: str) -> None:
@@ -42,10 +42,11 @@ def best(sweep: str, as_job: bool, style: str, results: str) -> None:
     if as_job:
         if len(rows) > 1:
             raise click.UsageError(f"{len(rows)} trials are best; choose one of the runs: raysurf why --job RUN_ID")
-        from raysurf.cli.why import job_file
+        from raysurf.cli.job_text import sweep_file
         from raysurf.results.one_run import one_run
 
-        echo(job_file(one_run(found, rows[0]["run_ids"][0])))
+        runs = [one_run(found, run_id) for run_id in rows[0]["run_ids"]]
+        echo(sweep_file(f"{sweep}-best", runs))
     elif style == "json":
         echo(json.dumps(finite([_as_json(row, found) for row in rows]), indent=1))
     elif several:

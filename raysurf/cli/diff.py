@@ -60,7 +60,7 @@ def _lines(found: RunDifference) -> Iterable[str]:
     if found.figures:
         yield ""
         lines = [[each.name, each.a, each.b, _difference(each)] for each in found.figures]
-        yield from text_table(["figure", "A", "B", "B - A"], lines, LONGEST).splitlines()
+        yield from text_table(["figure", "A", "B", "B - A"], lines, None).splitlines()
 
 
 def _table(heading: str, cells: list[list[str]]) -> Iterable[str]:

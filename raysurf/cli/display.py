@@ -85,7 +85,10 @@ class Display:
         from rich.text import Text
 
         running = [f"  {label}  {place}".rstrip() for label, place in self.state.at_work]
-        return Text(printable("\n".join([self.state.line, *running])), no_wrap=True, overflow="ellipsis")
+        counts, *others = self.state.parts
+        # In two lines, since a terminal may have but 80 columns, and a sweep a long name.
+        lines = [counts, *([f"  {'; '.join(others)}"] if others else []), *running]
+        return Text(printable("\n".join(lines)), no_wrap=True, overflow="ellipsis")
 
     def _say(self, line: str) -> None:
         line = printable(line)

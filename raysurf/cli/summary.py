@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
         yield ""
         yield from _best(sweep, results)
         yield from _comparison(sweep, results)
+        yield from _surfaces(sweep, results)
         pictures += _pictures(sweep, results, store, measured)
     yield ""
     yield f"tables    {store.uri} ({', '.join(results.tables())})"
@@ -46,7 +48,8 @@ def _studies(sweeps: Sequence[Sweep], store: Store) -> list[str]:
     from raysurf.cluster.study_file import study_path
 
     paths = [study_path(store, sweep.name) for sweep in sweeps if sweep.is_searched]
-    return [os.path.relpath(path) for path in paths if path.exists()]
+    shown = [(os.path.relpath(path), str(path)) for path in paths if path.exists()]
+    return [path if below.startswith("..") else below for below, path in shown]
 
 
 def best_rows(sweep: Sweep, results: Results) -> list[dict[str, Any]]:
@@ -125,6 +128,24 @@ def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
         yield from (
             f"  {line}".rstrip() for line in ["", *text_table(["weights", "budget", *COLUMNS], lines).splitlines()]
         )
+
+
+def _surfaces(sweep: Sweep, results: Results) -> Iterator[str]:
+    """Of the best trial's surface, the worst train loss and test error: how much, where, and the barrier of a line."""
+    rows = best_rows(sweep, results)[:1]
+    for run_id in rows[0]["run_ids"][:1] if rows else []:
+        ids = f"run_id = '{run_id}'"
+        figures = json.loads(results.table("runs", ["metrics"], ids)["metrics"][0].as_py())
+        for split, name in (("train", "loss"), ("test", "error")):
+            query = f"""select {name} as worst, t, x, y, ray from surface where {ids} and split = '{split}'
+                and {name} is not null order by {name} desc, point limit 1"""
+            for worst in results.sql(query).to_pylist():
+                where = f"x = {worst['x']:.4g}, y = {worst['y']:.4g}" if worst["x"] is not None else ""
+                where = where or f"t = {worst['t']:.3g}" + ("" if worst["ray"] is None else f" of ray {worst['ray']}")
+                by_whom = {who: figures.get(f"{split}/{who}_barrier_{name}") for who in ("frankle", "entezari")}
+                told = ", ".join(f"{value:.4g} ({who.title()})" for who, value in by_whom.items() if value is not None)
+                barrier = f"; barrier {told}" if told else ""
+                yield f"  {split} {name}: at most {worst['worst']:.4g}, at {where}{barrier}"
 
 
 def _spread(values: list[float]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 WIDTH = 79
 SHOWN = 6
-PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./:-]*")
-FLOAT = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?$")
-WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 @click.command()
@@ -38,6 +34,7 @@ def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -
     from raysurf.results.query import open
 
     if run_id is not None:
+        from raysurf.cli.job_text import job_file
         from raysurf.results.one_run import one_run
 
         if sweeps:
@@ -49,37 +46,6 @@ def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -
         echo(json.dumps([_as_json(group, results) for group in found.groups], indent=1))
     else:
         echo("\n".join(_lines(found, results)))
-
-
-def job_file(row: dict[str, Any]) -> str:
-    """The whole job of a run as YAML, such that reading it gives the same job."""
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Numbers and texts as raysurf's own reader takes them."""
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        plain = PLAIN_TEXT.fullmatch(value) and value.lower() not in WORDS and not value.endswith(":")
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
-
-    def number(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
-        return dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
-
-    Dumper.add_representer(str, text)
-    Dumper.add_representer(float, number)
-    # Else PyYAML would write a tag before 1e-05.
-    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-0123456789"))
-    of = row["sweep"] + ("" if row["trial"] is None else f", trial {row['trial']}")
-    head = f"# {row['run_id']} ({row['role']} of {of}): {row['status']}\n"
-    job = yaml.dump(_kind_first(json.loads(row["spec"])), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
-    return (head + job).rstrip("\n")
-
-
-def _kind_first(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        first = {key: tree[key] for key in ("kind", "name") if key in tree}
-        return {key: _kind_first(inner) for key, inner in (first | tree).items()}
-    return [_kind_first(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def _lines(found: Failures, results: str) -> list[str]:

@@ -117,14 +117,22 @@ class RunState:
     @property
     def line(self) -> str:
         """The stage in one line."""
-        parts = [f"{self.done} done", f"{len(self.work.running)} running", f"{self.failed} failed"]
-        text = f"{self.sweep} {self.stage}: {', '.join(parts)} of {self.total}"
+        return "; ".join(self.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        """What the line is made of: counts, the best so far and the time left, as far as they are known."""
+        if not self.sweep:
+            return ["starting"]
+        counts = [f"{self.done} done", f"{len(self.work.running)} running", f"{self.failed} failed"]
+        parts = [f"{self.sweep} {self.stage}: {', '.join(counts)} of {self.total}"]
         if self.work.began is None:
-            text += "; workers are starting"
+            parts.append("workers are starting")
         if self.best is not None:
-            text += f"; best {self.metrics[0]} {self.best[0]:.4f} ({self.best[1]})"
-        left = self.left_s
-        return text + (f"; about {duration(left)} left" if left is not None else "")
+            parts.append(f"best {self.metrics[0]} {self.best[0]:.4f} ({self.best[1]})")
+        if (left := self.left_s) is not None:
+            parts.append(f"about {duration(left)} left")
+        return parts
 
     @property
     def at_work(self) -> list[tuple[str, str]]:

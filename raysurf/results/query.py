@@ -128,9 +128,10 @@ class Results:
 
         Returns:
             A row a trial, by number: ``sweep``, ``trial``, ``arm``, ``state``, every searched metric by its name (mean
-            over seeds), and every searched value by its hole's: numbers as int64 or float64, choices as strings. A
-            parameter that a trial does not have is null. Of a population's trials these are their own values, without
-            those of the generations before. A value that has the name of another column is called ``params.<name>``.
+            over seeds), ``std`` over seeds where there are several, and every searched value by its hole's: numbers as
+            int64 or float64, choices as strings. A parameter that a trial does not have is null. Of a population's
+            trials these are their own values, without those of the generations before. A value that has the name of
+            another column is called ``params.<name>``.
 
         Raises:
             UnknownNameError: If there is no such sweep.

@@ -25,6 +25,8 @@ def searched_values(results: Results, sweep: str) -> pa.Table:
     schema = SCHEMAS["trials"]
     columns = [(schema.field(name), pa.array([row[name] for row in rows], schema.field(name).type)) for name in COLUMNS]
     columns += _figures(rows)
+    if any(row["std"] is not None for row in rows):
+        columns.append((schema.field("std"), pa.array([row["std"] for row in rows], pa.float64())))
     values = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in rows]
     taken = {field.name for field, _ in columns}
     for name in dict.fromkeys(name for each in values for name in each):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from raysurf.results.store import Store
 
@@ -31,9 +33,9 @@ def is_logged(directory: Path, store: Store, run_id: str) -> bool:
     return any((folder / MARK).exists() for folder in folders_of(directory, store, run_id))
 
 
-def mark_logged(folder: Path, run_id: str, sweep: str) -> None:
-    """Say that a run was logged to its end."""
-    (folder / MARK).write_text(json.dumps({"run_id": run_id, "sweep": sweep}))
+def mark_logged(folder: Path, run_id: str, sweep: str, native: Mapping[str, Any] | None) -> None:
+    """Say that a run was logged to its end; with what W&B is told of its sweep when the run is sent."""
+    (folder / MARK).write_text(json.dumps({"run_id": run_id, "sweep": sweep, "native": native}))
 
 
 def offline_notice(directory: Path) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class OfflineRun:
     folder: Path
     run_id: str
     sweep: str
+    native: dict[str, Any] | None = None
 
     @property
     def is_sent(self) -> bool:
@@ -56,7 +58,7 @@ def offline_runs(store: Store) -> tuple[list[OfflineRun], list[str]]:
         mark = folder / MARK
         if mark.exists():
             said = json.loads(mark.read_text())
-            whole.append(OfflineRun(folder, said["run_id"], said.get("sweep", "")))
+            whole.append(OfflineRun(folder, said["run_id"], said.get("sweep", ""), said.get("native")))
         else:
             incomplete.append(folder.name)
     return whole, incomplete
@@ -97,35 +99,42 @@ def send(results: Results, sweep: str | None = None, project: str = "raysurf") -
         tail = " ".join(said.split())[-300:]
         got = f"{len(done.now)} of {len(left)} runs taken ({tail})"
         raise TrackingError(got, "all of them; raysurf sync again sends the rest")
-    for name in sorted({run.sweep for run in left}):
-        if _join(results, name, done.now, project):
+    for name, native in sorted({run.sweep: run.native for run in left}.items()):
+        if _join(results, name, native, done.now, project):
             done.sweeps.append(name)
     return done
 
 
 def _sync(folders: list[Path], project: str) -> str:
     """Let W&B's client send folders; returns what it said."""
-    command = [sys.executable, "-m", "wandb", "sync", "--project", project, *map(str, folders)]
+    command = [sys.executable, "-m", "wandb", "sync", "--project", project, *(str(path.absolute()) for path in folders)]
     # The client sends nothing at all where offline is wished for.
     environment = {k: v for k, v in os.environ.items() if k != "WANDB_MODE" and not k.startswith("WANDB_SERVICE")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    # It makes a folder of logs where it runs.
+    with tempfile.TemporaryDirectory() as aside:
+        done = subprocess.run(command, env=environment, cwd=aside, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
-def _join(results: Results, sweep: str, run_ids: list[str], project: str) -> bool:
+def _join(results: Results, sweep: str, native: dict[str, Any] | None, run_ids: list[str], project: str) -> bool:
     """Make W&B's own sweep of the trials among some runs; a sweep that it has already is left as it is."""
     escaped = sweep.replace("'", "''")
     trials: list[dict[str, Any]] = results.table("trials", where=f"sweep = '{escaped}'").to_pylist()
     params = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in trials]
-    metric = trials[0]["metric"] if trials else ""
-    has_objective = bool(metric) and ", " not in metric
-    mode = trials[0]["mode"] if has_objective else "max"
-    config = native_config(sweep, parameters_seen(params), metric if has_objective else "", mode)
+    config = native or _config_seen(sweep, trials, params)
     mine = {run_id for row in trials for run_id in row["run_ids"]}.intersection(run_ids)
     if config is None or not mine:
         return False
     runs = [wandb_id(results.store, run_id) for run_id in sorted(mine)]
     return make_native_sweep(home_of(results.store), project, config, runs)[1]
+
+
+def _config_seen(sweep: str, trials: list[dict[str, Any]], params: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What W&B is told of a sweep whose holes the store does not know."""
+    metric = trials[0]["metric"] if trials else ""
+    has_objective = bool(metric) and ", " not in metric
+    mode = trials[0]["mode"] if has_objective else "max"
+    return native_config(sweep, parameters_seen(params), metric if has_objective else "", mode)
 
 
 def sent_lines(done: Sent, project: str) -> list[str]:

@@ -155,7 +155,7 @@ class WandbSink:
                 self._log_weights(run)
             folder = Path(run.handle.dir).parent
             run.handle.finish(exit_code=1 if failed else 0)
-            mark_logged(folder, run_id, self.sweep)
+            mark_logged(folder, run_id, self.sweep, self.native)
             del self._runs[run_id]
 
         self._orders.put(order)

@@ -180,6 +180,9 @@ class TestQuickstart:
         ):
             assert said in done.stdout
         assert re.search(r"^  swa +\d", done.stdout, re.MULTILINE)
+        barrier = r"; barrier -?[\d.]+ \(Frankle\), -?[\d.]+ \(Entezari\)$"
+        assert re.search(rf"^  train loss: at most [\d.]+, at t = [\d.]+{barrier}", done.stdout, re.MULTILINE)
+        assert re.search(r"^  test error: at most [\d.]+, at x = [-\d.]+, y = [-\d.]+$", done.stdout, re.MULTILINE)
         for picture in ("quickstart-curve", "quickstart-plane", "quickstart-variance-init"):
             assert (root / "pictures" / f"{picture}.png").stat().st_size > 20_000
         stray = [line for line in done.stderr.splitlines() if not line.startswith(("quickstart-", "all done"))]

@@ -29,3 +29,16 @@ def test_lines_of_a_run(tmp_path: Path) -> None:
     assert any(line.startswith("trial 1 failed: DivergedError: the loss is not finite") for line in first)
     assert second[-2] == "digits trials: 1 of 2 were done already and are reused"
     assert second[-1] == "digits trials: 1 of 2 failed before (--retry-failed tries again)"
+
+
+def test_a_long_name_leaves_the_best_and_the_time_on_the_screen(tmp_path: Path) -> None:
+    """On a terminal of 80 columns counts are in the first line, all else in the next; at first it starts."""
+    name = "a-name-of-a-sweep-that-is-34-long-"
+    sweep = rs.Sweep(tiny_sgd(epochs=1).with_holes(lr=rs.Each((0.1, 0.2))), name=name + "x")
+    display = Display(plan_sweeps([sweep], Store(str(tmp_path))), io.StringIO())
+    assert display._screen().plain == "starting"
+    display.state.sweep, display.state.stage, display.state.total = name, "trials", 2
+    display.state.best, display.state.metrics = (0.25, "trial 0"), ("validation/nll",)
+    first, second = display._screen().plain.splitlines()
+    assert first == f"{name} trials: 0 done, 0 running, 0 failed of 2"
+    assert second == "  workers are starting; best validation/nll 0.2500 (trial 0)"

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import raysurf as rs
 from raysurf.cli import main
 from raysurf.cli.formats import FORMATS, encoded, markdown_table
+from raysurf.cli.job_text import job_file
 from raysurf.results import open as open_results
 from raysurf.results.store import Store
 from raysurf.sweep.document import load
@@ -170,6 +172,26 @@ def test_best_says_what_and_how_to_run_it_again(command: Command, tmp_path: Path
     assert sweep.job == job.tree
     (row,) = json.loads(command("best", "s", "--format", "json")[1])
     assert (row["trial"], row["run_ids"], row["job"]) == (1, [job.id], job.tree)
+
+
+def test_the_best_job_of_several_seeds_has_them_all(command: Command) -> None:
+    """One file whose jobs are the trial's runs; whole numbers as one writes them, unless that is another job."""
+    filled = FailedStore(Path("r"))
+    jobs = [tiny_sgd(lr=1.0, seed=seed) for seed in (3, 4)]
+    swas = [rs.SWA(start=job, epochs=2, lr=0.05, cycle_epochs=2.0, seed=job.seed) for job in jobs]
+    for swa in swas:
+        filled.run(swa, trial=0)
+    write(Path("r"), "s", 0, {}, run_ids=[swa.id for swa in swas], value=0.5)
+    text = command("best", "s", "--job")[1]
+    Path("job.yaml").write_text(text)
+    (sweep,) = load("job.yaml")
+    assert [job.id for job in sweep.fill({}).jobs] == [swa.id for swa in swas]
+    assert (sweep.seeds, "cycle_epochs: 2\n" in text, "2.0" in text) == ((3, 4), True, False)
+    own = rs.SGD(
+        model=rs.ModelSpec(name="tests.cases:any_options", options={"scale": 2.0}), data="digits", epochs=1, lr=1.0
+    )
+    row = {"run_id": own.id, "spec": json.dumps(own.tree), "sweep": "s", "trial": 0, "role": "trial", "status": "done"}
+    assert "scale: 2.0" in job_file(row)
 
 
 def test_best_of_several_metrics_is_the_front(command: Command) -> None:

@@ -101,7 +101,7 @@ def test_odd_texts_and_numbers_stay_what_they_are(tmp_path: Path) -> None:
         "i": 1e22,
         "j": True,
     }
-    job = tiny_sgd(model=rs.ModelSpec(name="tests.cluster.flaky:net", options=texts))
+    job = tiny_sgd(model=rs.ModelSpec(name="tests.cases:any_options", options=texts))
     store = FailedStore(tmp_path / "r")
     store.run(job)
     path = tmp_path / "job.yaml"

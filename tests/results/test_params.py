@@ -57,7 +57,8 @@ def test_values_have_their_types(tmp_path: Path) -> None:
     found = mixed(tmp_path).params("mixed")
     assert found.to_pylist() == [
         {
-            **{"sweep": "mixed", "trial": i, "arm": "sgd", "state": state, "validation/nll": value, "lr": lr},
+            **{"sweep": "mixed", "trial": i, "arm": "sgd", "state": state, "validation/nll": value},
+            **{"std": None if i else 0.5, "lr": lr},
             **{"epochs": epochs, "schedule": schedule, "nesterov": nesterov, "schedule.cyclic.low": low},
         }
         for i, (state, value, lr, epochs, schedule, nesterov, low) in enumerate(

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from raysurf.tracking.run_folders import MARK
+from tests.cases import ROOT
 from tests.tracking.online import command, in_process
 from tests.tracking.test_wandb_online import SWEEP, ids
 from tests.wandb_server import WandbServer
@@ -39,7 +40,8 @@ def test_offline_runs_are_sent_once(tmp_path: Path) -> None:
         (native,) = server.sweeps
         assert json.loads(native["priorRunsFilters"]) == {"$or": [{"name": run} for run in sorted(trials)]}
         bounds = yaml.safe_load(native["config"])["parameters"]["param/schedule/lr"]
-        assert 0.01 <= bounds["min"] < bounds["max"] <= 0.1
+        assert bounds == {"min": 0.01, "max": 0.1, "distribution": "log_uniform_values"}
+        assert not (ROOT / "wandb").exists()
         arrived = len(server.operations)
         again = command(server.environment, "sync", "rates", *results)
         assert again.stdout.splitlines()[0] == "before    4 runs had been sent already"

@@ -1,0 +1,96 @@
+"""Stored jobs as files that ``raysurf run`` takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from raysurf.jobs.parse import parse_job
+
+PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./:-]*")
+FLOAT = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?$")
+WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+Row = dict[str, Any]
+
+
+def job_file(row: Row) -> str:
+    """The whole job of a run as YAML, such that reading it gives the same job."""
+    return _head(row) + as_yaml(_as_written(row))
+
+
+def sweep_file(name: str, rows: Sequence[Row]) -> str:
+    """The jobs of runs that differ in their seeds alone, as the file of a sweep of that name."""
+    if len(rows) == 1:
+        return job_file(rows[0])
+    tree, seeds = _without_differing_seeds(list(map(_as_written, rows)))
+    return "".join(map(_head, rows)) + as_yaml({"name": name, "job": tree, "seeds": seeds})
+
+
+def _head(row: Row) -> str:
+    of = row["sweep"] + ("" if row["trial"] is None else f", trial {row['trial']}")
+    return f"# {row['run_id']} ({row['role']} of {of}): {row['status']}\n"
+
+
+def _as_written(row: Row) -> Any:
+    """A run's job with 3 for 3.0, unless that is another job, as where a network's own options are floats."""
+    tree = json.loads(row["spec"])
+    short = _shortened(tree)
+    return short if parse_job(short, look_up=False).id == row["run_id"] else tree
+
+
+def _shortened(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _shortened(inner) for key, inner in tree.items()}
+    if isinstance(tree, list):
+        return [_shortened(item) for item in tree]
+    is_whole = isinstance(tree, float) and tree.is_integer() and abs(tree) < 1e15
+    return int(tree) if is_whole else tree
+
+
+def _without_differing_seeds(trees: Sequence[Any]) -> tuple[Any, list[int]]:
+    """Trees that are otherwise alike as one without the seeds that differ, and these."""
+    first, seeds = trees[0], list[int]()
+    if isinstance(first, dict):
+        kept = {}
+        for key in first:
+            inner = [tree[key] for tree in trees]
+            if key == "seed" and len(set(inner)) > 1:
+                seeds = inner
+                continue
+            kept[key], found = _without_differing_seeds(inner)
+            seeds = seeds or found
+        return kept, seeds
+    if isinstance(first, list):
+        parts = [_without_differing_seeds(items) for items in zip(*trees, strict=True)]
+        return [part for part, _ in parts], next((found for _, found in parts if found), [])
+    return first, seeds
+
+
+def as_yaml(tree: Any) -> str:
+    """A tree as YAML, which raysurf's own reader reads as the same tree."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Numbers and texts as raysurf's own reader takes them."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        plain = PLAIN_TEXT.fullmatch(value) and value.lower() not in WORDS and not value.endswith(":")
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if plain else '"')
+
+    def number(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
+        return dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
+
+    Dumper.add_representer(str, text)
+    Dumper.add_representer(float, number)
+    # Else PyYAML would write a tag before 1e-05.
+    Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-0123456789"))
+    return str(yaml.dump(_kind_first(tree), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)).rstrip("\n")
+
+
+def _kind_first(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        first = {key: tree[key] for key in ("kind", "name") if key in tree}
+        return {key: _kind_first(inner) for key, inner in (first | tree).items()}
+    return [_kind_first(item) for item in tree] if isinstance(tree, list) else tree
