@@ -68,8 +68,14 @@ class SigmaFromMeans(InitialSigma):
     alpha: float = Field(1.0, gt=0, description="sigma^2 / mean^2")
 
     def sigma_of(self, name: str, shaped: Tensor, context: Context) -> Tensor:
-        point, _ = context.weights(self.of)
-        mean = point.get(f"{name}.weight")
+        from raysurf.jobs.network import Network
+        from raysurf.stochastic.effective import effective
+
+        other = Network(self.of, context)
+        other.place(*context.weights(self.of))
+        # In training, to look at a weight under a spectral norm is to change it.
+        layer = dict(other.model.eval().named_modules(remove_duplicate=False)).get(name)
+        mean = effective(layer) if hasattr(layer, "weight") else None
         if mean is None or mean.shape != shaped.shape:
             raise DataError(self.of.id, f"no weights {name}.weight {tuple(shaped.shape)}", "weights of this network")
         return mean.abs() * math.sqrt(self.alpha)

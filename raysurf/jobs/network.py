@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raysurf.data import registry as data_sets
 from raysurf.data.dataset import labelled_part
@@ -19,7 +19,8 @@ from raysurf.jobs.placing import Placing
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.convert import convert
-from raysurf.stochastic.layers import VarianceLayer, noisy_layers
+from raysurf.stochastic.effective import effective
+from raysurf.stochastic.layers import NoisyLayer, VarianceLayer, noisy_layers
 from raysurf.stochastic.spec import Scheme
 from raysurf.training import elbo, evaluation, schemes
 from raysurf.training.batches import TwoStreams
@@ -57,16 +58,18 @@ class Network(Placing):
         self.data = data_sets.load(job.data_spec, str(device))
         context.skipped, context.data_fingerprint = self.data.skipped, self.data.fingerprint
         self._labelled = labelled_part(self.data.train)
-        torch.manual_seed(stream(getattr(job, "seed", 0), "weights").getrandbits(63))
-        spec: ModelSpec = job.model_spec
-        self.model = models.build(
+        self.model = channels_last(self._built(job.model_spec), self.data.image_shape)
+        self.built = self.own_buffers()
+
+    def _built(self, spec: ModelSpec) -> nn.Module:
+        """A network of this job's seed and data, on the worker's device."""
+        torch.manual_seed(stream(getattr(self.job, "seed", 0), "weights").getrandbits(63))
+        model = models.build(
             spec.name, num_classes=self.data.num_classes, image_shape=self.data.image_shape, options=spec.options
         )
         for noise in spec.noise:
-            self.model = convert(self.model, noise.layers, noise.make)
-        self.model.to(device)
-        channels_last(self.model, self.data.image_shape)
-        self.built = self.own_buffers()
+            model = convert(model, noise.layers, noise.make)
+        return model.to(self.context.workers.device)
 
     @property
     def splits(self) -> dict[str, Any]:
@@ -343,9 +346,39 @@ class Network(Placing):
                 torch.manual_seed(stream(self.job.seed, "sigma", name).getrandbits(63))
                 layer.sigma.copy_(init.sigma_of(name, layer.sigma, self.context))
 
-    def place_shared(self, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
-        """Write the weights of a network that may have other noise: what both have is taken."""
-        own = point_of(self.model)
-        shared = {name: value for name, value in point.items() if name in own and own[name].shape == value.shape}
-        known = dict(self.model.named_buffers())
-        place(self.model, own | shared, {name: value for name, value in buffers.items() if name in known})
+    @torch.no_grad()
+    def begin_from(self, spec: ModelSpec, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
+        """Take the weights of a network that may have other noise, or none; means begin on its effective weights.
+
+        Args:
+            spec: That network: this one's architecture, with its own noise.
+            point, buffers: Its weights.
+
+        Raises:
+            DataError: If it leaves no value for a weight that is not noise.
+        """
+        other = self._built(spec)
+        place(other, point, buffers)
+        known: dict[str, Tensor | None] = dict(other.named_parameters(remove_duplicate=False))
+        noise, layers = elbo.noise_parameters(self.model), noisy_layers(self.model)
+        for name, layer in layers.items():
+            trained = other.get_submodule(name)
+            if not isinstance(trained, NoisyLayer):
+                known |= {f"{name}.{each}": effective(trained, each) for each in ("weight", "bias")}
+            elif getattr(trained, "sharing", None) != getattr(layer, "sharing", None):
+                known.pop(f"{name}.log_noise", None)
+        found = {}
+        for name, value in self.model.named_parameters():
+            taken = known.get(name)
+            if taken is not None and taken.shape == value.shape:
+                found[name] = taken
+            elif name in noise:
+                found[name] = value
+            else:
+                raise DataError(
+                    f"start of {spec.name}",
+                    f"no value of {name} (it is computed, or noise)",
+                    "a start whose noise is in the same layers",
+                )
+        kept = {name for name, _ in self.model.named_buffers() if name.rpartition(".")[0] not in layers}
+        place(self.model, found, {name: value for name, value in buffers.items() if name in kept})

@@ -138,8 +138,8 @@ class Variational(WeightsJob, FirstJob):
         return figures | net.bound(self.elbo_samples, seed)
 
     def _initialise(self, net: Network, context: Context) -> None:
-        """Start weights, as far as the network has them, and initial deviations."""
+        """Start weights and initial deviations."""
         if self.start is not None:
-            net.place_shared(*context.weights(self.start))
+            net.begin_from(self.start.model_spec, *context.weights(self.start))
         if self.init is not None:
             net.initialise_sigmas(self.init)

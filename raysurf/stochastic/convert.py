@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import fnmatch
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from raysurf.errors import UnknownNameError, UnsupportedLayerError
+from raysurf.stochastic.effective import copy_of
 from raysurf.stochastic.layers import NoisyLayer, operation_of
 
 
@@ -23,26 +23,30 @@ def convert(model: nn.Module, layers: str, make: Callable[[nn.Module], NoisyLaye
         make: Makes a noisy layer of a layer, such as ``lambda layer: VarianceLayer(layer)``.
 
     Returns:
-        The copy; layers that share a weight with one that is replaced keep it.
+        The copy. Layers that share a weight with one that is replaced keep it; a layer that stands in several places is
+        one noisy layer there.
 
     Raises:
         UnknownNameError: If a pattern matches no layer that can be replaced; those that can are named.
         UnsupportedLayerError: If a pattern names a layer without wildcards that cannot be replaced.
     """
-    converted = copy.deepcopy(model)
-    modules = dict(converted.named_modules())
-    possible = [name for name, module in modules.items() if name and _is_possible(module)]
-    chosen: dict[str, None] = {}
+    converted = copy_of(model)
+    modules = dict(converted.named_modules(remove_duplicate=False))
+    refused = {name: _refusal(name, module) for name, module in modules.items() if name}
+    possible = [name for name, why in refused.items() if not why]
+    chosen: dict[nn.Module, None] = {}
     for pattern in (part.strip() for part in layers.split(",")):
-        if pattern in modules and pattern not in possible:
-            raise UnsupportedLayerError(f"{pattern}, a {type(modules[pattern]).__name__}")
+        if refused.get(pattern):
+            raise UnsupportedLayerError(f"{pattern}, a {refused[pattern]}")
         matching = [name for name in possible if fnmatch.fnmatchcase(name, pattern)]
         if not matching:
             raise UnknownNameError("layer", pattern, possible)
-        chosen |= dict.fromkeys(matching)
-    for name in chosen:
-        parent, _, attribute = name.rpartition(".")
-        setattr(modules[parent], attribute, make(modules[name]))
+        chosen |= dict.fromkeys(modules[name] for name in matching)
+    made = {layer: make(layer) for layer in chosen}
+    for name, module in modules.items():
+        if module in made:
+            parent, _, attribute = name.rpartition(".")
+            setattr(modules[parent], attribute, made[module])
     for module in modules.values():
         if isinstance(module, nn.TransformerEncoderLayer):
             # Its fast path in evaluation takes the weights of its layers and never calls them; this turns it off.
@@ -50,12 +54,12 @@ def convert(model: nn.Module, layers: str, make: Callable[[nn.Module], NoisyLaye
     return converted
 
 
-def _is_possible(module: nn.Module) -> bool:
-    """Whether it is a layer with weights that its network calls; attention takes its projection's weights itself."""
-    if isinstance(module, NonDynamicallyQuantizableLinear):
-        return False
+def _refusal(name: str, module: nn.Module) -> str:
+    """What it is, if it is no layer with weights that its network calls; attention takes its projection's itself."""
+    if isinstance(module, NonDynamicallyQuantizableLinear) or ".parametrizations." in f".{name}":
+        return type(module).__name__
     try:
         operation_of(module)
-    except UnsupportedLayerError:
-        return False
-    return True
+    except UnsupportedLayerError as error:
+        return error.got
+    return ""

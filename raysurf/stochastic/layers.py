@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from raysurf.errors import UnsupportedLayerError
 from raysurf.stochastic.draws import FRESH, Draws
+from raysurf.stochastic.effective import REWEIGHTING, effective
 from raysurf.stochastic.kl import PRIORS
 
 Noise = Literal["sample", "mean", "zero_mean", "permuted"]
@@ -33,7 +34,8 @@ class NoisyLayer(nn.Module):
     N(op(x, mu) + b, op(x^2, sigma^2)). Without it weights are drawn, one set a call.
 
     Args:
-        layer: The layer whose place it takes; its weights become the means, or are left out where these are zero.
+        layer: The layer whose place it takes; its effective weights become the means, or are left out where these are
+            zero.
         local: Whether to draw outputs; only for Gaussian noise.
 
     Attributes:
@@ -53,10 +55,10 @@ class NoisyLayer(nn.Module):
         self.operation = operation_of(layer)
         self.local, self.noise = local, "sample"
         self.draws = FRESH
-        weight, bias = layer.weight, layer.bias
-        assert isinstance(weight, Tensor)
+        weight, bias = effective(layer), effective(layer, "bias")
+        assert weight is not None
         self.shape = weight.shape
-        self.bias = None if bias is None else nn.Parameter(torch.as_tensor(bias).detach().clone())
+        self.bias = None if bias is None else nn.Parameter(bias)
 
     def mean(self) -> Tensor | None:
         """mu, shaped as the layer's weight; None for zero."""
@@ -134,7 +136,7 @@ class DropoutLayer(NoisyLayer):
     def __init__(self, layer: nn.Module, p: float = 0.5) -> None:
         super().__init__(layer)
         self.p = p
-        self.weight = nn.Parameter(torch.as_tensor(layer.weight).detach().clone())
+        self.weight = nn.Parameter(torch.as_tensor(effective(layer)))
 
     def mean(self) -> Tensor:
         return self.weight
@@ -194,8 +196,8 @@ class VariationalLayer(NoisyLayer):
         super().__init__(layer, local)
         assert sharing in get_args(Sharing), sharing
         self.sharing, self.prior, self.clip = sharing, prior, clip
-        weight = torch.as_tensor(layer.weight).detach()
-        self.weight = nn.Parameter(weight.clone())
+        weight = torch.as_tensor(effective(layer))
+        self.weight = nn.Parameter(weight)
         ones = [1] * weight.dim()
         shapes = {"layer": ones, "neuron": [len(weight), *ones[1:]]}
         initial = torch.full(shapes.get(sharing, list(weight.shape)), float(log_alpha)).to(weight)
@@ -257,7 +259,7 @@ class VarianceLayer(NoisyLayer):
         super().__init__(layer, local and family == "gaussian")
         assert family in get_args(Family), family
         self.family = family
-        weight = torch.as_tensor(layer.weight).detach()
+        weight = torch.as_tensor(effective(layer))
         bound = 1.0 / math.sqrt(weight[0].numel())
         self.sigma = nn.Parameter(torch.empty_like(weight).uniform_(-bound, bound))
 
@@ -281,6 +283,7 @@ class VarianceLayer(NoisyLayer):
 
 
 Operation = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
 def operation_of(layer: nn.Module) -> Operation:
@@ -289,16 +292,21 @@ def operation_of(layer: nn.Module) -> Operation:
     Raises:
         UnsupportedLayerError: If it is no linear or convolution layer that can be given other weights.
     """
+    name, hooks = type(layer).__name__, [*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()]
+    if any(isinstance(layer, kind) and type(layer).forward is not kind.forward for kind in KINDS):
+        raise UnsupportedLayerError(f"{name} with a forward of its own")
+    if any(not isinstance(hook, REWEIGHTING) for hook in hooks):
+        raise UnsupportedLayerError(f"{name} with hooks of its own")
     if isinstance(layer, nn.Linear):
         return F.linear
     if isinstance(layer, nn.Conv1d | nn.Conv2d):
         if layer.padding_mode != "zeros":
-            raise UnsupportedLayerError(f"{type(layer).__name__} with {layer.padding_mode} padding")
+            raise UnsupportedLayerError(f"{name} with {layer.padding_mode} padding")
         convolve = F.conv1d if isinstance(layer, nn.Conv1d) else F.conv2d
         return functools.partial(
             convolve, stride=layer.stride, padding=layer.padding, dilation=layer.dilation, groups=layer.groups
         )
-    raise UnsupportedLayerError(type(layer).__name__)
+    raise UnsupportedLayerError(name)
 
 
 def noisy_layers(model: nn.Module) -> dict[str, NoisyLayer]:

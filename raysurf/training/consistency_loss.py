@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raysurf.data.split import UNLABELLED
+from raysurf.stochastic.effective import copy_of
 from raysurf.training.evaluation import autocast
 from raysurf.training.objective_spec import Consistency
 from raysurf.training.objectives import Objective
@@ -67,7 +67,7 @@ class ConsistencyLoss:
         self.teacher = model
         self.collectors: Sequence[Collector] = [RampUp(self, steps_per_epoch, epochs_before)]
         if spec.method == "mean_teacher":
-            self.teacher = copy.deepcopy(model).requires_grad_(False)
+            self.teacher = copy_of(model).requires_grad_(False)
             steps_before = epochs_before * steps_per_epoch
             self.collectors = [*self.collectors, TeacherAverage(self.teacher, spec.teacher_decay, steps_before)]
 

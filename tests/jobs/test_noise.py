@@ -79,6 +79,65 @@ def test_start_weights_are_taken_and_the_start_is_left_alone(tmp_path: Path) -> 
     assert plain["test/accuracy"] > 0.3
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["spectral_parametrised", "weight_normed", "spectral_hooked", "weight_hooked", "pruned", "tied", "twice"],
+)
+def test_means_begin_on_the_starts_effective_weights(name: str, tmp_path: Path) -> None:
+    """With next to no noise the answers are the start's, however its layers come by their weights."""
+    store = Store(str(tmp_path))
+    start = tiny_sgd(model=rs.ModelSpec(name=f"tests.odd_networks:{name}"), epochs=4)
+    plain = do(start, store)
+    context = Context(start, store, Workers(), lambda at: None)
+    # A pass in training goes on with the power iteration of a spectral norm that stays.
+    for layers in ("1, 3",) if name.startswith("spectral") else ("1", "3", "*"):
+        quiet = rs.VariationalDropout(layers=layers, log_alpha=-12.0)
+        job = tiny_noise(model=None, data=None, start=start, noise=(quiet,), lr=1e-9, epochs=1)
+        noisy = do(job, store)
+        assert noisy["test/deterministic_accuracy"] == plain["test/accuracy"]
+        assert noisy["test/deterministic_nll"] == pytest.approx(plain["test/nll"], rel=1e-4)
+        # What is stored is read into a network of the same layers.
+        again = do(rs.Predict(weights=job, schemes=("deterministic",)), store)
+        assert again["test/accuracy"] == plain["test/accuracy"]
+    sigma = rs.SigmaFromMeans(of=start).sigma_of("1", torch.zeros(64, 64), context)
+    net = Network(start, context)
+    net.place(*context.weights(start))
+    layer = net.model.eval()[1]  # type: ignore[index]
+    with torch.no_grad():
+        weight = (layer(torch.eye(64)) - layer(torch.zeros(1, 64))).T
+    assert torch.allclose(sigma, weight.abs(), atol=1e-6)
+
+
+def test_a_start_of_other_noise_gives_its_means_or_says_what_it_lacks(tmp_path: Path) -> None:
+    """Noise that means something else is not taken over, and a variance network leaves no means."""
+    store, start = Store(str(tmp_path)), tiny_noise(epochs=1)
+    do(start, store)
+
+    def begun(**changes: Any) -> Network:
+        job = tiny_noise(model=None, data=None, start=start, **changes)
+        net = Network(job, context := Context(job, store, Workers(), lambda at: None))
+        job._initialise(net, context)
+        return net
+
+    def log_noise(net: Network, name: str) -> torch.Tensor:
+        return dict(net.model.named_buffers()).get(name, dict(net.model.named_parameters()).get(name))  # type: ignore[return-value]
+
+    trained = weights_of(start, store, "9.log_noise")
+    assert torch.equal(log_noise(begun(), "9.log_noise"), trained)
+    additive = rs.VariationalDropout(layers="9", sharing="additive", log_alpha=-7.0)
+    assert log_noise(begun(noise=(additive,)), "9.log_noise").unique().tolist() == [-7.0]
+    other = begun(noise=(rs.VariationalDropout(layers="11"),))
+    assert torch.equal(dict(other.model.named_parameters())["9.weight"], weights_of(start, store, "9.weight"))
+    start = tiny_noise(noise=(rs.GaussianDropout(layers="9", alpha=0.5),), epochs=1)
+    do(start, store)
+    fixed = begun(noise=(rs.GaussianDropout(layers="9", alpha=0.25),))
+    assert log_noise(fixed, "9.log_noise").item() == pytest.approx(math.log(0.25))
+    start = tiny_noise(noise=VARIANCE, epochs=1)
+    do(start, store)
+    with pytest.raises(DataError, match=r"no value of 9\.weight .*expected a start whose noise is in the same layers"):
+        begun()
+
+
 def test_initial_deviations_are_what_was_asked(tmp_path: Path) -> None:
     """Each kind of initial sigma has its scale; from means it is sqrt(alpha) |mean|, from noise that noise's."""
     store, start, trained = Store(str(tmp_path)), tiny_sgd(), tiny_noise()
