@@ -75,7 +75,7 @@ class SigmaFromMeans(InitialSigma):
         other.place(*context.weights(self.of))
         # In training, to look at a weight under a spectral norm is to change it.
         layer = dict(other.model.eval().named_modules(remove_duplicate=False)).get(name)
-        mean = effective(layer) if hasattr(layer, "weight") else None
+        mean = effective(layer) if layer is not None and hasattr(layer, "weight") else None
         if mean is None or mean.shape != shaped.shape:
             raise DataError(self.of.id, f"no weights {name}.weight {tuple(shaped.shape)}", "weights of this network")
         return mean.abs() * math.sqrt(self.alpha)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ from raysurf.jobs.placing import Placing
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.convert import convert
-from raysurf.stochastic.effective import effective
-from raysurf.stochastic.layers import NoisyLayer, VarianceLayer, noisy_layers
+from raysurf.stochastic.dropping import own_noise
+from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.stochastic.spec import Scheme
 from raysurf.training import elbo, evaluation, schemes
 from raysurf.training.batches import TwoStreams
@@ -58,10 +59,10 @@ class Network(Placing):
         self.data = data_sets.load(job.data_spec, str(device))
         context.skipped, context.data_fingerprint = self.data.skipped, self.data.fingerprint
         self._labelled = labelled_part(self.data.train)
-        self.model = channels_last(self._built(job.model_spec), self.data.image_shape)
+        self.model = channels_last(self.network_of(job.model_spec), self.data.image_shape)
         self.built = self.own_buffers()
 
-    def _built(self, spec: ModelSpec) -> nn.Module:
+    def network_of(self, spec: ModelSpec) -> nn.Module:
         """A network of this job's seed and data, on the worker's device."""
         torch.manual_seed(stream(getattr(self.job, "seed", 0), "weights").getrandbits(63))
         model = models.build(
@@ -232,7 +233,7 @@ class Network(Placing):
         Raises:
             UnknownNameError: If the network cannot give a scheme.
         """
-        possible = schemes.possible_schemes(self.model)
+        possible = self._possible_schemes() if set(wanted) - {"deterministic"} else wanted
         for scheme in wanted:
             if scheme not in possible:
                 raise UnknownNameError(f"scheme of these weights of {self.job.model_spec.name}", scheme, possible)
@@ -246,6 +247,16 @@ class Network(Placing):
                 if len(wanted) > 1:
                     figures |= {f"{split}/{scheme}_{k}": v for k, v in own.items()}
         return figures
+
+    def _possible_schemes(self) -> tuple[Scheme, ...]:
+        drops, left_out = own_noise(self.model, torch.zeros(2, *self.data.image_shape))
+        if left_out:
+            warnings.warn(
+                f"noise of {', '.join(left_out)} is in no prediction: it is drawn in training alone, by other means "
+                "than torch's dropout",
+                stacklevel=2,
+            )
+        return schemes.possible_schemes(self.model, drops)
 
     def report_found(self, weights: str, scheme: str, split: str, found: schemes.Found) -> dict[str, float]:
         """Report ``predictions`` rows of one scheme and split; the figures given are those of the most samples."""
@@ -345,40 +356,3 @@ class Network(Placing):
             if isinstance(layer, VarianceLayer):
                 torch.manual_seed(stream(self.job.seed, "sigma", name).getrandbits(63))
                 layer.sigma.copy_(init.sigma_of(name, layer.sigma, self.context))
-
-    @torch.no_grad()
-    def begin_from(self, spec: ModelSpec, point: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
-        """Take the weights of a network that may have other noise, or none; means begin on its effective weights.
-
-        Args:
-            spec: That network: this one's architecture, with its own noise.
-            point, buffers: Its weights.
-
-        Raises:
-            DataError: If it leaves no value for a weight that is not noise.
-        """
-        other = self._built(spec)
-        place(other, point, buffers)
-        known: dict[str, Tensor | None] = dict(other.named_parameters(remove_duplicate=False))
-        noise, layers = elbo.noise_parameters(self.model), noisy_layers(self.model)
-        for name, layer in layers.items():
-            trained = other.get_submodule(name)
-            if not isinstance(trained, NoisyLayer):
-                known |= {f"{name}.{each}": effective(trained, each) for each in ("weight", "bias")}
-            elif getattr(trained, "sharing", None) != getattr(layer, "sharing", None):
-                known.pop(f"{name}.log_noise", None)
-        found = {}
-        for name, value in self.model.named_parameters():
-            taken = known.get(name)
-            if taken is not None and taken.shape == value.shape:
-                found[name] = taken
-            elif name in noise:
-                found[name] = value
-            else:
-                raise DataError(
-                    f"start of {spec.name}",
-                    f"no value of {name} (it is computed, or noise)",
-                    "a start whose noise is in the same layers",
-                )
-        kept = {name for name, _ in self.model.named_buffers() if name.rpartition(".")[0] not in layers}
-        place(self.model, found, {name: value for name, value in buffers.items() if name in kept})

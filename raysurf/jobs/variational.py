@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from raysurf.errors import DataError
 from raysurf.jobs.initial import InitialSigma
 from raysurf.jobs.job import SPLITS, WeightsJob
 from raysurf.jobs.stage import Stage
@@ -16,8 +17,12 @@ from raysurf.training.schedules import Linear, Schedule
 from raysurf.values import as_tuple
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from raysurf.jobs.context import Context
     from raysurf.jobs.network import Network
+    from raysurf.models.spec import ModelSpec
+    from raysurf.training.checkpoints import State
 
 FIGURES = ("accuracy", "error", "nll", "brier", "ece")
 
@@ -140,6 +145,46 @@ class Variational(WeightsJob, FirstJob):
     def _initialise(self, net: Network, context: Context) -> None:
         """Start weights and initial deviations."""
         if self.start is not None:
-            net.begin_from(self.start.model_spec, *context.weights(self.start))
+            _begin(net, self.start.model_spec, *context.weights(self.start))
         if self.init is not None:
             net.initialise_sigmas(self.init)
+
+
+def _begin(net: Network, spec: ModelSpec, point: State, buffers: State) -> None:
+    """Give a network the weights of one that may have other noise, or none; means begin on its effective weights.
+
+    Args:
+        net: Changed in place.
+        spec: The other network: the same architecture, with its own noise.
+        point, buffers: The other's weights.
+
+    Raises:
+        DataError: If they leave no value for a weight that is not noise.
+    """
+    from raysurf.stochastic.effective import effective
+    from raysurf.stochastic.layers import NoisyLayer, noisy_layers
+    from raysurf.training.elbo import noise_parameters
+    from raysurf.weightspace.point import place
+
+    other = net.network_of(spec)
+    place(other, point, buffers)
+    known: dict[str, Tensor | None] = dict(other.named_parameters(remove_duplicate=False))
+    noise, layers = noise_parameters(net.model), noisy_layers(net.model)
+    for name, layer in layers.items():
+        trained = other.get_submodule(name)
+        if not isinstance(trained, NoisyLayer):
+            known |= {f"{name}.{each}": effective(trained, each) for each in ("weight", "bias")}
+        elif getattr(trained, "sharing", None) != getattr(layer, "sharing", None):
+            known.pop(f"{name}.log_noise", None)
+    found: State = {}
+    for name, value in net.model.named_parameters():
+        taken = known.get(name)
+        if taken is not None and taken.shape == value.shape:
+            found[name] = taken.detach()
+        elif name in noise:
+            found[name] = value.detach()
+        else:
+            got = f"no value of {name}, which is computed or noise there"
+            raise DataError(f"start of {spec.name}", got, "a start whose noise is in the same layers")
+    kept = {name for name, _ in net.model.named_buffers() if name.rpartition(".")[0] not in layers}
+    net.place(found, {name: value for name, value in buffers.items() if name in kept})

@@ -13,11 +13,11 @@ class Draws:
     """Fresh numbers from torch's global generator; what training uses."""
 
     def normal(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Standard normal numbers for a batch, [B, ...]."""
+        """Standard normal numbers for a batch, [B, ...] or whatever the network makes of it."""
         return torch.randn(tuple(shape), device=like.device, dtype=like.dtype)
 
-    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        """Numbers from U(0, 1) for a batch, [B, ...]."""
+    def uniform(self, shape: Sequence[int], like: Tensor, axis: int | None = None) -> Tensor:
+        """Numbers from U(0, 1) for a batch; ``axis`` is where its examples are, if that is known."""
         return torch.rand(tuple(shape), device=like.device, dtype=like.dtype)
 
     def weights(self, shape: Sequence[int], like: Tensor, uniform: bool = False) -> Tensor:
@@ -33,7 +33,8 @@ class RepeatableDraws(Draws):
     """Numbers that depend on seed, sample and example alone: not on batches, workers, or what was drawn before.
 
     Examples lie in blocks of ``BLOCK``; each block of each sample has a generator of its own, whose numbers go to the
-    noise of a network in the order in which its pass asks for them.
+    noise of a network in the order in which its pass asks for them. The batch may be another axis than the first, or
+    the outer part of one; noise of a shape without it is of the sample alone.
 
     Args:
         seed: Of all draws.
@@ -50,10 +51,10 @@ class RepeatableDraws(Draws):
         self._generators: dict[int, torch.Generator] = {}
 
     def normal(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        return self._by_example(shape, like, uniform=False)
+        return self._drawn(shape, like, uniform=False)
 
-    def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
-        return self._by_example(shape, like, uniform=True)
+    def uniform(self, shape: Sequence[int], like: Tensor, axis: int | None = None) -> Tensor:
+        return self._drawn(shape, like, uniform=True, axis=axis)
 
     def weights(self, shape: Sequence[int], like: Tensor, uniform: bool = False) -> Tensor:
         out = torch.empty(tuple(shape), device=like.device, dtype=like.dtype)
@@ -63,8 +64,22 @@ class RepeatableDraws(Draws):
     def order(self, count: int, device: torch.device) -> Tensor:
         return torch.randperm(count, generator=self._generator(-1), device=device)
 
+    def _drawn(self, shape: Sequence[int], like: Tensor, uniform: bool, axis: int | None = None) -> Tensor:
+        if axis is None:
+            axis = self._batch_axis(shape)
+        if axis is None or shape[axis] % self.count:
+            return self.weights(shape, like, uniform)
+        rest = (*shape[:axis], *shape[axis + 1 :])
+        out = self._by_example((self.count, shape[axis] // self.count, *rest), like, uniform)
+        return out.flatten(0, 1).movedim(0, axis)
+
+    def _batch_axis(self, shape: Sequence[int]) -> int | None:
+        """The first that is as long as the batch, else the first that each example has an equal share of, in order."""
+        whole = [axis for axis, size in enumerate(shape) if size == self.count]
+        shared = [axis for axis, size in enumerate(shape) if size and size % self.count == 0]
+        return next(iter(whole + shared), None)
+
     def _by_example(self, shape: Sequence[int], like: Tensor, uniform: bool) -> Tensor:
-        assert shape[0] == self.count, (shape, self.count)
         out = torch.empty(tuple(shape), device=like.device, dtype=like.dtype)
         at, end = self.first, self.first + self.count
         while at < end:

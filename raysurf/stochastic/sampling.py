@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from raysurf.stochastic.draws import FRESH, Draws, RepeatableDraws
+from raysurf.stochastic.dropping import Dropping, layers_called
 from raysurf.stochastic.layers import DropoutLayer, NoisyLayer, dropped, noise_mode, noisy_layers
 
 DROPOUTS: dict[type[nn.Module], bool] = {nn.Dropout: False, nn.Dropout1d: True, nn.Dropout2d: True}
@@ -45,8 +47,7 @@ def samples(
     sources: dict[nn.Module, None] = dict.fromkeys([*own.values(), *layers.values()])
     with noise_mode(model, noise), _Pass(model, sources, keep_moments=noise != "permuted") as this:  # type: ignore[arg-type]
         for number in range(num_samples):
-            this.begin(RepeatableDraws(seed, number, first, len(inputs), inputs.device))
-            yield number, model(inputs)
+            yield number, this.answer(inputs, RepeatableDraws(seed, number, first, len(inputs), inputs.device))
             # The first pass finds out what can be kept.
             this.recording = False
 
@@ -73,6 +74,7 @@ class _Pass:
         self.calls: dict[int, int] = {}
         self.kept: dict[tuple[int, int], _Record] = {}
         self.moments: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self.dropping, self.drops = Dropping(self._on_drop), False
 
     def __enter__(self) -> _Pass:
         self.modules = list(self.model.modules())
@@ -91,11 +93,19 @@ class _Pass:
                 module.draws = FRESH
                 module.__dict__.pop("moments", None)
 
-    def begin(self, draws: Draws) -> None:
-        """Begin a pass with its draws."""
-        self.draws, self.calls = draws, {}
+    def answer(self, inputs: Tensor, draws: Draws) -> Tensor:
+        """Make a pass with its draws."""
+        self.draws = self.dropping.draws = draws
+        self.calls = {}
         if not self.recording:
             self.kept = {key: record for key, record in self.kept.items() if record.is_intact()}
+        # The first pass finds out whether there is dropout that is no module of ``DROPOUTS``.
+        with layers_called(), self.dropping if self.recording or self.drops else nullcontext():
+            logits: Tensor = self.model(inputs)
+        return logits
+
+    def _on_drop(self) -> None:
+        self.noise_reached = self.drops = True
 
     def _call(self, module: nn.Module) -> tuple[int, int]:
         number = self.calls.get(id(module), 0)

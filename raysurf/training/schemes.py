@@ -19,11 +19,16 @@ from raysurf.training.workers import Workers
 Found = dict[int, metrics.Figures]
 
 
-def possible_schemes(model: nn.Module) -> tuple[Scheme, ...]:
-    """The schemes that a network's weights allow: without noise there is but the deterministic one."""
+def possible_schemes(model: nn.Module, drops: bool = False) -> tuple[Scheme, ...]:
+    """The schemes that a network's weights allow: without noise there is but the deterministic one.
+
+    Args:
+        model: The network.
+        drops: Whether it is known to have dropout, such as calls of the function, which no module shows.
+    """
     layers = noisy_layers(model).values()
     modes = {mode for layer in layers for mode in layer.MODES if all(mode in other.MODES for other in layers)}
-    if not layers and not dropouts(model):
+    if not layers and not drops and not dropouts(model):
         return ("deterministic",)
     return ("deterministic", "stochastic", "ensemble", *(each for each in CONTROLS if each in modes))
 
@@ -88,7 +93,6 @@ def measure(
     Returns:
         Figures by number of samples: for an ensemble those of 1, 2, 5, 10 … and K, from one pass over K samples.
     """
-    assert scheme in possible_schemes(model), scheme
     if scheme == "deterministic":
         return {1: evaluation.evaluate(model, data, split, workers, precision)}
     counts = (1,) if scheme == "stochastic" else sample_counts(num_samples)

@@ -108,6 +108,25 @@ def test_means_begin_on_the_starts_effective_weights(name: str, tmp_path: Path) 
     assert torch.allclose(sigma, weight.abs(), atol=1e-6)
 
 
+def test_dropout_without_a_module_is_a_scheme_too(tmp_path: Path) -> None:
+    """Samples of a network with dropout inside of its layers differ, and noise that cannot be had is warned of."""
+    store, every = Store(str(tmp_path)), ("deterministic", "stochastic", "ensemble")
+    for hidden in (False, True):
+        model = rs.ModelSpec(name="tests.odd_networks:dropping", options={"hidden": hidden})
+        start = tiny_sgd(model=model)
+        do(start, store)
+        job = rs.Predict(weights=start, schemes=every, num_samples=20)
+        if hidden:
+            with pytest.warns(
+                UserWarning, match="noise of Dropping is in no prediction: it is drawn in training alone"
+            ):
+                figures = do(job, store)
+        else:
+            figures = do(job, store)
+        nll = [figures[f"test/{scheme}_nll"] for scheme in every]
+        assert nll[1] > nll[0] + 0.003 and nll[1] > nll[2] + 0.003, nll
+
+
 def test_a_start_of_other_noise_gives_its_means_or_says_what_it_lacks(tmp_path: Path) -> None:
     """Noise that means something else is not taken over, and a variance network leaves no means."""
     store, start = Store(str(tmp_path)), tiny_noise(epochs=1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.draws import RepeatableDraws
+from raysurf.stochastic.dropping import own_noise
 from raysurf.stochastic.layers import (
     DropoutLayer,
     NoisyLayer,
@@ -60,6 +61,75 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "branching": lambda: noisy(Branching, "noisy", lambda layer: VariationalLayer(layer, "neuron", 0.0)),
     "own dropout": lambda: Branching().eval(),
 }
+
+
+class OwnDropout(nn.Module):
+    """Dropout that is no module of dropout: in attention, an RNN, or called as a function."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        layers: dict[str, Callable[[], nn.Module]] = {
+            "encoder": lambda: nn.TransformerEncoderLayer(8, 2, 16, dropout=0.2, batch_first=True),
+            "stack": lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, 0.2), 2),
+            "attention": lambda: nn.MultiheadAttention(8, 2, dropout=0.3, batch_first=True),
+            "lstm": lambda: nn.LSTM(8, 8, 3, dropout=0.3, batch_first=True, bidirectional=True),
+            "gru": lambda: nn.GRU(8, 8, 2, dropout=0.3),
+            "alpha": lambda: nn.AlphaDropout(0.3),
+            "function": nn.Identity,
+            "patches": nn.Identity,
+        }
+        self.layer = layers[kind]()
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.squeeze(1)[:, :7]
+        if self.kind == "function":
+            return torch.nn.functional.dropout(x, 0.4, self.training).flatten(1)
+        if self.kind == "patches":
+            return torch.nn.functional.dropout(x.flatten(0, 1), 0.4, self.training).view(len(x), -1)
+        if self.kind in ("stack", "gru"):
+            x = x.transpose(0, 1)
+        out = self.layer(x, x, x) if self.kind == "attention" else self.layer(x)
+        out = out[0] if isinstance(out, tuple) else out
+        return (out.transpose(0, 1) if self.kind in ("stack", "gru") else out).flatten(1)
+
+
+OWN = ("encoder", "stack", "attention", "lstm", "gru", "alpha", "function", "patches")
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
+@pytest.mark.parametrize("kind", OWN)
+def test_dropout_inside_of_layers_drops_as_in_training(kind: str) -> None:
+    """Its samples have the mean and deviation of torch's passes in training, and do not depend on batches."""
+    torch.manual_seed(0)
+    net, one = OwnDropout(kind), torch.randn(1, 1, 8, 8).expand(3000, 1, 8, 8)
+    with torch.no_grad():
+        expected = net.train()(one)
+        plain = net.eval()(one[:1])
+    found = drawn(net, one, 3000, 1)[0]
+    error = 5 * expected.std(0) * (2 / 3000) ** 0.5 + 1e-6
+    assert ((found.mean(0) - expected.mean(0)).abs() < error).all()
+    assert torch.allclose(found.std(0), expected.std(0), rtol=0.15, atol=1e-4)
+    assert not torch.allclose(found[0], plain[0], atol=1e-3)
+    inputs = torch.randn(20, 1, 8, 8)
+    assert torch.allclose(drawn(net, inputs, 6), drawn(net, inputs, 20), atol=1e-5)
+    assert own_noise(net, inputs[:2]) == (True, [])
+    with torch.no_grad():
+        assert torch.equal(net(one[:1]), plain)
+
+
+def test_noise_of_training_alone_is_named() -> None:
+    """What a network draws only where it is told that it trains cannot be had; it is found and named."""
+
+    class Hidden(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.bernoulli(torch.full_like(x, 0.5)) if self.training else x
+
+    net = nn.Sequential(nn.Flatten(), nn.Dropout(0.1), Hidden(), nn.Linear(64, 3)).eval()
+    quiet, state = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), torch.get_rng_state()
+    assert own_noise(net, torch.zeros(2, 1, 8, 8)) == (True, ["2"])
+    assert own_noise(quiet, torch.zeros(2, 1, 8, 8)) == (False, [])
+    assert torch.equal(torch.get_rng_state(), state) and not net.training
 
 
 def drawn(net: nn.Module, inputs: Tensor, size: int, count: int = 3, noise: str = "sample") -> Tensor:
