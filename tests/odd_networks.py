@@ -84,3 +84,38 @@ class Dropping(nn.Module):
 
 def dropping(num_classes: int, image_shape: Shape, hidden: bool = False) -> nn.Module:
     return Dropping(num_classes, image_shape, hidden)
+
+
+class Complex(nn.Module):
+    """A layer of complex weights, or the same in real numbers."""
+
+    def __init__(self, num_classes: int, image_shape: Shape, real: bool) -> None:
+        super().__init__()
+        size = image_shape[1] * image_shape[2]
+        self.head = nn.Linear(16, num_classes)
+        weight = torch.randn(16, size, dtype=torch.complex64) / size**0.5
+        self.real = nn.Parameter(weight.real.clone() if real else weight)
+        self.imaginary = nn.Parameter(weight.imag.clone()) if real else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.flatten(1)
+        if self.imaginary is None:
+            out = (x.to(self.real.dtype) @ self.real.T).abs()
+        else:
+            out = ((x @ self.real.T).square() + (x @ self.imaginary.T).square()).sqrt()
+        logits: Tensor = self.head(out)
+        return logits
+
+
+def complex_weights(num_classes: int, image_shape: Shape, real: bool = False) -> nn.Module:
+    return Complex(num_classes, image_shape, real)
+
+
+def frozen(num_classes: int, image_shape: Shape) -> nn.Module:
+    """Its first layer is the same whatever the seed, and never trained."""
+    net = _mlp(num_classes, image_shape)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in net[1].requires_grad_(False).parameters():
+            value.normal_(0, 0.1, generator=generator)
+    return net

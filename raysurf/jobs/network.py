@@ -144,12 +144,13 @@ class Network(Placing):
         return {f"{part}/{name}": value for part, group in parts.items() for name, value in group.items()}
 
     def l2(self) -> float:
-        """Half the job's weight decay times the sum of squared weights, the noise's parameters left out."""
+        """Half the job's weight decay times the sum of squared weights, those of the noise and frozen ones left out."""
         decay = self.job.setting("weight_decay")
         if not decay:
             return 0.0
         noise = elbo.noise_parameters(self.model)
-        return 0.5 * float(decay) * squared_norm({k: v for k, v in point_of(self.model).items() if k not in noise})
+        trained = {k: v for k, v in self.model.named_parameters() if v.requires_grad and k not in noise}
+        return 0.5 * float(decay) * squared_norm(trained)
 
     def measure(self, split: str) -> Figures:
         """The figures of the network as it stands on one split; weights that are random are their means."""

@@ -62,16 +62,18 @@ class Rays(MeasuringJob):
         return spread_names("edge")
 
     def survey(self, context: Context) -> Callable[[int], Spot]:
+        from raysurf.jobs.network import Network
         from raysurf.weightspace.directions import random_direction
         from raysurf.weightspace.point import combine, squared_norm
 
         opened = [weights_of(source, context) for source in self.weights]
         drawn: dict[int, tuple[dict, float]] = {}  # type: ignore[type-arg]
+        fixed = [name for name, value in Network(self, context).model.named_parameters() if not value.requires_grad]
 
         def direction(ray: int) -> tuple[dict, float]:  # type: ignore[type-arg]
             if ray not in drawn:
                 drawn.clear()
-                found = random_direction(opened[0][0], self.normalise, self.seed, ray)
+                found = random_direction(opened[0][0], self.normalise, self.seed, ray, fixed)
                 drawn[ray] = found, squared_norm(found) ** 0.5
             return drawn[ray]
 

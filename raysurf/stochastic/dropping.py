@@ -75,11 +75,11 @@ class _Mode(TorchDispatchMode):
         return False
 
 
-class _Numbers(_Mode):
+class _Numbers(_Mode):  # type: ignore[no-untyped-call]
     """Replaces the random numbers of the dropout in a call; ``axis`` is where its batch is."""
 
     def __init__(self, draws: Draws, axis: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.draws, self.axis = draws, axis
 
     def __torch_dispatch__(
@@ -119,11 +119,11 @@ def layers_called() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(was_enabled)
 
 
-class _Count(_Mode):
+class _Count(_Mode):  # type: ignore[no-untyped-call]
     """Counts how often each module of a network asks for random numbers of its own accord."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.random, self._running = dict[str, int](), [""]
         for name, module in model.named_modules():
             module.register_forward_pre_hook(functools.partial(self._enter, name))

@@ -35,6 +35,12 @@ def effective(layer: nn.Module, name: str = "weight") -> Tensor | None:
     return None if value is None else torch.as_tensor(value).detach().clone()
 
 
+def parameter_of(layer: nn.Module, name: str = "weight") -> nn.Parameter | None:
+    """``effective`` as a parameter, which is frozen if the layer's own is."""
+    value, own = effective(layer, name), layer._parameters.get(name)
+    return None if value is None else nn.Parameter(value, requires_grad=own is None or own.requires_grad)
+
+
 def copy_of(model: nn.Module) -> nn.Module:
     """A deep copy of a network, those too that keep what a pass computed, as the weight norm of a hook does."""
     for module in model.modules():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from raysurf.errors import UnsupportedLayerError
 from raysurf.stochastic.draws import FRESH, Draws
-from raysurf.stochastic.effective import REWEIGHTING, effective
+from raysurf.stochastic.effective import REWEIGHTING, effective, parameter_of
 from raysurf.stochastic.kl import PRIORS
 
 Noise = Literal["sample", "mean", "zero_mean", "permuted"]
@@ -55,10 +55,8 @@ class NoisyLayer(nn.Module):
         self.operation = operation_of(layer)
         self.local, self.noise = local, "sample"
         self.draws = FRESH
-        weight, bias = effective(layer), effective(layer, "bias")
-        assert weight is not None
-        self.shape = weight.shape
-        self.bias = None if bias is None else nn.Parameter(bias)
+        self.shape = torch.as_tensor(effective(layer)).shape
+        self.bias = parameter_of(layer, "bias")
 
     def mean(self) -> Tensor | None:
         """mu, shaped as the layer's weight; None for zero."""
@@ -136,7 +134,7 @@ class DropoutLayer(NoisyLayer):
     def __init__(self, layer: nn.Module, p: float = 0.5) -> None:
         super().__init__(layer)
         self.p = p
-        self.weight = nn.Parameter(torch.as_tensor(effective(layer)))
+        self.weight = _mean_of(layer)
 
     def mean(self) -> Tensor:
         return self.weight
@@ -196,11 +194,10 @@ class VariationalLayer(NoisyLayer):
         super().__init__(layer, local)
         assert sharing in get_args(Sharing), sharing
         self.sharing, self.prior, self.clip = sharing, prior, clip
-        weight = torch.as_tensor(effective(layer))
-        self.weight = nn.Parameter(weight)
+        self.weight = weight = _mean_of(layer)
         ones = [1] * weight.dim()
         shapes = {"layer": ones, "neuron": [len(weight), *ones[1:]]}
-        initial = torch.full(shapes.get(sharing, list(weight.shape)), float(log_alpha)).to(weight)
+        initial = torch.full(shapes.get(sharing, list(weight.shape)), float(log_alpha)).to(weight.detach())
         if trained:
             self.log_noise = nn.Parameter(initial)
         else:
@@ -282,6 +279,12 @@ class VarianceLayer(NoisyLayer):
         return (2.0 * uniform - 1.0) * math.sqrt(3.0)
 
 
+def _mean_of(layer: nn.Module) -> nn.Parameter:
+    mean = parameter_of(layer)
+    assert mean is not None, "a layer that can be noisy has weights"
+    return mean
+
+
 Operation = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
@@ -295,6 +298,8 @@ def operation_of(layer: nn.Module) -> Operation:
     name, hooks = type(layer).__name__, [*layer._forward_pre_hooks.values(), *layer._forward_hooks.values()]
     if any(isinstance(layer, kind) and type(layer).forward is not kind.forward for kind in KINDS):
         raise UnsupportedLayerError(f"{name} with a forward of its own")
+    if any(value.is_complex() for value in layer.parameters()):
+        raise UnsupportedLayerError(f"{name} with complex weights")
     if any(not isinstance(hook, REWEIGHTING) for hook in hooks):
         raise UnsupportedLayerError(f"{name} with hooks of its own")
     if isinstance(layer, nn.Linear):

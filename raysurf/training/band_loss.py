@@ -23,7 +23,7 @@ class BandLoss:
     Args:
         model: Its parameters are overwritten by each point in turn.
         points: The band, its fixed ends included; the interior ones are trained in place.
-        decay: L2 coefficient of every point.
+        decay: L2 coefficient of every point, but for frozen weights.
         spring: Stiffness; None for ``Redistribution`` after each step.
         precision: fp32 or bf16.
         workers: The group, over which energies are summed.
@@ -74,9 +74,9 @@ class BandLoss:
                 gradients.append(self._gradient(point, share))
         self.workers.sum(energies)
         if self.band_decay:
-            energies += (
-                0.5 * self.band_decay * torch.tensor([squared_norm(point) for point in self.points]).to(energies)
-            )
+            trained = [name for name, value in self._parameters.items() if value.requires_grad]
+            norms = [squared_norm({name: point[name] for name in trained}) for point in self.points]
+            energies += 0.5 * self.band_decay * torch.tensor(norms).to(energies)
         band.nudge(self.points, gradients, energies.tolist(), self.spring, share)
         for point, gradient in zip(self.points[1:-1], gradients, strict=True):
             for name, tensor in point.items():
@@ -87,8 +87,10 @@ class BandLoss:
     def _gradient(self, point: Point, share: float) -> Point:
         found = {}
         for name, value in self._parameters.items():
-            gradient = torch.zeros_like(value) if value.grad is None else value.grad
-            found[name] = gradient.add_(point[name], alpha=share * self.band_decay)
+            # As in an optimiser, what no gradient reaches, such as a frozen weight, does not decay.
+            found[name] = torch.zeros_like(value) if value.grad is None else value.grad
+            if value.grad is not None:
+                found[name].add_(point[name], alpha=share * self.band_decay)
             value.grad = None
         return found
 

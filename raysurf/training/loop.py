@@ -143,9 +143,11 @@ def _optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
     for rate in sorted(set(objective.own_rates.values())):
         own = [objective.trainables[name] for name, factor in objective.own_rates.items() if factor == rate]
         groups.append({"params": own, "rate": rate, "weight_decay": 0.0})
+    # torch's fused steps know no complex numbers.
+    fused = not any(tensor.is_complex() for tensor in objective.trainables.values())
     if recipe.optimiser == "adam":
-        return optimisers.Adam(groups, lr=1.0, betas=(recipe.momentum, 0.999), fused=True)
-    return optimisers.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+        return optimisers.Adam(groups, lr=1.0, betas=(recipe.momentum, 0.999), fused=fused)
+    return optimisers.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
 def _moments(objective: Objective, optimiser: torch.optim.Optimizer, key: str) -> State:

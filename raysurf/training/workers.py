@@ -52,6 +52,7 @@ class Workers:
         """Add many tensors over the group in place, as one message."""
         if self.size == 1 or not values:
             return
+        values = [torch.view_as_real(value) if value.is_complex() else value for value in values]
         flat = torch.cat([value.reshape(-1) for value in values])
         dist.all_reduce(flat)
         parts = torch.split(flat, [value.numel() for value in values])

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from raysurf.weightspace.point import Point, combine, distance
+from raysurf.weightspace.point import Point, combine, distance, wide
 
 
 def lengths(points: Sequence[Mapping[str, Tensor]]) -> list[float]:
@@ -23,8 +23,8 @@ def fractions(points: Sequence[Mapping[str, Tensor]]) -> list[float]:
 
 
 def inner(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
-    """The inner product of two points of the same names and shapes, in float64."""
-    return float(sum((a[k].double() * b[k].double()).sum() for k in a))
+    """The inner product of two points of the same names and shapes, in float64; of complex ones its real part."""
+    return float(sum((wide(a[k]) * wide(b[k])).sum() for k in a))
 
 
 @torch.no_grad()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
 
-from raysurf.weightspace.point import Point
+from raysurf.weightspace.point import Point, parts, wide
 
 NORMALISATIONS = ("unit", "filter")
 
 
 @torch.no_grad()
-def random_direction(like: Mapping[str, Tensor], normalise: str, seed: int, number: int) -> Point:
+def random_direction(
+    like: Mapping[str, Tensor], normalise: str, seed: int, number: int, fixed: Collection[str] = ()
+) -> Point:
     """Draw a direction, the same on every device.
 
     unit: d / |d|, d ~ N(0, I), so that a step of 1 is one of weight distance 1.
@@ -26,6 +28,7 @@ def random_direction(like: Mapping[str, Tensor], normalise: str, seed: int, numb
         normalise: ``unit`` or ``filter``.
         seed: Decides the directions.
         number: Which of them, from 0.
+        fixed: Names of weights that stay where they are, such as those that are never trained.
 
     Returns:
         A new point.
@@ -36,16 +39,19 @@ def random_direction(like: Mapping[str, Tensor], normalise: str, seed: int, numb
     """
     assert normalise in NORMALISATIONS, normalise
     generator = torch.Generator().manual_seed((seed << 20) + number)
-    drawn = {k: torch.randn(v.shape, generator=generator, dtype=torch.float64) for k, v in like.items()}
+    drawn = {k: torch.randn(parts(v).shape, generator=generator, dtype=torch.float64) for k, v in like.items()}
+    drawn |= {k: torch.zeros_like(drawn[k]) for k in fixed}
     if normalise == "unit":
         norm = math.sqrt(sum(float(v.square().sum()) for v in drawn.values()))
-        return {k: (v / norm).to(like[k]) for k, v in drawn.items()}
-    return {k: _filterwise(v, like[k]).to(like[k]) for k, v in drawn.items()}
+        scaled = {k: v / norm for k, v in drawn.items()}
+    else:
+        scaled = {k: _filterwise(v, like[k]) for k, v in drawn.items()}
+    return {k: (torch.view_as_complex(v) if like[k].is_complex() else v).to(like[k]) for k, v in scaled.items()}
 
 
 def _filterwise(drawn: Tensor, weights: Tensor) -> Tensor:
-    if drawn.dim() < 2:
+    if weights.dim() < 2:
         return torch.zeros_like(drawn)
-    filters, scale = drawn.flatten(1), weights.detach().cpu().double().flatten(1).norm(dim=1, keepdim=True)
+    filters, scale = drawn.flatten(1), wide(weights).cpu().flatten(1).norm(dim=1, keepdim=True)
     scaled: Tensor = filters * scale / filters.norm(dim=1, keepdim=True).clamp_min(1e-30)
     return scaled.view_as(drawn)

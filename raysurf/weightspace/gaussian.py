@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from raysurf.weightspace.average import RunningAverage
-from raysurf.weightspace.point import Point
+from raysurf.weightspace.point import Point, parts
 
 Covariance = Literal["low_rank", "diagonal"]
 
@@ -44,33 +44,33 @@ class Moments(RunningAverage):
         assert self.average is not None
         new = {name: point[name].to(value) for name, value in self.average.items()}
         if not before:
-            self.squares = {name: torch.zeros_like(value) for name, value in self.average.items()}
+            self.squares = {name: torch.zeros_like(parts(value)) for name, value in self.average.items()}
         for name, old in before.items():
-            self.squares[name].addcmul_(new[name] - old, new[name] - self.average[name])
+            self.squares[name].addcmul_(parts(new[name] - old), parts(new[name] - self.average[name]))
         if self.rank:
             self.deviations.append({name: value - self.average[name] for name, value in new.items()})
 
     @property
     def variance(self) -> Point:
-        """The variance of every weight over the points so far (divided by their number), >= 0."""
+        """The variance of every weight over the points so far (divided by their number), >= 0; shaped as ``parts``."""
         return {name: value.clamp(min=0) / self.count for name, value in self.squares.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Tensors that ``restore`` needs to go on."""
-        parts = {"mean": self.average or {}, "squares": self.squares}
-        parts |= {f"deviation{number}": each for number, each in enumerate(self.deviations)}
-        return {f"{part}/{name}": value for part, group in parts.items() for name, value in group.items()}
+        groups = {"mean": self.average or {}, "squares": self.squares}
+        groups |= {f"deviation{number}": each for number, each in enumerate(self.deviations)}
+        return {f"{part}/{name}": value for part, group in groups.items() for name, value in group.items()}
 
     def restore(self, state: Mapping[str, Tensor], count: int) -> None:
         """Go on from a state of so many points."""
-        parts: dict[str, Point] = {}
+        groups: dict[str, Point] = {}
         for key, value in state.items():
             part, _, name = key.partition("/")
-            parts.setdefault(part, {})[name] = value.to(self.device)
-        super().restore(parts.pop("mean", {}), count)
-        self.squares = parts.pop("squares", {})
+            groups.setdefault(part, {})[name] = value.to(self.device)
+        super().restore(groups.pop("mean", {}), count)
+        self.squares = groups.pop("squares", {})
         self.deviations.clear()
-        self.deviations.extend(parts[f"deviation{number}"] for number in range(len(parts)))
+        self.deviations.extend(groups[f"deviation{number}"] for number in range(len(groups)))
 
 
 def sample(
@@ -88,7 +88,7 @@ def sample(
 
     Args:
         mean: The mean point.
-        variance: Of every weight, >= 0.
+        variance: Of every weight, >= 0; shaped as ``parts`` of the mean.
         deviations: The K deviations; an empty list for the diagonal Gaussian, else at least two.
         scale: Factor of the covariance, >= 0.
         generator: On the CPU, so that draws are the same on every device.
@@ -104,8 +104,10 @@ def sample(
     second = torch.randn(len(deviations), generator=generator).tolist()
     drawn: Point = {}
     for name, centre in mean.items():
-        noise = torch.randn(centre.shape, generator=generator).to(centre) * variance[name].to(centre).sqrt()
+        real = parts(centre)
+        noise = torch.randn(real.shape, generator=generator).to(real) * variance[name].to(real).sqrt()
         for z, deviation in zip(second, deviations, strict=True):
-            noise.add_(deviation[name].to(centre), alpha=z / math.sqrt(len(deviations) - 1))
-        drawn[name] = centre + math.sqrt(scale) * noise
+            noise.add_(parts(deviation[name]).to(real), alpha=z / math.sqrt(len(deviations) - 1))
+        found = real + math.sqrt(scale) * noise
+        drawn[name] = torch.view_as_complex(found) if centre.is_complex() else found
     return drawn

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from raysurf.errors import DegenerateError
-from raysurf.weightspace.point import Point, combine, differences_gram, require_same
+from raysurf.weightspace.point import Point, combine, differences_gram, require_same, wide
 
 FLAT = 1e-6
 
@@ -70,11 +70,11 @@ class Plane:
         require_same(self.points[0], point)
         x = y = 0.0
         for name, (u, v) in self._axes():
-            offset = (point[name].double() - self.points[0][name].double()).to(u.device)
+            offset = (wide(point[name]) - wide(self.points[0][name])).to(u.device)
             x, y = x + float((offset * u).sum()), y + float((offset * v).sum())
         rest = 0.0
         for name, (u, v) in self._axes():
-            offset = (point[name].double() - self.points[0][name].double()).to(u.device)
+            offset = (wide(point[name]) - wide(self.points[0][name])).to(u.device)
             rest += float((offset - x * u - y * v).square().sum())
         return x, y, math.sqrt(rest)
 
@@ -107,8 +107,8 @@ class Plane:
     def _axes(self) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
         first, second, third = self.points
         for name, origin in first.items():
-            u = (second[name].double() - origin.double()) / self.length
-            yield name, (u, (third[name].double() - origin.double() - self.lean * u) / self.height)
+            u = (wide(second[name]) - wide(origin)) / self.length
+            yield name, (u, (wide(third[name]) - wide(origin) - self.lean * u) / self.height)
 
     def grid(self, columns: int, rows: int, margin: float) -> tuple[list[float], list[float]]:
         """Evenly spaced coordinates that hold the three points, and a margin around them.
@@ -149,7 +149,7 @@ def plane_through(first: Mapping[str, Tensor], second: Mapping[str, Tensor], thi
     """
     require_same(first, second)
     require_same(first, third)
-    pairs = [[(p[k].double() - first[k].double()).reshape(-1) for k in first] for p in (second, third)]
+    pairs = [[(wide(p[k]) - wide(first[k])).reshape(-1) for k in first] for p in (second, third)]
     length = math.sqrt(sum(float(d.square().sum()) for d in pairs[0]))
     to_third = math.sqrt(sum(float(d.square().sum()) for d in pairs[1]))
     between = math.sqrt(sum(float((b - a).square().sum()) for a, b in zip(*pairs, strict=True)))

@@ -117,9 +117,19 @@ def combine(points: Sequence[Mapping[str, Tensor]], coefficients: Sequence[float
     return result
 
 
+def parts(value: Tensor) -> Tensor:
+    """Real numbers as they are, a view; complex ones [...] as their real and imaginary parts [..., 2]."""
+    return torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
+
+
+def wide(value: Tensor) -> Tensor:
+    """``parts`` in float64: all lengths and angles are taken of them, so that those of complex weights are by |w|."""
+    return parts(value.detach()).double()
+
+
 def squared_norm(point: Mapping[str, Tensor]) -> float:
-    """The sum of w^2 over all parameters, accumulated in float64."""
-    return float(sum(value.detach().double().square().sum() for value in point.values()))
+    """The sum of |w|^2 over all parameters, accumulated in float64."""
+    return float(sum(wide(value).square().sum() for value in point.values()))
 
 
 def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
@@ -129,7 +139,7 @@ def distance(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
         PointMismatchError: If the points differ in names or shapes.
     """
     require_same(a, b)
-    return math.sqrt(sum(float((a[k].double() - b[k].double()).square().sum()) for k in a))
+    return math.sqrt(sum(float((wide(a[k]) - wide(b[k])).square().sum()) for k in a))
 
 
 @torch.no_grad()
@@ -149,7 +159,7 @@ def differences_gram(points: Sequence[Mapping[str, Tensor]]) -> Tensor:
         require_same(points[0], other)
     gram = torch.zeros(len(points) - 1, len(points) - 1, dtype=torch.float64)
     for name, origin in points[0].items():
-        flat = torch.stack([(point[name].double() - origin.double()).reshape(-1) for point in points[1:]])
+        flat = torch.stack([(wide(point[name]) - wide(origin)).reshape(-1) for point in points[1:]])
         gram += (flat @ flat.T).cpu()
     return gram
 

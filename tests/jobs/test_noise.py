@@ -153,7 +153,9 @@ def test_a_start_of_other_noise_gives_its_means_or_says_what_it_lacks(tmp_path: 
     assert log_noise(fixed, "9.log_noise").item() == pytest.approx(math.log(0.25))
     start = tiny_noise(noise=VARIANCE, epochs=1)
     do(start, store)
-    with pytest.raises(DataError, match=r"no value of 9\.weight .*expected a start whose noise is in the same layers"):
+    with pytest.raises(
+        DataError, match=r"no value of 9\.weight, .* there; expected a start whose noise is in the same layers"
+    ):
         begun()
 
 

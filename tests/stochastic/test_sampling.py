@@ -90,8 +90,8 @@ class OwnDropout(nn.Module):
         if self.kind in ("stack", "gru"):
             x = x.transpose(0, 1)
         out = self.layer(x, x, x) if self.kind == "attention" else self.layer(x)
-        out = out[0] if isinstance(out, tuple) else out
-        return (out.transpose(0, 1) if self.kind in ("stack", "gru") else out).flatten(1)
+        states: Tensor = out[0] if isinstance(out, tuple) else out
+        return (states.transpose(0, 1) if self.kind in ("stack", "gru") else states).flatten(1)
 
 
 OWN = ("encoder", "stack", "attention", "lstm", "gru", "alpha", "function", "patches")
