@@ -99,6 +99,17 @@ class PointMismatchError(RaysurfError, ValueError):
         return f"points do not match: got {self.got}; expected {self.expected}"
 
 
+class OutputError(RaysurfError, ValueError):
+    """A network whose answers are no logits of the data's classes."""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = got, expected
+        super().__init__(got, expected)
+
+    def __str__(self) -> str:
+        return f"network: got {self.got}; expected {self.expected}"
+
+
 class AverageError(RaysurfError, ValueError):
     """An average that has no members yet, or no batches to estimate its batch-norm statistics on."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import namedtuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -119,3 +122,82 @@ def frozen(num_classes: int, image_shape: Shape) -> nn.Module:
         for value in net[1].requires_grad_(False).parameters():
             value.normal_(0, 0.1, generator=generator)
     return net
+
+
+def lazy(num_classes: int, image_shape: Shape) -> nn.Module:
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(num_classes))
+
+
+class FiveDimensions(nn.Module):
+    """A convolution over space, and one over channels taken for depth, whose kernel has five dimensions."""
+
+    def __init__(self, num_classes: int, image_shape: Shape) -> None:
+        super().__init__()
+        self.flat, self.deep = nn.Conv2d(image_shape[0], 4, 3), nn.Conv3d(1, 2, 3)
+        self.head = nn.Linear(2 * 2 * (image_shape[1] - 4) * (image_shape[2] - 4), num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.deep(self.flat(images)[:, None]).flatten(1))
+        return logits
+
+
+def five_dimensions(num_classes: int, image_shape: Shape) -> nn.Module:
+    return FiveDimensions(num_classes, image_shape)
+
+
+class TimeFirst(nn.Module):
+    """An encoder in torch's own order, [places, batch, width], and a layer on patches merged into the batch."""
+
+    def __init__(self, num_classes: int, image_shape: Shape) -> None:
+        super().__init__()
+        self.embed = nn.Linear(image_shape[2], 8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.2)
+        self.patch = nn.Linear(8, 8)
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out = self.layer(self.embed(images.squeeze(1).transpose(0, 1))).transpose(0, 1)
+        patches = self.patch(out.reshape(-1, 8)).relu().view(len(images), -1, 8)
+        logits: Tensor = self.head(patches.mean(1))
+        return logits
+
+
+def time_first(num_classes: int, image_shape: Shape) -> nn.Module:
+    return TimeFirst(num_classes, image_shape)
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+    features: Tensor
+
+
+Named = namedtuple("Named", ("logits", "aux"))
+FORMS: dict[str, Any] = {
+    "tensor": lambda logits, aux: logits,
+    "tuple": lambda logits, aux: (logits, aux),
+    "dict": lambda logits, aux: {"aux": aux, "logits": logits},
+    "one entry": lambda logits, aux: {"out": logits},
+    "dataclass": lambda logits, aux: Answer(logits, aux),
+    "named": lambda logits, aux: Named(logits, aux),
+    "unnamed dict": lambda logits, aux: {"aux": aux, "main": logits},
+    "transposed": lambda logits, aux: logits.T,
+}
+
+
+class Wrapped(nn.Module):
+    """Answers in a form of its own: always, or in training alone."""
+
+    def __init__(self, num_classes: int, image_shape: Shape, form: str, always: bool) -> None:
+        super().__init__()
+        self.net, self.form, self.always = _mlp(num_classes, image_shape), form, always
+
+    def forward(self, images: Tensor) -> Any:
+        logits = self.net(images)
+        return FORMS[self.form](logits, 2 * logits) if self.always or self.training else logits
+
+
+def wrapped(
+    num_classes: int, image_shape: Shape, form: str = "tensor", always: bool = True, more: int = 0
+) -> nn.Module:
+    return Wrapped(num_classes + more, image_shape, form, always)

@@ -13,6 +13,7 @@ EVERY = [
     errors.UnknownNameError("model", "vgg61", ["vgg16", "lenet5"]),
     errors.MissingPackageError("torch", "raysurf run", "raysurf[run]"),
     errors.PointMismatchError("a", "b"),
+    errors.OutputError("outputs [2, 7]", "[2, 10]"),
     errors.AverageError("no members", "update()"),
     errors.DataError("mnist", "nothing", "files"),
     errors.StoreError("results", "a file", "a folder"),

@@ -29,6 +29,7 @@ from raysurf.training.block_float_loss import BlockFloatLoss
 from raysurf.training.checkpoints import State
 from raysurf.training.consistency_loss import ConsistencyLoss
 from raysurf.training.layout import channels_last, laid_out_like
+from raysurf.training.logits import require_logits
 from raysurf.training.loop import EpochEnd
 from raysurf.training.metrics import Figures
 from raysurf.training.objective_spec import BlockFloat, Consistency
@@ -36,7 +37,7 @@ from raysurf.training.objectives import CrossEntropy, Objective
 from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Schedule
 from raysurf.training.stream import stream
-from raysurf.weightspace.point import Point, buffers_of, place, point_of, squared_norm
+from raysurf.weightspace.point import Point, buffers_of, point_of, squared_norm
 
 if TYPE_CHECKING:
     from raysurf.jobs.initial import InitialSigma
@@ -60,6 +61,7 @@ class Network(Placing):
         context.skipped, context.data_fingerprint = self.data.skipped, self.data.fingerprint
         self._labelled = labelled_part(self.data.train)
         self.model = channels_last(self.network_of(job.model_spec), self.data.image_shape)
+        require_logits(self.model, self.data.image_shape, self.data.num_classes)
         self.built = self.own_buffers()
 
     def network_of(self, spec: ModelSpec) -> nn.Module:

@@ -71,6 +71,7 @@ class Regions(OfWeights):
 
         from raysurf.stochastic.layers import NoisyLayer, noise_mode
         from raysurf.stochastic.sampling import samples
+        from raysurf.training.logits import logits_of
         from raysurf.training.schemes import Ensemble
 
         modules = dict(net.model.named_modules())
@@ -88,10 +89,10 @@ class Regions(OfWeights):
         net.model.eval()
         with torch.no_grad(), noise_mode(net.model, "mean"):
             handle = layer.register_forward_hook(keep)
-            deterministic = net.model(given).argmax(1).tolist()
+            deterministic = logits_of(net.model(given)).argmax(1).tolist()
             handle.remove()
-        for _, logits in samples(net.model, given, 0, self.num_samples, "sample", self.sample_seed):
-            ensemble.add(logits.log_softmax(1))
+        for _, output in samples(net.model, given, 0, self.num_samples, "sample", self.sample_seed):
+            ensemble.add(logits_of(output).log_softmax(1))
         confidence, answer = (each.tolist() for each in ensemble.log_probabilities.exp().max(1))
         means, deviations = (torch.cat(list(each)).tolist() for each in zip(*moments, strict=True))
         points = inputs.flatten(1).tolist()

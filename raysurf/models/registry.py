@@ -42,9 +42,10 @@ def names() -> tuple[str, ...]:
 
 @functools.lru_cache
 def _torchvision_names() -> tuple[str, ...]:
-    from torchvision.models import list_models
+    from torchvision import models
 
-    return tuple(list_models())
+    # Those of detection, segmentation, video, optical flow and quantisation are in modules of their own.
+    return tuple(models.list_models(module=models))
 
 
 def check(name: str, options: Iterable[str] = ()) -> None:
@@ -69,7 +70,16 @@ def check(name: str, options: Iterable[str] = ()) -> None:
 def _check(name: str, options: tuple[str, ...]) -> None:
     if name in BUILDERS and not options:
         return
-    if name not in BUILDERS and ":" not in name and name.removeprefix(TORCHVISION) not in _torchvision_names():
+    if (
+        name not in BUILDERS
+        and ":" not in name
+        and (bare := name.removeprefix(TORCHVISION)) not in _torchvision_names()
+    ):
+        from torchvision.models import list_models
+
+        if bare in list_models():
+            what = f"the networks that classify images (torchvision's {bare} does something else, or is quantised)"
+            raise UnknownNameError("model", name, (what,))
         raise UnknownNameError("model", name, (*BUILDERS, *_torchvision_names()))
     if name in BUILDERS or ":" in name:
         _require_fits(name, own_code.imported(BUILDERS.get(name, name)), options)
@@ -169,4 +179,16 @@ def build(
     if not isinstance(network, nn.Module):
         got = f"{name!r}, which gives {type(network).__name__}"
         raise SpecError([Fault("model", got, "a function that gives an nn.Module")])
-    return network
+    return _initialised(network, image_shape)
+
+
+def _initialised(model: nn.Module, image_shape: tuple[int, int, int]) -> nn.Module:
+    """Give the lazy modules of a network their shapes and weights, by a pass over an image."""
+    import torch
+    from torch.nn.parameter import is_lazy
+
+    if any(is_lazy(value) for value in (*model.parameters(), *model.buffers())):
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, *image_shape))
+        model.train()
+    return model

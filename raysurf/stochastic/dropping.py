@@ -67,7 +67,7 @@ def _switch_on(func: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
     return False
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that does not import torch's compiler when it is first used."""
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -26,7 +27,7 @@ def dropouts(model: nn.Module) -> dict[str, nn.Module]:
 @torch.no_grad()
 def samples(
     model: nn.Module, inputs: Tensor, first: int, num_samples: int, noise: str, seed: int
-) -> Iterator[tuple[int, Tensor]]:
+) -> Iterator[tuple[int, Any]]:
     """Answers of a network to a batch under different noise.
 
     Modules that run before the first noisy layer run once, and so do that layer's moments under local
@@ -41,7 +42,7 @@ def samples(
         seed: Of the noise; the answers to an example depend on seed and sample, and not on the batch.
 
     Yields:
-        Sample number, from 0, and logits [B, classes], K times in order.
+        Sample number, from 0, and what the network answers, K times in order.
     """
     own, layers = dropouts(model), noisy_layers(model)
     sources: dict[nn.Module, None] = dict.fromkeys([*own.values(), *layers.values()])
@@ -93,7 +94,7 @@ class _Pass:
                 module.draws = FRESH
                 module.__dict__.pop("moments", None)
 
-    def answer(self, inputs: Tensor, draws: Draws) -> Tensor:
+    def answer(self, inputs: Tensor, draws: Draws) -> Any:
         """Make a pass with its draws."""
         self.draws = self.dropping.draws = draws
         self.calls = {}
@@ -101,8 +102,7 @@ class _Pass:
             self.kept = {key: record for key, record in self.kept.items() if record.is_intact()}
         # The first pass finds out whether there is dropout that is no module of ``DROPOUTS``.
         with layers_called(), self.dropping if self.recording or self.drops else nullcontext():
-            logits: Tensor = self.model(inputs)
-        return logits
+            return self.model(inputs)
 
     def _on_drop(self) -> None:
         self.noise_reached = self.drops = True
@@ -142,9 +142,11 @@ class _Pass:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """Every tensor of an output: one, or those of a tuple, list or mapping."""
+    """Every tensor of an output: one, or those of a tuple, list, mapping or dataclass."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):
         value = list(value.values())
+    elif dataclasses.is_dataclass(value):
+        value = list(vars(value).values())
     return [tensor for each in value for tensor in _tensors(each)] if isinstance(value, tuple | list) else []

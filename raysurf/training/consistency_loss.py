@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from raysurf.data.split import UNLABELLED
 from raysurf.stochastic.effective import copy_of
 from raysurf.training.evaluation import autocast
+from raysurf.training.logits import logits_of
 from raysurf.training.objective_spec import Consistency
 from raysurf.training.objectives import Objective
 
@@ -90,8 +91,8 @@ class ConsistencyLoss:
         self.teacher.train()
         with autocast(self.precision, inputs.device):
             with torch.no_grad():
-                target = self.teacher(teacher_view)
-            logits = self.model(own_view)
+                target = logits_of(self.teacher(teacher_view))
+            logits = logits_of(self.model(own_view))
         logits, target = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in (logits, target))
         nll = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
         apart = F.mse_loss(logits.softmax(1), target.softmax(1), reduction="sum") / logits.shape[1]

@@ -15,6 +15,7 @@ from raysurf.stochastic.draws import FRESH, RepeatableDraws
 from raysurf.stochastic.layers import noise_mode, noisy_layers
 from raysurf.training import metrics
 from raysurf.training.batchnorm import BatchStatistics, tracking_layers
+from raysurf.training.logits import logits_of
 from raysurf.training.workers import Workers
 
 # Larger batches are slower on a CPU, whose caches they leave, and faster on a GPU.
@@ -54,7 +55,7 @@ def answers_to(model: nn.Module, data: Dataset, split: Split, precision: str, pa
             if not len(labels):
                 continue
             with autocast(precision, device):
-                logits = model(data.normalise(images))
+                logits = logits_of(model(data.normalise(images)))
             found.append(Answers(F.log_softmax(logits.float(), dim=1), labels))
     return Answers(*(torch.cat(each) for each in zip(*found, strict=True)))
 

@@ -26,14 +26,21 @@ def channels_last(model: nn.Module, image_shape: tuple[int, int, int]) -> nn.Mod
     if not any(isinstance(module, nn.Conv2d) for module in model.modules()):
         return model
     was_training = model.training
-    model.eval().to(memory_format=torch.channels_last)
+    _store(model.eval(), torch.channels_last)
     try:
         model(torch.zeros(2, *image_shape, device=next(model.parameters()).device))
     except RuntimeError:
-        model.to(memory_format=torch.contiguous_format)
+        _store(model, torch.contiguous_format)
     else:
         speed_up_small_maps(model)
     return model.train(was_training)
+
+
+def _store(model: nn.Module, layout: torch.memory_format) -> None:
+    """Let the four-dimensional tensors of a model have a layout; ``Module.to`` fails at those of five dimensions."""
+    for value in (*model.parameters(), *model.buffers()):
+        if value.dim() == 4:
+            value.data = value.data.contiguous(memory_format=layout)
 
 
 def laid_out_like(point: Mapping[str, Tensor], model: nn.Module) -> Point:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raysurf.training.evaluation import autocast
+from raysurf.training.logits import logits_of
 
 if TYPE_CHECKING:
     from raysurf.training.collectors import Collector
@@ -94,7 +95,7 @@ def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor, num_examples
         [2] float64, detached: summed nll, wrong answers of this part.
     """
     with autocast(precision, inputs.device):
-        logits = model(inputs)
+        logits = logits_of(model(inputs))
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     nll = F.cross_entropy(logits, labels, reduction="sum")
     if nll.requires_grad:

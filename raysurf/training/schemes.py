@@ -14,6 +14,7 @@ from raysurf.stochastic.layers import noisy_layers
 from raysurf.stochastic.sampling import dropouts, samples
 from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.training import evaluation, metrics
+from raysurf.training.logits import logits_of
 from raysurf.training.workers import Workers
 
 Found = dict[int, metrics.Figures]
@@ -179,8 +180,8 @@ def _sampled(
 
     def answers(images: Tensor, first: int) -> Iterator[Tensor]:
         with evaluation.autocast(precision, device):
-            for _, logits in samples(model, data.normalise(images), first, num_samples, noise, seed):
-                yield F.log_softmax(logits.float(), dim=1)
+            for _, output in samples(model, data.normalise(images), first, num_samples, noise, seed):
+                yield F.log_softmax(logits_of(output).float(), dim=1)
 
     for part, (images, labels) in zip(parts, split.batches(parts), strict=True):
         if len(labels):

@@ -9,14 +9,17 @@ import pytest
 import torch
 
 import raysurf as rs
+from raysurf.errors import OutputError
 from raysurf.jobs.context import Context
 from raysurf.jobs.network import Network
 from raysurf.results.store import Store
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VariationalLayer
+from raysurf.training import schemes
+from raysurf.training.logits import logits_of, require_logits
 from raysurf.training.workers import Workers
 from tests import odd_networks
-from tests.cases import tiny_curve, tiny_sgd
+from tests.cases import tiny_curve, tiny_noise, tiny_sgd
 from tests.jobs.test_jobs import do
 
 
@@ -53,8 +56,8 @@ def test_frozen_weights_stay_and_do_not_decay(tmp_path: Path) -> None:
     for normalise in ("unit", "filter"):
         rays = rs.Rays(weights=(path.start,), num_rays=1, num_points=2, length=2.0, normalise=normalise)  # type: ignore[arg-type]
         edge = rays.survey(context_of(rays, store))(1)
-        assert torch.equal(edge.point["1.weight"], start["1.weight"])
-        moved = sum(float((edge.point[k] - start[k]).double().square().sum()) for k in start) ** 0.5
+        assert torch.equal(edge.position.point["1.weight"], start["1.weight"])
+        moved = sum(float((edge.position.point[k] - start[k]).double().square().sum()) for k in start) ** 0.5
         assert moved == pytest.approx(edge.columns["distance"], rel=1e-5) and moved > 0.5
     noisy = convert(odd_networks.frozen(10, (1, 8, 8)), "1, 3", VariationalLayer)
     trainable = {name for name, value in noisy.named_parameters() if value.requires_grad}
@@ -87,3 +90,97 @@ def test_complex_weights_are_pairs_of_real_ones(name: str, tmp_path: Path) -> No
             found["length"] = max(row["distance"] for row in rows)
         figures.append({key: value for key, value in found.items() if "error" not in key and "accuracy" not in key})
     assert figures[0] == pytest.approx(figures[1], rel=2e-3)
+
+
+ANSWERING = {
+    "sgd": lambda spec: tiny_sgd(model=spec),
+    "curve": lambda spec: tiny_curve(start=tiny_sgd(model=spec), end=tiny_sgd(model=spec, seed=1)),
+    "mean teacher": lambda spec: tiny_sgd(
+        model=spec,
+        data=rs.DataSpec(name="digits", share=0.2, labelled=40),
+        objective=rs.Consistency(labelled_batch=16, noise=0.3),
+    ),
+    "variational": lambda spec: tiny_noise(model=spec, noise=(rs.VarianceNoise(layers="net.3"),)),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_answers_in_any_form_are_their_logits(name: str, tmp_path: Path) -> None:
+    """Tuples, mappings and objects with logits give the figures of the bare logits, in training and evaluation."""
+    figures = []
+    every = {"tuple": True, "dict": True, "one entry": True, "named": True} if name == "sgd" else {}
+    for form, always in {"tensor": True, "dataclass": False, **every}.items():
+        store = Store(str(tmp_path / form))
+        job = ANSWERING[name](model("wrapped", form=form, always=always))
+        for each in job.ancestors:
+            do(each, store)
+        figures.append(do(job, store))
+    assert all(each == figures[0] for each in figures)
+
+
+def test_torchvisions_auxiliary_logits_are_left_out() -> None:
+    """GoogLeNet and Inception in training answer with several logits, of which the network's own count."""
+    from torchvision.models import GoogLeNetOutputs, InceptionOutputs
+
+    own, aux = torch.randn(2, 7), torch.randn(2, 7)
+    assert logits_of(GoogLeNetOutputs(own, aux, aux)) is own
+    assert logits_of(InceptionOutputs(own, aux)) is own
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"more": -3}, r"got outputs \[2, 7\] to 2 images; expected \[2, 10\], a real number for each class"),
+        ({"form": "transposed"}, r"got outputs \[10, 2\]"),
+        ({"form": "unnamed dict"}, r"got a dict of aux, main; expected logits \[B, classes\], alone, as `logits`"),
+    ],
+)
+def test_answers_that_are_no_logits_are_told_before_training(options: Any, said: str, tmp_path: Path) -> None:
+    """Too few outputs, or none that can be told from others, are an error before the first step."""
+    store = Store(str(tmp_path))
+    job = tiny_sgd(model=model("wrapped", **options))
+    with pytest.raises(OutputError, match=said):
+        do(job, store)
+    assert not store.rows_of("epochs", job.id)
+
+
+def test_asking_a_network_changes_nothing() -> None:
+    """Weights, buffers, modes and torch's generator are as before, noise and batch norm notwithstanding."""
+    net = convert(odd_networks.dropping(10, (1, 8, 8)), "head", lambda layer: VariationalLayer(layer))
+    net.head = torch.nn.Sequential(net.head, torch.nn.BatchNorm1d(10))
+    net.layer.eval()  # type: ignore[union-attr, operator]
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    modes, state = [module.training for module in net.modules()], torch.get_rng_state()
+    require_logits(net, (1, 8, 8), 10)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert modes == [module.training for module in net.modules()]
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_batches_on_any_axis_have_samples_of_their_own(tmp_path: Path) -> None:
+    """Noise on [places, batch, width] and on merged patches: the same answers whatever the batches."""
+    store = Store(str(tmp_path))
+    noise = (rs.VariationalDropout(layers="layer.linear*, patch", log_alpha=-2.0), rs.Dropout(layers="embed", p=0.1))
+    job = tiny_noise(model=model("time_first"), noise=noise)
+    figures = do(job, store)
+    assert figures["test/stochastic_nll"] != figures["test/deterministic_nll"]
+    net = Network(job, context := context_of(job, store))
+    net.place(*context.weights(job))
+    found = [
+        schemes.measure(net.model, net.data, net.data.test, Workers(), "ensemble", 3, 0, batch_size=size)[3].nll
+        for size in (128, 50, 11)
+    ]
+    assert found == pytest.approx(3 * [found[0]], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["five_dimensions", "lazy"])
+def test_kernels_of_five_dimensions_and_lazy_layers_train(name: str, tmp_path: Path) -> None:
+    """Such networks train, are read again and made noisy."""
+    store, start = Store(str(tmp_path)), tiny_sgd(model=model(name))
+    plain = do(start, store)
+    assert do(rs.Predict(weights=start), store)["test/accuracy"] == plain["test/accuracy"]
+    layers = "flat" if name == "five_dimensions" else "0"
+    quiet = rs.VariationalDropout(layers=layers, log_alpha=-12.0)
+    net = Network(job := tiny_noise(model=None, data=None, start=start, noise=(quiet,)), context_of(job, store))
+    job._initialise(net, context_of(job, store))
+    assert net.measure("test").accuracy == plain["test/accuracy"]

@@ -291,6 +291,34 @@ def test_dotted_path_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     sys.modules.pop("my_nets", None)
 
 
+def test_torchvisions_networks_are_those_that_classify_images() -> None:
+    """Its networks of other tasks, and quantised ones, are refused by one error; those for images of all sorts pass."""
+    from torchvision.models import detection, list_models, optical_flow, quantization, segmentation, video
+
+    tasks = (detection, optical_flow, quantization, segmentation, video)
+    others = [name for task in tasks for name in list_models(task)]
+    assert len(others) == 41
+    for name in others:
+        with pytest.raises(UnknownNameError, match=r"the networks that classify images .*does something else"):
+            registry.check(name)
+    for name in ("googlenet", "torchvision.inception_v3", "resnet50", "swin_t", "vit_b_16"):
+        registry.check(name)
+
+
+def test_lazy_layers_are_given_their_shapes() -> None:
+    """A network of lazy modules comes with its weights, which the seed decides, and can be made noisy."""
+    nets = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        nets.append(registry.build("tests.odd_networks:lazy", num_classes=10, image_shape=GREY))
+    first, same, other = (point_of(net) for net in nets)
+    assert first["0.weight"].shape == (4, 1, 3, 3) and nets[0].training
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["0.weight"], other["0.weight"])
+    noisy = convert(nets[0], "0, 3", lambda layer: DropoutLayer(layer, 0.5)).eval()
+    assert noisy(torch.randn(2, *GREY)).shape == (2, 10)
+
+
 @pytest.mark.parametrize(("name", "near"), [("lenet", "lenet5"), ("resnet81", "resnet18"), ("vgg16bn", "vgg16_bn")])
 def test_near_names_are_suggested(name: str, near: str) -> None:
     """An unknown network is answered with the nearest known one, ours or torchvision's."""
