@@ -11,6 +11,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import Data, Model
+from raysurf.jobs.weight_files import require_usable, state_in
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.redaction import holds_secret
@@ -81,24 +82,18 @@ class Weights(WeightsJob):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
-        from raysurf.weightspace.point import first_not_finite
 
         net = Network(self, context)
         state = self._state()
         if found := misfits(net.model.state_dict(), state):
             wanted = f"the tensors of {self.model.name} for {net.data.num_classes} classes"
             raise DataError(self.file or str(self.pretrained), found, wanted)
-        if (name := first_not_finite(state)) is not None:
-            raise DataError(self.file or str(self.pretrained), f"NaN or infinity in {name}", "finite weights")
+        require_usable(self.file or str(self.pretrained), net.model.state_dict(), state)
         net.model.load_state_dict(state, strict=False)
         context.save("weights", net.tensors())
         return net.report_predictions("final")
 
     def _state(self) -> dict[str, Tensor]:
-        import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         if self.pretrained is not None:
             from torchvision.models import get_model_weights
 
@@ -111,19 +106,5 @@ class Weights(WeightsJob):
                     self.pretrained, f"{type(error).__name__}: {error}", f"{found.url}, to be downloaded or cached"
                 ) from error
         assert self.file is not None
-        try:
-            if self.file.endswith(".safetensors"):
-                state = load_file(self.file)
-            else:
-                state = torch.load(self.file, map_location="cpu", weights_only=True)
-                state = state.get("state_dict", state)
-        except (OSError, SafetensorError, RuntimeError, ValueError, AttributeError) as error:
-            raise DataError(self.file, f"{type(error).__name__}: {error}", "a readable state dict") from error
-        except Exception as error:  # torch's UnpicklingError does not say which class it is
-            raise DataError(self.file, f"{type(error).__name__}", "a plain state dict, with no code in it") from error
-        tensors = isinstance(state, dict) and all(
-            isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-        )
-        if not tensors:
-            raise DataError(self.file, "something else than tensors by name", "a plain state dict, with no code in it")
+        state = state_in(self.file)
         return {k.removeprefix("point/").removeprefix("buffer/"): v for k, v in state.items()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from raysurf.training.small_maps import speed_up_small_maps
-from raysurf.weightspace.point import Point
+from raysurf.weightspace.point import Point, require_kinds, require_same
 
 
 @torch.no_grad()
@@ -49,10 +49,16 @@ def laid_out_like(point: Mapping[str, Tensor], model: nn.Module) -> Point:
     Args:
         point: Names and shapes as in the model.
         model: Whose layout is taken.
+
+    Raises:
+        PointMismatchError: If names, shapes or kinds of numbers differ from the model's.
     """
+    own = dict(model.named_parameters())
+    require_same(own, point)
+    require_kinds(own, point)
     return {
         name: torch.empty_like(value, memory_format=torch.preserve_format).copy_(point[name])
-        for name, value in model.named_parameters()
+        for name, value in own.items()
     }
 
 

@@ -56,21 +56,48 @@ def place(model: nn.Module, point: Mapping[str, Tensor], buffers: Mapping[str, T
 
     Args:
         model: The module whose parameters are overwritten.
-        point: A value for every trainable parameter; dtype and device are converted.
+        point: A value for every trainable parameter; device and precision are converted.
         buffers: Values for the buffers of the same names, any of those that a buffer has; the others are left alone.
 
     Raises:
-        PointMismatchError: If names or shapes differ from the model's.
+        PointMismatchError: If names, shapes or kinds of numbers differ from the model's.
     """
     parameters = dict(model.named_parameters())
     require_same(parameters, point)
+    require_kinds(parameters, point)
     torch._foreach_copy_(list(parameters.values()), [point[name] for name in parameters])
     if buffers:
         own = dict(model.named_buffers(remove_duplicate=False))
         for name, value in buffers.items():
             if name not in own or own[name].shape != value.shape:
                 raise PointMismatchError(f"a buffer {name} {tuple(value.shape)}", f"the model's {sorted(own)}")
+        require_kinds(own, buffers)
+        for name, value in buffers.items():
             own[name].copy_(value)
+
+
+def kind_of(value: Tensor) -> str:
+    """What sort of numbers a tensor has; none is turned into another without a word."""
+    if value.dtype == torch.bool:
+        return "booleans"
+    return (
+        "floating-point numbers"
+        if value.is_floating_point()
+        else "complex numbers"
+        if value.is_complex()
+        else "integers"
+    )
+
+
+def require_kinds(own: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> None:
+    """Check that tensors have the kinds of numbers of those that they are written into.
+
+    Raises:
+        PointMismatchError: At the first that has another.
+    """
+    for name, value in new.items():
+        if kind_of(value) != kind_of(own[name]):
+            raise PointMismatchError(f"{name} of {str(value.dtype).removeprefix('torch.')}", kind_of(own[name]))
 
 
 def require_same(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
