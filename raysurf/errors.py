@@ -100,7 +100,7 @@ class PointMismatchError(RaysurfError, ValueError):
 
 
 class OutputError(RaysurfError, ValueError):
-    """A network whose answers are no logits of the data's classes."""
+    """A network whose answers are no logits of the data's classes, or whose weights cannot be kept."""
 
     def __init__(self, got: str, expected: str) -> None:
         self.got, self.expected = got, expected

@@ -92,26 +92,27 @@ def dropping(num_classes: int, image_shape: Shape, hidden: bool = False) -> nn.M
 class Complex(nn.Module):
     """A layer of complex weights, or the same in real numbers."""
 
-    def __init__(self, num_classes: int, image_shape: Shape, real: bool) -> None:
+    def __init__(self, num_classes: int, image_shape: Shape, real: bool, wide: bool) -> None:
         super().__init__()
         size = image_shape[1] * image_shape[2]
         self.head = nn.Linear(16, num_classes)
         weight = torch.randn(16, size, dtype=torch.complex64) / size**0.5
+        weight = weight.to(torch.complex128) if wide else weight
         self.real = nn.Parameter(weight.real.clone() if real else weight)
         self.imaginary = nn.Parameter(weight.imag.clone()) if real else None
 
     def forward(self, images: Tensor) -> Tensor:
         x = images.flatten(1)
         if self.imaginary is None:
-            out = (x.to(self.real.dtype) @ self.real.T).abs()
+            out = (x.to(self.real.dtype) @ self.real.T).abs().float()
         else:
             out = ((x @ self.real.T).square() + (x @ self.imaginary.T).square()).sqrt()
         logits: Tensor = self.head(out)
         return logits
 
 
-def complex_weights(num_classes: int, image_shape: Shape, real: bool = False) -> nn.Module:
-    return Complex(num_classes, image_shape, real)
+def complex_weights(num_classes: int, image_shape: Shape, real: bool = False, wide: bool = False) -> nn.Module:
+    return Complex(num_classes, image_shape, real, wide)
 
 
 def frozen(num_classes: int, image_shape: Shape) -> nn.Module:

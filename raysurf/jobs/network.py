@@ -17,6 +17,7 @@ from raysurf.errors import DataError, UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.job import SPLITS
 from raysurf.jobs.placing import Placing
+from raysurf.jobs.tensor_bytes import require_storable
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.convert import convert
@@ -61,6 +62,7 @@ class Network(Placing):
         context.skipped, context.data_fingerprint = self.data.skipped, self.data.fingerprint
         self._labelled = labelled_part(self.data.train)
         self.model = channels_last(self.network_of(job.model_spec), self.data.image_shape)
+        require_storable({**dict(self.model.named_parameters()), **dict(self.model.named_buffers())})
         require_logits(self.model, self.data.image_shape, self.data.num_classes)
         self.built = self.own_buffers()
 

@@ -8,6 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from raysurf.errors import OutputError
+
 # What the reader raises on bytes that are something else.
 UNDECODABLE = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
 
@@ -17,6 +19,20 @@ decode = load
 def encode(tensors: Mapping[str, Tensor]) -> bytes:
     """Tensors of any device and layout, as bytes that every reader of safetensors knows."""
     return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+
+
+def require_storable(tensors: Mapping[str, Tensor]) -> None:
+    """Check, before anything is trained, that tensors of these names could be kept.
+
+    Raises:
+        OutputError: At the first whose numbers safetensors does not know.
+    """
+    for name, value in tensors.items():
+        try:
+            save({name: value.new_empty(0, device="cpu")})
+        except KeyError as error:
+            kept = "numbers that can be stored, such as float32, float64 or complex64"
+            raise OutputError(f"{name} of {str(value.dtype).removeprefix('torch.')}", kept) from error
 
 
 def as_they_lie(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import raysurf as rs
-from raysurf.errors import OutputError
+from raysurf.errors import OutputError, UnsupportedLayerError
 from raysurf.jobs.context import Context
 from raysurf.jobs.network import Network
 from raysurf.results.store import Store
@@ -90,6 +90,16 @@ def test_complex_weights_are_pairs_of_real_ones(name: str, tmp_path: Path) -> No
             found["length"] = max(row["distance"] for row in rows)
         figures.append({key: value for key, value in found.items() if "error" not in key and "accuracy" not in key})
     assert figures[0] == pytest.approx(figures[1], rel=2e-3)
+
+
+def test_weights_that_cannot_be_kept_are_told_before_training(tmp_path: Path) -> None:
+    """Safetensors know no complex128, which is said before the first step; noise on complex weights is refused."""
+    store, job = Store(str(tmp_path)), tiny_sgd(model=model("complex_weights", wide=True))
+    with pytest.raises(OutputError, match="got real of complex128; expected numbers that can be stored"):
+        do(job, store)
+    assert not store.rows_of("epochs", job.id)
+    with pytest.raises(UnsupportedLayerError, match="Linear with complex weights"):
+        VariationalLayer(torch.nn.Linear(3, 2, dtype=torch.complex64))
 
 
 ANSWERING = {
