@@ -70,5 +70,5 @@ def require_usable(source: str, own: Mapping[str, Tensor], state: Mapping[str, T
         if kind_of(value) != wanted:
             raise DataError(source, f"{name} of {str(value.dtype).removeprefix('torch.')}", wanted)
     # Float64 may be beyond what the network's numbers can hold.
-    if (name := first_not_finite({name: value.to(own[name].dtype) for name, value in state.items()})) is not None:
-        raise DataError(source, f"NaN or infinity in {name}", "finite weights")
+    if wrong := first_not_finite({name: value.to(own[name].dtype) for name, value in state.items()}):
+        raise DataError(source, f"NaN or infinity in {wrong}", "finite weights")

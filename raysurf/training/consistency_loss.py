@@ -96,7 +96,7 @@ class ConsistencyLoss:
         logits, target = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in (logits, target))
         nll = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
         apart = F.mse_loss(logits.softmax(1), target.softmax(1), reduction="sum") / logits.shape[1]
-        ((nll + self.weight * apart) / num_examples).backward()
+        ((nll + self.weight * apart) / num_examples).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             wrong = ((logits.argmax(dim=1) != labels) & known).sum()
             # A disagreement that is not finite must show in this step's loss.
