@@ -40,7 +40,7 @@ def _store(model: nn.Module, layout: torch.memory_format) -> None:
     """Let the four-dimensional tensors of a model have a layout; ``Module.to`` fails at those of five dimensions."""
     for value in (*model.parameters(), *model.buffers()):
         if value.dim() == 4:
-            value.data = value.data.contiguous(memory_format=layout)
+            value.data = value.data.to(memory_format=layout)
 
 
 def laid_out_like(point: Mapping[str, Tensor], model: nn.Module) -> Point:

@@ -39,6 +39,8 @@ def logits_of(output: Any) -> Tensor:
 def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_classes: int) -> None:
     """Check what a network answers to two images in evaluation; the network and torch's generators stay as they are.
 
+    One that cannot take the images says so itself, in its first step.
+
     Args:
         model: On any device.
         image_shape: Channels, height, width.
@@ -52,11 +54,16 @@ def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_clas
     before = [(value, value.clone()) for value in model.buffers()]
     generators = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(generators), noise_mode(model, "mean"):
-        logits = logits_of(model.eval()(torch.zeros(2, *image_shape, device=device)))
-        for value, old in before:
-            value.copy_(old)
-    for module, mode in modes.items():
-        module.training = mode
+        try:
+            output = model.eval()(torch.zeros(2, *image_shape, device=device))
+        except RuntimeError:
+            return
+        finally:
+            for value, old in before:
+                value.copy_(old)
+            for module, mode in modes.items():
+                module.training = mode
+    logits = logits_of(output)
     if logits.shape != (2, num_classes) or not logits.is_floating_point():
         got = f"{'complex ' if logits.is_complex() else ''}outputs {list(logits.shape)} to 2 images"
         raise OutputError(got, f"[2, {num_classes}], a real number for each class of the data")
