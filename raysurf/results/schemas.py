@@ -49,7 +49,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field("arm", TEXT, "readable name of the setting"),
         _field("group", TEXT, "the run's id with every seed left out: the same for all replicates"),
         _field("model", TEXT, "network"),
-        _field("data", TEXT, "data set"),
+        _field("data", TEXT, "data set: its label, else its name, with that of its folder"),
         _field("seed", LONG, "seed"),
         _field(
             "budget", REAL, "epochs spent, inputs counted once, over those of the first full schedule", "budgets", True

@@ -197,6 +197,11 @@ def test_mnist_is_read_where_it_lies(tmp_path: Path) -> None:
         _idx(raw / f"{prefix}-labels-idx1-ubyte.gz", np.arange(count, dtype=np.uint8) % 10)
     data = registry.load(DataSpec(name="mnist", root=str(tmp_path), download=False, validation=10))
     assert (len(data.train), len(data.test), data.image_shape) == (20, 10, (1, 28, 28))
+    stated = registry.load(
+        DataSpec(name="mnist", root=str(tmp_path), download=False, validation=10, mean=0.5, std=0.25)
+    )
+    assert torch.allclose(data.normalise(data.test.images), torch.tensor((7 / 255 - 0.1307) / 0.3081))
+    assert torch.allclose(stated.normalise(stated.test.images), torch.tensor((7 / 255 - 0.5) / 0.25))
     assert sorted(path.name for path in raw.iterdir()) == sorted(path.name for path in raw.glob("*.gz"))
     (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"nonsense"))
     with pytest.raises(DataError, match="no IDX file"):
