@@ -1,50 +1,144 @@
-"""Weights from files of elsewhere: read without running code, and judged before a network takes them."""
+"""Weights from files of elsewhere: read without running code, under any names, and judged before they are taken."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from raysurf.errors import DataError
+from raysurf.weightspace.point import buffers_of, first_names, first_not_finite, kind_of, point_of
 
-if TYPE_CHECKING:
-    from torch import Tensor
+SHOWN = 3
+# Of DataParallel, DistributedDataParallel and AveragedModel; of Lightning and many scripts; of torch.compile.
+PREFIXES = ("module.", "model.", "_orig_mod.")
+# AveragedModel's own counter.
+COUNTER = "n_averaged"
 
 
-def state_in(file: str) -> dict[str, Tensor]:
-    """The state dict in a file.
+def state_in(file: str, entry: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a file by name.
 
     Args:
-        file: ``.safetensors``, or a plain state dict that torch can load with ``weights_only``.
+        file: ``.safetensors``, or what torch loads with ``weights_only``.
+        entry: Which of the file's entries they are, if it is no state dict itself; None for the only one.
 
     Raises:
-        DataError: If it is no regular file, or holds something else.
+        DataError: If it is no regular file, holds something else, or several state dicts and no entry is named.
     """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if (path := Path(file)).exists() and not path.is_file():
         # Opening a pipe would wait for its writer.
         what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
         raise DataError(file, what, "a regular file")
     try:
         if file.endswith(".safetensors"):
-            state = load_file(file)
+            content: Any = load_file(file)
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, ValueError, AttributeError) as error:
         raise DataError(file, f"{type(error).__name__}: {error}", "a readable state dict") from error
     except Exception as error:  # torch's UnpicklingError does not say which class it is
         raise DataError(file, f"{type(error).__name__}", "a plain state dict, with no code in it") from error
-    tensors = isinstance(state, dict) and all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    if entry is not None or not _is_state(content):
+        content = _entry(file, content, entry)
+    return {k.removeprefix("point/").removeprefix("buffer/"): v for k, v in content.items()}
+
+
+def _is_state(content: Any) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items())
     )
-    if not tensors:
+
+
+def _entry(file: str, content: Any, entry: str | None) -> Mapping[str, Tensor]:
+    states = (
+        {name: value for name, value in content.items() if _is_state(value)} if isinstance(content, Mapping) else {}
+    )
+    if entry is None and len(states) == 1:
+        return next(iter(states.values()))
+    if not states:
         raise DataError(file, "something else than tensors by name", "a plain state dict, with no code in it")
-    return state
+    if entry not in states:
+        known = ", ".join(map(str, states))
+        got = f"several state dicts: {known}" if entry is None else f"no entry {entry!r}"
+        raise DataError(file, got, f"entry: one of {known}")
+    return states[entry]
+
+
+def fitted(model: nn.Module, state: Mapping[str, Tensor], prefix: str | None = None) -> dict[str, Tensor]:
+    """A state dict under the names of a network's point and buffers, where there is one for a name.
+
+    Args:
+        model: The network. Tensors that it has under several names may have any of these.
+        state: Tensors of a file.
+        prefix: What their names begin with, tensors of other names being left out; None to find out.
+    """
+    own = first_names(model)
+    if prefix is None:
+        names = [name for name in state if name != COUNTER]
+        prefix = _prefix(own, names)
+        state = {name: state[name] for name in names} if prefix else state
+    bare = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    # Of names for one tensor the last would count; a value that is another one keeps its name, and is a misfit.
+    found: dict[str, Tensor] = {}
+    for name, value in bare.items():
+        first = own.get(name, name)
+        is_other = first in found and not _equal(found[first], value)
+        found[name if is_other else first] = value
+    return found
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a is b or (a.dtype == b.dtype and a.layout == b.layout == torch.strided and torch.equal(a, b))
+
+
+def _prefix(own: Mapping[str, str], names: Sequence[str]) -> str:
+    prefix = ""
+    while not any(name.removeprefix(prefix) in own for name in names):
+        more = next((each for each in PREFIXES if all(name.startswith(prefix + each) for name in names)), None)
+        if more is None:
+            return ""
+        prefix += more
+    return prefix
+
+
+def misfits(model: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Say how a state dict does not fit a network: tensors that are missing, unknown or of another shape.
+
+    Args:
+        model: The network.
+        state: What is to be written into it, as ``fitted`` gives it; counters of batches may be missing.
+
+    Returns:
+        Up to three names of each sort and the number of the others; empty if all fits.
+    """
+    own, tied = {**point_of(model), **buffers_of(model)}, first_names(model)
+    missing = sorted(name for name in own.keys() - state.keys() if not name.endswith("num_batches_tracked"))
+    other = [
+        f"{name} {list(state[name].shape)}, not {list(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    more = state.keys() - own.keys()
+    found = {
+        "missing": missing,
+        "unknown": sorted(more - tied.keys()),
+        "of another shape": other,
+        "tied in the network and not in the file": sorted(f"{name} and {tied[name]}" for name in more & tied.keys()),
+    }
+    return "; ".join(f"{sort}: {_first(names)}" for sort, names in found.items() if names)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def require_usable(source: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
@@ -58,10 +152,6 @@ def require_usable(source: str, own: Mapping[str, Tensor], state: Mapping[str, T
     Raises:
         DataError: At the first that is not.
     """
-    import torch
-
-    from raysurf.weightspace.point import first_not_finite, kind_of
-
     for name, value in state.items():
         wanted = kind_of(own[name])
         if value.layout != torch.strided or value.is_meta or value.is_quantized:

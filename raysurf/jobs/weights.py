@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +11,6 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training import Data, Model
-from raysurf.jobs.weight_files import require_usable, state_in
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.redaction import holds_secret
@@ -22,39 +21,11 @@ if TYPE_CHECKING:
     from raysurf.jobs.context import Context
 
 
-SHOWN = 3
-
-
-def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """Say how a state dict does not fit a network: tensors that are missing, unknown or of another shape.
-
-    Args:
-        own: The network's state dict.
-        state: What is to be written into it; counters of batches may be missing.
-
-    Returns:
-        Up to three names of each sort and the number of the others; empty if all fits.
-    """
-    missing = sorted(name for name in own.keys() - state.keys() if not name.endswith("num_batches_tracked"))
-    other = [
-        f"{name} {list(state[name].shape)}, not {list(value.shape)}"
-        for name, value in own.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    found = {"missing": missing, "unknown": sorted(state.keys() - own.keys()), "of another shape": other}
-    return "; ".join(f"{sort}: {_first(names)}" for sort, names in found.items() if names)
-
-
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
 class Weights(WeightsJob):
     """Weights that were trained elsewhere; nothing in the file can run code.
 
     A file is ``.safetensors`` (a state dict, or a weights file of raysurf's own) or a plain state dict that torch can
-    load with ``weights_only``.
+    load with ``weights_only``, or a dict that has one as an entry. Of tied tensors one name is enough.
     """
 
     kind: ClassVar[str] = "weights"
@@ -63,11 +34,17 @@ class Weights(WeightsJob):
     data: Data = Field(description="the data they are measured on")
     file: str | None = Field(None, description=".safetensors, .pt or .pth; or pretrained")
     pretrained: str | None = Field(None, description="name of torchvision weights, such as IMAGENET1K_V1")
+    entry: str | None = Field(None, description="which entry of the file, such as swa_state_dict, if it has several")
+    prefix: str | None = Field(
+        None, description="what names in the file begin with; module., model. and _orig_mod. need not be said"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.file is None) == (self.pretrained is None):
             raise ValueError("exactly one of file and pretrained is required")
+        if self.file is None and (self.entry is not None or self.prefix is not None):
+            raise ValueError("entry or prefix, which are of a file, and pretrained")
         if self.file is not None and holds_secret(self.file):
             raise ValueError("file: with an address without secrets, since jobs stand in tables")
         return self
@@ -82,29 +59,31 @@ class Weights(WeightsJob):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
+        from raysurf.jobs.weight_files import fitted, misfits, require_usable, state_in
 
         net = Network(self, context)
-        state = self._state()
-        if found := misfits(net.model.state_dict(), state):
+        state = dict(self._pretrained()) if self.file is None else state_in(self.file, self.entry)
+        state = fitted(net.model, state, self.prefix)
+        if found := misfits(net.model, state):
             wanted = f"the tensors of {self.model.name} for {net.data.num_classes} classes"
+            if self.file is not None and self.prefix is None:
+                wanted += " (prefix: if their names in the file begin with more)"
             raise DataError(self.file or str(self.pretrained), found, wanted)
         require_usable(self.file or str(self.pretrained), net.model.state_dict(), state)
         net.model.load_state_dict(state, strict=False)
         context.save("weights", net.tensors())
         return net.report_predictions("final")
 
-    def _state(self) -> dict[str, Tensor]:
-        if self.pretrained is not None:
-            from torchvision.models import get_model_weights
+    def _pretrained(self) -> Mapping[str, Tensor]:
+        from torchvision.models import get_model_weights
 
-            models.check_pretrained(self.model.name, self.pretrained)
-            found = get_model_weights(self.model.name.removeprefix(models.TORCHVISION))[self.pretrained]
-            try:
-                return dict(found.get_state_dict(progress=False, check_hash=True))
-            except (OSError, RuntimeError) as error:
-                raise DataError(
-                    self.pretrained, f"{type(error).__name__}: {error}", f"{found.url}, to be downloaded or cached"
-                ) from error
-        assert self.file is not None
-        state = state_in(self.file)
-        return {k.removeprefix("point/").removeprefix("buffer/"): v for k, v in state.items()}
+        assert self.pretrained is not None
+        models.check_pretrained(self.model.name, self.pretrained)
+        found = get_model_weights(self.model.name.removeprefix(models.TORCHVISION))[self.pretrained]
+        try:
+            state: Mapping[str, Tensor] = found.get_state_dict(progress=False, check_hash=True)
+            return state
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                self.pretrained, f"{type(error).__name__}: {error}", f"{found.url}, to be downloaded or cached"
+            ) from error

@@ -42,11 +42,13 @@ def first_names(model: nn.Module) -> dict[str, str]:
     """The one name that a point or its buffers have for each tensor, by every name that a state dict has for it."""
     found: dict[str, str] = {}
     first: dict[int, str] = {}
+    kept = model.state_dict().keys()
     for name, value in (
         *model.named_parameters(remove_duplicate=False),
         *model.named_buffers(remove_duplicate=False),
     ):
-        found[name] = first.setdefault(id(value), name)
+        if name in kept:
+            found[name] = first.setdefault(id(value), name)
     return found
 
 

@@ -21,7 +21,6 @@ from raysurf.jobs.labels import Labels
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import collect
-from raysurf.jobs.weights import misfits
 from raysurf.results.store import Store
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
@@ -274,15 +273,6 @@ def test_weights_of_another_number_of_classes_are_named(
     )
     with pytest.raises(DataError, match=said):
         do(job, Store(str(tmp_path / "r")))
-
-
-def test_misfits_are_counted() -> None:
-    """Missing and unknown tensors are named, three of each, and the rest is a number; counters may be missing."""
-    one = torch.ones(1)
-    own = {f"own{i}": one for i in range(5)} | {"bn.num_batches_tracked": one, "both": one}
-    said = misfits(own, {"both": one, "strange": one})
-    assert said == "missing: own0, own1, own2 and 2 more; unknown: strange"
-    assert misfits(own, own) == ""
 
 
 def test_bf16_is_near_fp32(tmp_path: Path) -> None:
