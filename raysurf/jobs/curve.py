@@ -72,9 +72,8 @@ class Curve(ContinuedJob):
 
     def _track(self, points: Sequence[State], statistics: Sequence[State], own: State) -> Track:
         """The curve through points; those that are trained have its own buffers, the ends theirs."""
-        buffers = [own if number in self.free else None for number in range(len(points))]
-        for number, end in zip((0, -1), statistics, strict=True):
-            buffers[number] = buffers[number] or end
+        ends = {0: statistics[0], self.num_bends + 1: statistics[1]}
+        buffers = [own if number in self.free else ends[number] for number in range(len(points))]
         return Track("curve", self.shape, points, statistics, buffers)
 
     @property

@@ -128,10 +128,10 @@ def require_apart(geometry: str, start: State, end: State) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained weights that span a curve, a line, a chain or a plane, each with its buffers; None for those without."""
+    """Trained weights that span a curve, a line, a chain or a plane, each with its buffers; empty for those without."""
 
     points: Sequence[State]
-    buffers: Sequence[State | None]
+    buffers: Sequence[State]
 
     @cached_property
     def _gram(self) -> Tensor:
@@ -145,7 +145,7 @@ class Trained:
 
         known = [number for number, buffers in enumerate(self.buffers) if buffers]
         number = known[0] if len(known) == 1 else nearest_point(self._gram, coefficients, known) if known else 0
-        return self.buffers[number] or {}
+        return self.buffers[number]
 
 
 @dataclass(frozen=True)
@@ -192,23 +192,22 @@ class Track:
         shape: ``polygonal`` or ``bezier``.
         points: Control points, ends included.
         statistics: At least two.
-        buffers: Of every control point; None for one without its own.
+        buffers: Of every control point; empty for one without its own.
     """
 
     geometry: str
     shape: str
     points: Sequence[State]
     statistics: Sequence[State]
-    buffers: Sequence[State | None]
+    buffers: Sequence[State]
 
     @cached_property
     def _trained(self) -> Trained:
         return Trained(self.points, self.buffers)
 
     def control_point(self, number: int) -> tuple[State, State]:
-        """A control point, and its buffers or, without its own, those of the nearest that has some."""
-        one_hot = [float(number == other) for other in range(len(self.points))]
-        return self.points[number], self._trained.nearest(one_hot)
+        """A control point and its buffers, empty if it has none of its own."""
+        return self.points[number], self.buffers[number]
 
     def at(self, t: float) -> State:
         """The point at t."""

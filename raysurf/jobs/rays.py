@@ -86,7 +86,7 @@ class Rays(MeasuringJob):
                 ray, step = divmod(place - 1, self.num_points - 1)
                 t = (step + 1) / (self.num_points - 1)
                 towards, norm = direction(ray)
-                trained, mix = Trained([origin, towards], [buffers, None]), [1.0, t * self.length]
+                trained, mix = Trained([origin, towards], [buffers, {}]), [1.0, t * self.length]
                 columns |= {"ray": ray, "t": t, "distance": t * self.length * norm}
             own = not isinstance(source, PointOf) or source.has_statistics
             statistics = buffers if own else opened[0][1]

@@ -65,7 +65,7 @@ def _entry(file: str, content: Any, entry: str | None) -> Mapping[str, Tensor]:
         return next(iter(states.values()))
     if not states:
         raise DataError(file, "something else than tensors by name", "a plain state dict, with no code in it")
-    if entry not in states:
+    if entry is None or entry not in states:
         known = ", ".join(map(str, states))
         got = f"several state dicts: {known}" if entry is None else f"no entry {entry!r}"
         raise DataError(file, got, f"entry: one of {known}")

@@ -148,7 +148,7 @@ class Results:
             name: Which: ``weights`` (of ``sgd``, ``swa``, ``swag``, ``variational``, ``weights``), ``last`` of
                 ``swa``, ``member1`` … and ``average`` of ``fge``, ``bend1`` … of a curve, ``pivot1`` … of a path;
                 ``variance``, ``deviation0`` … of ``swag``.
-            framework: ``numpy``, or ``torch``.
+            framework: ``numpy``, which gives bfloat16 as float32, or ``torch``.
 
         Returns:
             The point and its buffers, tensors by name in the order of their names.

@@ -33,8 +33,9 @@ class StoredWeights:
     Args:
         run_id: The run.
         name: Which of its weights.
-        point: Its trainable parameters, by name: arrays of numpy, or tensors of torch on the CPU.
-        buffers: Batch-norm statistics and other buffers, by name; empty if these weights have none of their own.
+        point: Its trainable parameters, by name: arrays of numpy (bfloat16 as float32), or tensors of torch on the CPU.
+        buffers: Batch-norm statistics and other buffers, by name; those of bends and pivots are the curve's or path's,
+            without batch-norm statistics.
     """
 
     run_id: str
@@ -58,9 +59,10 @@ def stored_weights(results: Results, run: str, name: str, framework: Framework) 
             for key, tensor in _read(store, f"jobs/{run_id}/{bundle}.safetensors", framework).items():
                 part, _, inner = key.partition(sign)
                 bundled.setdefault(part, {})[inner] = tensor
+    buffers = bundled.pop("buffer", {})
     bundled = _as_jobs_name_them(bundled, row)
     if name in bundled:
-        return StoredWeights(run_id, name, bundled[name], {})
+        return StoredWeights(run_id, name, bundled[name], buffers)
     known = [each for each in whole if each not in (*BUNDLES, *OTHERS)]
     if name in known:
         return StoredWeights(run_id, name, *_parted(store, f"jobs/{run_id}/{name}.safetensors", framework))
@@ -98,10 +100,26 @@ def _read(store: Store, path: str, framework: Framework) -> dict[str, Any]:
     reader = imported(f"safetensors.{framework}", f"weights(framework={framework!r})", framework)
     data = store.get_bytes(path)
     try:
-        tensors = reader.load(data)
+        tensors = _arrays(data) if framework == "numpy" else reader.load(data)
     except (SafetensorError, AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise StoreError(store.uri, f"{path}, which cannot be read ({error})", OWN) from error
     return {key: tensors[key] for key in sorted(tensors)}
+
+
+def _arrays(data: bytes) -> dict[str, Any]:
+    """The tensors of a file as arrays; bfloat16, which numpy has not, as the same numbers in float32."""
+    import numpy as np
+    from safetensors import deserialize
+
+    found = {}
+    for name, tensor in deserialize(data):
+        kind, bits = tensor["dtype"][:1].lower(), tensor["dtype"][1:]
+        if tensor["dtype"] == "BF16":
+            values = (np.frombuffer(tensor["data"], dtype="<u2").astype("<u4") << 16).view("<f4")
+        else:
+            values = np.frombuffer(tensor["data"], dtype="?" if bits == "OOL" else f"<{kind}{int(bits) // 8}")
+        found[name] = values.reshape(tensor["shape"])
+    return found
 
 
 def _by_number(name: str) -> tuple[str, int]:

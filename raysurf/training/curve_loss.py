@@ -75,7 +75,9 @@ class CurveLoss:
 
     def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
         totals = torch.zeros(2, dtype=torch.float64, device=inputs.device)
-        ts = [(s + draw.random()) / self.strata for s in range(self.strata)]
+        # Of few examples there are fewer strata, so that batch norm has two in each.
+        strata = min(self.strata, max(1, num_examples // 2))
+        ts = [(s + draw.random()) / strata for s in range(strata)]
         # A worker without examples still has gradients (of zero), since all workers sum theirs.
         parts = list(self._parts(ts, len(labels), num_examples)) or [(ts[0], slice(0, 0))]
         for t, part in parts:
@@ -107,7 +109,7 @@ class CurveLoss:
         """This worker's examples of every stratum."""
         offset = self.workers.share(num_examples).start
         for s, t in enumerate(ts):
-            part = Workers(s, self.strata).share(num_examples)
+            part = Workers(s, len(ts)).share(num_examples)
             first, last = max(part.start - offset, 0), min(part.stop - offset, count)
             if first < last:
                 yield t, slice(first, last)

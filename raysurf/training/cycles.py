@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 
 def num_batches(num_examples: int, size: int) -> int:
-    """Batches that cover every example once; a remainder below an eighth of a batch joins the batch before it."""
+    """Batches that cover every example once; a remainder below an eighth of a batch joins the batch before it.
+
+    So does a remainder of one, which batch norm cannot be trained on.
+    """
     full, rest = divmod(num_examples, size)
-    return max(1, full + (8 * rest >= size))
+    return max(1, full + (8 * rest >= size and rest > 1))
 
 
 def cycle_steps(cycle_epochs: float, steps_per_epoch: int) -> int:

@@ -33,8 +33,13 @@ class Workers:
     is_told: Callable[[], bool] = never
 
     def share(self, count: int) -> slice:
-        """This worker's part of ``count`` things; the parts are disjoint and cover all."""
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+        """This worker's part of ``count`` things; the parts are disjoint and cover all.
+
+        No part is of one thing alone, which batch norm cannot be trained on, unless there is but one: of few things
+        the last workers have none.
+        """
+        size = min(self.size, max(1, count // 2))
+        return slice(*(count * min(rank, size) // size for rank in (self.rank, self.rank + 1)))
 
     def sum(self, value: Tensor) -> Tensor:
         """Add a tensor over the group, in place, and return it."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 import raysurf as rs
 from raysurf.cluster.environment import prepare
@@ -21,6 +22,7 @@ from raysurf.results import Results, open
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_curve, tiny_sgd
+from tests.jobs.test_buffers import base
 from tests.results.failed_runs import FailedStore
 
 prepare()
@@ -72,6 +74,37 @@ def test_weights_are_those_that_jobs_see(job: Job, names: tuple[str, ...], resul
     if isinstance(job, Curve):
         with pytest.raises(UnknownNameError, match="got 'weights'; expected one of bend1, bend2, end"):
             results.weights(job.id)
+
+
+def test_bfloat16_is_read_as_the_same_numbers(tmp_path: Path) -> None:
+    """Arrays are float32 with the values that torch reads, beside tensors of other types as they are."""
+    filled, job = FailedStore(tmp_path), tiny_sgd()
+    filled.run(job)
+    tensors = {
+        "point/w": torch.tensor([[1.0, -2.5e-39, float("inf")], [0.1, -3e38, 0.0]], dtype=torch.bfloat16),
+        "point/empty": torch.zeros(0, 3, dtype=torch.bfloat16),
+        "point/half": torch.tensor([0.1, 65504.0], dtype=torch.float16),
+        "buffer/double": torch.tensor(0.1, dtype=torch.float64),
+        "buffer/flags": torch.tensor([True, False]),
+        "buffer/steps": torch.tensor(7),
+    }
+    filled.store.put_bytes(f"jobs/{job.id}/weights.safetensors", save(tensors))
+    arrays, same = (filled.open().weights(job.id, framework=each) for each in ("numpy", "torch"))  # type: ignore[arg-type]
+    for got, expected in ((arrays.point, same.point), (arrays.buffers, same.buffers)):
+        for name, value in expected.items():
+            is_bf16 = value.dtype == torch.bfloat16
+            assert torch.equal(torch.from_numpy(got[name].copy()), value.float() if is_bf16 else value), name
+
+
+def test_bends_have_the_buffers_of_their_curve(tmp_path: Path) -> None:
+    """Buffers that a curve was trained with stand by its bends, and are no weights of their own."""
+    ends = [base("rms", seed=seed) for seed in (0, 1)]
+    curve = rs.Curve(start=ends[0], end=ends[1], epochs=1, lr=0.05)
+    rs.run(curve, results=str(tmp_path))
+    tables = open(str(tmp_path))
+    assert tables.weights(curve.id, "bend1").buffers["2.steps"] == 12 + 4
+    with pytest.raises(UnknownNameError, match="got 'buffer'; expected one of bend1"):
+        tables.weights(curve.id, "buffer")
 
 
 def test_moments_of_swag(results: Results) -> None:

@@ -107,6 +107,17 @@ def test_strata_are_the_same_on_any_number_of_workers(size: int) -> None:
         assert torch.allclose(totals[k], value, rtol=1e-6, atol=1e-9)
 
 
+def test_few_examples_have_fewer_strata() -> None:
+    """Five examples of four strata are two parts of two and three, so that batch norm can be trained on each."""
+    net, start, end = ends(NETWORKS["plain"])
+    seen: list[int] = []
+    net.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    points = [start, *bends_on_line(start, end, 1), end]
+    inputs, labels = batch(5)
+    CurveLoss(net, "bezier", points, (1,), 0.0, "fp32", strata=4).backward(inputs.float(), labels, 5, random.Random(5))
+    assert seen == [2, 3]
+
+
 def small_digits() -> Dataset:
     return registry.load(DataSpec(name="digits", share=0.15))
 

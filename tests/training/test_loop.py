@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from raysurf.data import registry
 from raysurf.data.dataset import Dataset
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DivergedError
+from raysurf.training.batches import shuffled
 from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.collectors import CycleAverage
 from raysurf.training.curve_loss import CurveLoss
+from raysurf.training.cycles import num_batches
 from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objectives import CrossEntropy
 from raysurf.training.recipe import Recipe
@@ -193,3 +198,50 @@ def test_diverged_run_says_when() -> None:
 def test_small_remainder_joins_the_batch_before(examples: int, steps: int) -> None:
     """A remainder below an eighth of a batch makes no batch of its own."""
     assert recipe().steps_per_epoch(examples) == steps
+
+
+class Norm(nn.Module):
+    """Batch norm of single values, which torch refuses to train on one example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.norm, self.head = nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.norm(self.dense(images.flatten(1))).relu())
+        return logits
+
+
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_no_batch_has_one_example(size: int) -> None:
+    """Batch norm of single values is trained on any number of examples in any batches, each of them once."""
+    for count in range(2, 4 * size):
+        parts = shuffled(count, size, torch.Generator(), torch.device("cpu"))
+        assert len(parts) == num_batches(count, size) and min(map(len, parts)) >= 2
+        assert sorted(torch.cat(parts).tolist()) == list(range(count))
+    whole, end = data(), list[EpochEnd]()
+    train = dataclasses.replace(whole.train, images=whole.train.images[:65], labels=whole.train.labels[:65])
+    some = dataclasses.replace(whole, train=train)
+    short = dataclasses.replace(recipe(), epochs=1, batch_size=size)
+    fit(CrossEntropy(Norm(), 0.0, "fp32"), some, short, Workers(), end.append)
+    assert len(end) == 1
+
+
+@given(count=st.integers(0, 200), size=st.integers(1, 9))
+def test_no_worker_has_one_example_of_several(count: int, size: int) -> None:
+    """Parts are disjoint, cover all, and have none or two and more; with enough examples they are as even as can be."""
+    parts = [range(count)[Workers(rank, size).share(count)] for rank in range(size)]
+    assert [number for part in parts for number in part] == list(range(count))
+    assert count == 1 or all(len(part) != 1 for part in parts)
+    if count >= 2 * size:
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_worker_without_examples_takes_part() -> None:
+    """Its gradients are zero, and its batch-norm statistics stay numbers."""
+    net = Norm()
+    CrossEntropy(net, 0.0, "fp32").backward(
+        torch.zeros(0, 1, 8, 8), torch.zeros(0, dtype=torch.int64), 2, random.Random(0)
+    )
+    assert all(value.grad is not None and not value.grad.any() for value in net.parameters())
+    assert all(bool(buffer.isfinite().all()) for buffer in net.buffers())
