@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError
@@ -49,7 +49,7 @@ def state_in(file: str, entry: str | None = None) -> dict[str, Tensor]:
     return {k.removeprefix("point/").removeprefix("buffer/"): v for k, v in content.items()}
 
 
-def _is_state(content: Any) -> bool:
+def _is_state(content: Any) -> TypeGuard[Mapping[str, Tensor]]:
     return (
         isinstance(content, Mapping)
         and bool(content)

@@ -112,7 +112,7 @@ def _arrays(data: bytes) -> dict[str, Any]:
     from safetensors import deserialize
 
     found = {}
-    for name, tensor in deserialize(data):
+    for name, tensor in deserialize(data):  # type: ignore[no-untyped-call]
         kind, bits = tensor["dtype"][:1].lower(), tensor["dtype"][1:]
         if tensor["dtype"] == "BF16":
             values = (np.frombuffer(tensor["data"], dtype="<u2").astype("<u4") << 16).view("<f4")

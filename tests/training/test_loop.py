@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -220,7 +221,8 @@ def test_no_batch_has_one_example(size: int) -> None:
         assert len(parts) == num_batches(count, size) and min(map(len, parts)) >= 2
         assert sorted(torch.cat(parts).tolist()) == list(range(count))
     whole, end = data(), list[EpochEnd]()
-    train = dataclasses.replace(whole.train, images=whole.train.images[:65], labels=whole.train.labels[:65])
+    train: Any = whole.train
+    train = dataclasses.replace(train, images=train.images[:65], labels=train.labels[:65])
     some = dataclasses.replace(whole, train=train)
     short = dataclasses.replace(recipe(), epochs=1, batch_size=size)
     fit(CrossEntropy(Norm(), 0.0, "fp32"), some, short, Workers(), end.append)
