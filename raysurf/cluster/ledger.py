@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import mean, stdev
@@ -44,6 +45,7 @@ class Ledger:
         self.store, self.sweep, self.retry_failed = store, sweep, retry_failed
         self.done = done or FinishedJobs(store)
         self.rows: dict[int, Row] = {}
+        self._began: dict[int, float] = {}
         self.retried: set[int] = set()
         self._stale: list[str] = []
         for name in store.parts("trials"):
@@ -124,6 +126,10 @@ class Ledger:
         before = self.rows.get(number, {})
         now = datetime.now(UTC)
         started = before.get("started_at", now) if state != "running" else now
+        if state == "running":
+            self._began[number] = time.monotonic()
+        # Of one that has begun in another process nothing is known.
+        took = time.monotonic() - self._began[number] if number in self._began else before.get("wall_s")
         search = self.sweep.search
         row = {
             "sweep": self.sweep.name,
@@ -141,7 +147,7 @@ class Ledger:
             "state": state,
             "error": None if error is None else redact(error),
             "started_at": started,
-            "wall_s": None if state == "running" else (now - started).total_seconds(),
+            "wall_s": None if state == "running" else took,
             "retried": number in self.retried or None,
         }
         self.rows[number] = row

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 from typing import Any
 
 from ray._private import ray_constants, services
@@ -93,22 +94,25 @@ def nothing_secret_is_handed_on() -> Iterator[None]:
 
 
 @contextmanager
-def out_of_reach_of_signals() -> Iterator[None]:
+def out_of_reach_of_signals() -> Iterator[list[Popen[bytes]]]:
     """Let Ray's own processes start in a session of their own, as long as this lasts.
 
     What is sent to this process's group, as by a terminal, ``timeout`` or a service manager, is then for this process,
     which needs Ray to end in order. On Linux, where Ray's processes end with their parent all the same.
+
+    Yields:
+        Those that have been started.
     """
-    before = services.ConsolePopen
+    before, started = services.ConsolePopen, list[Popen[bytes]]()
 
     class Apart(before):  # type: ignore[misc, valid-type]  # ray has no types
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, start_new_session=True, **kwargs)
+            super().__init__(*args, start_new_session=sys.platform == "linux", **kwargs)
+            started.append(self)
 
-    if sys.platform == "linux":
-        services.ConsolePopen = Apart
+    services.ConsolePopen = Apart
     try:
-        yield
+        yield started
     finally:
         services.ConsolePopen = before
 

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from raysurf.errors import ClusterError
 LONGEST_SOCKET = 107 if sys.platform == "linux" else 103
 RAYS_PART = len("/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 PREFIX = "raysurf-"
+REMOVAL_S = 3.0
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 THIS_MACHINE = "this machine"
 
@@ -47,8 +49,8 @@ def own_ray(cpus: int, dashboard: bool) -> Iterator[None]:
         folder = stack.enter_context(_private_folder())
         stack.enter_context(_environment(_settings(os.environ, folder)))
         stack.callback(ray.shutdown)
-        try:
-            with out_of_reach_of_signals():
+        with out_of_reach_of_signals() as started:
+            try:
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -60,11 +62,13 @@ def own_ray(cpus: int, dashboard: bool) -> Iterator[None]:
                     # Which Ray opens to everybody; the folder round it is closed.
                     _temp_dir=str(folder / "r"),
                 )
-        except Exception as error:  # Ray's own errors here are of every class, Exception itself among them
-            ray.shutdown()
-            kept = _keep_logs(folder)
-            expected = f"a Ray that starts: an idle machine, memory and room on its disk; Ray's own logs are in {kept}"
-            raise ClusterError(THIS_MACHINE, f"{type(error).__name__}: {error}", expected) from error
+            except Exception as error:  # Ray's own errors here are of every class, Exception itself among them
+                for process in started:
+                    process.kill()
+                    process.wait()
+                got, kept = f"{type(error).__name__}: {error}", _keep_logs(folder)
+                expected = f"a Ray that starts: an idle machine, memory, room on its disk; Ray's own logs are in {kept}"
+                raise ClusterError(THIS_MACHINE, got, expected) from error
         yield
 
 
@@ -82,7 +86,10 @@ def _private_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        # A worker that ends may still write its log.
+        until = time.monotonic() + REMOVAL_S
+        while folder.exists() and time.monotonic() < until:
+            shutil.rmtree(folder, ignore_errors=True)
         _folders.discard(folder)
 
 
@@ -147,5 +154,5 @@ def _keep_logs(folder: Path) -> Path:
     """Move Ray's logs to where they stay; only the user can read them."""
     kept = Path(tempfile.mkdtemp(prefix="raysurf-logs-"))
     for logs in folder.glob("r/session_2*/logs"):
-        shutil.copytree(logs, kept, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        shutil.copytree(logs, kept / "logs", dirs_exist_ok=True, ignore_dangling_symlinks=True)
     return kept

@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -159,8 +158,8 @@ class Store:
             self._require_root()
             temporary.parent.mkdir(parents=True, exist_ok=True)
         self._root_seen = True
-        self._sweep(temporary.parent)
         try:
+            self._sweep(temporary)
             temporary.write_bytes(data)
             try:
                 os.replace(temporary, target)
@@ -369,14 +368,16 @@ class Store:
             return ""
         return f" ({disk.free / 2**20:.0f} of {disk.total / 2**20:.0f} MiB free)"
 
-    def _sweep(self, folder: Path) -> None:
-        """Once, remove what killed writers left behind an hour or more ago."""
+    def _sweep(self, temporary: Path) -> None:
+        """Once, remove what killed writers left behind an hour or more ago, by the clock that a new file is given."""
         if self._swept:
             return
+        temporary.touch()
+        now = temporary.stat().st_mtime
         self._swept = True
-        for entry in os.scandir(folder):
+        for entry in os.scandir(temporary.parent):
             try:
-                if time.time() - entry.stat().st_mtime > STALE_S:
+                if now - entry.stat().st_mtime > STALE_S:
                     os.unlink(entry.path)
             except OSError:
                 continue

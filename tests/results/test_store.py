@@ -114,6 +114,16 @@ def test_old_leftovers_are_swept(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "_tmp") == ["new"]
 
 
+def test_files_in_flight_outlive_a_fast_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock is two hours ahead of the disk's leaves alone what others write just now."""
+    (tmp_path / "_tmp").mkdir()
+    (tmp_path / "_tmp" / "anothers").write_text("x")
+    ahead = time.time() + 7200
+    monkeypatch.setattr("time.time", lambda: ahead)
+    Store(str(tmp_path)).put_bytes("a", b"")
+    assert os.listdir(tmp_path / "_tmp") == ["anothers"]
+
+
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "", "a\\b", "a\0b"])
 def test_paths_stay_inside(path: str, tmp_path: Path) -> None:
     """A path that leads out of the store is refused."""

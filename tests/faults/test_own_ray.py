@@ -1,0 +1,74 @@
+"""A Ray of raysurf's own, from before its start to after its end: what it writes, what it leaves, and how it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from raysurf.cluster.environment import connection
+from raysurf.errors import ClusterError
+from tests.faults.command import raysurf_run
+from tests.faults.paced import paced_file
+from tests.planted_keys import KEYS, holders
+from tests.ray_home import descendants, ray_home
+
+pytestmark = [pytest.mark.ray, pytest.mark.fault]
+
+
+def test_a_run_writes_no_key_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that Ray itself is started with are in no file at any time; folder and token are gone with the run."""
+    keys = [secrets.token_hex(12) for _ in KEYS]
+    for name, key in zip(KEYS, keys, strict=True):
+        monkeypatch.setenv(name, key)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    file, found, seen = paced_file(tmp_path, more="resources: {workers: 2}\n"), set[str](), 0
+    with ray_home() as root:
+        monkeypatch.setenv("RAY_TMPDIR", str(root))
+        with raysurf_run(file, str(tmp_path / "r")) as run:
+            while run.process.poll() is None:
+                with contextlib.suppress(FileNotFoundError):
+                    found |= set(holders(keys, root, tmp_path))
+                    seen = max(seen, len(list(root.rglob("logs/*"))))
+                time.sleep(0.5)
+            assert run.process.returncode == 0, run.said
+        assert seen > 10
+        assert not found
+        assert list(root.iterdir()) == []
+    assert not (tmp_path / "home" / ".ray").exists()
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray waits half a minute for its raylet; what it then raises is of no class of its own."""
+    before, ended = dict(os.environ), threading.Event()
+
+    def stop_raylet() -> None:
+        while not ended.wait(0.002):
+            for pid in descendants(os.getpid()):
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{pid}/exe").readlink().name == "raylet":
+                        os.kill(pid, signal.SIGSTOP)
+                        return
+
+    stopping = threading.Thread(target=stop_raylet)
+    stopping.start()
+    try:
+        with (
+            pytest.raises(ClusterError, match=r"this machine: got Exception: .*startup.*logs are in (\S+)$") as failed,
+            connection(None, needs_dashboard=False),
+        ):
+            pass
+    finally:
+        ended.set()
+        stopping.join()
+    kept = Path(failed.value.expected.rpartition(" ")[2])
+    assert list(kept.glob("logs/gcs_server*"))
+    assert not descendants(os.getpid())
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert {name for name in os.environ if "AUTH" in name} == {name for name in before if "AUTH" in name}
