@@ -202,6 +202,25 @@ class TrackingError(RaysurfError, ValueError):
         return f"W&B: got {self.got}; expected {self.expected}"
 
 
+class ChangedError(RaysurfError, ValueError):
+    """A stored run whose network or data are others now than when it ran, so that it may not be what is asked for.
+
+    ``changed`` has what differs: in words, its fingerprint then, its fingerprint now.
+    """
+
+    def __init__(self, run: str, changed: Iterable[tuple[str, str, str]]) -> None:
+        self.run, self.changed = run, tuple(changed)
+        super().__init__(run, self.changed)
+
+    def __str__(self) -> str:
+        found = "; ".join(f"{what}: got {now}, expected {then} as when it ran" for what, then, now in self.changed)
+        return (
+            f"{self.run} is of something else than there is now. {found}. Undo the change, or give what has changed "
+            "another name (function, file or folder), which is then run anew, or use what is stored as it is: "
+            "--accept-changed (in Python accept_changed=True)"
+        )
+
+
 class DivergedError(RaysurfError, ArithmeticError):
     """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was."""
 

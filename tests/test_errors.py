@@ -24,6 +24,7 @@ EVERY = [
     errors.TrackingError("no key", "a key"),
     errors.DivergedError(2.0, 1.5, 40),
     errors.TimeLimitError(60.0, "after 3 of 9 of sgd-0123456789abcdef"),
+    errors.ChangedError("sgd-0123456789abcdef", [("its data", "0123", "4567")]),
     errors.PreemptedError("in epoch 2, after step 40"),
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),
     errors.MeasuringError(2, 441, "point 3: RuntimeError"),

@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 @click.option("--address", default=None, help="Of a running Ray cluster; else this machine.")
 @click.option("--retry-failed", is_flag=True, help="Count trials that failed as such that are to be run.")
 @click.option("--only", multiple=True, metavar="KEY=TEXT", help="As `run` takes it.")
+@click.option("--accept-changed", is_flag=True, help="As `run` takes it.")
 @click.option("--no-import", is_flag=True, help="Find the modules that FILE names, and run none of their code.")
 def check(
-    file: str, results: str, address: str | None, retry_failed: bool, only: tuple[str, ...], no_import: bool
+    file: str,
+    results: str,
+    address: str | None,
+    retry_failed: bool,
+    only: tuple[str, ...],
+    accept_changed: bool,
+    no_import: bool,
 ) -> None:
     """Validate FILE and print what `run` will do: jobs, reuse, trials, epochs, resources. Changes nothing."""
     from raysurf.cluster.capacity import require_resources
@@ -37,7 +44,8 @@ def check(
 
     with own_code.no_imports() if no_import else contextlib.nullcontext():
         sweeps, store = load(file), Store(results)
-        plan, capacity = plan_sweeps(sweeps, store, only, retry_failed), capacity_of(address)
+        plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed)
+        capacity = capacity_of(address)
         echo("\n".join(plan_lines(plan, capacity, file, results)))
     require_resources(plan, capacity)
     store.check_writable()

@@ -23,6 +23,7 @@ from raysurf.cli.echo import echo
 )
 @click.option("--wandb-weights", is_flag=True, help="Send the weights that runs keep to W&B, as artifacts.")
 @click.option("--retry-failed", is_flag=True, help="Try trials that failed again; else they are left as they are.")
+@click.option("--accept-changed", is_flag=True, help="Use stored runs whose network or data were others than now.")
 @click.option(
     "--only",
     multiple=True,
@@ -37,6 +38,7 @@ def run(
     wandb_mode: str,
     wandb_weights: bool,
     retry_failed: bool,
+    accept_changed: bool,
     only: tuple[str, ...],
 ) -> None:
     """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
@@ -51,7 +53,7 @@ def run(
     from raysurf.sweep.document import load
 
     sweeps, store = load(file), Store(results)
-    plan = plan_sweeps(sweeps, store, only, retry_failed)
+    plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed)
     with (
         Interrupts() as interrupts,
         Display(plan) as display,

@@ -31,7 +31,8 @@ from raysurf.cluster.spending import Spending, Verdict
 from raysurf.cluster.stopping import EarlyStopping
 from raysurf.cluster.sweep_turn import sweep_turn
 from raysurf.cluster.warm_start import WarmStart, warm_start
-from raysurf.errors import StoreUnavailableError
+from raysurf.errors import ChangedError, StoreUnavailableError
+from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels
@@ -81,6 +82,7 @@ def run_plan(
 
     Raises:
         ResourceError: If a job needs more than the cluster has; nothing has been started then.
+        ChangedError: If what is stored was made of another network or other data than there are now.
         StoreUnavailableError: If the store is full, or away for longer than it is waited for. What is finished is kept.
     """
     driver = Driver(plan, store, listener, leaving or Leaving())
@@ -126,7 +128,7 @@ class Driver:
     def __init__(self, plan: Plan, store: Store, listener: Listener, leaving: Leaving) -> None:
         self.plan, self.store, self.listener, self.leaving = plan, store, listener, leaving
         self.provenance = collect()
-        self.done = FinishedJobs(store, self.notice)
+        self.done = FinishedJobs(store, self.notice, Unchanged(store, plan.accept_changed, writes=True))
         self.trials = self.failed = 0
         self.broken: dict[str, str] = {}
         self.stopped: list[str] = []
@@ -322,6 +324,7 @@ class Driver:
             retries=sweep.failures.retries,
             time_limit_s=sweep.failures.time_limit_s if labels.role == "trial" else None,
             beside=os.path.relpath(beside, here) if Path(beside).is_relative_to(here) else beside,
+            accept_changed=self.plan.accept_changed,
         )
 
     def _handlers(self, request: Request) -> InputHandlers:
@@ -351,6 +354,8 @@ class Driver:
         if "unavailable" in report:
             # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
             raise StoreUnavailableError(*report["unavailable"])
+        if "changed" in report:
+            raise ChangedError(*report["changed"])
         if self.leaving.asked and (report.get("passing") or report.get("lost")):
             # It was told to leave, and is to be run again.
             return

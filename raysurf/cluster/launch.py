@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,12 @@ from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.spending import Spending
 from raysurf.cluster.warm_start import require_sources
 from raysurf.errors import Fault, SpecError
+from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.packages import require_run
 from raysurf.results.store import Store
-from raysurf.sweep.plan import Plan, make_plan, shared_inputs
+from raysurf.sweep.plan import Plan, SweepPlan, make_plan, shared_inputs
 from raysurf.sweep.selection import Only, part_of
 from raysurf.sweep.sweep import Resources, Sweep
 
@@ -25,7 +28,13 @@ if TYPE_CHECKING:
     from raysurf.cluster.finished import Finished
 
 
-def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (), retry_failed: bool = False) -> Plan:
+def plan_sweeps(
+    sweeps: Sequence[Sweep],
+    store: Store,
+    only: Iterable[str] = (),
+    retry_failed: bool = False,
+    accept_changed: bool = False,
+) -> Plan:
     """Look into the store and decide what is left to do; writes nothing.
 
     Args:
@@ -33,8 +42,10 @@ def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (),
         store: Where the results are.
         only: What to run of them, such as ``arm=lr=0.1``; see ``sweep.selection.Only``. All if there is none.
         retry_failed: Whether trials that failed are tried again.
+        accept_changed: Whether what is stored may be of another network or other data than there are now.
 
     Raises:
+        ChangedError: If what would be used again is, and that is not accepted.
         SpecError: If two sweeps have one name, ``only`` fits nothing, or a sweep is to learn from a sweep that there
             is not, or has no room in its budget for its inputs and baselines.
         StoreError: If the store cannot be read.
@@ -49,11 +60,29 @@ def plan_sweeps(sweeps: Sequence[Sweep], store: Store, only: Iterable[str] = (),
     wanted = Only.parse(only)
     ledgers = {sweep.name: Ledger(store, sweep, retry_failed) for sweep in sweeps}
     trials_done = {s.name: ledgers[s.name].count_finished(part_of(s, wanted).numbers) for s in sweeps}
-    plan = make_plan(sweeps, done, trials_done, wanted, retry_failed)
+    plan = dataclasses.replace(
+        make_plan(sweeps, done, trials_done, wanted, retry_failed), accept_changed=accept_changed
+    )
+    unchanged = Unchanged(store)
     for each in plan.sweeps:
         jobs = [planned.job for planned in each.jobs]
         Spending(store, each.sweep, ledgers[each.sweep.name], jobs).require_room(jobs)
+        if not accept_changed:
+            _require_unchanged(each, ledgers[each.sweep.name], unchanged)
     return plan
+
+
+def _require_unchanged(plan: SweepPlan, ledger: Ledger, unchanged: Unchanged) -> None:
+    """Check that what a sweep would use again was made of what there is now, as far as that is known beforehand."""
+    sweep = plan.sweep
+    seen = [sample for sample in sweep.samples if any(map(unchanged.is_seen, sample.jobs))]
+    for job in plan.known_jobs:
+        unchanged.require(job)
+    for number in ledger.rows if sweep.is_searched and seen else ():
+        with contextlib.suppress(SpecError):
+            for job in sweep.fill(ledger.params(number)).jobs:
+                for each in (*job.ancestors, job):
+                    unchanged.require(each)
 
 
 def capacity_of(address: str | None) -> Capacity:
@@ -96,6 +125,7 @@ def run(
     listener: Listener | None = None,
     only: Sequence[str] = (),
     retry_failed: bool = False,
+    accept_changed: bool = False,
 ) -> Finished:
     """Run a job, a sweep or several; what is done already is not run again.
 
@@ -109,12 +139,14 @@ def run(
         only: What to run of the sweeps, the rest being left as it is: texts such as ``arm=lr=0.1``, ``kind=swa``,
             ``sweep=name`` and ``trial=3``; of one key any may fit, of several keys all must.
         retry_failed: Whether trials that failed, for whatever reason, are tried again.
+        accept_changed: Whether stored runs whose network or data were others than now are used as they are.
 
     Returns:
         How many trials and inputs there were, and how many of them failed; figures are in the result tables.
 
     Raises:
         SpecError: If two sweeps have one name, or ``only`` fits nothing.
+        ChangedError: If stored runs would be used again whose network or data are others now. What is done is kept.
         ResourceError: If a sweep needs more than there is.
         StoreError: If the store cannot be read or written.
         PreemptedError: If jobs run in this process and it got SIGTERM, which nobody else handles; what is done is kept.
@@ -127,7 +159,11 @@ def run(
         sweeps = [what] if isinstance(what, Sweep) else list(what)
     store = Store(results)
     return launch(
-        plan_sweeps(sweeps, store, only, retry_failed), store, listener or _ignore, address, executor or "ray"
+        plan_sweeps(sweeps, store, only, retry_failed, accept_changed),
+        store,
+        listener or _ignore,
+        address,
+        executor or "ray",
     )
 
 

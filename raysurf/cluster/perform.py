@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from raysurf import own_code
 from raysurf.cluster.request import Report, Request
-from raysurf.errors import PreemptedError, StoreUnavailableError, TimeLimitError
+from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError, TimeLimitError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
 from raysurf.results.error_text import PASSING, kind_of, one_line
@@ -30,13 +30,15 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     Returns:
         The last report: ``state`` done or failed, ``values`` (``value`` if it is but one), ``figures`` of the last job,
         ``error``, and ``passing`` if another try may do away with it. If the store is to blame, ``unavailable`` has the
-        arguments of the StoreUnavailableError; if it was told to leave, ``preempted`` those of the PreemptedError.
+        arguments of the StoreUnavailableError; if it was told to leave, ``preempted`` those of the PreemptedError; if
+        what is stored was of something else, ``changed`` those of the ChangedError.
     """
     if request.fault is not None:
         return {"state": "failed", "error": request.fault, "number": request.number}
     if os.path.isdir(request.folder):
         os.chdir(request.folder)
-    own_code.look_in(request.beside)
+    if request.beside:
+        own_code.look_in(request.beside)
     told, waits_for, began = 0.0, "", time.monotonic()
 
     def progress(at: Progress) -> None:
@@ -62,13 +64,14 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
     if request.points:
         try:
             (job,) = request.jobs
-            execute_piece(job, store, workers, progress, request.points, request.labels.sweep)  # type: ignore[arg-type]
+            sweep, accept = request.labels.sweep, request.accept_changed
+            execute_piece(job, store, workers, progress, request.points, sweep, accept)  # type: ignore[arg-type]
         except Exception as error:
             return failed(request, error)
         return {"state": "done", "number": request.number, "error": None}
     for job in request.jobs:
         try:
-            figures.append(execute(job, store, workers, progress, request.labels))
+            figures.append(execute(job, store, workers, progress, request.labels, request.accept_changed))
         except StoreUnavailableError as error:
             # The workers that write nothing have not met it, and would wait for this one.
             if not alone:
@@ -92,4 +95,6 @@ def failed(request: Request, error: Exception) -> Report:
     report = {"state": "failed", "number": request.number, "error": one_line(error), "passing": passing}
     if isinstance(error, PreemptedError):
         return report | {"preempted": error.args, "lost": True}
+    if isinstance(error, ChangedError):
+        return report | {"changed": error.args}
     return report | ({"unavailable": error.args} if isinstance(error, StoreUnavailableError) else {})

@@ -30,6 +30,7 @@ class Request:
         every_epoch: Whether a scheduler wants to see every epoch.
         folder: The driver's working folder, in which relative paths and dotted-path models are looked for.
         beside: The sweep file's, in which such models are looked for too; relative if it lies in the working folder.
+        accept_changed: Whether what is stored may be of another network or other data than there are now.
         fault: Why these are no valid jobs, if they are not.
         replicate: Whether it is one seed of a trial, run beforehand so that seeds run beside one another.
         points: If any, only these points of the one job, which is a measuring one, are to be measured.
@@ -52,6 +53,7 @@ class Request:
     retries: int = 0
     time_limit_s: float | None = None
     beside: str = ""
+    accept_changed: bool = False
 
     def values(self, figures: list[Mapping[str, float]]) -> tuple[float, ...] | None:
         """The mean of each searched figure over the seeds; None if there is none to be had."""

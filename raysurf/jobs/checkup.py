@@ -7,12 +7,15 @@ import io
 import json
 import time
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from raysurf.errors import StoreError, StoreWarning
+from raysurf.errors import SpecError, StoreError, StoreWarning
 from raysurf.jobs.belongings import OF_SWEEPS, Inventory, inventory
+from raysurf.jobs.fingerprints import Unchanged, differences, kept, read, shared, told
 from raysurf.jobs.outcome import outcome_path
+from raysurf.jobs.parse import parse_job
 from raysurf.results.claims import DEAD_S, Holder
 from raysurf.results.claims import FOLDER as CLAIMS
 from raysurf.results.compaction import GRACE_S
@@ -210,7 +213,7 @@ def _why_unusable(store: Store, path: str, note: str) -> str | None:
 
 def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterator[Finding]:
     """Runs that are done of which something is missing."""
-    paths = {file.path for file in found.files}
+    paths, unchanged = {file.path for file in found.files}, Unchanged(store)
     there = {f"tables/{table}/{part}{SUFFIX}" for table, files in found.tables.items() for part in files.parts}
     for path in sorted(path for path in paths if path.startswith("jobs/") and path.endswith("/outcome.json")):
         run = path.split("/")[1]
@@ -230,6 +233,26 @@ def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterato
             yield Finding(path, f"a run that is done, without all of {', '.join(broken[:3])}", AGAIN)
         elif run not in _told_of(found, empty):
             yield Finding(path, "a run that is done, without a row in runs", f"remove it, and {AGAIN}")
+        else:
+            yield from _changed(store, path, outcome, unchanged)
+
+
+def _changed(store: Store, path: str, outcome: Mapping[str, Any], unchanged: Unchanged) -> Iterator[Finding]:
+    """Whether a run was made of what its inputs were made of, and of what there is now, seen from this folder."""
+    own, accepted = read(outcome)
+    try:
+        job = parse_job(outcome["job"], look_up=False) if own else None
+    except (SpecError, KeyError, TypeError):
+        return
+    if job is None:
+        return
+    for needed in job.ancestors:
+        for what, then, now in told(differences(shared(job, needed, kept(store, needed.id)[0]), own)):
+            mixed = f"a run whose input {needed.id} differs in {what}: {then} there, {now} here"
+            yield Finding(path, mixed, "its figures are of both; to have them of one remove both, and run them again")
+    for what, then, now in told(unchanged.changes(job, own, accepted)):
+        meaning = "it is used again by --accept-changed alone"
+        yield Finding(path, f"a run that differs from what there is now in {what}: {then} then, {now} now", meaning)
 
 
 def _is_whole(store: Store, path: str, paths: set[str]) -> bool:

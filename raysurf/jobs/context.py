@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from raysurf.errors import DataError, StoreError
+from raysurf.jobs.fingerprints import Fingerprints, require_like_inputs
 from raysurf.jobs.job import Job
 from raysurf.jobs.stored_checkpoints import StoredCheckpoints
 from raysurf.jobs.tensor_bytes import UNDECODABLE, decode, encode
@@ -48,6 +49,7 @@ class Context:
         progress: Told after every epoch or point; it may stop the job by raising.
         part: Name of the file of its rows; the job's own id, or the id, a dot and a piece's name where several
             processes measure pieces of one job.
+        accept_changed: Whether its inputs, and states to go on from, may be of another network or other data.
 
     ``skipped`` names the files of the job's data that this process could not read; ``data_fingerprint`` is that of the
     data, once they are loaded; ``elsewhere_s`` is the time that other sittings and processes took for its points.
@@ -63,16 +65,27 @@ class Context:
         workers: Workers,
         progress: Callable[[Progress], None],
         part: str | None = None,
+        accept_changed: bool = False,
     ) -> None:
+        self.accept_changed = accept_changed
         self.job, self.store, self.workers, self._tell = job, store, workers, progress
         self.part = part or job.id
         self.checkpoints = StoredCheckpoints(self)
         self.rows: dict[str, list[Row]] = {}
         self.skipped: Collection[str] = ()
-        self.data_fingerprint: str | None = None
+        self.fingerprints: Fingerprints = {}
         self.elsewhere_s = 0.0
         self._dirty: set[str] = set()
         self._flushed = self._flush_s = 0.0
+
+    def saw(self, fingerprints: Mapping[str, str | None]) -> None:
+        """Keep the fingerprints of the job's network and data.
+
+        Raises:
+            ChangedError: If its inputs saw others, and that is not accepted.
+        """
+        self.fingerprints = {name: value for name, value in fingerprints.items() if value is not None}
+        require_like_inputs(self.job, self.store, self.fingerprints, self.accept_changed, self.workers.rank == 0)
 
     def report(self, table: str, *rows: Row) -> None:
         """Add rows of a table; they reach the store within a second, or when that costs under 5 % of the time."""

@@ -8,8 +8,9 @@ import traceback
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
-from raysurf.errors import PreemptedError, StoreUnavailableError
+from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError
 from raysurf.jobs.context import Context, Progress
+from raysurf.jobs.fingerprints import Unchanged, of_inputs
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels, describe
 from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
@@ -21,7 +22,14 @@ from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
 
-def execute(job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels) -> Figures:
+def execute(
+    job: Job,
+    store: Store,
+    workers: Workers,
+    progress: Callable[[Progress], None],
+    labels: Labels,
+    accept_changed: bool = False,
+) -> Figures:
     """Run a job unless it is done already; every worker of a group calls it.
 
     Args:
@@ -30,16 +38,18 @@ def execute(job: Job, store: Store, workers: Workers, progress: Callable[[Progre
         workers: This process's place in its group.
         progress: Told of every epoch and point; it may stop the job by raising.
         labels: What the sweep calls it.
+        accept_changed: Whether what is stored may be of another network or other data than there are now.
 
     Returns:
         The job's figures.
 
     Raises:
+        ChangedError: If what is stored is of another network or other data; there is no row of it.
         Exception: Whatever the job raised, after a ``runs`` row that says so; there is none if it was preempted.
     """
     for needed in job.ancestors:
-        _once(needed, store, workers, progress, labels.as_input())
-    return _once(job, store, workers, progress, labels)
+        _once(needed, store, workers, progress, labels.as_input(), accept_changed)
+    return _once(job, store, workers, progress, labels, accept_changed)
 
 
 def execute_piece(
@@ -49,6 +59,7 @@ def execute_piece(
     progress: Callable[[Progress], None],
     numbers: Sequence[int],
     sweep: str,
+    accept_changed: bool = False,
 ) -> None:
     """Measure some points of a job whose inputs are done; its rows stand beside those of other pieces.
 
@@ -59,6 +70,7 @@ def execute_piece(
         progress: Told of every point.
         numbers: The points, rising.
         sweep: For whom it is, for others that wait.
+        accept_changed: As ``execute`` takes it.
 
     Raises:
         MeasuringError: If points raised, after all others were measured.
@@ -68,20 +80,35 @@ def execute_piece(
         if telling is not None:
             # Who has measured the job in one piece, and was broken off, has left what there is in the job's own part.
             left = set(numbers) - {row["point"] for row in store.read_rows("surface", job.id)}
-            context = Context(job, store, workers, telling, f"{job.id}.{first}")
+            context = Context(job, store, workers, telling, f"{job.id}.{first}", accept_changed)
             measure(job, context, sorted(left), job.survey)
 
 
-def _once(job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels) -> Figures:
+def _once(
+    job: Job,
+    store: Store,
+    workers: Workers,
+    progress: Callable[[Progress], None],
+    labels: Labels,
+    accept_changed: bool,
+) -> Figures:
     with turn(job, store, workers, progress, labels.sweep) as telling:
         if telling is not None:
-            return _run(job, store, workers, telling, labels)
+            return _run(job, store, workers, telling, labels, accept_changed)
+    Unchanged(store, accept_changed, workers.rank == 0).require(job)
     # What rank 0 returns counts; on a shared disk other nodes may see an outcome later.
     return figures_of(store, job.id) or {}
 
 
-def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress], None], labels: Labels) -> Figures:
-    context = Context(job, store, workers, progress)
+def _run(
+    job: Job,
+    store: Store,
+    workers: Workers,
+    progress: Callable[[Progress], None],
+    labels: Labels,
+    accept_changed: bool,
+) -> Figures:
+    context = Context(job, store, workers, progress, accept_changed=accept_changed)
     started, began = datetime.now(UTC), time.perf_counter()
 
     def record(status: str, figures: Figures, error: str | None, skipped: Collection[str]) -> None:
@@ -94,17 +121,19 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
                 "workers": workers.size,
                 "device": device_name(workers.device),
                 "skipped": sorted(skipped) or None,
-                "data_fingerprint": context.data_fingerprint or _fingerprint_of_inputs(job, store),
+                **(context.fingerprints or of_inputs(job, store)),
             }
             store.write_rows("runs", job.id, [row])
 
     try:
         figures = job.run(context)
+        if not context.fingerprints:
+            context.saw(of_inputs(job, store))
         wrong = [name for name, value in figures.items() if not math.isfinite(value)]
         if wrong:
             raise ArithmeticError(f"not finite: {', '.join(wrong)}")
-    except StoreUnavailableError:
-        # No row can be written; the run is to be done again, and has not failed.
+    except (StoreUnavailableError, ChangedError):
+        # The run is to be done again, and has not failed; of the former no row could be written.
         raise
     except PreemptedError:
         context.flush()
@@ -117,17 +146,10 @@ def _run(job: Job, store: Store, workers: Workers, progress: Callable[[Progress]
     record("done", figures, None, workers.union(context.skipped))
     if workers.rank == 0:
         files = files_of(store, job, ("runs", *(table for table, rows in context.rows.items() if rows)), context.part)
-        store.put_json(outcome_path(job.id), {"figures": figures, "job": job.tree, "files": files})
+        store.put_json(
+            outcome_path(job.id),
+            {"figures": figures, "job": job.tree, "files": files, "fingerprints": context.fingerprints},
+        )
         context.checkpoints.clear()
     workers.barrier()
     return figures
-
-
-def _fingerprint_of_inputs(job: Job, store: Store) -> str | None:
-    """The fingerprint of the data that a job's inputs saw, for one that has looked at stored points alone."""
-    for needed in reversed(job.ancestors):
-        if needed.data_spec == job.data_spec:
-            for row in store.read_rows("runs", needed.id):
-                if found := row.get("data_fingerprint"):
-                    return str(found)
-    return None

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from raysurf import own_code
 from raysurf.data import registry as data_sets
 from raysurf.data.dataset import labelled_part
 from raysurf.data.split import UNLABELLED
 from raysurf.errors import DataError, UnknownNameError
 from raysurf.jobs.context import Context
+from raysurf.jobs.fingerprints import shapes_of
 from raysurf.jobs.job import SPLITS
 from raysurf.jobs.placing import Placing
 from raysurf.jobs.tensor_bytes import require_storable
@@ -58,12 +60,22 @@ class Network(Placing):
     def __init__(self, job: Any, context: Context) -> None:
         self.job, self.context = job, context
         device = context.workers.device
+        stamp = data_sets.stamp(job.data_spec)
         self.data = data_sets.load(job.data_spec, str(device))
-        context.skipped, context.data_fingerprint = self.data.skipped, self.data.fingerprint
+        context.skipped = self.data.skipped
         self._labelled = labelled_part(self.data.train)
         self.model = channels_last(self.network_of(job.model_spec), self.data.image_shape)
         require_storable({**dict(self.model.named_parameters()), **dict(self.model.named_buffers())})
         require_logits(self.model, self.data.image_shape, self.data.num_classes)
+        if job is context.job:
+            context.saw(
+                {
+                    "model_source": own_code.digest_of_imported(job.model_spec.name),
+                    "model_shapes": shapes_of(self.model),
+                    "data_stamp": stamp,
+                    "data_fingerprint": self.data.fingerprint,
+                }
+            )
         self.built = self.own_buffers()
 
     def network_of(self, spec: ModelSpec) -> nn.Module:

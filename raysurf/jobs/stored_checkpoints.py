@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from raysurf.errors import StoreUnavailableError
+from raysurf.errors import ChangedError, StoreUnavailableError
+from raysurf.jobs.fingerprints import Fingerprints, differences, told
 from raysurf.jobs.tensor_bytes import UNDECODABLE, as_they_lie, as_they_were, decode, encode
 from raysurf.results.parts import encode_part
 from raysurf.results.schemas import schema_of
@@ -57,18 +58,26 @@ class StoredCheckpoints(Checkpoints):
         return self._shared and place > Place(self.context.job.epochs_to_train)
 
     def load(self) -> tuple[Place, State] | None:
+        """The newest state to go on from.
+
+        Raises:
+            ChangedError: If it is of another network or other data, and that is not accepted.
+        """
         run_id = self.context.job.id
         for place, stem in reversed(self._saved()):
             if self._is_longer(place) or (found := self._read(stem)) is None:
                 continue
-            rows, state = found
+            rows, state, fingerprints = found
+            changed = differences(fingerprints, self.context.fingerprints)
+            if changed and not self.context.accept_changed:
+                raise ChangedError(f"the state of {run_id} after {place.epoch} epochs", told(changed))
             self.context.restore({table: [row | {"run_id": run_id} for row in each] for table, each in rows.items()})
             self._last = time.monotonic()
             return place, state
         return None
 
-    def _read(self, stem: str) -> tuple[dict[str, list[Row]], State] | None:
-        """Rows and tensors of a state; None if a part of it is missing, cut short or not what was written."""
+    def _read(self, stem: str) -> tuple[dict[str, list[Row]], State, Fingerprints] | None:
+        """Rows, tensors and fingerprints of a state; None if a part is missing, cut short or not what was written."""
         store = self.context.store
         try:
             note = store.get_json(f"{self._folder}/{stem}.json")
@@ -81,7 +90,7 @@ class StoredCheckpoints(Checkpoints):
             for table, each in rows.items():
                 # Such a note was written by somebody else if its rows are none of the table's.
                 encode_part(each, schema_of(table), store.uri, table)
-            return rows, as_they_were(decode(data), note.get("orders", {}))
+            return rows, as_they_were(decode(data), note.get("orders", {})), dict(note.get("fingerprints", {}))
         except StoreUnavailableError:
             raise
         except (*UNDECODABLE, AttributeError):
@@ -107,6 +116,7 @@ class StoredCheckpoints(Checkpoints):
             "rows": rows,
             "rows_sha256": _digest(rows),
             "orders": orders,
+            "fingerprints": self.context.fingerprints,
         }
         store.put_json(f"{self._folder}/{stem}.json", note)
         self._remove(keep=2)

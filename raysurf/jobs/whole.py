@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from raysurf.errors import StoreError
+from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
@@ -21,10 +22,13 @@ class FinishedJobs:
     Args:
         store: Where outcomes are.
         tell: Given a line on every job that is to be done again.
+        unchanged: Looks whether they were made of what is there now; if not given, nobody does.
     """
 
-    def __init__(self, store: Store, tell: Callable[[str], None] = lambda text: None) -> None:
-        self.store, self.tell = store, tell
+    def __init__(
+        self, store: Store, tell: Callable[[str], None] = lambda text: None, unchanged: Unchanged | None = None
+    ) -> None:
+        self.store, self.tell, self.unchanged = store, tell, unchanged
         self._seen: set[str] = set()
 
     def figures(self, job: Job) -> Figures | None:
@@ -32,17 +36,21 @@ class FinishedJobs:
 
         Raises:
             StoreError: If its outcome is something else than raysurf writes.
+            ChangedError: If it was made of another network or other data than there are now.
         """
         self.look_at(job)
         return figures_of(self.store, job.id)
 
     def look_at(self, job: Job) -> None:
-        """Look at the files of a job, if it is done and they were not looked at before."""
-        if self.store.is_local and job.id not in self._seen:
-            self._seen.add(job.id)
-            if (path := self._torn(job)) is not None:
-                self.store.delete(outcome_path(job.id))
-                self.tell(f"{path} is missing or was cut short; {job.id} is done again")
+        """Look at the files of a job, and at what it was made of, if it is done and that was not done before."""
+        if job.id in self._seen:
+            return
+        self._seen.add(job.id)
+        if self.store.is_local and (path := self._torn(job)) is not None:
+            self.store.delete(outcome_path(job.id))
+            self.tell(f"{path} is missing or was cut short; {job.id} is done again")
+        elif self.unchanged is not None:
+            self.unchanged.require(job)
 
     def _torn(self, job: Job) -> str | None:
         path = outcome_path(job.id)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from raysurf.results.query import Results
 
 # Columns of ``runs`` that say where a run comes from and how it went.
-PROVENANCE = ("git_commit", "git_dirty", "device", "workers", "data_fingerprint", "command")
+NETWORK = ("model_source", "model_shapes")
+PROVENANCE = ("git_commit", "git_dirty", "device", "workers", "data_fingerprint", *NETWORK, "command")
 RUN = ("sweep", "trial", "role", "status", "budget", "skipped")
 
 
@@ -34,7 +35,7 @@ class RunDifference:
         a, b: Their ids.
         job: What differs in their jobs, by dotted path, defaults that were not stated being nothing.
         versions: Packages, and Python.
-        provenance: Commit, whether tracked files differed from it, device, workers, data fingerprint, command.
+        provenance: Commit, whether tracked files differed from it, device, workers, fingerprints, command.
         run: Sweep, trial, role, status, budget, unreadable files.
         figures: All figures of either, those that agree too.
     """

@@ -83,6 +83,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             nullable=True,
         ),
         _field(
+            "data_stamp",
+            TEXT,
+            "hash of names, sizes and times of the files of its data, or of streamed images' folders",
+            nullable=True,
+        ),
+        _field("model_source", TEXT, "hash of the source of its network, if that is the user's own", nullable=True),
+        _field("model_shapes", TEXT, "hash of names and shapes of its network's parameters", nullable=True),
+        _field(
             "skipped", pa.list_(TEXT), "files of its data that could not be read, without which it went on", "", True
         ),
     ),

@@ -113,10 +113,17 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a file asks for, in order; ``retry_failed`` says that what failed is to be tried again."""
+    """Everything that a file asks for, in order.
+
+    Args:
+        sweeps: What each sweep will do.
+        retry_failed: Whether what failed is to be tried again.
+        accept_changed: Whether what is stored may be of another network or other data than there are now.
+    """
 
     sweeps: tuple[SweepPlan, ...]
     retry_failed: bool = False
+    accept_changed: bool = False
 
     @property
     def is_done(self) -> bool:

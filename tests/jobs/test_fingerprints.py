@@ -1,0 +1,212 @@
+"""Runs keep fingerprints of their network and data, and are used again only where these are what there is now."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import raysurf as rs
+from raysurf import own_code
+from raysurf.cluster.launch import plan_sweeps
+from raysurf.errors import ChangedError
+from raysurf.jobs.checkup import check_up
+from raysurf.jobs.execute import execute
+from raysurf.jobs.fingerprints import kept
+from raysurf.jobs.labels import Labels
+from raysurf.jobs.outcome import outcome_path
+from raysurf.jobs.provenance import Provenance
+from raysurf.results.store import Store
+from raysurf.training.workers import Workers
+from tests.cases import tiny_sgd
+
+NET = """
+from torch import nn
+from fp_width import width
+
+def net(num_classes, image_shape):
+    channels, height, across = image_shape
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * across, width), nn.Linear(width, num_classes))
+"""
+Edit = Callable[[int], None]
+
+
+@pytest.fixture
+def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
+    """Write a network of some width into the working folder, as another process would find it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def edited(width: int) -> None:
+        (tmp_path / "fp_net.py").write_text(NET)
+        (tmp_path / "fp_width.py").write_text(f"width = {width}  # {'x' * width}\n")
+        forget()
+
+    def forget() -> None:
+        own_code._digests.clear()
+        for name in ("fp_net", "fp_width"):
+            sys.modules.pop(name, None)
+
+    edited(8)
+    yield edited
+    forget()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images of three classes, 20 of each to train on."""
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 20), ("test", 4)):
+        for label in "abc":
+            (tmp_path / split / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = draw.integers(0, 255, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / label / f"{number}.png")
+    return tmp_path
+
+
+def of_folder(folder: Path, **changes: object) -> rs.SGD:
+    data = rs.DataSpec(name="folder", train=str(folder / "train"), test=str(folder / "test"))
+    return rs.SGD(**{"model": "toy_mlp", "data": data, "epochs": 1, "lr": 0.01, "batch_size": 16} | changes)  # type: ignore[arg-type]
+
+
+def swa(start: rs.SGD) -> rs.SWA:
+    return rs.SWA(start=start, epochs=1, cycle_epochs=1, lr=0.01)
+
+
+def run(what: rs.SGD | rs.SWA | rs.Sweep, root: Path, **more: bool) -> int:
+    return rs.run(what, str(root / "results"), executor="inline", **more).trials
+
+
+def test_an_edited_network_is_not_taken_for_the_same(edit: Edit, tmp_path: Path) -> None:
+    """Neither for a job that is done nor for one on top of it; accepted once, it is accepted from then on."""
+    job = tiny_sgd(model="fp_net:net", epochs=1)
+    assert run(job, tmp_path) == run(job, tmp_path) == 1
+    store = Store(str(tmp_path / "results"))
+    then, _ = kept(store, job.id)
+    assert then.keys() == {"model_source", "model_shapes", "data_fingerprint"}
+    (row,) = store.read_rows("runs", job.id)
+    assert {name: row[name] for name in then} == then
+    before = store.get_bytes(outcome_path(job.id))
+    edit(12)
+    for what in (job, swa(job), rs.Sweep(swa(job).with_holes(lr=rs.Each((0.1, 0.2))), name="each")):
+        with pytest.raises(ChangedError, match=rf"{job.id}.*source.*expected {then['model_source']}.*--accept-changed"):
+            run(what, tmp_path)
+    assert store.get_bytes(outcome_path(job.id)) == before
+    assert not store.read_rows("runs", swa(job).id)
+    assert run(job, tmp_path, accept_changed=True) == run(job, tmp_path) == 1
+    edit(13)
+    with pytest.raises(ChangedError):
+        run(job, tmp_path)
+    edit(8)
+    assert run(job, tmp_path) == 1
+
+
+def test_trials_of_a_search_are_looked_at_before_anything_begins(edit: Edit, tmp_path: Path) -> None:
+    """A search whose trials are done, and whose network was edited, is refused by its plan."""
+    tree = tiny_sgd(model="fp_net:net", epochs=1).with_holes(lr=rs.Float(0.01, 0.1))
+    sweep = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=2, seed=0), name="search")
+    run(sweep, tmp_path)
+    store = Store(str(tmp_path / "results"))
+    assert plan_sweeps([sweep], store).is_done
+    edit(9)
+    with pytest.raises(ChangedError, match="the source of its network"):
+        plan_sweeps([sweep], store)
+    assert plan_sweeps([sweep], store, accept_changed=True).is_done
+
+
+def test_edited_data_are_not_taken_for_the_same(folder: Path) -> None:
+    """Deleted images are seen by who is done and by who would go on; files that were only touched are the same."""
+    start = of_folder(folder)
+    run(start, folder)
+    for path in (folder / "train" / "a").iterdir():
+        os.utime(path, ns=(1, 1))
+    assert run(start, folder) == 1
+    store = Store(str(folder / "results"))
+    assert kept(store, start.id)[1].keys() == {"data_stamp"}
+    then = kept(store, start.id)[0]["data_fingerprint"]
+    for number in range(8):
+        (folder / "train" / "a" / f"{number}.png").unlink()
+    for job in (start, swa(start)):
+        with pytest.raises(ChangedError, match=f"its data: got .*expected {then}"):
+            run(job, folder)
+    assert run(swa(start), folder, accept_changed=True) == 2
+    now = kept(store, swa(start).id)[0]["data_fingerprint"]
+    assert now != then
+    found = [each for each in check_up(store).findings if each.path == outcome_path(swa(start).id)]
+    assert [each.what for each in found] == [
+        f"a run whose input {start.id} differs in its data: {then} there, {now} here"
+    ]
+
+
+def test_a_worker_sees_what_no_plan_saw(folder: Path) -> None:
+    """Data that differ when they are loaded end the job before its training, without a row that says that it failed."""
+    start, results = of_folder(folder), str(folder / "results")
+    run(start, folder)
+    store = Store(results)
+    outcome = store.get_json(outcome_path(start.id))
+    del outcome["fingerprints"]["data_stamp"]
+    store.put_json(outcome_path(start.id), outcome)
+    (folder / "train" / "b" / "3.png").unlink()
+    labels = Labels("s", "trial", "", Provenance(None, None, "", {}))
+    with pytest.raises(ChangedError, match="its data"):
+        execute(swa(start), store, Workers(), lambda progress: None, labels)
+    assert not store.read_rows("runs", swa(start).id)
+    with pytest.raises(ChangedError, match="its data"):
+        run(swa(start), folder)
+    assert not store.exists(outcome_path(swa(start).id))
+
+
+def test_a_trajectory_is_of_one_network_and_data(folder: Path) -> None:
+    """A longer job does not go on from the state of a shorter one on other data, unless that is accepted."""
+    short, long = (of_folder(folder, epochs=4, until=epochs) for epochs in (1, 2))
+    assert short.trajectory == long.trajectory is not None
+    run(short, folder)
+    (folder / "test" / "b" / "3.png").unlink()
+    with pytest.raises(ChangedError, match=r"the state of sgd-.* after 1 epochs.*its data"):
+        run(long, folder)
+    store = Store(str(folder / "results"))
+    assert not store.read_rows("runs", long.id)
+    assert run(long, folder, accept_changed=True) == 1
+
+
+def test_other_shapes_of_an_input_are_told(tmp_path: Path) -> None:
+    """Networks of raysurf's own are told apart by names and shapes of parameters, and not by their source."""
+    start = tiny_sgd(epochs=1)
+    run(start, tmp_path)
+    store = Store(str(tmp_path / "results"))
+    outcome = store.get_json(outcome_path(start.id))
+    assert outcome["fingerprints"].keys() == {"model_shapes", "data_fingerprint"}
+    outcome["fingerprints"]["model_shapes"] = "another"
+    store.put_json(outcome_path(start.id), outcome)
+    with pytest.raises(ChangedError, match=r"names and shapes of its network's parameters: got .*expected another"):
+        run(swa(start), tmp_path)
+
+
+@pytest.mark.parametrize("kept_before", [None, 5, {"data_fingerprint": 3}])
+def test_stores_without_fingerprints_are_taken_as_they_are(kept_before: object, tmp_path: Path) -> None:
+    """What an older raysurf wrote has none, and strangers may have written anything."""
+    start = tiny_sgd(epochs=1)
+    run(start, tmp_path)
+    path = tmp_path / "results" / outcome_path(start.id)
+    outcome = json.loads(path.read_text()) | {"fingerprints": kept_before, "accepted": kept_before}
+    path.write_text(json.dumps(outcome))
+    assert run(swa(start), tmp_path) == 2
+
+
+def test_what_differs_from_what_is_there_now_is_listed(edit: Edit, tmp_path: Path) -> None:
+    """``fsck`` names the run, both fingerprints, and nothing else."""
+    job = tiny_sgd(model="fp_net:net", epochs=1)
+    run(job, tmp_path)
+    store = Store(str(tmp_path / "results"))
+    assert not check_up(store).findings
+    edit(9)
+    (found,) = check_up(store).findings
+    then, now = kept(store, job.id)[0]["model_source"], own_code.digest("fp_net:net")
+    assert found.what.endswith(f"in the source of its network: {then} then, {now} now")
