@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import raysurf as rs
 from tests.cases import ROOT
+from tests.planted_keys import KEYS, holders
 from tests.ray_home import ray_home
 
 pytestmark = [
@@ -39,10 +41,11 @@ job:
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that is home, project and Ray's own place at once, and the ports of its cluster."""
+    """A folder that is home, project and Ray's own place at once, the ports of its cluster, and keys of the user's."""
 
     root: Path
     ports: tuple[int, ...]
+    keys: tuple[str, ...]
 
     @property
     def address(self) -> str:
@@ -55,7 +58,8 @@ class Place:
         own = {name: os.environ[name] for name in kept if name in os.environ}
         paths = {"HOME": str(self.root / "home"), "RAY_TMPDIR": str(self.root), "PYTHONPATH": str(ROOT)}
         path = f"{self.root / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return own | paths | {"PATH": path, "RAY_API_SERVER_ADDRESS": self.address}
+        keys = dict(zip(KEYS, self.keys, strict=True))
+        return own | keys | paths | {"PATH": path, "RAY_API_SERVER_ADDRESS": self.address}
 
     def shell(self, script: str, **more: str) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in (self.environment | more).items() if v}
@@ -89,7 +93,7 @@ def place() -> Iterator[Place]:
         (root / "project" / ".env").write_text("A_SECRET=1\n")
         (root / "bin" / "raysurf").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m raysurf.cli.main "$@"\n')
         (root / "bin" / "raysurf").chmod(0o755)
-        yield Place(root, free_ports(4))
+        yield Place(root, free_ports(4), tuple(secrets.token_hex(12) for _ in KEYS))
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +137,12 @@ def test_the_token_is_written_nowhere(done: subprocess.CompletedProcess[str], pl
         assert token.encode() not in file.read_bytes(), file
     assert not list(place.root.rglob("working_dir_files/**/.env"))
     assert list(place.root.rglob("working_dir_files/**/small.yaml"))
+
+
+def test_no_key_of_the_environment_is_written(done: subprocess.CompletedProcess[str], place: Place) -> None:
+    """Whoever submits has ten keys, and so have the cluster's nodes: no file of either holds one."""
+    assert len(list(place.root.rglob("logs/*"))) > 10
+    assert holders(place.keys, place.root) == []
 
 
 def test_nobody_comes_in_without_the_token(done: subprocess.CompletedProcess[str], place: Place) -> None:
