@@ -12,6 +12,8 @@ from xdist.scheduler import LoadFileScheduling
 
 OF_RAY = "tests/cluster/"
 os.environ["WANDB_MODE"] = "offline"
+# Threads that wait for work of their job sleep: they would take the cores that tests and processes beside them need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute()))
 
 
