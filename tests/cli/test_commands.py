@@ -1,4 +1,4 @@
-"""The commands, as a user types them, in processes of their own."""
+"""The commands, as a user types them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.results import open as open_results
 from tests.cases import ROOT
+from tests.command import raysurf, raysurf_process
 from tests.tracking.wandb_records import read_all
 
 TIMES = ("point_s", "started_at", "wall_s", "device_s", "epoch_s")
@@ -31,12 +32,6 @@ name: small
 job: {{kind: swa, start: {BASE}, epochs: 40, cycle_epochs: !int [1, 3], lr: 0.05}}
 search: {{metric: validation/nll, trials: 2, seed: 0, batch: 2}}
 """
-
-
-def raysurf(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
-    command = [sys.executable, "-m", "raysurf.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=alone, check=False)
 
 
 def rows(root: Path, *tables: str) -> dict[str, list[dict[str, Any]]]:
@@ -142,13 +137,13 @@ def test_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     assert not list(tmp_path.glob("broken/jobs/*/outcome.json")), "it was killed too late to show anything"
-    again = raysurf("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
+    again = raysurf_process("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     tables = ("runs", "trials", "epochs", "predictions")
     assert rows(tmp_path / "broken", *tables) == rows(tmp_path / "whole", *tables)
     keys = [(r["run_id"], r["epoch"], r["weights"]) for r in rows(tmp_path / "broken", "epochs")["epochs"]]
     assert len(keys) == len(set(keys)) > 60
-    third = raysurf("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
+    third = raysurf_process("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
     assert third.returncode == 0
     assert "2 of 2 were done already and are reused" in third.stderr
     assert "begins" not in third.stderr
@@ -158,7 +153,7 @@ def test_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The quickstart, run once for the tests below."""
     root = tmp_path_factory.mktemp("quickstart") / "results"
-    return root, raysurf("run", "sweeps/quickstart.yaml", "--results", str(root))
+    return root, raysurf_process("run", "sweeps/quickstart.yaml", "--results", str(root))
 
 
 @pytest.mark.ray
@@ -194,8 +189,8 @@ class TestQuickstart:
     ) -> None:
         """Reading commands end with 0 every time, whatever native threads are about (arrow#34314)."""
         root, _ = quickstart
-        for _ in range(4):
-            done = raysurf("check", "sweeps/quickstart.yaml", "--results", str(root))
+        for _ in range(3):
+            done = raysurf_process("check", "sweeps/quickstart.yaml", "--results", str(root))
             assert (done.returncode, done.stderr) == (0, "")
 
     def test_tables_are_what_the_store_holds(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -299,7 +294,7 @@ class TestQuickstart:
         """A second run reuses everything, and says so; the rows are untouched."""
         root, _ = quickstart
         before = rows(root, "runs", "epochs", "trials")
-        done = raysurf("run", "sweeps/quickstart.yaml", "--results", str(root))
+        done = raysurf_process("run", "sweeps/quickstart.yaml", "--results", str(root))
         assert done.returncode == 0
         assert "12 of 12 were done already and are reused" in done.stderr
         assert "begins" not in done.stderr

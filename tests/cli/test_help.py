@@ -9,7 +9,7 @@ import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.errors import UnknownNameError
 from raysurf.results.schemas import SCHEMAS
-from tests.cli.test_commands import raysurf
+from tests.command import raysurf
 
 
 def said(*arguments: str) -> str:

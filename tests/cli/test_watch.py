@@ -14,7 +14,7 @@ from raysurf.cli.watch import line, lines
 from raysurf.results.store import Store
 from raysurf.results.watch import SweepView, plan_path
 from tests.cases import ROOT
-from tests.cli.test_commands import raysurf
+from tests.command import raysurf
 from tests.report.large_sweep import DIVERGED
 from tests.report.measured import run, run_id
 

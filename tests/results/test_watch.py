@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from raysurf.errors import UnknownNameError
 from raysurf.results.query import open as open_results
 from raysurf.results.store import Store
 from raysurf.results.watch import plan_path, views
-from tests.cases import ROOT, tiny_sgd
+from tests.cases import tiny_sgd
+from tests.command import raysurf
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -73,9 +72,9 @@ def test_watching_ends_with_the_sweep(tmp_path: Path) -> None:
     """What ran is told with its failures, and the watch ends by itself, since the plan says that nothing is left."""
     sweep = rs.Sweep(tiny_sgd(epochs=1).with_holes(lr=rs.Each((0.1, 1e9))), name="s")
     rs.run(sweep, str(tmp_path), executor="inline", listener=PlanRecord(Store(str(tmp_path))))
-    command = [sys.executable, "-m", "raysurf.cli.main", "status", "--results", str(tmp_path)]
-    once = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    once = raysurf("status", "--results", str(tmp_path)).stdout.splitlines()
     assert once[0] == "s trials: 1 done, 0 running, 1 failed of 2"
     assert once[1].startswith("  1 failed: DivergedError the loss is not finite")
-    watched = subprocess.run([*command, "--watch"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    watched = raysurf("status", "--watch", "--results", str(tmp_path))
+    assert watched.returncode == 0
     assert watched.stdout.splitlines() == [f"s: {once[1].strip()}", once[0]]
