@@ -13,7 +13,8 @@ from tests.cases import ROOT
 
 ROOMS = [
     {"redaction"},
-    {"errors", "values"},
+    {"errors"},
+    {"values"},
     {"packages", "own_code"},
     {"weightspace", "stochastic"},
     {"models", "data"},
@@ -29,7 +30,7 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ONLY = {
     "redaction": set(),
     "errors": {"redaction"},
-    "values": set(),
+    "values": {"errors"},
     "packages": {"errors"},
     "own_code": {"errors"},
     "results": {"errors", "values", "packages", "redaction"},

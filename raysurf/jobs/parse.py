@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 
 from raysurf.data import registry as data_sets
 from raysurf.data.spec import DataSpec
-from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
+from raysurf.errors import DataError, SpecError, UnknownNameError, nearest
 from raysurf.jobs.job import Job
 from raysurf.jobs.registry import kinds
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
-from raysurf.values import Node, Value
-
-Path = tuple[str | int, ...]
-PathFault = tuple[Path, Fault]
-WRAPPERS = (Union, types.UnionType, typing.Annotated, tuple)
+from raysurf.values import Node, Path, PathFault, fault, pydantic_fault, shown, values_in
 
 
 def parse_job(tree: Mapping[str, Any], look_up: bool = True) -> Job:
@@ -58,14 +52,14 @@ def parse(
     if isinstance(tree, Node):
         return tree, []
     if not isinstance(tree, Mapping):
-        return None, [_fault(path, shown(tree), f"a mapping with kind: one of {', '.join(possible)}")]
+        return None, [fault(path, shown(tree), f"a mapping with kind: one of {', '.join(possible)}")]
     kind = tree.get("kind")
     if not isinstance(kind, str) or kind not in possible:
         known = f"one of {', '.join(possible)}"
         if kind is None:
-            return None, [_fault(path, "no kind", f"kind: {known}")]
+            return None, [fault(path, "no kind", f"kind: {known}")]
         near = nearest(str(kind), possible)
-        return None, [_fault((*path, "kind"), shown(kind), known, f"did you mean {near!r}?" if near else "")]
+        return None, [fault((*path, "kind"), shown(kind), known, f"did you mean {near!r}?" if near else "")]
     cls = possible[kind]
     values: dict[str, Any] = {}
     faults: list[PathFault] = []
@@ -99,7 +93,7 @@ def _nodes(cls: type[Node], name: str) -> tuple[type[Node], ...]:
 
 
 def _node_types(annotation: Any) -> list[type[Node]]:
-    return [cls for cls in _values(annotation) if issubclass(cls, Node)]
+    return [cls for cls in values_in(annotation) if issubclass(cls, Node)]
 
 
 def _is_list(cls: type[Node], name: str) -> bool:
@@ -119,50 +113,9 @@ def _concerns(path: Path, faults: Sequence[PathFault]) -> bool:
 
 def _validate(cls: type[Node], values: dict[str, Any], path: Path) -> tuple[Node | None, list[PathFault]]:
     try:
-        return cls(**values), []
+        return cls.model_validate(values), []
     except ValidationError as error:
         return None, [pydantic_fault(cls, dict(e), path) for e in error.errors(include_url=False)]
-
-
-def pydantic_fault(cls: type[Value], error: Mapping[str, Any], path: Path) -> PathFault:
-    """Say one of pydantic's errors in our words.
-
-    Args:
-        cls: The model that was validated.
-        error: One item of ``ValidationError.errors()``.
-        path: Where the model stands in the document.
-    """
-    inner = tuple(part for part in error["loc"] if not str(part).startswith("function-"))
-    here, kind = (*path, *inner), error["type"]
-    if kind == "extra_forbidden":
-        known = _keys_at(cls, inner[:-1])
-        near = nearest(str(inner[-1]), known)
-        expected = f"one of {', '.join(known)}" if known else "a known key"
-        return _fault(here, "an unknown key", expected, f"did you mean {near!r}?" if near else "")
-    if kind == "missing":
-        return _fault(here, "nothing", "a value, which is required")
-    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    message = message.replace("a valid tuple", "a list")
-    if kind == "value_error":
-        got = "" if isinstance(error["input"], Mapping | Value) else shown(error["input"])
-        return _fault(here, got, message) if got else _fault(here, message, "values that fit together")
-    return _fault(here, shown(error["input"]), message)
-
-
-def _keys_at(cls: type[Value], inner: Path) -> list[str]:
-    """Keys of the model that lies at a path within a model; none if it is not known."""
-    found: type[Value] | None = cls
-    for part in inner:
-        if isinstance(part, str) and found is not None:
-            field = found.model_fields.get(part)
-            found = next(iter(_values(field.annotation)), None) if field else None
-    return list(found.model_fields) if found else []
-
-
-def _values(annotation: Any) -> list[type[Value]]:
-    if get_origin(annotation) in WRAPPERS:
-        return [cls for arg in get_args(annotation) for cls in _values(arg)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, Value) else []
 
 
 def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: list[PathFault]) -> list[PathFault]:
@@ -179,12 +132,12 @@ def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: lis
                     models.check_pretrained(_model(values).name, values[name])
             except UnknownNameError as error:
                 known = f"one of {', '.join(error.known)}"
-                faults.append(_fault((*path, name), shown(error.got), known, error.hint))
+                faults.append(fault((*path, name), shown(error.got), known, error.hint))
             except DataError as error:
-                faults.append(_fault((*path, name), error.got, error.expected))
+                faults.append(fault((*path, name), error.got, error.expected))
             except SpecError as error:
                 faults += [
-                    _fault((*path, *each.where.split(".")), each.got, each.expected, each.hint) for each in error.faults
+                    fault((*path, *each.where.split(".")), each.got, each.expected, each.hint) for each in error.faults
                 ]
             except (ValidationError, ValueError):
                 pass
@@ -193,13 +146,3 @@ def _checked(cls: type[Node], values: Mapping[str, Any], path: Path, faults: lis
 
 def _model(values: Mapping[str, Any]) -> ModelSpec:
     return ModelSpec.model_validate(ModelSpec.parse(values.get("model")))
-
-
-def _fault(path: Path, got: str, expected: str, hint: str = "") -> PathFault:
-    return path, Fault(".".join(map(str, path)) or "job", got, expected, hint)
-
-
-def shown(value: Any) -> str:
-    """A value as its user would know it, shortened."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

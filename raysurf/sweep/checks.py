@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from raysurf.errors import Fault, SpecError, nearest
+from raysurf.errors import SpecError, nearest
 from raysurf.jobs.job import Job
-from raysurf.jobs.parse import Path, PathFault, parse, shown
+from raysurf.jobs.parse import parse
 from raysurf.sweep import assignments, holes
 from raysurf.sweep.lineage import FIXED, KINDS
 from raysurf.sweep.points import misfits
 from raysurf.sweep.search import MAX_TRIALS, Search
 from raysurf.sweep.sweep import Sweep
+from raysurf.values import Path, PathFault, fault, shown
 
 # Those of Optuna's samplers that learn from trials which were only added to their study.
 LEARNING = ("tpe", "gp")
@@ -25,11 +26,6 @@ OF_SAMPLERS = {
     **dict.fromkeys(("generations", "exploit_share", "perturb", "resample"), ("pbt",)),
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def fault(path: Sequence[str | int], got: str, expected: str, hint: str = "") -> PathFault:
-    """A fault at a path of the document."""
-    return tuple(path), Fault(".".join(map(str, path)), got, expected, hint)
 
 
 def did_you_mean(got: object, known: Sequence[str]) -> str:

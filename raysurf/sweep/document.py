@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from raysurf import own_code
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
-from raysurf.jobs.parse import PathFault, parse, pydantic_fault, shown
+from raysurf.jobs.parse import parse
 from raysurf.sweep import reader
 from raysurf.sweep.budget import Budget
-from raysurf.sweep.checks import did_you_mean, fault, holes_in, job_faults, sweep_faults
+from raysurf.sweep.checks import did_you_mean, holes_in, job_faults, sweep_faults
 from raysurf.sweep.search import Search
 from raysurf.sweep.sweep import Failures, Resources, Sweep
-from raysurf.values import Value
+from raysurf.values import PathFault, Value, fault, pydantic_fault, shown
 
 KEYS = ("name", "job", "search", "seeds", "baselines", "resources", "budget", "failures")
 
@@ -116,7 +116,7 @@ def _value(cls: type[Value], tree: Mapping[str, Any], key: str, faults: list[Pat
         faults.append(fault((key,), shown(value), f"a mapping of {', '.join(cls.model_fields)}"))
         return None
     try:
-        return cls(**value)
+        return cls.model_validate(value)
     except ValidationError as error:
         faults += [pydantic_fault(cls, dict(each), (key,)) for each in error.errors(include_url=False)]
         return None

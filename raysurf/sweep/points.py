@@ -6,26 +6,29 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raysurf.errors import Fault, nearest
-from raysurf.jobs.parse import shown
-from raysurf.sweep.holes import Choice, Each, Float, Hole, Int, Params, Tree, highest, places
+from raysurf.sweep.holes import Choice, Each, Float, Hole, Int, Params, Tree, at_step, num_steps, places
+from raysurf.values import shown
 
 # As near to a step as Optuna's own distributions ask for.
 STEP_TOLERANCE = 1e-8
 
 
 def canonical(hole: Hole, value: Any) -> Any:
-    """A value as a hole's suggestions have it: a float, a whole number or a label; None if it is none of the hole's."""
+    """A value as a hole's suggestions have it; None if it is none of the hole's.
+
+    It is a float, a whole number or a label. One with a step is counted in decimals: 0.7, not 0.1 + 6 * 0.1.
+    """
     if isinstance(hole, Choice | Each):
         return _label(hole, value)
     whole = isinstance(hole, Int)
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return None
-    if not hole.low <= value <= highest(hole):
-        return None
     if hole.step is not None and not hole.log:
         steps = (value - hole.low) / hole.step
-        if abs(steps - round(steps)) > STEP_TOLERANCE:
-            return None
+        number, most = round(steps), num_steps(hole.low, hole.high, hole.step)
+        return at_step(hole, number) if abs(steps - number) <= STEP_TOLERANCE and 0 <= number <= most else None
+    if not hole.low <= value <= hole.high:
+        return None
     return value if whole else float(value)
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 import raysurf as rs
 from raysurf.cluster.autoscaler import config_here, growth_of
 from raysurf.cluster.capacity import BOUNDLESS, Capacity, Nodes
-from raysurf.errors import ResourceError
+from raysurf.errors import ResourceError, SpecError
 
 CLUSTER = Capacity(cpus=32, gpus=8, where="the cluster")
 
@@ -59,7 +58,7 @@ def test_the_least_must_fit() -> None:
 @pytest.mark.parametrize("workers", [0, True, "2", (3, 2), (0, 4), (1, 2, 3), 1.5, (1, True)])
 def test_numbers_of_workers_that_are_none(workers: Any) -> None:
     """Anything but a number from one, or a rising pair of them, is told with what is expected."""
-    with pytest.raises(ValidationError, match=r"a number from 1, or the least and the most, such as \[2, 8\]"):
+    with pytest.raises(SpecError, match=r"a number from 1, or the least and the most, such as \[2, 8\]"):
         rs.Resources(workers=workers)
 
 

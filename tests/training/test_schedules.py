@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from pydantic import ValidationError
 
+from raysurf.errors import SpecError
 from raysurf.jobs.fge import middle_of
 from raysurf.jobs.registry import NODES
 from raysurf.training.collectors import CycleAverage
@@ -215,5 +215,5 @@ def test_every_kind_is_tested() -> None:
 )
 def test_bad_rates_are_refused(build: object, said: str) -> None:
     """A rate that is not positive, not finite or not a number is an error."""
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(SpecError, match=said):
         build()  # type: ignore[operator]
