@@ -49,7 +49,7 @@ class Suggestions(_Unsaved):
     Args:
         sweep: The sweep.
         arm: The arm whose trials these are.
-        known: Parameters of trials that an earlier, unseeded run has begun, to be tried again first.
+        known: Parameters of trials that an earlier run has begun, by their places in the arm: they are tried again.
         request: What Tune's trial is given, by the trial's number.
         stopped: Says that no more trials are to begin.
         told: Finished trials of other sweeps to learn from.
@@ -60,7 +60,7 @@ class Suggestions(_Unsaved):
         self,
         sweep: Sweep,
         arm: Arm,
-        known: Sequence[Mapping[str, Any]] = (),
+        known: Mapping[int, Mapping[str, Any]] | None = None,
         request: Callable[[int], Any] = lambda number: number,
         stopped: Callable[[], bool] = _never,
         told: Sequence[Told] = (),
@@ -72,7 +72,8 @@ class Suggestions(_Unsaved):
         self.stopped = stopped
         self.batch = search.at_a_time if search else 1
         self.reproducible = search is not None and (search.seed is not None or search.sampler == "pbt")
-        self.study = self._study(known, told)
+        self.known = known or {}
+        self.study = self._study(told)
         self.may_begin = may_begin
         self.is_closed = False
         self.issued = 0
@@ -82,17 +83,15 @@ class Suggestions(_Unsaved):
         self.numbers: dict[str, int] = {}
         self.told: set[int] = set()
 
-    def _study(self, known: Sequence[Mapping[str, Any]], told: Sequence[Told]) -> Study | Population | None:
+    def _study(self, told: Sequence[Told]) -> Study | Population | None:
         sweep, search = self.sweep, self.sweep.search
         if search is None or not sweep.is_searched:
             return None
         if search.sampler == "grid":
             return Study(sweep.job, search, sweep.grid(self.arm.params))
+        points = [fitted(sweep.job, point) for point in search.points]
         if search.sampler == "pbt":
-            mine = [{name: value for name, value in each.items() if name not in self.arm.params} for each in known]
-            first = [fitted(sweep.job, point) for point in search.points]
-            return Population(sweep.job, search, self.first, first, mine)
-        points = [*known, *(fitted(sweep.job, point) for point in search.points[len(known) :])]
+            return Population(sweep.job, search, self.first, points)
         return Study(sweep.job, search, points, told)
 
     @property
@@ -114,7 +113,9 @@ class Suggestions(_Unsaved):
         size = min(self.batch, self.arm.trials - self.issued)
         fresh = [self.first + self.issued + i for i in range(size)]
         for number in fresh:
-            found = self.study.ask(number) if self.study else {}
+            known = self.known.get(number - self.first, {})
+            searched = {name: value for name, value in known.items() if name not in self.arm.params}
+            found = self.study.ask(number, searched or None) if self.study else {}
             self.params[number] = {**self.arm.params, **found}
         self.issued += size
         return fresh

@@ -41,14 +41,27 @@ def grid(tree: Tree, arm: Mapping[str, Any] | None = None) -> Iterator[Params]:
     return _assignments(tree, lambda name, hole: [fixed[name]] if name in fixed else _values(hole))
 
 
-def grid_size(tree: Tree) -> int:
-    """How many assignments a grid of the searched holes has, an ``Each`` counted as one of its options."""
+def searched(tree: Tree, given: Mapping[str, Any]) -> Iterator[Params]:
+    """Every assignment of the searched holes in turn, with the values that are given for some.
+
+    A ``Float`` without steps has its lowest value alone; axes are left out.
+    """
+    axes = {name: labels(hole)[0] for name, hole in parameters(tree).items() if isinstance(hole, Each)}
+    fixed = {**axes, **given}
+    for found in _assignments(tree, lambda name, hole: [fixed[name]] if name in fixed else _values(hole)):
+        yield {name: value for name, value in found.items() if name not in axes}
+
+
+def size(tree: Tree) -> float:
+    """How many assignments the searched holes have, an ``Each`` counted as one option; infinity if one is continuous."""
     if isinstance(tree, Float | Int):
-        return 1 if tree.step is None else num_steps(tree.low, tree.high, tree.step) + 1
+        if tree.low == tree.high:
+            return 1
+        return math.inf if tree.step is None else num_steps(tree.low, tree.high, tree.step) + 1
     if isinstance(tree, Choice):
-        return sum(map(grid_size, tree.options))
+        return sum(map(size, tree.options))
     if isinstance(tree, Mapping | list):
-        return math.prod(map(grid_size, tree.values() if isinstance(tree, Mapping) else tree))
+        return math.prod(map(size, tree.values() if isinstance(tree, Mapping) else tree))
     return 1
 
 

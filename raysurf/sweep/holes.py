@@ -360,6 +360,26 @@ def fill(tree: Tree, params: Mapping[str, Any]) -> Tree:
     return filled
 
 
+def in_order(tree: Tree) -> Tree:
+    """The same tree, with the keys of every mapping in alphabetical order."""
+    if isinstance(tree, Mapping):
+        return {k: in_order(tree[k]) for k in sorted(tree, key=str)}
+    if isinstance(tree, list):
+        return [in_order(each) for each in tree]
+    if isinstance(tree, Choice | Each):
+        return type(tree)(tuple(in_order(option) for option in tree.options))
+    return tree
+
+
+def meaning(hole: Hole) -> list[Any]:
+    """What a hole means, however its numbers are written: its kind, and its bounds or the names of its options."""
+    if isinstance(hole, Choice | Each):
+        return [type(hole).__name__, labels(hole)]
+    as_kind = int if isinstance(hole, Int) else float
+    step = None if hole.step is None else as_kind(hole.step)
+    return [type(hole).__name__, as_kind(hole.low), as_kind(hole.high), hole.log, step]
+
+
 def num_steps(low: float, high: float, step: float) -> int:
     """Whole steps between two bounds, counted in decimals, as 0.3 is three times 0.1."""
     return int((Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step)))

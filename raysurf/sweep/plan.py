@@ -119,11 +119,13 @@ class Plan:
         sweeps: What each sweep will do.
         retry_failed: Whether what failed is to be tried again.
         accept_changed: Whether what is stored may be of another network or other data than there are now.
+        replace: Whether trials of other definitions under the names of its sweeps may be replaced.
     """
 
     sweeps: tuple[SweepPlan, ...]
     retry_failed: bool = False
     accept_changed: bool = False
+    replace: bool = False
 
     @property
     def is_done(self) -> bool:

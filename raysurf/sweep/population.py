@@ -32,7 +32,6 @@ class Population:
         search: Its population, generations, seed and metric.
         first: Number of the first trial; trial ``first + g * population + m`` is member m of generation g.
         points: Assignments of the first members; a partial one is completed at random.
-        known: Assignments of the first trials, of whatever generation, that an earlier run has suggested.
 
     Source:
         Jaderberg et al. 2017 (arXiv:1711.09846), section 3 and appendix A: truncation selection, perturbation and
@@ -47,22 +46,21 @@ class Population:
         search: Search,
         first: int = 0,
         points: Sequence[Mapping[str, Any]] = (),
-        known: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.tree, self.search, self.first = tree, search, first
-        self.points, self.known = points, known
+        self.points = points
         self.seed = random.SystemRandom().getrandbits(64) if search.seed is None else search.seed
         self.params: list[Params] = []
         self.figures: dict[int, float] = {}
 
-    def ask(self, number: int) -> Params:
-        """The assignment of a trial; those of a generation are asked for in order, when the one before has ended."""
+    def ask(self, number: int, known: Mapping[str, Any] | None = None) -> Params:
+        """The assignment of a trial, or the one that an earlier run has suggested for it.
+
+        Those of a generation are asked for in order, when the one before has ended.
+        """
         place = number - self.first
         assert place == len(self.params)
-        if place < len(self.known):
-            found = dict(self.known[place])
-        else:
-            found = self._suggested(place, random.Random(f"{self.seed} {place}"))
+        found = self._suggested(place, random.Random(f"{self.seed} {place}")) if known is None else dict(known)
         self.params.append(found)
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,11 +14,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from raysurf.errors import SpecError
-from raysurf.jobs.job import Job, to_tree
+from raysurf.jobs.job import SETTINGS, Job, to_tree
 from raysurf.jobs.parse import parse
 from raysurf.sweep import assignments, holes
 from raysurf.sweep.budget import Budget
 from raysurf.sweep.lineage import earlier_values, going_on_from, own_values
+from raysurf.sweep.points import canonical
 from raysurf.sweep.search import Search
 from raysurf.values import Value, as_tuple
 
@@ -65,6 +67,20 @@ class Failures(Value):
     retries: int = Field(2, ge=0, description="more tries of what lost its process or node, or ran out of memory")
     max_failed_share: float = Field(1.0, ge=0, le=1, description="of all trials; when more have failed, no more begin")
     time_limit_s: float | None = Field(None, gt=0, description="seconds after which a trial is ended, and has failed")
+
+
+def _meaning_of(job: Job) -> str:
+    """What a job's id is made of, without training settings that are stated as they are by default."""
+
+    def without_defaults(tree: Any) -> Any:
+        if isinstance(tree, list):
+            return [without_defaults(each) for each in tree]
+        if not isinstance(tree, dict):
+            return tree
+        kept = {k: v for k, v in tree.items() if k not in SETTINGS or v != SETTINGS[k]}
+        return {k: without_defaults(v) for k, v in kept.items()}
+
+    return json.dumps(without_defaults(to_tree(job, left_out=True)), sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -132,22 +148,59 @@ class Sweep:
 
     @cached_property
     def digest(self) -> str:
-        """What the trials depend on: not the name, how many trials or generations, budget, failures or resources."""
+        """What the trials depend on, however it is written: the holes, the search, and the jobs that the holes make.
+
+        Not the name, how many trials or generations, budget, failures or resources. The jobs, seeds included, stand for
+        all that is no hole.
+        """
+        made = [[self._canonical(each.params), sorted(_meaning_of(job) for job in each.jobs)] for each in self.samples]
+        meaning = {
+            "holes": {name: holes.meaning(hole) for name, hole in self.parameters.items()},
+            "jobs": sorted(made, key=lambda each: json.dumps(each, sort_keys=True)),
+            "search": self._meaning_of_search(),
+        }
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
+
+    def _canonical(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: canonical(self.parameters[name], value) for name, value in params.items()}
+
+    def _meaning_of_search(self) -> dict[str, Any]:
+        if self.search is None:
+            return {}
+        tree = to_tree(self.search, left_out=True)
+        for name in ("trials", "generations", "metric", "mode", *(["batch"] if self.search.seed is None else [])):
+            tree.pop(name, None)
+        points = [self._canonical(point) for point in self.search.points]
+        return {**tree, "metrics": self.search.metrics, "directions": self.search.directions, "points": points}
+
+    @cached_property
+    def definitions(self) -> tuple[str, str]:
+        """The digest, and the one that was written before it did not depend on how things are written."""
         search = to_tree(self.search) if self.search else {}
         for length in ("trials", "generations"):
             search.pop(length, None)
         text = json.dumps([repr(self.job), search, self.seeds])
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return self.digest, hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def trials_in(self, arm: Mapping[str, Any]) -> int:
-        """How many assignments an arm tries."""
+        """How many assignments an arm tries: none twice, except by a population."""
         if self.search is None or not self.is_searched:
             return 1
-        if self.search.sampler == "grid":
-            every = assignments.grid_size(self.job)
-            return min(self.search.trials or every, every)
-        assert self.search.num_trials is not None
-        return self.search.num_trials
+        if self.search.sampler == "pbt":
+            assert self.search.num_trials is not None
+            return self.search.num_trials
+        return int(min(self.search.trials or math.inf, self.num_assignments))
+
+    @cached_property
+    def num_assignments(self) -> float:
+        """How many assignments of its searched holes an arm has; infinity if one is continuous."""
+        return assignments.size(self.job)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether more trials are asked for than its holes have assignments."""
+        asked = self.search.trials if self.search is not None and self.is_searched else None
+        return asked is not None and asked > self.num_assignments
 
     def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The assignments of an arm's searched holes that are tried, in order."""

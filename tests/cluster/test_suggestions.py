@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import raysurf as rs
+from raysurf.cli.check import plan_lines
+from raysurf.cluster import events
+from raysurf.cluster.capacity import local_capacity
+from raysurf.cluster.launch import plan_sweeps
 from raysurf.cluster.suggestions import Suggestions
+from raysurf.results.store import Store
 from raysurf.sweep.selection import Arm
 from tests.cases import tiny_sgd
 
@@ -41,13 +48,15 @@ def bowl(params: Mapping[str, Any]) -> tuple[float, ...]:
     return (abs(math.log(lr / 0.03)) + params["cycle_epochs"],)
 
 
-def suggested(sweep: rs.Sweep, **settings: Any) -> list[Mapping[str, Any]]:
+def suggested(
+    sweep: rs.Sweep, value: Callable[[Mapping[str, Any]], tuple[float, ...]] = bowl, **settings: Any
+) -> list[Mapping[str, Any]]:
     """Every assignment of a sweep's one arm, each told its value, in the order in which they were handed out."""
     (arm,) = sweep.arms
     found = Suggestions(sweep, Arm(arm, sweep.trials_in(arm)), **settings)
     while numbers := found.next_batch():
         for number in reversed(numbers):
-            found.tell(number, bowl(found.params[number]), False)
+            found.tell(number, value(found.params[number]), False)
     assert found.is_over
     return [found.params[number] for number in sorted(found.params)]
 
@@ -69,14 +78,85 @@ def test_points_come_first_and_are_completed(sampler: str) -> None:
 
 
 def test_points_leave_what_follows() -> None:
-    """A whole point takes nothing of the seed's random numbers: random trials after it are those without it."""
+    """A point takes nothing of the seed's random numbers: random trials after it are those without it."""
     with_point = suggested(sweep_of(sampler="random", points=POINTS[:1]))
-    assert with_point[1:] == suggested(sweep_of(sampler="random"))[:13]
+    assert with_point[1:] == suggested(sweep_of(sampler="random"))[1:]
 
 
 def test_known_trials_replace_points() -> None:
     """An unseeded search that is resumed tries what it had begun, points included, and only then the points left."""
-    begun = [{"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05}]
-    found = suggested(sweep_of(seed=None, points=POINTS), known=begun)
-    assert begins_with(found, [*begun, POINTS[1]])
-    assert found.count(begun[0]) == 1
+    begun = {"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05}
+    found = suggested(sweep_of(seed=None, points=POINTS), known={0: begun})
+    assert begins_with(found, [begun, POINTS[1]])
+    assert found.count(begun) == 1
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2", "cmaes"])
+def test_known_trials_change_no_suggestion(sampler: str) -> None:
+    """A seeded search that knows what it tried, parts of batches included, goes on as if it had not stopped."""
+    tree = tiny_sgd().with_holes(lr=rs.Float(0.01, 0.1, log=True), batch_size=rs.Int(2, 64))
+    search = rs.Search(metric="validation/nll", sampler=sampler, trials=18, seed=3, batch=4)  # type: ignore[arg-type]
+    sweep = sweep_of(sampler=sampler) if sampler != "cmaes" else rs.Sweep(tree, search)
+    whole = suggested(sweep, value=rough)
+    for known in (9, 12, 13):
+        assert suggested(sweep, value=rough, known=dict(enumerate(whole[:known]))) == whole
+
+
+def rough(params: Mapping[str, Any]) -> tuple[float, ...]:
+    """Some value that depends on everything."""
+    return (float(zlib.crc32(repr(sorted(params.items())).encode()) % 1000),)
+
+
+def test_stepped_values_are_decimals() -> None:
+    """A value on steps is the decimal that one writes, by any sampler, as in a grid and in a warm start."""
+    tree = tiny_sgd().with_holes(momentum=rs.Float(0.1, 0.9, step=0.1))
+    tenths = [n / 10 for n in range(1, 10)]
+    for sampler in ("random", "tpe", "gp", "cmaes", "grid"):
+        search = rs.Search(metric="validation/nll", sampler=sampler, trials=9, seed=0)  # type: ignore[arg-type]
+        found = suggested(rs.Sweep(tree, search), value=lambda params: (params["momentum"],))
+        assert sorted(params["momentum"] for params in found) == tenths
+
+
+def finite(trials: int, **search: Any) -> rs.Sweep:
+    """Ten assignments, some of them behind a condition."""
+    schedule = rs.Choice(
+        ({"kind": "constant", "lr": rs.Choice((0.1, 0.2))}, {"kind": "cyclic", "high": 0.2, "low": 0.1})
+    )
+    tree = rs.SWA(start=tiny_sgd(seed=0), epochs=2, lr=0.1).with_holes(
+        cycle_epochs=rs.Int(1, 2), schedule=schedule, momentum=rs.Float(0.5, 0.5), nesterov=rs.Choice((True,))
+    )
+    tree.pop("lr")
+    return rs.Sweep(tree, rs.Search(metric="validation/nll", trials=trials, **search), name="finite")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2"])
+@pytest.mark.parametrize("seed", [0, None])
+def test_nothing_is_asked_twice(sampler: str, seed: int | None) -> None:
+    """Every assignment of a finite space comes once, points given twice or in part as well; then there are no more."""
+    points = (*POINTS[1:] * 2, {"cycle_epochs": 2}, *({"cycle_epochs": 1, "schedule": "cyclic"},) * 3)
+    sweep = finite(50, sampler=sampler, seed=seed, points=points)
+    found = suggested(sweep, value=rough)
+    assert len(found) == sweep.num_assignments == 6
+    assert len({frozenset(params.items()) for params in found}) == 6
+    assert all(params["momentum"] == 0.5 and params["nesterov"] == "true" for params in found)
+    again = [found[0], found[0], found[1]]
+    resumed = suggested(sweep, value=rough, known=dict(enumerate(again)))
+    assert [params for params in resumed if params in again] == found[:2]
+    assert len({frozenset(params.items()) for params in resumed}) == 6
+
+
+def test_space_that_ends_is_told(tmp_path: Path) -> None:
+    """README's own search, of 8 trials among 4 numbers: each once, and plan and run say why there are no more."""
+    tree = rs.SWA(start=tiny_sgd(epochs=1), epochs=5, lr=0.05).with_holes(cycle_epochs=rs.Int(1, 4))
+    sweep = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=8, seed=0), name="cycles")
+    heard: list[Any] = []
+    finished = rs.run(sweep, str(tmp_path), executor="inline", listener=heard.append)
+    rows = rs.results.open(str(tmp_path)).params("cycles").to_pylist()
+    assert sorted(row["cycle_epochs"] for row in rows) == [1, 2, 3, 4]
+    assert finished.failed == 0
+    (notice,) = [event.text for event in heard if isinstance(event, events.Notice)]
+    assert "4 trials of cycles, not 8: its holes have no more assignments" in notice
+    plan = plan_sweeps([sweep], Store(str(tmp_path)))
+    assert plan.is_done
+    (line,) = [each for each in plan_lines(plan, local_capacity(), "x.yaml", "results") if each.startswith("  trials")]
+    assert "4 of swa, 4 done, reused (8 were asked for; its holes have no more assignments)" in line

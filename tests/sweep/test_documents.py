@@ -204,7 +204,7 @@ def test_inputs_that_do_not_vary_are_shared() -> None:
 
 def test_plan_counts_what_is_left() -> None:
     """Epochs of inputs that are done, of trials that are done, and of what an earlier sweep runs, are not counted."""
-    job = rs.SWA(start=tiny_sgd(seed=0), epochs=5, lr=0.1).with_holes(cycle_epochs=rs.Int(1, 2))
+    job = rs.SWA(start=tiny_sgd(seed=0), epochs=5, lr=0.1).with_holes(cycle_epochs=rs.Int(1, 4))
     first = sweep_of(job, search=rs.Search(metric="validation/nll", trials=4), name="first")
     second = sweep_of(rs.Predict(weights=tiny_sgd(seed=0)), name="second")
     plan = make_plan([first, second], [], {})

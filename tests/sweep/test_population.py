@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,10 @@ def sweep_of(holes: Mapping[str, Any] | None = None, seeds: tuple[int, ...] = ()
 
 
 def suggested(
-    sweep: rs.Sweep, figure: Callable[[int, Mapping[str, Any]], float | None], **settings: Any
+    sweep: rs.Sweep,
+    figure: Callable[[int, Mapping[str, Any]], float | None],
+    known: Sequence[Mapping[str, Any]] = (),
+    **settings: Any,
 ) -> list[dict[str, Any]]:
     """Every assignment of a sweep; a trial without a figure has failed."""
     assert sweep.search is not None
@@ -52,7 +55,7 @@ def suggested(
     params = []
     for first in range(0, sweep.trials_in({}), sweep.search.population):
         generation = range(first, first + sweep.search.population)
-        params += [found.ask(number) for number in generation]
+        params += [found.ask(number, known[number] if number < len(known) else None) for number in generation]
         for number in reversed(generation):
             value = figure(number, params[number])
             found.tell(number, None if value is None else (value,), value is None)
