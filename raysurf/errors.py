@@ -221,6 +221,17 @@ class ChangedError(RaysurfError, ValueError):
         )
 
 
+class JobFailedError(RaysurfError, RuntimeError):
+    """A job that a program ran by itself, and that failed, by itself or by one of its inputs."""
+
+    def __init__(self, run_id: str, error: str, results: str) -> None:
+        self.run_id, self.error, self.results = run_id, redact(error), redact(results)
+        super().__init__(run_id, self.error, self.results)
+
+    def __str__(self) -> str:
+        return f"{self.run_id} failed: {self.error} (its traceback: raysurf why --results {self.results})"
+
+
 class DivergedError(RaysurfError, ArithmeticError):
     """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was."""
 

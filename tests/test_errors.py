@@ -22,6 +22,7 @@ EVERY = [
     errors.ClusterError("http://127.0.0.1:8265", "no answer", "a running cluster"),
     errors.SubmissionError("a relative path", "an absolute one"),
     errors.TrackingError("no key", "a key"),
+    errors.JobFailedError("sgd-0123456789abcdef", "DivergedError: the loss is not finite", "results"),
     errors.DivergedError(2.0, 1.5, 40),
     errors.TimeLimitError(60.0, "after 3 of 9 of sgd-0123456789abcdef"),
     errors.ChangedError("sgd-0123456789abcdef", [("its data", "0123", "4567")]),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 @click.option("--address", default=None, help="Of a running Ray cluster; else this machine.")
 @click.option("--retry-failed", is_flag=True, help="Count trials that failed as such that are to be run.")
+@click.option("--replace", is_flag=True, help="Replace trials of another definition under a name; their runs are kept.")
 @click.option("--only", multiple=True, metavar="KEY=TEXT", help="As `run` takes it.")
 @click.option("--accept-changed", is_flag=True, help="As `run` takes it.")
 @click.option("--no-import", is_flag=True, help="Find the modules that FILE names, and run none of their code.")
@@ -32,6 +33,7 @@ def check(
     results: str,
     address: str | None,
     retry_failed: bool,
+    replace: bool,
     only: tuple[str, ...],
     accept_changed: bool,
     no_import: bool,
@@ -44,7 +46,7 @@ def check(
 
     with own_code.no_imports() if no_import else contextlib.nullcontext():
         sweeps, store = load(file), Store(results)
-        plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed)
+        plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed, replace)
         capacity = capacity_of(address)
         echo("\n".join(plan_lines(plan, capacity, file, results)))
     require_resources(plan, capacity)
@@ -70,7 +72,9 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     kind = sweep.samples[0].jobs[0].kind
     seeds = f" x {counted(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
     reused = f", {plan.trials_done} done, reused" if plan.trials_done else ""
-    lines.append(("trials", f"{plan.trials} of {kind}{seeds}{reused}"))
+    asked = sweep.search.trials if sweep.search is not None and sweep.is_exhausted else None
+    more = f" ({asked} were asked for; its holes have no more assignments)" if asked else ""
+    lines.append(("trials", f"{plan.trials} of {kind}{seeds}{reused}{more}"))
     lines += [("", f"{name or 'job'} = {hole}") for name, hole in sweep.parameters.items()]
     if search := sweep.search:
         sought = zip(search.directions, search.metrics, strict=True)

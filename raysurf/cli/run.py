@@ -24,6 +24,7 @@ from raysurf.cli.echo import echo
 @click.option("--wandb-weights", is_flag=True, help="Send the weights that runs keep to W&B, as artifacts.")
 @click.option("--retry-failed", is_flag=True, help="Try trials that failed again; else they are left as they are.")
 @click.option("--accept-changed", is_flag=True, help="Use stored runs whose network or data were others than now.")
+@click.option("--replace", is_flag=True, help="Replace trials of another definition under a name; their runs are kept.")
 @click.option(
     "--only",
     multiple=True,
@@ -39,6 +40,7 @@ def run(
     wandb_weights: bool,
     retry_failed: bool,
     accept_changed: bool,
+    replace: bool,
     only: tuple[str, ...],
 ) -> None:
     """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
@@ -53,13 +55,13 @@ def run(
     from raysurf.sweep.document import load
 
     sweeps, store = load(file), Store(results)
-    plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed)
+    plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed, replace)
     with (
         Interrupts() as interrupts,
         Display(plan) as display,
         WandbListener(store, wandb_mode, display, wandb_weights) as tracker,
     ):
-        record = PlanRecord(store)
+        record = PlanRecord(store, file)
 
         def listen(event: object) -> None:
             record(event)  # type: ignore[arg-type]
@@ -72,7 +74,7 @@ def run(
     at = "" if results == "results" else f" --results {results}"
     failed = f"{finished.failed} failed (why: raysurf why{at})"
     failed += "".join(f", {name} stopped" for name in finished.stopped)
-    done = f"{finished.trials - finished.failed} runs done, {failed}" if finished.failed else "all done"
+    done = f"{finished.done} runs done, {failed}" if finished.failed else "all done"
     echo(f"{done} in {time.monotonic() - began:.0f} s", err=True)
     if finished.failed:
         click.get_current_context().exit(1)

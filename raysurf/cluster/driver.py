@@ -119,7 +119,7 @@ def run_plan(
     if has_work and not driver.leaving.asked:
         tidy(store, driver.notice)
     names = tuple(each.sweep.name for each in plan.sweeps)
-    return Finished(driver.trials, driver.failed, tuple(driver.stopped), store.uri, names)
+    return Finished(driver.trials, driver.failed, tuple(driver.stopped), store.uri, names, driver.num_inputs)
 
 
 class Driver:
@@ -129,7 +129,7 @@ class Driver:
         self.plan, self.store, self.listener, self.leaving = plan, store, listener, leaving
         self.provenance = collect()
         self.done = FinishedJobs(store, self.notice, Unchanged(store, plan.accept_changed, writes=True))
-        self.trials = self.failed = 0
+        self.trials = self.num_inputs = self.failed = 0
         self.broken: dict[str, str] = {}
         self.stopped: list[str] = []
         self.inputs = InputHandlers(self)
@@ -147,11 +147,15 @@ class Driver:
 
     def _stages(self, plan: SweepPlan) -> Iterator[Stage]:
         sweep, ledger = plan.sweep, Ledger(self.store, plan.sweep, self.plan.retry_failed, self.done)
+        # Another driver may have had the sweep's turn since it was planned.
+        ledger.require_own_name(self.plan.replace)
+        ledger.adopt()
         spending = Spending(self.store, sweep, ledger, [each.job for each in plan.jobs])
         handlers = self.of_sweep[sweep.name] = TrialHandlers(self, sweep, ledger, spending, plan.trials)
         yield from self._inputs(plan)
         yield from self._trials(plan, handlers)
         if sweep.budget is not None:
+            spending.keep()
             left = sum(n not in ledger.rows for arm in plan.arms for n in range(arm.first, arm.first + arm.trials))
             unbegun = f"; {left} of {plan.trials} trials did not begin" if left > 0 else ""
             self.listener(Notice(f"budget of {sweep.name}: {spending} spent{unbegun}"))
@@ -167,7 +171,7 @@ class Driver:
         roles = {each.job.id: each.role for each in plan.jobs}
         for job in (each.job for each in plan.jobs):
             if (figures := found[job.id]) is not None:
-                self.trials += 1
+                self.num_inputs += 1
                 label, role = f"{roles[job.id]} {job.id}", roles[job.id]
                 self.listener(
                     RunEnded(sweep, -1, label, (job,), "done", True, figures=figures, arm=job.kind, role=role)
@@ -209,6 +213,9 @@ class Driver:
             return
         sweep, ledger = plan.sweep, handlers.ledger
         self.listener(StageStarted(sweep, "trials", plan.trials, plan.trials_done))
+        if sweep.search is not None and sweep.is_exhausted:
+            few = f"{sweep.trials_in(plan.arms[0].params)} trials of {sweep.name}, not {sweep.search.trials}"
+            self.notice(f"{few}: its holes have no more assignments")
         warm = warm_start(self.store, sweep)
         if warm is not None:
             self.listener(Notice(f"warm start of {sweep.name}: {warm}"))
@@ -291,8 +298,7 @@ class Driver:
             # A trial of which a seed has begun comes to its end.
             return handlers.is_over and (sweep.is_searched or arm.first not in handlers.begun)
 
-        unseeded = sweep.search is not None and sweep.search.seed is None and sweep.search.sampler != "grid"
-        known = ledger.begun(numbers) if unseeded else []
+        known = ledger.begun(numbers) if sweep.is_searched else {}
         told = warm.of_arm(sweep, arm.params) if warm else []
         limit = may_begin if sweep.budget else None
         suggestions = Suggestions(sweep, arm, known, request, stopped, told, limit)

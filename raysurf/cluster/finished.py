@@ -14,11 +14,12 @@ class Finished:
     """What a run of a plan came to; a notebook shows the best trials of every sweep.
 
     Args:
-        trials: Trials and inputs that there were.
-        failed: How many of them failed.
+        trials: Trials that there were.
+        failed: How many of them, and of the inputs, failed.
         stopped: Sweeps of which so much failed that the rest did not begin.
         results: Address of the result store.
         sweeps: Names of the sweeps.
+        inputs: Inputs and baselines that there were.
     """
 
     trials: int
@@ -26,6 +27,12 @@ class Finished:
     stopped: tuple[str, ...] = ()
     results: str = "results"
     sweeps: tuple[str, ...] = ()
+    inputs: int = 0
+
+    @property
+    def done(self) -> int:
+        """Trials, inputs and baselines that did not fail."""
+        return self.trials + self.inputs - self.failed
 
     @property
     def tables(self) -> Results:
@@ -41,7 +48,7 @@ class Finished:
 
         failed = f", {self.failed} failed" if self.failed else ""
         stopped = f"; stopped since so much failed: {', '.join(self.stopped)}" if self.stopped else ""
-        told = f"<p>{self.trials - self.failed} done{failed}{html.escape(stopped)}; {html.escape(self.results)}</p>"
+        told = f"<p>{self.done} done{failed}{html.escape(stopped)}; {html.escape(self.results)}</p>"
         try:
             return told + "".join(sweep_html(self.tables, sweep) for sweep in self.sweeps)
         except RaysurfError as error:

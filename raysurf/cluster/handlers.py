@@ -55,7 +55,10 @@ class InputHandlers:
 
     def ended(self, request: Request, report: Report) -> None:
         driver, state = self.driver, report["state"]
-        driver.trials += 1
+        if request.labels.role == "trial":
+            driver.trials += 1
+        else:
+            driver.num_inputs += 1
         if state == "failed":
             driver.failed += 1
             driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
@@ -194,12 +197,17 @@ class TrialHandlers(InputHandlers):
     def reused(self, number: int, params: Mapping[str, Any]) -> None:
         """A trial that needs no running."""
         self.taken.add(number)
+        was_there = number in self.ledger.rows
         try:
             assignment = self.sweep.fill(params)
         except SpecError as error:
+            if self.ledger.rows.get(number, {}).get("state") != "failed":
+                self.ledger.write(number, None, params, "failed", error=f"{type(error).__name__}: {error}")
             self.unsuccessful.add(number)
+            self.driver.trials += 1
             self.driver.failed += 1
-            self.driver.listener(RunEnded(self.sweep, number, f"trial {number}", (), "failed", True, error=str(error)))
+            ended = RunEnded(self.sweep, number, f"trial {number}", (), "failed", was_there, error=str(error))
+            self.driver.listener(dataclasses.replace(ended, params=params))
             return
         state, values, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
         if self.ledger.rows.get(number, {}).get("state") != state:
@@ -240,6 +248,8 @@ class TrialHandlers(InputHandlers):
         error = report.get("error")
         self.ledger.write(request.number, _assigned(request), request.labels.params, state, values, std, error)
         self.spending.ended(request.number)
+        if self.stopping is not None:
+            self.stopping.take(request.number, [job.id for job in request.jobs])
         if self.study is not None:
             self.study.ended(request.number)
         value = values[0] if values and len(values) == 1 else None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from raysurf.cluster.capacity import Capacity, local_capacity
+from raysurf.cluster.events import RunEnded
 from raysurf.cluster.leaving import Leaving
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.spending import Spending
 from raysurf.cluster.warm_start import require_sources
-from raysurf.errors import Fault, SpecError
+from raysurf.errors import Fault, JobFailedError, SpecError
 from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
@@ -34,6 +36,7 @@ def plan_sweeps(
     only: Iterable[str] = (),
     retry_failed: bool = False,
     accept_changed: bool = False,
+    replace: bool = False,
 ) -> Plan:
     """Look into the store and decide what is left to do; writes nothing.
 
@@ -43,10 +46,12 @@ def plan_sweeps(
         only: What to run of them, such as ``arm=lr=0.1``; see ``sweep.selection.Only``. All if there is none.
         retry_failed: Whether trials that failed are tried again.
         accept_changed: Whether what is stored may be of another network or other data than there are now.
+        replace: Whether finished trials of another definition under a sweep's name may be replaced.
 
     Raises:
         ChangedError: If what would be used again is, and that is not accepted.
-        SpecError: If two sweeps have one name, ``only`` fits nothing, or a sweep is to learn from a sweep that there
+        SpecError: If two sweeps have one name, there are finished trials of another definition under one, ``only`` fits
+            nothing, or a sweep is to learn from a sweep that there
             is not, or has no room in its budget for its inputs and baselines.
         StoreError: If the store cannot be read.
     """
@@ -59,10 +64,11 @@ def plan_sweeps(
     done = {run_id for run_id in once if store.exists(outcome_path(run_id))}
     wanted = Only.parse(only)
     ledgers = {sweep.name: Ledger(store, sweep, retry_failed) for sweep in sweeps}
+    for ledger in ledgers.values():
+        ledger.require_own_name(replace)
     trials_done = {s.name: ledgers[s.name].count_finished(part_of(s, wanted).numbers) for s in sweeps}
-    plan = dataclasses.replace(
-        make_plan(sweeps, done, trials_done, wanted, retry_failed), accept_changed=accept_changed
-    )
+    plan = make_plan(sweeps, done, trials_done, wanted, retry_failed)
+    plan = dataclasses.replace(plan, accept_changed=accept_changed, replace=replace)
     unchanged = Unchanged(store)
     for each in plan.sweeps:
         jobs = [planned.job for planned in each.jobs]
@@ -126,6 +132,7 @@ def run(
     only: Sequence[str] = (),
     retry_failed: bool = False,
     accept_changed: bool = False,
+    replace: bool = False,
 ) -> Finished:
     """Run a job, a sweep or several; what is done already is not run again.
 
@@ -140,32 +147,40 @@ def run(
             ``sweep=name`` and ``trial=3``; of one key any may fit, of several keys all must.
         retry_failed: Whether trials that failed, for whatever reason, are tried again.
         accept_changed: Whether stored runs whose network or data were others than now are used as they are.
+        replace: Whether finished trials of another definition under a sweep's name are replaced; their runs are kept.
 
     Returns:
         How many trials and inputs there were, and how many of them failed; figures are in the result tables.
 
     Raises:
-        SpecError: If two sweeps have one name, or ``only`` fits nothing.
+        JobFailedError: If a job failed that was run by itself. What fails of sweeps is told on stderr, or to the
+            listener.
+        SpecError: If two sweeps have one name, another definition has finished trials under one, or ``only`` fits
+            nothing.
         ChangedError: If stored runs would be used again whose network or data are others now. What is done is kept.
         ResourceError: If a sweep needs more than there is.
         StoreError: If the store cannot be read or written.
         PreemptedError: If jobs run in this process and it got SIGTERM, which nobody else handles; what is done is kept.
     """
+    store = Store(results)
     if isinstance(what, Job):
         executor = executor or ("inline" if address is None else "ray")
         cpus = int(local_capacity().cpus) if executor == "inline" else 1
         sweeps: Sequence[Sweep] = [Sweep(what, name=what.kind, resources=Resources(cpus=cpus))]
     else:
         sweeps = [what] if isinstance(what, Sweep) else list(what)
-    store = Store(results)
-    return launch(
-        plan_sweeps(sweeps, store, only, retry_failed, accept_changed),
-        store,
-        listener or _ignore,
-        address,
-        executor or "ray",
-    )
+    errors: list[str] = []
 
+    def listen(event: Event) -> None:
+        if isinstance(event, RunEnded) and event.state == "failed":
+            errors.append(str(event.error))
+            if listener is None and not isinstance(what, Job):
+                print(f"{event.sweep.name} {event.label} failed: {event.error}", file=sys.stderr)
+        if listener is not None:
+            listener(event)
 
-def _ignore(event: Event) -> None:
-    """Listen to nothing."""
+    plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed, replace)
+    finished = launch(plan, store, listen, address, executor or "ray")
+    if isinstance(what, Job) and errors:
+        raise JobFailedError(what.id, errors[0], results)
+    return finished

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import mean, stdev
 from typing import Any
 
+from raysurf.errors import Fault, SpecError
 from raysurf.jobs.whole import FinishedJobs
 from raysurf.redaction import redact
 from raysurf.results.compaction import remove_part
 from raysurf.results.error_text import BLOCKED
 from raysurf.results.parts import mapping_in
 from raysurf.results.store import Store
+from raysurf.results.watch import plan_path
+from raysurf.sweep.selection import Only, part_of
 from raysurf.sweep.sweep import Assignment, Sweep
 
 Row = dict[str, Any]
@@ -26,9 +32,7 @@ def part(sweep: str, number: int) -> str:
 
 
 class Ledger:
-    """One sweep's rows of ``trials``; rows of an earlier definition of the same name are dropped when one is written.
-
-    The runs that such rows pointed at stay in ``runs`` and are taken again where the new definition has them.
+    """One sweep's rows of ``trials``, and what there is of other definitions under its name.
 
     Args:
         store: Where the rows are.
@@ -44,18 +48,96 @@ class Ledger:
     ) -> None:
         self.store, self.sweep, self.retry_failed = store, sweep, retry_failed
         self.done = done or FinishedJobs(store)
-        self.rows: dict[int, Row] = {}
         self._began: dict[int, float] = {}
-        self.retried: set[int] = set()
+        self.others: list[Row] = []
+        self._of_seeds: dict[tuple[int, ...], tuple[str, ...]] = {}
+        self._parts: list[str] = []
         self._stale: list[str] = []
+        mine: list[Row] = []
         for name in store.parts("trials"):
             if name.rpartition("-")[0] == sweep.name:
                 for row in store.read_rows("trials", name):
-                    if row["definition"] == sweep.digest:
-                        self.rows[int(row["trial"])] = row
-                        self.retried |= {int(row["trial"])} if row.get("retried") else set()
-                    else:
-                        self._stale.append(name)
+                    is_mine = row["definition"] in self._definitions(tuple(row["seeds"]))
+                    (mine if is_mine else self.others).append(row)
+                    (self._parts if is_mine else self._stale).append(name)
+        self.rows = self._numbered(mine)
+        self.retried = {number for number, row in self.rows.items() if row.get("retried")}
+        # Of fewer seeds: the assignment is tried, but not with all of them.
+        self._fewer = {n: row for n, row in self.rows.items() if row["definition"] not in sweep.definitions}
+        self.rows |= {number: {**row, "state": "running"} for number, row in self._fewer.items()}
+
+    def _definitions(self, seeds: tuple[int, ...]) -> tuple[str, ...]:
+        """Digests that rows of this sweep have: of itself, and if it has more seeds of the same with some of them."""
+        if seeds not in self._of_seeds:
+            earlier = self.sweep.definitions
+            if seeds and set(seeds) < set(self.sweep.seeds):
+                earlier = dataclasses.replace(self.sweep, seeds=seeds).definitions
+            self._of_seeds[seeds] = earlier
+        return self._of_seeds[seeds]
+
+    def _numbered(self, rows: list[Row]) -> dict[int, Row]:
+        """Rows by their numbers now: those of an arm begin elsewhere when the arms before it have more trials."""
+        arms = part_of(self.sweep, Only()).arms
+        axes = list(arms[0].params)
+        waiting: dict[tuple[Any, ...], list[Row]] = {}
+        for row in sorted(rows, key=lambda row: int(row["trial"])):
+            params = mapping_in(row["params"], self.store.uri, f"trial {row['trial']}")
+            waiting.setdefault(tuple(params.get(axis) for axis in axes), []).append(row)
+        if len(arms) == 1:
+            return {int(row["trial"]): row for row in rows}
+        beyond = itertools.count(sum(arm.trials for arm in arms))
+        found: dict[int, Row] = {}
+        for arm in arms:
+            for place, row in enumerate(waiting.pop(tuple(arm.params.values()), [])):
+                found[arm.first + place if place < arm.trials else next(beyond)] = row
+        return found
+
+    def adopt(self) -> None:
+        """Write rows anew that have another number now, or the digest of an earlier version."""
+        for number, row in {**self.rows, **self._fewer}.items():
+            definition = row["definition"] if number in self._fewer else self.sweep.digest
+            if int(row["trial"]) != number or row["definition"] != definition:
+                new = {**row, "trial": number, "definition": definition}
+                self.store.write_rows("trials", part(self.sweep.name, number), [new])
+        for name in set(self._parts) - {part(self.sweep.name, number) for number in self.rows}:
+            remove_part(self.store, "trials", name)
+
+    def require_own_name(self, replace: bool) -> None:
+        """Check that no finished trial of another definition would be lost.
+
+        Trials of which all runs are this sweep's, which has no search, are taken over: it has more seeds or settings.
+
+        Args:
+            replace: Whether they are to be.
+
+        Raises:
+            SpecError: If one would, with how many there are of which definition, of which file.
+        """
+        sweep = self.sweep
+        is_told = sweep.search is not None and sweep.search.warm_start is True
+        is_one_job = not sweep.parameters and len(sweep.seeds) < 2 and not sweep.baselines
+        finished = [row for row in self.others if row["state"] in ("done", "stopped")]
+        if not finished or replace or is_told or is_one_job:
+            return
+        if not sweep.is_searched:
+            own = {job.id for arm in sweep.arms for job in sweep.fill(arm).jobs}
+            finished = [row for row in finished if not own.issuperset(row["run_ids"])]
+        if not finished:
+            return
+        path = plan_path(sweep.name)
+        plan = self.store.get_json(path) if self.store.exists(path) else {}
+        counts = Counter(row["definition"] for row in finished)
+        files = {plan.get("definition"): plan.get("file")}
+        told = [
+            f"{count} finished of definition {each}" + (f" ({files[each]})" if files.get(each) else "")
+            for each, count in counts.items()
+        ]
+        got = f"trials in {self.store.uri} of another definition under this name: {', '.join(told)}"
+        instead = (
+            f"there with warm_start: [{sweep.name}] to learn from them; or --replace, which drops their rows of trials"
+        )
+        expected = f"another name for this one, definition {sweep.digest}"
+        raise SpecError([Fault(f"{sweep.name}.name", got, expected, f"{instead} and keeps their runs")])
 
     def finished(
         self, number: int, assignment: Assignment
@@ -105,9 +187,9 @@ class Ledger:
         """The assignment of a trial that has begun."""
         return mapping_in(self.rows[number]["params"], self.store.uri, f"trial {number}")
 
-    def begun(self, numbers: Sequence[int]) -> list[Mapping[str, Any]]:
-        """Parameters of those of some trials that have begun, in order."""
-        return [self.params(number) for number in numbers if number in self.rows]
+    def begun(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+        """Parameters of those of some trials that have begun, by their places among them."""
+        return {place: self.params(number) for place, number in enumerate(numbers) if number in self.rows}
 
     def write(
         self,

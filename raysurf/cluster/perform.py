@@ -50,6 +50,9 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
         wanted = (request.every_epoch and value is not None) or at.waits_for != waits_for
         if workers.agree(wanted or (not waits_for and time.monotonic() - told > 0.5)):
             told, waits_for = time.monotonic(), at.waits_for
+            if request.every_epoch and value is not None:
+                # What is decided with a figure is decided again from the rows.
+                at.flush()
             report = {"state": "running", "number": request.number, "run_id": at.run_id, "figures": dict(at.figures)}
             report |= {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value})
             if waits_for:

@@ -8,10 +8,15 @@ from raysurf.results.watch import plan_path
 
 
 class PlanRecord:
-    """Listens to the stages of sweeps."""
+    """Listens to the stages of sweeps.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    Args:
+        store: Where plans are kept.
+        file: Which the sweeps are from, if from any.
+    """
+
+    def __init__(self, store: Store, file: str | None = None) -> None:
+        self.store, self.file = store, file
         self.inputs: dict[str, int] = {}
 
     def __call__(self, event: Event) -> None:
@@ -22,5 +27,5 @@ class PlanRecord:
         if event.stage == "inputs":
             self.inputs[name] = event.total
         trials = event.total if event.stage == "trials" else None
-        plan = {"sweep": name, "definition": event.sweep.digest, "inputs": self.inputs.get(name, 0)}
+        plan = {"sweep": name, "file": self.file, "definition": event.sweep.digest, "inputs": self.inputs.get(name, 0)}
         self.store.put_json(plan_path(name), {**plan, **({"trials": trials} if trials is not None else {})})

@@ -14,6 +14,7 @@ from raysurf.jobs.job import Job
 from raysurf.results.store import Store
 from raysurf.sweep.sweep import Sweep
 
+FOLDER = "budgets"
 HOUR_S = 3600.0
 Row = dict[str, Any]
 
@@ -64,7 +65,17 @@ class Spending:
         spans: list[tuple[float, float]] = []
         for job in {job.id: job for job in chain(jobs, self._jobs_of_trials(ledger))}.values():
             spans += self.settle((job,))
-        self._wall_s = covered(spans)
+        # What has passed between runs is in no table.
+        self._wall_s = max(covered(spans), store.get_json(self._path)["wall_s"] if store.exists(self._path) else 0.0)
+
+    @property
+    def _path(self) -> str:
+        return f"{FOLDER}/{self.sweep.name}/{self.sweep.digest}.json"
+
+    def keep(self) -> None:
+        """Write down what the wall clock says, if it is limited, for the next run of the sweep."""
+        if self.budget is not None and self.budget.wall_hours is not None:
+            self.store.put_json(self._path, {"wall_s": self.spent()["wall_hours"] * HOUR_S})
 
     def _jobs_of_trials(self, ledger: Ledger) -> list[Job]:
         """What the trials that have begun run, with what each needs."""
@@ -170,6 +181,7 @@ class Spending:
         if number in self._running:
             _, jobs = self._running.pop(number)
             self.settle(_with_inputs(jobs))
+            self.keep()
 
     def require_room(self, jobs: Sequence[Job]) -> None:
         """Check that the inputs and baselines that are left to run fit the epochs.

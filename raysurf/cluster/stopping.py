@@ -138,19 +138,29 @@ class EarlyStopping:
     """
 
     def __init__(self, search: Search, longest: int, ledger: Ledger) -> None:
-        self.search, self.rule = search, rule_of(search, longest)
-        if self.rule is None:
-            return
+        self.search, self.rule, self.store = search, rule_of(search, longest), ledger.store
+        self._due: dict[int, int] = {}
         for number, row in sorted(ledger.rows.items()):
-            for run_id in row["run_ids"]:
-                for epoch, figure in stored_figures(ledger.store, run_id, search.metrics[0]):
-                    self.stops(number, epoch, figure)
+            last = self.take(number, row["run_ids"])
+            if last is not None and row["state"] == "running":
+                # Its driver may have been killed before it could stop it.
+                self._due[number] = last
+
+    def take(self, trial: int, run_ids: Sequence[str]) -> int | None:
+        """Let what is stored of a trial count, whoever has trained it; gives the epoch, if it should end there."""
+        due = None
+        if self.rule is not None:
+            for run_id in run_ids:
+                for epoch, figure in stored_figures(self.store, run_id, self.search.metrics[0]):
+                    due = epoch if self.stops(trial, epoch, figure) else None
+        return due
 
     def stops(self, trial: int, epoch: int, figure: float) -> bool:
         """Whether a trial ends with this figure of the metric; one that is not finite is left to the trial itself."""
         if self.rule is None or not math.isfinite(figure):
             return False
-        return self.rule.stops(trial, epoch, figure if self.search.directions[0] == "max" else -figure)
+        is_due = epoch >= self._due.get(trial, epoch + 1)
+        return self.rule.stops(trial, epoch, figure if self.search.directions[0] == "max" else -figure) or is_due
 
 
 def stored_figures(store: Store, run_id: str, metric: str) -> Iterator[tuple[int, float]]:

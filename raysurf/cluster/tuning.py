@@ -183,6 +183,16 @@ class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
         self.handlers.ended(request, last)
 
 
+class Silent(tune.ProgressReporter):  # type: ignore[misc]  # ray has no types
+    """Shows nothing: Tune's own reporter would clear a notebook's cell, ``verbose=0`` or not."""
+
+    def should_report(self, trials: list[Trial], done: bool = False) -> bool:
+        return False
+
+    def report(self, trials: list[Trial], done: bool, *sys_info: str) -> None:
+        """Never called."""
+
+
 class Ends(tune.Stopper):  # type: ignore[misc]  # ray has no types
     """Ends Tune's run when its processes have left."""
 
@@ -251,6 +261,7 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             name=f"tune-{uuid.uuid4().hex[:8]}",
             storage_path=storage,
             verbose=0,
+            progress_reporter=Silent(),
             failure_config=tune.FailureConfig(max_failures=2),
             callbacks=[relay],
             stop=Ends(farewell),

@@ -72,9 +72,9 @@ def warm_start(store: Store, sweep: Sweep) -> WarmStart | None:
     search = sweep.search
     if search is None or not search.warm_start:
         return None
-    path = f"{FOLDER}/{sweep.name}/{sweep.digest}.json"
-    if store.exists(path):
-        kept = store.get_json(path)
+    path, *earlier = (f"{FOLDER}/{sweep.name}/{digest}.json" for digest in sweep.definitions)
+    if (there := next(filter(store.exists, (path, *earlier)), None)) is not None:
+        kept = store.get_json(there)
         known = (Told(each["params"], tuple(each["values"]), each["source"]) for each in kept["taken"])
         return WarmStart(tuple(known), kept["left_out"])
     names = _names(sweep) or (sweep.name,)
@@ -123,7 +123,7 @@ def _candidates(store: Store, sweep: Sweep, names: Sequence[str]) -> Iterator[Ro
     """Rows of trials of some sweeps, this one's own definition left out, and what earlier definitions were told."""
     for part in store.parts("trials"):
         if part.rpartition("-")[0] in names:
-            yield from (row for row in store.read_rows("trials", part) if row["definition"] != sweep.digest)
+            yield from (row for row in store.read_rows("trials", part) if row["definition"] not in sweep.definitions)
     if sweep.name in names:
         for path in store.list(f"{FOLDER}/{sweep.name}"):
             kept = store.get_json(path)

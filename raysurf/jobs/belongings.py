@@ -145,7 +145,7 @@ def belonging(path: str, size: int) -> Belonging:
     if head == "wandb":
         found = WANDB_RUN.fullmatch(rest[0]) if rest else None
         return Belonging(path, size, "wandb", run=found["run"] if found else None)
-    if head == "searches" and len(rest) > 1:
+    if head in ("searches", "budgets") and len(rest) > 1:
         return Belonging(path, size, sweep=rest[0])
     if head == "sweeps" and len(rest) == 1 and name.endswith(".json"):
         return Belonging(path, size, sweep=unquote(name.removesuffix(".json")))

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 class Progress:
     """How far a job is: epochs done of all, and the newest figures; what schedulers and displays look at.
 
-    ``waits_for`` says who does it, while it waits for another process that does.
+    ``waits_for`` says who does it, while it waits for another process that does. ``flush`` writes the rows so far.
     """
 
     run_id: str
@@ -34,6 +34,7 @@ class Progress:
     epochs: int
     figures: Mapping[str, float] = field(default_factory=dict)
     waits_for: str = ""
+    flush: Callable[[], None] = lambda: None
 
 
 class Context:
@@ -123,7 +124,7 @@ class Context:
 
     def progress(self, epoch: int, epochs: int, figures: Mapping[str, float] | None = None) -> None:
         """Say how far the job is."""
-        self._tell(Progress(self.job.id, epoch, epochs, figures or {}))
+        self._tell(Progress(self.job.id, epoch, epochs, figures or {}, flush=self.flush))
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep named tensors of this job, as safetensors."""

@@ -53,7 +53,7 @@ def searched(tree: Tree, given: Mapping[str, Any]) -> Iterator[Params]:
 
 
 def size(tree: Tree) -> float:
-    """How many assignments the searched holes have, an ``Each`` counted as one option; infinity if one is continuous."""
+    """How many assignments the searched holes have, an ``Each`` being one option; infinity if one is continuous."""
     if isinstance(tree, Float | Int):
         if tree.low == tree.high:
             return 1

@@ -109,6 +109,25 @@ def test_hours_are_counted_by_the_clock(tmp_path: Path) -> None:
     assert spending.may_begin(1, jobs) is Verdict.NO
 
 
+def test_hours_that_are_spent_stay_spent(tmp_path: Path) -> None:
+    """When its hours are spent a sweep begins no more trials, however often it is run again."""
+    budget = rs.Budget(wall_hours=1e-6)
+    assert run(sweep_of(budget), tmp_path)[0] == [0]
+    for _ in range(2):
+        begun, said = run(sweep_of(budget), tmp_path)
+        assert begun == []
+        assert "4 of 5 trials did not begin" in said
+    now = 0.0
+    store, other = Store(str(tmp_path)), sweep_of(rs.Budget(wall_hours=1), name="other")
+    spending = Spending(store, other, Ledger(store, other), clock=lambda: now)
+    spending.started(0, other.fill({"lr": 0.1}).jobs)
+    now = 3600.0
+    spending.ended(0)
+    again = Spending(store, other, Ledger(store, other), clock=lambda: now)
+    assert again.may_begin(1, other.fill({"lr": 0.1}).jobs) is Verdict.NO
+    assert str(again) == "1 of 1 wall hours"
+
+
 def test_trials_that_did_not_begin_are_none() -> None:
     """What was suggested with a batch but may not begin is no trial, and the arm is over when the others have ended."""
     sweep = sweep_of(rs.Budget(trials=1))

@@ -217,3 +217,37 @@ def test_runs_know_their_data(tmp_path: Path) -> None:
     expected = load(line.data_spec).fingerprint
     assert {row["data_fingerprint"] for row in rows(tmp_path, "runs")} == {expected}
     assert load(rs.DataSpec(name="digits")).fingerprint != expected
+
+
+def test_trials_that_make_no_job_have_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the values of every trial fit nothing, each has a row, ``why`` says why, and the command ends with 1."""
+    from click.testing import CliRunner
+
+    from raysurf.cli.main import cli
+
+    (tmp_path / "x.yaml").write_text(NO_JOBS)
+    monkeypatch.chdir(tmp_path)
+    for said in ("trial 0 failed: ", "1 of 1 failed before"):
+        done = CliRunner().invoke(
+            cli, ["run", "x.yaml", "--wandb", "off"], standalone_mode=False, catch_exceptions=False
+        )
+        assert said in done.stderr
+        assert "were done already" not in done.stderr
+        assert done.return_value == 1
+    assert [(row["state"], row["run_ids"]) for row in rows(tmp_path / "results")] == [("failed", [])]
+    why = CliRunner().invoke(cli, ["why"], standalone_mode=False, catch_exceptions=False)
+    assert "no cycle ends within the run" in why.output
+
+
+# Each option alone fits the first ones of the others.
+NO_JOBS = """
+name: none
+job:
+  kind: swa
+  start: {kind: sgd, model: lenet5, data: digits, epochs: 1, lr: !choice [0.1, 0.2]}
+  lr: 0.1
+  epochs: 2
+  cycle_epochs: !choice [1, 2]
+  average_from: !choice [0, 1]
+search: {metric: validation/nll, trials: 1, points: [{cycle_epochs: 2, average_from: 1}]}
+"""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import raysurf as rs
 from raysurf.cluster.events import Event, RunProgressed
 from tests.cases import tiny_sgd
@@ -29,3 +31,16 @@ def test_table_follows_a_run(tmp_path: Path) -> None:
     assert "failed: DivergedError: the loss is not finite" in page
     assert "sgd 1/1" not in page
     assert repr(table).startswith("digits trials: 2 done, 2 failed, of 4, best ")
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_leaves_the_cell_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where Ray takes the process for a notebook, its own reporter neither clears the cell nor shows a table in it."""
+    from ray.tune import progress_reporter
+
+    monkeypatch.setattr(progress_reporter, "IS_NOTEBOOK", True)
+    assert rs.run(rs.Sweep(tiny_sgd(epochs=1), name="quiet"), str(tmp_path)).failed == 0
+    assert capsys.readouterr().out == ""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ray.tune.schedulers.async_hyperband import _Bracket
 
 import raysurf as rs
+from raysurf.cluster import events
 from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.stopping import EarlyStopping, Hyperband, MedianRule, SuccessiveHalving, quantile, stored_figures
 from raysurf.errors import SpecError
@@ -85,7 +86,7 @@ def test_bad_trials_end_early_and_stay_so(kind: str, tmp_path: Path) -> None:
     rows = run(6)
     assert rows[:3] == before
     assert rows[0]["state"] == "done"
-    assert rows[-1]["state"] == "stopped"
+    assert rows[3]["state"] == rows[4]["state"] == "stopped"
     runs = rs.results.open(str(tmp_path)).table("runs").to_pylist()
     epochs = {row["run_ids"][0]: row["state"] for row in rows}
     assert all((run["epochs"] < 5) == (epochs[run["run_id"]] == "stopped") for run in runs)
@@ -122,3 +123,46 @@ def test_settings_of_another_rule_are_refused() -> None:
     search = rs.Search(metric="validation/ece", trials=2, stopping=rs.Stopping())
     with pytest.raises(SpecError, match="measured every epoch"):
         rs.Sweep(tiny_sgd().with_holes(lr=rs.Float(0.1, 0.2)), search)
+
+
+@pytest.mark.parametrize("kind", ["asha", "median"])
+def test_a_broken_sweep_ends_as_an_undisturbed_one(kind: str, tmp_path: Path) -> None:
+    """Broken off in a trial and after each, a search tries the same trials and stops them at the same epochs."""
+    own = {"median": {"min_trials": 1}, "asha": {"reduction": 2}}[kind]
+    stopping = rs.Stopping(kind=kind, **own)  # type: ignore[arg-type]
+    job = tiny_sgd(data=rs.DataSpec(name="digits", share=0.1), epochs=5, batch_size=16)
+    tree = job.with_holes(lr=rs.Float(1e-4, 0.5, log=True))
+    search = rs.Search(metric="validation/nll", trials=10, seed=0, stopping=stopping, batch=4)
+    sweep = rs.Sweep(tree, search, name="early")
+
+    def run(root: Path, break_at: type[events.Event] | None) -> bool:  # type: ignore[valid-type]
+        def listen(event: events.Event) -> None:
+            is_later = isinstance(event, events.RunEnded) or (
+                isinstance(event, events.RunProgressed) and event.epoch == 3
+            )
+            if (
+                break_at is not None
+                and isinstance(event, break_at)
+                and is_later
+                and not getattr(event, "reused", False)
+            ):
+                raise KeyboardInterrupt
+
+        try:
+            rs.run(sweep, str(root), executor="inline", listener=listen)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def found(root: Path) -> list[Any]:
+        results = rs.results.open(str(root))
+        runs = {row["run_id"]: (row["status"], row["epochs"]) for row in results.table("runs").to_pylist()}
+        rows = results.table("trials").sort_by("trial").to_pylist()
+        return [(row["params"], row["state"], row["value"], runs[row["run_ids"][0]]) for row in rows]
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(whole, None)
+    assert run(broken, events.RunProgressed)
+    assert sum(run(broken, events.RunEnded) for _ in range(20)) == 10
+    assert {row[1] for row in found(whole)} == {"done", "stopped"}
+    assert found(broken) == found(whole)

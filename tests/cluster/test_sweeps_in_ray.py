@@ -46,7 +46,7 @@ def test_tune_and_inline_are_one(tmp_path: Path) -> None:
     heard: list[events.Event] = []
     finished = rs.run(swa_sweep(), str(tmp_path / "ray"), listener=heard.append)
     rs.run(swa_sweep(), str(tmp_path / "inline"), executor="inline")
-    assert (finished.trials, finished.failed) == (7, 0)
+    assert (finished.trials, finished.inputs, finished.failed) == (6, 1, 0)
     assert trials(tmp_path / "ray") == trials(tmp_path / "inline")
     assert len({row["params"] for row in trials(tmp_path / "ray")}) == 6
     ends = [event for event in heard if isinstance(event, events.RunEnded)]
@@ -246,7 +246,7 @@ def test_trials_of_a_failed_input_fail_at_once(tmp_path: Path) -> None:
     good = rs.Sweep(tiny_sgd(), name="good")
     heard: list[events.Event] = []
     finished = rs.run([rs.Sweep(job, name="bad"), good], str(tmp_path), executor="inline", listener=heard.append)
-    assert (finished.trials, finished.failed) == (4, 3)
+    assert (finished.trials, finished.inputs, finished.failed) == (3, 1, 3)
     rows = {(row["sweep"], row["trial"]): row for row in rs.results.open(str(tmp_path)).table("trials").to_pylist()}
     assert rows["good", 0]["state"] == "done"
     assert "its input sgd-" in rows["bad", 1]["error"]
