@@ -10,6 +10,7 @@ from typing import Any
 
 from raysurf.cluster.events import Event, Notice, RunEnded, RunProgressed, RunStarted, SweepEnded
 from raysurf.jobs.job import Job
+from raysurf.jobs.outcome import outcome_path
 from raysurf.results.store import Store
 from raysurf.sweep.holes import Choice, Each, Hole, labels
 from raysurf.sweep.lineage import own_values
@@ -81,7 +82,7 @@ class WandbListener:
                 on_warning=lambda text: self.tell(Notice(text)),
             )
         for job in event.jobs:
-            own = _own_inputs(job, event)
+            own = [each for each in _own_inputs(job, event) if not self._is_anothers(each, event)]
             self.sink.open_run(
                 job.id,
                 name=f"{event.sweep.name} {event.label}" + (f" seed {_seed(job)}" if len(event.jobs) > 1 else ""),
@@ -93,6 +94,11 @@ class WandbListener:
                 expected_rows=sum(each.epochs_to_train + each.points_to_measure for each in (*own, job)),
                 is_trial=event.role == "trial",
             )
+
+    def _is_anothers(self, job: Job, event: RunStarted | RunEnded) -> bool:
+        """Whether an input that several trials may choose was trained before this one began."""
+        began = isinstance(event, RunStarted)
+        return began and job.id in event.sweep.fixed_jobs and self.store.exists(outcome_path(job.id))
 
     def _pictures(self, run_id: str) -> Mapping[str, Path]:
         from raysurf.report.run_pictures import pictures_of_run

@@ -107,7 +107,8 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
     elif search.trials is None:
         faults.append(fault(("search", "trials"), "nothing", "how many assignments to try"))
     faults += _foreign_faults(search)
-    if search.sampler == "cmaes" and any(isinstance(hole, holes.Choice) for hole in sweep.parameters.values()):
+    chooses = any(isinstance(hole, holes.Choice) and len(hole.options) > 1 for hole in sweep.parameters.values())
+    if search.sampler == "cmaes" and chooses:
         faults.append(fault(("search", "sampler"), "'cmaes'", "tpe, gp or random", "CMA-ES searches numbers alone"))
     faults += _point_faults(sweep, search)
     if search.warm_start and search.sampler not in LEARNING:

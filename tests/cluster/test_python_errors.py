@@ -19,7 +19,7 @@ from tests.cases import tiny_sgd
     ("make", "said"),
     [
         (lambda: tiny_sgd(model=nn.Linear(2, 2)), "SGD.model: got Linear(in_features=2, out_features=2, bias=True); "),
-        (lambda: tiny_sgd(model=nn.Linear(2, 2)), "or package.module:function; or a mapping of name, options"),
+        (lambda: tiny_sgd(model=nn.Linear(2, 2)), "or a mapping of name, options"),
         (lambda: tiny_sgd(data=3), "SGD.data: got 3; expected a name, such as digits or cifar10"),
         (lambda: tiny_sgd(momentom=0.5), "SGD.momentom: got an unknown key; expected one of seed, "),
         (lambda: tiny_sgd(momentom=0.5), "(did you mean 'momentum'?)"),

@@ -108,13 +108,15 @@ def rough(params: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def test_stepped_values_are_decimals() -> None:
-    """A value on steps is the decimal that one writes, by any sampler, as in a grid and in a warm start."""
-    tree = tiny_sgd().with_holes(momentum=rs.Float(0.1, 0.9, step=0.1))
+    """A value on steps is the decimal that one writes, by any sampler; holes of one value are constants."""
+    constants = {"batch_size": rs.Int(32, 32), "nesterov": rs.Choice((True,)), "lr": rs.Float(0.1, 0.1)}
+    tree = tiny_sgd().with_holes(constants, momentum=rs.Float(0.1, 0.9, step=0.1))
     tenths = [n / 10 for n in range(1, 10)]
     for sampler in ("random", "tpe", "gp", "cmaes", "grid"):
         search = rs.Search(metric="validation/nll", sampler=sampler, trials=9, seed=0)  # type: ignore[arg-type]
         found = suggested(rs.Sweep(tree, search), value=lambda params: (params["momentum"],))
         assert sorted(params["momentum"] for params in found) == tenths
+        assert all((params["batch_size"], params["nesterov"], params["lr"]) == (32, "true", 0.1) for params in found)
 
 
 def finite(trials: int, **search: Any) -> rs.Sweep:
