@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
@@ -19,6 +18,7 @@ from raysurf.results.claims import Claim
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd
 from tests.jobs.gated import GATE, builders
+from tests.processes import FORKS
 from tests.results.test_claims import elsewhere, until, write
 from tests.stored_rows import stored_rows
 
@@ -46,7 +46,7 @@ def run_behind(gate: str, what: rs.Sweep, uri: str, only: tuple[str, ...] = ()) 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     """Another driver's process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+    with ProcessPoolExecutor(1, FORKS) as other:
         yield other
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from tests.cases import JOBS, tiny_noise, tiny_sgd
 from tests.data.image_files import cut_off
 from tests.jobs.test_jobs import do, labels, rows
 from tests.jobs.test_streamed import streamed_sgd
+from tests.processes import FORKS
 
 CASES: dict[str, Callable[[], object]] = {
     name: JOBS[name]
@@ -210,8 +210,7 @@ def test_nothing_is_begun_by_who_is_told_to_leave(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_group_leaves_together(tmp_path: Path) -> None:
     """When one worker of two is told, both leave after the same step, and end with the weights of an unbroken pair."""
-    context = multiprocessing.get_context("spawn")
-    pair = [context.Process(target=_be_of_two, args=(rank, tmp_path)) for rank in (0, 1)]
+    pair = [FORKS.Process(target=_be_of_two, args=(rank, tmp_path)) for rank in (0, 1)]
     for each in pair:
         each.start()
     for each in pair:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tests.cases import tiny_sgd
 from tests.jobs.gated import builders, labels, open_when_waiting, run_in_group, run_job
 from tests.jobs.test_jobs import rows
 from tests.jobs.test_surfaces import surface
+from tests.processes import FORKS
 from tests.results.claimants import started
 from tests.results.test_claims import until
 
@@ -32,7 +32,7 @@ from tests.results.test_claims import until
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     """Another process, for all of these tests, since it takes seconds to start."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+    with ProcessPoolExecutor(1, FORKS) as other:
         yield other
 
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 
 from raysurf.tracking.run_folders import MARK
 from tests.cases import ROOT
-from tests.tracking.online import command, in_process
-from tests.tracking.test_wandb_online import SWEEP, ids
+from tests.tracking.online import command
+from tests.tracking.test_wandb_online import ids
 from tests.wandb_server import WandbServer
 
 
-def test_offline_runs_are_sent_once(tmp_path: Path) -> None:
+@pytest.fixture
+def unsent(offline: Path, tmp_path: Path) -> Iterator[Path]:
+    """The same store, which a test may change: it is put back, since ids in W&B depend on where it is."""
+    shutil.copytree(offline, tmp_path / "before", symlinks=True)
+    yield offline
+    shutil.rmtree(offline)
+    (tmp_path / "before").rename(offline)
+
+
+def test_offline_runs_are_sent_once(unsent: Path) -> None:
     """Histories, summaries and media arrive, trials in a sweep of W&B's own; a second time nothing is sent."""
-    in_process(SWEEP, {"WANDB_MODE": "offline"}, str(tmp_path))
-    results = ("--results", str(tmp_path))
-    (torn,) = [folder for folder in (tmp_path / "wandb").glob("offline-run-*") if "-profile-" in folder.name]
+    results = ("--results", str(unsent))
+    (torn,) = [folder for folder in (unsent / "wandb").glob("offline-run-*") if "-profile-" in folder.name]
     (torn / MARK).unlink()
     with WandbServer() as server:
         first = command(server.environment, "sync", *results)
@@ -28,7 +39,7 @@ def test_offline_runs_are_sent_once(tmp_path: Path) -> None:
             "sweep     rates is a sweep of W&B's own now",
             "left      1 incomplete, of a process that was killed or still runs; raysurf run FILE writes them anew",
         ]
-        trials = ids(tmp_path, "role = 'trial'")
+        trials = ids(unsent, "role = 'trial'")
         assert set(trials) < set(server.runs)
         assert len(server.runs) == 4
         for run in trials:

@@ -105,7 +105,7 @@ server = WandbServer().__enter__()
 os.environ.update(server.environment)
 from raysurf.results.store import Store
 from raysurf.tracking.wandb_sink import WandbSink
-from tests.tracking.test_wandb_sink import log
+from tests.tracking.logged import log
 sink = WandbSink(sys.argv[1], "s", on_warning=print)
 log(sink, Store(sys.argv[1]), count=2)
 until = time.monotonic() + 60

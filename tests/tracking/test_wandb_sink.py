@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,25 +17,8 @@ from raysurf.tracking.login import resolve_mode
 from raysurf.tracking.run_folders import wandb_id
 from raysurf.tracking.wandb_sink import WandbSink
 from tests.cases import ROOT
-from tests.tracking.wandb_records import read_all
-
-CONFIG = {"start.lr": 0.1, "arm": "swa lr=0.1", "group": "swa-abc"}
-
-
-def epochs(count: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for n in range(1, count + 1):
-        base = {"run_id": "swa-1", "epoch": n, "lr": 0.1, "epoch_s": 1.0}
-        rows.append({**base, "weights": "iterate", "train_loss": 1 / n, "validation_error": 0.5})
-        rows.append({**base, "weights": "average", "validation_error": 0.5 / n})
-    return rows
-
-
-def log(sink: WandbSink, store: Store, count: int = 3) -> None:
-    sink.open_run("swa-1", name="trial 0", job_type="swa", tags=["trial"], config=CONFIG, follow=["swa-1"])
-    for n in range(1, count + 1):
-        store.write_rows("epochs", "swa-1", epochs(n))
-        sink.rows_changed("swa-1")
+from tests.tracking.logged import CONFIG, log
+from tests.tracking.wandb_records import read, read_all
 
 
 def test_rows_become_a_run(tmp_path: Path) -> None:
@@ -128,42 +110,42 @@ def test_long_runs_are_thinned(tmp_path: Path) -> None:
     assert logged[-1] == 2000
 
 
-KILLED = """
+LOGS = """
 import sys, time
 from raysurf.results.store import Store
 from raysurf.tracking.wandb_sink import WandbSink
-from tests.tracking.test_wandb_sink import log
+from tests.tracking.logged import log
 sink = WandbSink(sys.argv[1], "sweep-a", mode="offline")
 log(sink, Store(sys.argv[1]))
-while not sink._orders.empty():
-    time.sleep(0.1)
-time.sleep(4)
-print("ready", flush=True)
-time.sleep(60)
 """
-
-
-ENDED = KILLED.partition("while")[0] + "sink.close_run('swa-1', {}, failed=False); sink.close()"
+KILLED = LOGS + "time.sleep(60)"
+ENDED = LOGS + "sink.close_run('swa-1', {}, failed=False); sink.close()"
 
 
 def test_killed_process_loses_no_row_and_doubles_none(tmp_path: Path) -> None:
-    """Rows logged before a SIGKILL are in the file; a second sink logs the run anew, and a third leaves it alone."""
+    """Rows are in the file before the end, and SIGKILL loses none; a second sink logs the run anew, a third nothing."""
     # wandb hands its service on to child processes through the environment; this one is to have its own.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=alone)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, env=alone)
+    until = time.monotonic() + 50
+    while len(_epochs(tmp_path)) < 3:
+        assert time.monotonic() < until, "the rows do not come"
+        time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    assert [step["epoch"] for step in read_all(tmp_path)["swa-1"].history] == [1, 2, 3]
+    assert process.wait() == -signal.SIGKILL
+    assert _epochs(tmp_path) == [1, 2, 3]
     for _ in range(2):
         sink = WandbSink(str(tmp_path), "sweep-a", mode="offline")
         log(sink, Store(str(tmp_path)), count=5)
         sink.close_run("swa-1", {}, failed=False)
         sink.close()
         assert [step["epoch"] for step in read_all(tmp_path, ended=1)["swa-1"].history] == [1, 2, 3, 4, 5]
+
+
+def _epochs(folder: Path) -> list[int]:
+    """Epochs in a run's file, as far as it is written."""
+    files = [file for file in folder.glob("wandb/offline-run-*/run-*.wandb") if file.stat().st_size]
+    return [step["epoch"] for file in files for step in read(file.parent).history]
 
 
 def test_no_secret_is_kept(tmp_path: Path) -> None:
