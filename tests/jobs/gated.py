@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from raysurf.jobs.execute import execute, execute_piece
@@ -48,7 +49,8 @@ def labels(sweep: str) -> Labels:
 
 
 def run_job(tree: dict[str, Any], uri: str, gate: str, points: tuple[int, ...] = ()) -> None:
-    """Do a job, or measure some of its points, behind a gate."""
+    """Do a job, or measure some of its points, behind a gate; on one thread, as the tests' own process does."""
+    torch.set_num_threads(1)
     os.environ[GATE] = gate
     job, store = parse_job(tree), Store(uri)
     if points:
@@ -62,6 +64,7 @@ def run_in_group(tree: dict[str, Any], uri: str, gate: str, meeting: str, rank: 
     """Do a job as one worker of a group; the gate is opened when it is told that it waits."""
     import torch.distributed as dist
 
+    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
     execute(parse_job(tree), Store(uri), Workers(rank, size), lambda at: open_when_waiting(at, gate), labels("group"))
     dist.destroy_process_group()
