@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-OF_RAY = "tests/cluster/"
+# Folders whose tests share what takes seconds to make: a Ray; runs of W&B.
+WHOLE = ("tests/cluster/", "tests/tracking/")
 os.environ["WANDB_MODE"] = "offline"
 # Threads that wait for work of their job sleep: they would take the cores that tests and processes beside them need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -18,11 +19,11 @@ os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute())
 
 
 class _ByFile(LoadFileScheduling):
-    """A file's tests share a process, and all that use the one Ray do."""
+    """A file's tests share a process, and so do those of some folders."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return OF_RAY if file.startswith(OF_RAY) else file
+        return next((folder for folder in WHOLE if file.startswith(folder)), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
@@ -63,12 +64,3 @@ def port(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     return s3_port
-
-
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One Ray of two CPUs for the whole run, with the dashboard that Train groups inside Tune need."""
-    from raysurf.cluster.environment import connection
-
-    with connection(None, needs_dashboard=True):
-        yield

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
+from tests.cluster.conftest import ray_cluster  # noqa: F401  # of this folder too
+
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
