@@ -25,7 +25,7 @@ def require_storable(tensors: Mapping[str, Tensor]) -> None:
     """Check, before anything is trained, that tensors of these names could be kept.
 
     Raises:
-        OutputError: At the first whose numbers safetensors does not know.
+        OutputError: At the first that is sparse, or whose numbers safetensors does not know.
     """
     for name, value in tensors.items():
         try:
@@ -33,6 +33,8 @@ def require_storable(tensors: Mapping[str, Tensor]) -> None:
         except KeyError as error:
             kept = "numbers that can be stored, such as float32, float64 or complex64"
             raise OutputError(f"{name} of {str(value.dtype).removeprefix('torch.')}", kept) from error
+        except ValueError as error:
+            raise OutputError(f"{name}, a {str(value.layout).removeprefix('torch.')} tensor", "a dense one") from error
 
 
 def as_they_lie(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:

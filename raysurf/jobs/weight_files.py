@@ -113,7 +113,7 @@ def misfits(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Say how a state dict does not fit a network: tensors that are missing, unknown or of another shape.
 
     Args:
-        model: The network.
+        model: The network; what is empty in it, as observers' ranges are before the first step, takes any shape.
         state: What is to be written into it, as ``fitted`` gives it; counters of batches may be missing.
 
     Returns:
@@ -124,7 +124,7 @@ def misfits(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     other = [
         f"{name} {list(state[name].shape)}, not {list(value.shape)}"
         for name, value in own.items()
-        if name in state and state[name].shape != value.shape
+        if name in state and state[name].shape != value.shape and value.numel()
     ]
     more = state.keys() - own.keys()
     found = {
@@ -146,7 +146,7 @@ def require_usable(source: str, own: Mapping[str, Tensor], state: Mapping[str, T
 
     Args:
         source: Where they are from.
-        own: The network's state dict.
+        own: The network's state dict; what is not finite in it, such as a mask, need not be in the file.
         state: What is to be written into it.
 
     Raises:
@@ -160,5 +160,11 @@ def require_usable(source: str, own: Mapping[str, Tensor], state: Mapping[str, T
         if kind_of(value) != wanted:
             raise DataError(source, f"{name} of {str(value.dtype).removeprefix('torch.')}", wanted)
     # Float64 may be beyond what the network's numbers can hold.
-    if wrong := first_not_finite({name: value.to(own[name].dtype) for name, value in state.items()}):
+    if wrong := first_not_finite(
+        {
+            name: value.to(own[name].dtype)
+            for name, value in state.items()
+            if first_not_finite({name: own[name]}) is None
+        }
+    ):
         raise DataError(source, f"NaN or infinity in {wrong}", "finite weights")

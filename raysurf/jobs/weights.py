@@ -70,7 +70,8 @@ class Weights(WeightsJob):
                 wanted += " (prefix: if their names in the file begin with more)"
             raise DataError(self.file or str(self.pretrained), found, wanted)
         require_usable(self.file or str(self.pretrained), net.model.state_dict(), state)
-        net.model.load_state_dict(state, strict=False)
+        point = {name: state.pop(name) for name, _ in net.model.named_parameters()}
+        net.place(point, state)
         context.save("weights", net.tensors())
         return net.report_predictions("final")
 

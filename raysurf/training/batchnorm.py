@@ -18,9 +18,19 @@ POWER_ITERATIONS = 30
 
 
 def tracking_layers(model: nn.Module) -> list[_NormBase]:
-    """The modules that keep running batch statistics: batch norm of every sort, and instance norm that tracks them."""
-    layers = (module for module in model.modules() if isinstance(module, _NormBase))
-    return [layer for layer in layers if layer.track_running_stats and layer.running_mean is not None]
+    """The modules that keep running batch statistics: batch norm of every sort, and instance norm that tracks them.
+
+    Those that the network's own ``train`` leaves in evaluation are none of them: their statistics are frozen.
+    """
+    layers = [module for module in model.modules() if isinstance(module, _NormBase)]
+    layers = [layer for layer in layers if layer.track_running_stats and layer.running_mean is not None]
+    if layers:
+        modes = {module: module.training for module in model.modules()}
+        model.train()
+        layers = [layer for layer in layers if layer.training]
+        for module, mode in modes.items():
+            module.training = mode
+    return layers
 
 
 def statistic_names(model: nn.Module) -> frozenset[str]:

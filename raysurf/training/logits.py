@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from raysurf.errors import OutputError
 from raysurf.stochastic.layers import noise_mode
+from raysurf.weightspace.point import write
 
 
 def logits_of(output: Any) -> Tensor:
@@ -51,7 +52,9 @@ def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_clas
     """
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
     modes = {module: module.training for module in model.modules()}
-    before = [(value, value.clone()) for value in model.buffers()]
+    before = [
+        (each._buffers, name, v, v.clone()) for each in modes for name, v in each._buffers.items() if v is not None
+    ]
     generators = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(generators), noise_mode(model, "mean"):
         try:
@@ -59,8 +62,9 @@ def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_clas
         except RuntimeError:
             return
         finally:
-            for value, old in before:
-                value.copy_(old)
+            for buffers, name, value, old in before:
+                write(value, old)
+                buffers[name] = value
             for module, mode in modes.items():
                 module.training = mode
     logits = logits_of(output)

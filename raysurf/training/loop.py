@@ -20,6 +20,7 @@ from raysurf.training.objectives import ManyViews, Objective, step_of
 from raysurf.training.recipe import Recipe
 from raysurf.training.schedules import Span
 from raysurf.training.workers import Workers
+from raysurf.weightspace.point import write
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _load(
                 own = torch.empty_like(tensor) if saved_moment.shape == tensor.shape else torch.empty_like(saved_moment)
                 optimiser.state[tensor][key] = own.to(tensor.device).copy_(saved_moment)
     for name, buffer in objective.model.named_buffers():
-        buffer.copy_(parts["buffer"][name])
+        write(buffer, parts["buffer"][name])
     for i, collector in enumerate(collectors):
         device = next(iter(objective.trainables.values())).device
         collector.load({k: v.to(device, copy=True) for k, v in parts.get(f"collector{i}", {}).items()}, steps_done)

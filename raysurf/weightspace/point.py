@@ -62,7 +62,7 @@ def place(model: nn.Module, point: Mapping[str, Tensor], buffers: Mapping[str, T
         buffers: Values for the buffers of the same names, any of those that a buffer has; the others are left alone.
 
     Raises:
-        PointMismatchError: If names, shapes or kinds of numbers differ from the model's.
+        PointMismatchError: If names, kinds of numbers or, but for buffers, shapes differ from the model's.
     """
     parameters = dict(model.named_parameters())
     require_same(parameters, point)
@@ -71,11 +71,18 @@ def place(model: nn.Module, point: Mapping[str, Tensor], buffers: Mapping[str, T
     if buffers:
         own = dict(model.named_buffers(remove_duplicate=False))
         for name, value in buffers.items():
-            if name not in own or own[name].shape != value.shape:
+            if name not in own:
                 raise PointMismatchError(f"a buffer {name} {tuple(value.shape)}", f"the model's {sorted(own)}")
         require_kinds(own, buffers)
         for name, value in buffers.items():
-            own[name].copy_(value)
+            write(own[name], value)
+
+
+def write(own: Tensor, value: Tensor) -> None:
+    """Write a buffer's value in place; it may have grown since the network was built, as observers' ranges do."""
+    if own.shape != value.shape:
+        own.resize_(value.shape)
+    own.copy_(value)
 
 
 def kind_of(value: Tensor) -> str:

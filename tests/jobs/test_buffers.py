@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 import raysurf as rs
-from raysurf.jobs.context import Context
+from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.network import Network
 from raysurf.results.store import Store
@@ -80,6 +80,48 @@ def instance(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
         nn.Flatten(),
         nn.Linear(4 * side * side, num_classes),
     )
+
+
+class Range(nn.Module):
+    """Keeps the running range of every feature, empty before the first step, and divides by it; it has a mask."""
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.zeros(0))
+        self.register_buffer("high", torch.zeros(0))
+        self.register_buffer("mask", torch.full((1,), float("-inf")))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            low, high = x.detach().amin(0), x.detach().amax(0)
+            first = not len(self.low)
+            self.low, self.high = (low, high) if first else (0.9 * self.low + 0.1 * low, 0.9 * self.high + 0.1 * high)
+        return x / (self.high - self.low).clamp_min(0.1) if len(self.low) else x
+
+
+def ranges(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+    """A network with buffers that begin empty."""
+    return _network(Range(), num_classes=num_classes, pixels=image_shape[1] * image_shape[2])
+
+
+class Frozen(nn.Sequential):
+    """Its first batch norm stays in evaluation, as that of a network that is fine-tuned."""
+
+    def train(self, mode: bool = True) -> Frozen:
+        super().train(mode)
+        self[2].eval()
+        return self
+
+
+def frozen_norm(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+    """A network with two batch norms, of which one is never trained."""
+    middle = nn.BatchNorm1d(24), nn.BatchNorm1d(24)
+    net = _network(*middle, num_classes=num_classes, pixels=image_shape[1] * image_shape[2])
+    nn.init.constant_(middle[0].running_mean, 0.3)
+    return Frozen(*net)
 
 
 def base(name: str, **changes: object) -> rs.SGD:
@@ -187,6 +229,42 @@ def test_running_instance_norm_is_reestimated(tmp_path: Path) -> None:
     assert torch.allclose(buffers["1.running_mean"].double(), out.mean((0, 2)), atol=1e-5)
     assert torch.allclose(buffers["1.running_var"].double(), out.var(2).mean(0), rtol=1e-5)
     assert recorded(job, store) == {"reestimate"}
+
+
+def test_frozen_batch_norm_keeps_its_statistics(tmp_path: Path) -> None:
+    """What the network's own ``train`` leaves in evaluation is not re-estimated; the norm beside it is."""
+    store, job = Store(str(tmp_path)), swa("frozen_norm")
+    do(job, store)
+    (_, buffers), (_, last) = opened(job, store), opened(job, store, "last")
+    assert torch.equal(buffers["2.running_mean"], torch.full((24,), 0.3))
+    assert torch.equal(buffers["2.running_var"], torch.ones(24))
+    assert not torch.equal(buffers["3.running_mean"], last["3.running_mean"])
+
+
+def test_buffers_may_grow(tmp_path: Path) -> None:
+    """Ranges that begin empty reach averages and surfaces, are resumed and read from a file; infinite masks too."""
+    store, job = Store(str(tmp_path / "r")), swa("ranges")
+    figures = do(job, store)
+    (point, _), (_, last) = opened(job, store), opened(job, store, "last")
+    data, linear = Network(job, context(job, store)).data, nn.functional.linear
+    out = linear(data.normalise(data.test.images).flatten(1), point["1.weight"], point["1.bias"])
+    out = (out / (last["2.high"] - last["2.low"]).clamp_min(0.1)).relu()
+    nll = nn.functional.cross_entropy(linear(out, point["5.weight"], point["5.bias"]), data.test.labels)
+    assert figures["test/nll"] == pytest.approx(float(nll), rel=1e-5)
+    profile = rs.Profile(along=rs.Line(start=job.start, end=job), num_points=2)
+    do(profile, store)
+    assert surface(store, profile)[1, "test"]["nll"] == pytest.approx(figures["test/nll"], rel=1e-5)
+    file = str(tmp_path / "r" / "jobs" / job.start.id / "weights.safetensors")
+    read = do(rs.Weights(model=job.model_spec, data=job.data_spec, file=file), store)
+    assert read["test/nll"] == surface(store, profile)[0, "test"]["nll"]
+
+    def stop(at: Progress) -> None:
+        raise InterruptedError
+
+    longer = swa("ranges", epochs=5)
+    with pytest.raises(InterruptedError):
+        do(longer, other := Store(str(tmp_path / "other")), stop)
+    assert do(longer, other) == do(longer, Store(str(tmp_path / "whole")))
 
 
 def test_samples_of_swag_have_the_averages_buffers(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import raysurf as rs
 from raysurf.errors import OutputError, UnsupportedLayerError
 from raysurf.jobs.context import Context
 from raysurf.jobs.network import Network
+from raysurf.jobs.tensor_bytes import require_storable
 from raysurf.results.store import Store
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VariationalLayer
@@ -98,6 +99,8 @@ def test_weights_that_cannot_be_kept_are_told_before_training(tmp_path: Path) ->
     with pytest.raises(OutputError, match="got real of complex128; expected numbers that can be stored"):
         do(job, store)
     assert not store.rows_of("epochs", job.id)
+    with pytest.raises(OutputError, match="got adjacency, a sparse_coo tensor; expected a dense one"):
+        require_storable({"adjacency": torch.eye(3).to_sparse()})
     with pytest.raises(UnsupportedLayerError, match="Linear with complex weights"):
         VariationalLayer(torch.nn.Linear(3, 2, dtype=torch.complex64))
 
@@ -159,6 +162,12 @@ def test_asking_a_network_changes_nothing() -> None:
     net = convert(odd_networks.dropping(10, (1, 8, 8)), "head", lambda layer: VariationalLayer(layer))
     net.head = torch.nn.Sequential(net.head, torch.nn.BatchNorm1d(10))
     net.layer.eval()  # type: ignore[union-attr, operator]
+    net.register_buffer("calls", torch.zeros(0))
+
+    def count(module: torch.nn.Module, inputs: object) -> None:
+        net.calls = torch.cat([net.calls, torch.ones(1)])  # type: ignore[list-item]
+
+    net.register_forward_pre_hook(count)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     modes, state = [module.training for module in net.modules()], torch.get_rng_state()
     require_logits(net, (1, 8, 8), 10)
