@@ -143,7 +143,7 @@ def test_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest
     assert rows(tmp_path / "broken", *tables) == rows(tmp_path / "whole", *tables)
     keys = [(r["run_id"], r["epoch"], r["weights"]) for r in rows(tmp_path / "broken", "epochs")["epochs"]]
     assert len(keys) == len(set(keys)) > 60
-    third = raysurf_process("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
+    third = raysurf("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
     assert third.returncode == 0
     assert "2 of 2 were done already and are reused" in third.stderr
     assert "begins" not in third.stderr
@@ -294,7 +294,7 @@ class TestQuickstart:
         """A second run reuses everything, and says so; the rows are untouched."""
         root, _ = quickstart
         before = rows(root, "runs", "epochs", "trials")
-        done = raysurf_process("run", "sweeps/quickstart.yaml", "--results", str(root))
+        done = raysurf("run", "sweeps/quickstart.yaml", "--results", str(root))
         assert done.returncode == 0
         assert "12 of 12 were done already and are reused" in done.stderr
         assert "begins" not in done.stderr

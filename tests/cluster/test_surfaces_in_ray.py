@@ -71,15 +71,16 @@ def test_failing_points_are_told_and_kept_apart(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
 def test_killed_plane_measures_only_what_is_missing(tmp_path: Path) -> None:
     """A plane whose processes are all killed half-way, run again, has the rows of an unbroken one, none done twice."""
     text = PLANE.replace("GRID", "11")
     for seed in range(3):
         text = text.replace(f"SGD{seed}", SGD.replace("N", str(seed)))
     (tmp_path / "plane.yaml").write_text(text)
-    command = [sys.executable, "-m", "raysurf.cli.main", "run", "plane.yaml", "--wandb", "off", "--results"]
+    command = [sys.executable, "-m", "raysurf.cli.main", "run", "plane.yaml", "--wandb", "off", "--results", "broken"]
     with subprocess.Popen(
-        [*command, "broken"],
+        command,
         cwd=tmp_path,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
@@ -94,8 +95,7 @@ def test_killed_plane_measures_only_what_is_missing(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("broken/tables/surface/plane-*.parquet")}
     kept = {row["point"] for row in surface(tmp_path / "broken")}
     assert 8 <= len(kept) < 121
-    again = subprocess.run([*command, "broken"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    assert rs.run(rs.load(tmp_path / "plane.yaml"), str(tmp_path / "broken")).failed == 0
     untouched = [path for path, when in before.items() if path.stat().st_mtime_ns == when]
     assert len(untouched) >= len(before) - 4
     rs.run(rs.load(tmp_path / "plane.yaml"), str(tmp_path / "whole"), executor="inline")
