@@ -57,7 +57,7 @@ def elsewhere(**changes: object) -> bytes:
     return json.dumps(said | {"first": 0, "last": 1, "beat": 0} | changes).encode()
 
 
-@pytest.mark.parametrize(("place", "threads", "rounds"), [("disk", 4, 25), ("s3", 3, 4)])
+@pytest.mark.parametrize(("place", "threads", "rounds"), [("disk", 4, 25), ("s3", 2, 3)])
 def test_one_holds_it_at_a_time(
     place: str, threads: int, rounds: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
