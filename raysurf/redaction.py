@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
+# Repetitions have bounds where they could begin at many places of a text, so that hostile texts take no time.
 # Azure's container and the account of ssh stand where others have a user, and are no secret.
 _USER = re.compile(
-    r"""(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]*://)
-    (?: [^\s/?\#@:'"]* : (?!\d{1,5}/) [^\s@'"]* @      # user:secret@; a secret may hold a slash, a port ends with one
+    r"""(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{0,40}://)
+    (?: [^\s/?\#@:'"]* : (?!\d{1,5}/) [^\s@'"]{0,2000} @     # user:secret@; a secret may hold a slash, a port ends so
       | (?<!abfs://)(?<!abfss://)(?<!ssh://)(?<!sftp://) [^\s/?\#@:'"]+ @ )""",
     re.VERBOSE,
 )
@@ -24,18 +26,24 @@ _OPTION = re.compile(rf"(?P<name>(?<!\S)--?[\w-]*(?:{_WORD})(?:=|\s+)){_VALUE}",
 # Names of variables that hold a secret, and the last words of those that only say something about one.
 _ABOUT = "COUNT|DIR|ENABLED|EXPIR[A-Z]*|FILE|FILENAME|HOME|LENGTH|LIMIT|MODE|NAME|PATH|SIZE|SOCK|TTL|TYPE|UR[IL]"
 _SECRET = (
-    r"[A-Z0-9]*(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?\d*|(?:[A-Z]*API|ACCESS|PASS|PRIVATE)?KEYS?\d*|"
-    r"(?:SSH)?PASS\d*|PAT\d*|AUTH(?:_CONFIG)?(?![A-Z0-9_])|DSN|JWT|(?<=_)PWD|CONN(?:ECTION)?_STR(?:ING)?|"
+    r"[A-Z0-9]*(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|COOKIE)S?\d*|CREDS?|SAS|"
+    r"(?:[A-Z]*API|ACCESS|AUTH|PASS|PRIVATE|SECRET)?KEYS?\d*|(?:SSH)?PASS\d*|PAT\d*|AUTH(?:_CONFIG)?(?![A-Z0-9_])|"
+    r"DSN|JWT|BEARER|(?<=_)PWD?|CONN(?:ECTION)?_STR(?:ING)?|WEBHOOK|"
     r"(?:DATABASE|DB|REDIS|MONGO(?:DB)?|POSTGRES(?:QL)?|MYSQL|AMQP|BROKER|WEBHOOK)_UR[IL]"
 )
-_NAME = rf"(?![A-Z0-9_]*(?:TOKEN|SECRET|PASS[A-Z]*|KEY|CREDENTIALS?|AUTH)S?_(?:{_ABOUT})\b)"
-_NAME = rf"{_NAME}(?:[A-Z][A-Z0-9]*_)*?(?:{_SECRET})(?:_[A-Z0-9]+)*"
-_IS_NAME = re.compile(_NAME)
-_VARIABLE = re.compile(rf"(?P<name>\b{_NAME}=){_VALUE}")
-# As Python and JSON print a mapping, as they are assigned, and with an end that was cut off.
-_QUOTED = re.compile(rf"""(?P<name>\b{_NAME}['"]?\s*[:=]\s*b?(?P<quote>['"]))(?:(?!(?P=quote))[^\\]|\\.)+""", re.DOTALL)
-_BEARER = re.compile(r"(?P<name>\bBearer\s+)[\w.~+/=-]{8,}")
-_FORMS = (_QUERY, _OPTION, _QUOTED, _VARIABLE, _BEARER)
+_IS_NAME = re.compile(rf"(?:^|_)(?:{_SECRET})(?=_|$)")
+_IS_ABOUT = re.compile(rf"(?:TOKEN|SECRET|PASS[A-Z]*|KEY|CREDENTIAL|COOKIE|AUTH)S?_(?:{_ABOUT})$")
+LONGEST_NAME = 128
+# As shells and YAML write a variable; as Python and JSON print a mapping, as it is assigned, and with an end cut off.
+_VARIABLE = re.compile(rf"(?P<name>\b(?P<variable>[A-Z_][A-Z0-9_]*+)(?:=|:[ ]+)){_VALUE}")
+_QUOTED = re.compile(
+    r"""(?P<name>\b(?P<variable>[A-Z_][A-Z0-9_]*+)['"]?\s{0,9}[:=]\s{0,9}b?(?P<quote>['"]))"""
+    r"""(?:(?!(?P=quote))[^\\]|\\.)++""",
+    re.DOTALL,
+)
+_PEM = re.compile(r"(?P<name>-----BEGIN (?:[A-Z0-9]{1,20} ){0,5}PRIVATE KEY-----).+?(?=-----END|\Z)", re.DOTALL)
+_BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}")
+_FORMS = (_PEM, _QUERY, _OPTION, _QUOTED, _VARIABLE, _BEARER)
 _PASSWORD = re.compile(r"""://[^\s/?\#@:'"]*:(?!\d{1,5}/)(?P<password>[^\s@'"]+)@""")
 # What variables of such names are set to as well.
 _SETTINGS = ("auto", "basic", "default", "disabled", "enabled", "false", "none", "null", "token", "true")
@@ -48,7 +56,7 @@ def redact(text: str) -> str:
 
     The forms are a user with a password in an address (``s3://id:secret@bucket``); a key, token, secret, password or
     signature in its query (``?secret_key=…``), as an option (``--token …``) or as an environment variable
-    (``AWS_SECRET_ACCESS_KEY=…``, ``{'DB_PASS': '…'}``); and a bearer's token. All else stays as it is.
+    (``AWS_SECRET_ACCESS_KEY=…``, ``{'DB_PASS': '…'}``); a bearer's token; and a private key. All else stays as it is.
     """
     pattern = _pattern_of_all(tuple(secrets_in(os.environ).values()))
     return _without_forms(text if pattern is None else pattern.sub(MASK, text))
@@ -61,7 +69,8 @@ def holds_secret(text: str) -> bool:
 
 def names_secret(variable: str) -> bool:
     """Whether the name of an environment variable is one of those that hold secrets."""
-    return _IS_NAME.fullmatch(variable.upper()) is not None
+    name = variable.upper()
+    return len(name) <= LONGEST_NAME and _IS_ABOUT.search(name) is None and _IS_NAME.search(name) is not None
 
 
 def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:
@@ -79,18 +88,45 @@ def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:
 def pattern_of(value: str, words: bool = True) -> str:
     """A regular expression that finds a secret's value: as it is, as Python, JSON and addresses write it, or a line.
 
+    A long one is found in base64 too, wherever it begins within what was encoded.
+
     Args:
         value: The secret.
         words: Whether a short one of letters alone counts wherever it stands, and not only where a value does, as in
             ``password: swordfish``.
     """
     lines = [line.strip() for line in value.splitlines() if len(line.strip()) >= 2 * LONG]
-    forms = {value, *lines, repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, safe=""), unquote(value)}
-    either = "|".join(re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form)))
+    printed = {repr(value), repr(value.encode(errors="replace"))[1:], ascii(value), json.dumps(value)}
+    forms = {value, *lines, unquote(value), *(form[1:-1] for form in printed)}
+    # A mapping that was printed, and then printed as a text.
+    forms |= {repr(form)[1:-1] for form in forms} | {json.dumps(form)[1:-1] for form in forms}
+    forms |= set(_base64(value)) if len(value) >= LONG else set()
+    either = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
+    quoted = {
+        quote(value, safe="", errors="replace"),
+        quote(value, errors="replace"),
+        quote_plus(value, errors="replace"),
+    }
+    either += [f"(?i:{re.escape(form)})" for form in sorted(quoted - {value})]
+    either = "|".join(either)
     if len(value) >= LONG:
         return f"(?:{either})"
-    stands = r"(?<!\w)" if words or not value.isalpha() else r"(?:(?<=[=:'\"])|(?<=[=:] ))"
+    # What stands before it may be written as ``%3A`` or ``\n``.
+    stands = (
+        r"(?:(?<!\w)|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt]))"
+        if words or not value.isalpha()
+        else r"(?:(?<=[=:'\"])|(?<=[=:] ))"
+    )
     return rf"{stands}(?:{either})(?!\w)"
+
+
+def _base64(value: str) -> Iterator[str]:
+    """The signs that a text has for certain in base64, where 0, 1 or 2 bytes of a group of three stand before it."""
+    data = value.encode(errors="replace")
+    for before in range(3):
+        sure = slice(-(-before * 8 // 6), (before + len(data)) * 8 // 6)
+        yield base64.b64encode(bytes(before) + data)[sure].decode()
+        yield base64.urlsafe_b64encode(bytes(before) + data)[sure].decode()
 
 
 @lru_cache(maxsize=8)
@@ -102,8 +138,13 @@ def _pattern_of_all(values: tuple[str, ...]) -> re.Pattern[str] | None:
 def _without_forms(text: str) -> str:
     text = _USER.sub(lambda found: f"{found['scheme']}{MASK}@", text)
     for form in _FORMS:
-        text = form.sub(lambda found: f"{found['name']}{MASK}", text)
+        text = form.sub(_starred, text)
     return text
+
+
+def _starred(found: re.Match[str]) -> str:
+    variable = found.groupdict().get("variable")
+    return found[0] if variable is not None and not names_secret(variable) else f"{found['name']}{MASK}"
 
 
 def _is_plain(value: str) -> bool:

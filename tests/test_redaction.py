@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -14,7 +16,7 @@ import raysurf as rs
 from raysurf.errors import ClusterError, ResourceError, SpecError, StoreError, SubmissionError
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import SUBMISSION, collect
-from raysurf.redaction import holds_secret, redact
+from raysurf.redaction import MASK, holds_secret, names_secret, redact
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd
 
@@ -97,6 +99,65 @@ PLANTED = {
     "API_CREDENTIAL": "swordfish",
     "SENTRY_DSN": "https://abc123@sentry/1",
 }
+
+
+def test_long_texts_take_no_time() -> None:
+    """Texts of the parts of names, addresses and options, as of a store of others; the whole took minutes."""
+    parts = ("KEY_", "SECRET_", "TOKEN", "A_", "x://", "x://a:", "--key", "?key-", "a+", "KEY='\\", "a.", "Bearer ")
+    for part in parts:
+        assert len(redact(part * 20_000)) >= 20_000
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "twice": lambda value: repr(repr(value)),
+    "bytes": lambda value: repr(value.encode()),
+    "JSON in JSON": lambda value: json.dumps(json.dumps({"a": value})),
+    "ASCII": ascii,
+    "quoted": quote,
+    "quoted as a form": quote_plus,
+    "quoted in small letters": lambda value: quote(value, safe="").replace("%2F", "%2f"),
+    "after a line": lambda value: repr(f"said:\n{value}"),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("value", ["wJalr/XUtn+FEMI=K7MDENGb", "geheimes wörtchen\nzwei", "hunter2", "pa/ss w"])
+def test_a_value_is_found_however_it_is_written(value: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python, JSON and addresses write it, once more within a text that is itself written so."""
+    monkeypatch.setenv("LDAP_BIND_PW", value)
+    said = redact(f"got {WRITTEN[name](value)}; more")
+    assert MASK in said
+    assert said.endswith("; more")
+
+
+@pytest.mark.parametrize("before", ["", "u", "me", "joe:"])
+def test_a_value_is_found_in_base64(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBE_TOKEN", SECRET)
+    encoded = b64encode(f"{before}{SECRET}:x".encode()).decode()
+    said = redact(f"body {encoded} end")
+    assert MASK in said
+    assert SECRET[1:-1] not in str(b64decode(said.split()[1].partition(MASK)[0] + "=="))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["SESSION_COOKIE", "AZURE_STORAGE_SAS", "LDAP_BIND_PW", "DJANGO_SECRETKEY", "TS_AUTHKEY", "AWS_CREDS", "_TOKEN"],
+)
+def test_more_names_of_secrets(name: str) -> None:
+    assert names_secret(name)
+    assert redact(f"- name: x\n  {name}: {SECRET}\n") == f"- name: x\n  {name}: ***\n"
+
+
+@pytest.mark.parametrize("name", ["MONKEY_BARS", "KEYBOARD", "PWD", "TOKEN_COUNT", "COOKIE_PATH", "PATH", "AUTHOR"])
+def test_names_of_no_secrets(name: str) -> None:
+    assert not names_secret(name)
+    assert redact(f"{name}=abc") == f"{name}=abc"
+
+
+def test_a_private_key_in_a_text_is_starred() -> None:
+    kind = "RSA PRIVATE KEY"
+    key = f"-----BEGIN {kind}-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END {kind}-----"
+    assert redact(f"no key:\n{key}\nin it") == (f"no key:\n-----BEGIN {kind}-----***-----END {kind}-----\nin it")
 
 
 @pytest.mark.parametrize("written", [repr, json.dumps, lambda env: "\n".join(f"{k}={v}" for k, v in env.items())])

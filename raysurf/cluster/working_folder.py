@@ -28,18 +28,9 @@ SECRET_FILES = (
     *("id_ecdsa*", "id_ed25519*", ".git-credentials", ".htpasswd", "kubeconfig", "credentials", "*credentials*.json"),
     *("credentials.y*ml", "credentials.toml", "credentials.ini", "service[-_]account*.json", "secret.*", "secrets.*"),
     *("*credentials*.csv", "rootkey.csv", "*accesskeys.csv", "kaggle.json", "client_secret*.json", "*.ppk", "*.p8"),
-    *("token", "token.json", "token.txt", ".vault-token", "password.*", "passwords.*", "api_key.*", "api_keys.*"),
-    *(
-        "env.local",
-        "env.prod*",
-        "env.dev*",
-        ".s3cfg",
-        ".boto",
-        "rclone.conf",
-        ".databrickscfg",
-        ".dockercfg",
-        ".my.cnf",
-    ),
+    *("token", "token.json", "token.txt", "stored_tokens", ".vault-token", ".vault_pass*", ".comet.config"),
+    *("auth.json", "password.*", "passwords.*", "api_key.*", "api_keys.*", "env.local", "env.prod*", "env.dev*"),
+    *(".s3cfg", ".boto", "rclone.conf", ".databrickscfg", ".dockercfg", ".my.cnf"),
     *("*.tfstate", "*.tfstate.*", "*.tfvars", ".*_history", ".*_hist"),
 )
 # Code is no secret whatever its name is: what it holds is looked at all the same.
