@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from raysurf.redaction import redact
 
 
+def message_of(error: BaseException) -> str:
+    """What an exception says; of a class whose text cannot be had, that."""
+    try:
+        return str(error)
+    except Exception:
+        return "<its text cannot be had>"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``, capitals aside, or None if none is near."""
     lowered = {each.lower(): each for each in known}

@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from raysurf.errors import Fault, SpecError
+from raysurf.errors import Fault, SpecError, message_of
 
 FORM = "package.module:function"
 # Parts of the paths of what is installed.
@@ -100,12 +100,25 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             raise _absent(name, module, what) from error
         if isinstance(error, AttributeError) and module in sys.modules:
-            raise _fault(what, f"{name!r}, and {module} has no {attribute}", f"{FORM} that there is") from error
+            place = getattr(sys.modules[module], "__file__", None)
+            expected = f"{FORM} that there is{f', in {place}' if place else ''}"
+            raise _fault(what, f"{name!r}, and {module} has no {attribute}", expected) from error
         raise _fault(what, f"{name!r}, whose import fails: {_told(error)}", f"{FORM} that can be imported") from error
     if not callable(found):
         raise _fault(what, f"{name!r}, which is no function", FORM)
     function: Callable[..., Any] = found
     return function
+
+
+@contextmanager
+def without_exit() -> Iterator[None]:
+    """Within it ``sys.exit`` in code of the user's is an error of that line, and ends no process of ours."""
+    try:
+        yield
+    except SystemExit as error:
+        if f"{os.sep}ray{os.sep}" in traceback.extract_tb(error.__traceback__)[-1].filename:
+            raise  # Ray leaves so when a signal ends its process.
+        raise RuntimeError(f"it leaves by sys.exit({error.code!r})").with_traceback(error.__traceback__) from None
 
 
 def sources(name: str) -> dict[str, Path]:
@@ -199,7 +212,7 @@ def _imports_of(path: Path, package: str) -> Iterable[str]:
     """Modules that a file may import, wherever in it; what it takes from one may be a module itself."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -214,10 +227,12 @@ def _imports_of(path: Path, package: str) -> Iterable[str]:
 
 def _told(error: BaseException) -> str:
     """What an import failed with, and at which line of whose file."""
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    text = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<")]
+    found = traceback.extract_tb(error.__traceback__)
+    ours = (__file__, importlib.__file__)
+    frames = [each for each in found if not each.filename.startswith("<") and each.filename not in ours]
     theirs = [each for each in frames if not is_installed(Path(each.filename))] or frames
     return f"{theirs[-1].filename}:{theirs[-1].lineno}: {text}" if theirs else text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from raysurf import own_code
 from raysurf.cli.check import check
 from raysurf.errors import SpecError
 from raysurf.models import registry
+from raysurf.results import error_text
 from raysurf.sweep.document import load
 
 NET = """
@@ -34,6 +36,9 @@ def a_dict(num_classes, image_shape):
     return {{}}
 
 a_network = nn.Linear(2, 2)
+
+class Bare(nn.Module):
+    pass
 """
 JOB = "{{kind: sgd, model: {model}, data: {{name: digits, share: 0.3}}, epochs: 1, lr: 0.1, batch_size: 32}}\n"
 Write = Callable[..., Path]
@@ -80,10 +85,12 @@ def test_modules_beside_the_file_are_found(write: Write, tmp_path: Path) -> None
     ("model", "got", "expected"),
     [
         ("'oc_a:of_width'", "'oc_a:of_width', which takes no num_classes, image_shape", "can be called with"),
+        ("'oc_a:Bare'", "'oc_a:Bare', which takes no num_classes, image_shape", "can be called with"),
         ("'oc_a:of_depth'", "'oc_a:of_depth' without depth", "options: with depth"),
         ("'oc_a:a_network'", "'oc_a:a_network', a network", "a function that makes one"),
         ("'oc_a:hidden'", "'oc_a:hidden', which is no function", "package.module:function"),
-        ("'oc_a:other'", "'oc_a:other', and oc_a has no other", "package.module:function that there is"),
+        ("'oc_a:other'", "'oc_a:other', and oc_a has no other", "that there is, in {folder}/oc_a.py"),
+        ("'random:net'", "'random:net', and random has no net", f"that there is, in {random.__file__}"),
         ("{name: 'oc_a:net', options: {widht: 4}}", "options widht", "options of oc_a:net: width"),
         ("{name: 'oc_a:net', options: {num_classes: 4}}", "options num_classes", "others: raysurf gives these"),
         ("{name: digits_conv, options: {widht: 4}}", "options widht", "options of digits_conv: width"),
@@ -102,7 +109,7 @@ def test_what_does_not_fit_is_told(write: Write, model: str, got: str, expected:
         load(file)
     (fault,) = caught.value.faults
     assert (fault.got, fault.file, fault.line) == (got, str(file), 1)
-    assert expected in fault.expected
+    assert expected.replace("{folder}", str(file.parent)) in fault.expected
     assert "got got" not in str(fault)
 
 
@@ -114,6 +121,12 @@ def test_what_does_not_fit_is_told(write: Write, model: str, got: str, expected:
         ("\n\n1 / 0\n", "oc_b.py:3: ZeroDivisionError: division by zero"),
         ("import json\njson.loads('')\n", "oc_b.py:2: JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
         ("import oc_nothing\n", "oc_b.py:1: ModuleNotFoundError: No module named 'oc_nothing'"),
+        (
+            "class Own(Exception):\n def __str__(self): int('x')\nraise Own\n",
+            "oc_b.py:3: Own: <its text cannot be had>",
+        ),
+        ("x = '\0'\n", "SyntaxError: source code string cannot contain null bytes"),
+        (f"x = {'-' * 100_000}1\n", "MemoryError"),
         ("class Own(BaseException): pass\nraise Own('no')\n", "oc_b.py:2: Own: no"),
     ],
 )
@@ -122,7 +135,8 @@ def test_imports_that_fail_are_told_with_their_line(write: Write, text: str, tol
     file = write("'oc_b:net'", oc_b=text)
     with pytest.raises(SpecError) as caught:
         load(file)
-    assert [each.got for each in caught.value.faults] == [f"'oc_b:net', whose import fails: {file.parent}/{told}"]
+    place = f"{file.parent}/" if told.startswith("oc_b") else ""
+    assert [each.got for each in caught.value.faults] == [f"'oc_b:net', whose import fails: {place}{told}"]
     with own_code.no_imports():
         assert load(file)
     assert "oc_b" not in sys.modules
@@ -181,3 +195,34 @@ def test_packages_are_followed_through_relative_imports(write: Write) -> None:
         "oc_pkg.net",
         "oc_pkg.wide",
     ]
+
+
+LEAVING = """
+class Silent(Exception):
+    def __str__(self):
+        raise ValueError("its text cannot be had")
+
+def leaves(num_classes, image_shape):
+    import argparse
+    argparse.ArgumentParser().exit(0)
+
+def silent(num_classes, image_shape):
+    raise Silent
+
+def of_a_file(num_classes, image_shape):
+    raise RuntimeError("bytes in a name: \\udcff")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("leaves", "RuntimeError: it leaves by sys.exit(0)"), ("silent", "Silent: <"), ("of_a_file", "name: \\udcff")],
+)
+def test_function_that_ends_the_process_is_a_failed_trial(write: Write, tmp_path: Path, name: str, told: str) -> None:
+    """``sys.exit`` within a run, and an error whose text cannot be had, fail their trial, as an error of the user's."""
+    file = write(f"'oc_g:{name}'", oc_g=LEAVING)
+    finished = rs.run(load(file), results=str(tmp_path / "results"), executor="inline")
+    assert finished.failed == 1
+    (row,) = rs.results.open(str(tmp_path / "results")).table("runs").to_pylist()
+    assert told in row["error"]
+    assert error_text.read(row["error"]).kind == "user_code"

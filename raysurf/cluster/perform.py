@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from raysurf import own_code
 from raysurf.cluster.request import Report, Request
-from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError, TimeLimitError
+from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError, TimeLimitError, message_of
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
 from raysurf.results.error_text import PASSING, kind_of, one_line
@@ -94,7 +94,7 @@ def perform(request: Request, workers: Workers, tell: Callable[[Report], None], 
 
 def failed(request: Request, error: Exception) -> Report:
     """The last report of a request that an error has ended."""
-    passing = kind_of(type(error).__name__, str(error)) in PASSING
+    passing = kind_of(type(error).__name__, message_of(error)) in PASSING
     report = {"state": "failed", "number": request.number, "error": one_line(error), "passing": passing}
     if isinstance(error, PreemptedError):
         return report | {"preempted": error.args, "lost": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import warnings
 from collections.abc import Iterable, Sequence
 from os import PathLike
@@ -34,6 +35,8 @@ def decode(file: str | PathLike[str] | IO[bytes]) -> Image.Image:
         DecompressionBombWarning: If it has more pixels than ``Image.MAX_IMAGE_PIXELS``.
         Exception: Whatever Pillow raises of a file that it cannot read; mostly an OSError.
     """
+    if isinstance(file, str | PathLike) and stat.S_ISFIFO(os.stat(file).st_mode):
+        raise OSError("a pipe")  # To open it would wait for its writer.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of palettes with transparency, and of EXIF data that are corrupt.
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -123,5 +123,5 @@ def _fingerprint(parts: Iterable[Sequence[str]]) -> str:
     digest = hashlib.sha256()
     for paths in parts:
         names = (f"{os.sep.join(path.split(os.sep)[-2:])}\0{os.path.getsize(path)}\n" for path in paths)
-        digest.update("".join(names).encode() + b"\0")
+        digest.update(os.fsencode("".join(names)) + b"\0")
     return digest.hexdigest()[:16]

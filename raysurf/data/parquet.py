@@ -16,6 +16,8 @@ from raysurf.data.image_formats import decode_all, has_colour, stacked
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 
+COLUMNS = ["image", "label"]
+
 
 def read(spec: DataSpec) -> RawSet:
     """Read ``train`` and ``test``: a file, or a folder of them, with columns ``image`` and ``label``.
@@ -52,17 +54,19 @@ def read(spec: DataSpec) -> RawSet:
 
 def _table(spec: DataSpec, path: str) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        dataset = pq.ParquetDataset(path)
+        names = dataset.schema.names
+        for column in COLUMNS:
+            if names.count(column) != 1:
+                got = f"{path} with {'columns ' + ', '.join(names) if names else 'no columns'}"
+                raise DataError(spec.name, got, "columns image and label, each once")
+        table = dataset.read(columns=COLUMNS)
     except (OSError, pa.ArrowException) as error:
         which = _differing(path) or path
         raise DataError(spec.name, f"{which}: {error}", "a Parquet file, or a folder of such of one schema") from error
-    for column in ("image", "label"):
-        if table.column_names.count(column) != 1:
-            got = f"{path} with {'columns ' + ', '.join(table.column_names) if table.column_names else 'no columns'}"
-            raise DataError(spec.name, got, "columns image and label, each once")
     if table.num_rows == 0:
         raise DataError(spec.name, f"{path} without rows", "a row for every example")
-    return table.select(["image", "label"])
+    return table
 
 
 def _differing(path: str) -> str | None:

@@ -181,7 +181,7 @@ def stamp(spec: DataSpec) -> str | None:
                 return None
             for path in (place, *sorted(_under(place, files=spec.name not in STREAMED))):
                 about = os.stat(path)
-                digest.update(f"{os.path.relpath(path, place)}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+                digest.update(os.fsencode(f"{os.path.relpath(path, place)}\0{about.st_size}\0{about.st_mtime_ns}\n"))
     except OSError:
         return None
     return digest.hexdigest()[:16]
@@ -194,7 +194,7 @@ def _under(folder: str, files: bool) -> Iterator[str]:
 
 
 def load(spec: DataSpec, device: str = "cpu") -> Dataset:
-    """Load a data set; one that this process has loaded already is shared.
+    """Load a data set; one that this process has loaded already is shared, unless its files are others by now.
 
     Args:
         spec: Which, and how it is split.

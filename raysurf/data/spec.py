@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,7 +15,7 @@ from raysurf.values import Value, as_tuple
 def _per_channel(value: Any) -> Any:
     values = value if isinstance(value, list | tuple) else [value]
     numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
-    if not values or len(numbers) < len(values) or not all(map(math.isfinite, numbers)):
+    if not values or len(numbers) < len(values) or not all(abs(each) <= sys.float_info.max for each in numbers):
         raise ValueError("a number, or a list of numbers, one a channel")
     return as_tuple(value)
 

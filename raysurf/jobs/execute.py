@@ -18,6 +18,7 @@ from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import device_name
 from raysurf.jobs.turn import turn
 from raysurf.jobs.whole import files_of
+from raysurf.own_code import without_exit
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 
@@ -81,7 +82,8 @@ def execute_piece(
             # Who has measured the job in one piece, and was broken off, has left what there is in the job's own part.
             left = set(numbers) - {row["point"] for row in store.read_rows("surface", job.id)}
             context = Context(job, store, workers, telling, f"{job.id}.{first}", accept_changed)
-            measure(job, context, sorted(left), job.survey)
+            with without_exit():
+                measure(job, context, sorted(left), job.survey)
 
 
 def _once(
@@ -126,7 +128,8 @@ def _run(
             store.write_rows("runs", job.id, [row])
 
     try:
-        figures = job.run(context)
+        with without_exit():
+            figures = job.run(context)
         if not context.fingerprints:
             context.saw(of_inputs(job, store))
         wrong = [name for name, value in figures.items() if not math.isfinite(value)]

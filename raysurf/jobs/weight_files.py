@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
@@ -31,9 +31,9 @@ def state_in(file: str, entry: str | None = None) -> dict[str, Tensor]:
     Raises:
         DataError: If it is no regular file, holds something else, or several state dicts and no entry is named.
     """
-    if (path := Path(file)).exists() and not path.is_file():
+    if os.path.exists(file) and not os.path.isfile(file):
         # Opening a pipe would wait for its writer.
-        what = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        what = "a folder" if os.path.isdir(file) else "a pipe, a socket or a device"
         raise DataError(file, what, "a regular file")
     try:
         if file.endswith(".safetensors"):

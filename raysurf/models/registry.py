@@ -93,7 +93,9 @@ def _require_fits(name: str, builder: Callable[..., nn.Module], options: Sequenc
     if twice := [option for option in options if option in GIVEN]:
         raise SpecError([Fault("model.options", f"options {', '.join(twice)}", "others: raysurf gives these")])
     try:
-        signature = inspect.signature(builder)
+        # That of nn.Module takes whatever it is given, and refuses it.
+        takes_none = torch is not None and getattr(builder, "__init__", None) is torch.nn.Module.__init__
+        signature = inspect.Signature() if takes_none else inspect.signature(builder)
     except (TypeError, ValueError):
         return
     try:

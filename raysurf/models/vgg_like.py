@@ -42,7 +42,8 @@ def build(
     Source:
         Zagoruyko 2015 (cifar.torch, with ``msr``), as in Molchanov et al. 2017 (arXiv:1701.05369) and Neklyudov et al.
         2018 (arXiv:1803.03764). The latter's code has dropout before the dense layers alone of the last four, beside
-        the noise too, ``bn_eps`` 1e-3 and ``xavier``. Deviation from it: batch norm has a scale.
+        the noise too, ``bn_eps`` 1e-3 and ``xavier``. Deviations from it: batch norm has a scale, and noisy dense
+        layers are drawn about zero (there from N(0.01, 1), since 0.01 stands in the place of the mean).
     """
     if initial not in ("torch", "msr", "xavier"):
         raise SpecError([Fault("model.options.initial", repr(initial), "torch, msr or xavier")])

@@ -6,6 +6,7 @@ import re
 import traceback
 from dataclasses import dataclass
 
+from raysurf.errors import message_of
 from raysurf.redaction import redact
 
 # Kinds of failure, and what each is called in print.
@@ -37,6 +38,7 @@ MISTAKES = (
     "AverageError",
     "DataError",
     "DegenerateError",
+    "OutputError",
     "PointMismatchError",
     "ResourceError",
     "SpecError",
@@ -128,7 +130,7 @@ def one_line(error: BaseException) -> str:
     Secrets are starred, since only this process knows those of its environment.
     """
     place, _ = _place("".join(traceback.format_tb(error.__traceback__)))
-    return redact(f"{type(error).__name__}: {error}") + (f" ({place})" if place else "")
+    return redact(f"{type(error).__name__}: {message_of(error)}") + (f" ({place})" if place else "")
 
 
 def _of_traceback(block: str) -> ErrorText:

@@ -40,10 +40,22 @@ def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, 
             got = f"unknown {sorted(extra)}" if extra else f"no {sorted(missing)}"
             raise StoreError(uri, f"a row of {table} with {got}", f"columns {', '.join(schema.names)}")
     try:
-        found = pa.Table.from_pylist(list(rows), schema=schema)
+        try:
+            found = pa.Table.from_pylist(list(rows), schema=schema)
+        except UnicodeEncodeError:
+            found = pa.Table.from_pylist(_as_unicode(list(rows)), schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StoreError(uri, f"a row of {table}: {error}", "values of the table's schema") from error
     return file_of(found)
+
+
+def _as_unicode(value: Any) -> Any:
+    """A value whose texts are Unicode: what stands in them for bytes of another encoding is shown as ``\\udcff``."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {key: _as_unicode(each) for key, each in value.items()}
+    return [_as_unicode(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def file_of(table: pa.Table, **settings: Any) -> bytes:

@@ -106,3 +106,24 @@ def test_folder_of_like_files_is_one_set(tmp_path: Path) -> None:
     data = registry.load(DataSpec(name="parquet", train=str(tmp_path), test=str(tmp_path), validation=0))
     assert data.train.images[:, 0, 0, 0].tolist() == [0, 1, 2]
     assert data.train.labels.tolist() == [0, 1, 0]
+
+
+def test_other_columns_are_not_read(tmp_path: Path) -> None:
+    """Columns beside image and label may differ from file to file; the labels' columns may stand in any order."""
+    pq.write_table(pa.table({"image": [GOOD], "label": [0], "source": [1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"source": ["x"], "label": [1], "image": [GOOD]}), tmp_path / "b.parquet")
+    data = registry.load(DataSpec(name="parquet", train=str(tmp_path), test=str(tmp_path), validation=0))
+    assert data.train.labels.tolist() == [0, 1]
+
+
+def test_files_that_were_changed_are_read_again(tmp_path: Path) -> None:
+    """One process loads a set anew when a file of it is another, or has gone, since it was loaded."""
+    spec = DataSpec(name="parquet", train=str(tmp_path), test=str(tmp_path), validation=0)
+    for i in range(3):
+        pq.write_table(pa.table({"image": [GOOD], "label": [0]}), tmp_path / f"{i}.parquet")
+    first = registry.load(spec)
+    assert registry.load(spec) is first
+    pq.write_table(pa.table({"image": [GOOD], "label": [1]}), tmp_path / "2.parquet")
+    assert registry.load(spec).train.labels.tolist() == [0, 0, 1]
+    (tmp_path / "0.parquet").unlink()
+    assert registry.load(spec).train.labels.tolist() == [0, 1]

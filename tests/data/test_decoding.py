@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,15 @@ def test_unreadable_image_of_a_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"c/0\.tif: pixels of 32 bits \(mode F\)"):
         registry.load(DataSpec(name="folder", train=str(tmp_path / "b"), test=str(tmp_path / "b")))
     assert file in str(told.value)
+
+
+def test_pipe_is_no_image(tmp_path: Path) -> None:
+    """A pipe among the images is named, and not waited for."""
+    os.mkfifo(pipe := tmp_path / "pipe.png")
+    held = os.open(pipe, os.O_RDWR)  # Without a writer, opening it would wait for one.
+    os.write(held, bytes(64))
+    try:
+        with pytest.raises(OSError, match="a pipe"):
+            decode(pipe)
+    finally:
+        os.close(held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,18 @@ def test_corrupt_image_is_skipped(workers: int, tmp_path: Path) -> None:
     assert [len(batch.labels) for batch in batches] == [5, 5, 6, 6]
     assert batches[1].labels.tolist() == [0, 0, 1, 1, 1]
     assert sorted(data.skipped) == bad
+
+
+def test_names_that_are_no_utf8_are_names(tmp_path: Path) -> None:
+    """A file whose name is bytes of another encoding is read, or skipped, as any other."""
+    data = streamed(tmp_path)
+    image = (tmp_path / "train" / "ant" / "0.jpg").read_bytes()
+    Path(os.fsdecode(os.fsencode(tmp_path / "train" / "ant") + b"/\xff.jpg")).write_bytes(image)
+    other = streamed(tmp_path)
+    assert len(other.train) == len(data.train) + 1
+    assert other.fingerprint != data.fingerprint
+    places = {which: str(tmp_path / which) for which in ("train", "test")}
+    assert registry.stamp(DataSpec(name="folder", **places)) is not None
 
 
 def test_absent_file_is_no_corrupt_one(tmp_path: Path) -> None:

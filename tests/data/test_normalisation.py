@@ -115,6 +115,7 @@ def test_every_set_takes_mean_and_std(name: str, tmp_path: Path) -> None:
         ({"mean": 0.5, "std": 0.5, "normalise": "none"}, r"data: got mean: and std: and normalise:"),
         ({"mean": 0.5, "std": 0.5, "transform": "vgg"}, r"data: got mean: and std: and transform:"),
         ({"mean": [123.7, 116.3, 103.5], "std": 58}, r"mean: 123.7; expected that of pixels scaled to 0 to 1"),
+        ({"mean": 10**400, "std": 1}, r"data\.mean: got 1000.*; expected a number, or a list of numbers"),
         ({"mean": 0.5, "std": 0}, r"^data\.std: got 0; expected greater than 0$"),
         (
             {"mean": "half", "std": [0.5, 0.5, "a"]},

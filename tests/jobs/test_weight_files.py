@@ -13,6 +13,7 @@ from torch import Tensor
 import raysurf as rs
 from raysurf.errors import DataError, PointMismatchError
 from raysurf.jobs.tensor_bytes import decode, encode
+from raysurf.jobs.weight_files import state_in
 from raysurf.models import registry
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd
@@ -59,6 +60,12 @@ def test_other_precisions_are_taken(tmp_path: Path) -> None:
         torch.save({**state, WEIGHT: state[WEIGHT].to(dtype)}, tmp_path / f"{dtype}.pt")
         found.append(do(job(tmp_path / f"{dtype}.pt"), Store(str(tmp_path / "results")))["test/nll"])
     assert found[0] == found[1]
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    """One of more than 255 bytes is an error of its name."""
+    with pytest.raises(DataError, match="File name too long"):
+        state_in(f"{'x' * 300}.pt")
 
 
 @pytest.mark.parametrize("name", ["pipe.pt", "pipe.safetensors"])

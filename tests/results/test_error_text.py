@@ -47,6 +47,11 @@ MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB
             ErrorText("KeyError", "'a: b'", "/home/ada/nets.py:12", False),
         ),
         ("SpecError: job.lr: got 0; expected more", "mistake", ErrorText("SpecError", "job.lr: got 0; expected more")),
+        (
+            "OutputError: network: got 3; expected 4 (raysurf/training/logits.py:69)",
+            "mistake",
+            ErrorText("OutputError", "network: got 3; expected 4", "raysurf/training/logits.py:69"),
+        ),
         ("the worker process was lost: The actor died.", "lost", None),
         ("its input sgd-01 failed: DivergedError: the loss", "blocked", None),
         ("WorkerGroupError: Training failed due to worker errors", "lost", None),
