@@ -22,11 +22,17 @@ PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy"
     "-o",
     "--output",
     default=None,
-    help="The file; its suffix (.png, .svg, .html) says as what.  [default: RESULTS/pictures/KIND.png; schedule.png of "
-    "a FILE]",
+    help="The file; its suffix (.png, .svg, .pdf, .html) says as what.  [default: RESULTS/pictures/KIND.png; "
+    "schedule.png of a FILE]",
 )
 @click.option(
-    "--x", "axis", type=click.Choice(["t", "distance"]), default=None, help="x-axis of profile and path.  [default: t]"
+    "--x",
+    "axis",
+    type=click.Choice(["t", "arc", "distance"]),
+    metavar="[t|arc]",
+    default=None,
+    help="x-axis of profile and path: position, or arc length (weight distance along the line; `distance` is its older "
+    "name).  [default: t]",
 )
 @click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
 def plot(

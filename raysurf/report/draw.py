@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.errors import UnknownNameError
+from raysurf.report.curve_colours import curve_colours
 from raysurf.report.measured_runs import MeasuredRun, Wanted, choose, measured_runs
 from raysurf.report.noise_pictures import ACTIVATIONS, SCHEMES, TOY
 from raysurf.report.page import Caption
@@ -47,10 +48,10 @@ def draw(
     Args:
         results: The store.
         kind: One of ``KINDS``.
-        path: Where the picture goes; .png, .svg or .html.
+        path: Where the picture goes; .png, .svg, .pdf or .html.
         sweeps: Draw the runs of these sweeps ...
         run_ids: ... and these runs; with neither, all that the kind can show.
-        axis: x-axis of profiles and paths, ``t`` or ``distance``.
+        axis: x-axis of profiles and paths, ``t`` or ``arc`` (arc length; ``distance`` is its older name).
 
     Raises:
         SpecError: If the suffix is of no known kind.
@@ -60,6 +61,7 @@ def draw(
     check_suffix(path)
     if kind not in KINDS:
         raise UnknownNameError("picture", kind, KINDS)
+    axis = "arc" if axis == "distance" else axis
     _draw(results, KINDS[kind], path, choose(results, KINDS[kind].wanted, sweeps, run_ids), axis)
 
 
@@ -118,7 +120,7 @@ def composed(results: Results, kind: PictureKind, chosen: Sequence[MeasuredRun],
         results: The store.
         kind: The kind of picture.
         chosen: The runs.
-        axis: x-axis of profiles and paths, ``t`` or ``distance``.
+        axis: x-axis of profiles and paths, ``t`` or ``arc``.
 
     Raises:
         StoreError: If rows cannot be read.
@@ -129,7 +131,8 @@ def composed(results: Results, kind: PictureKind, chosen: Sequence[MeasuredRun],
     landmarks = results.table("landmarks", where=listed).to_pylist() if kind.with_landmarks else []
     place = " on ".join(filter(None, (_listed(run.model for run in runs), _listed(run.data for run in runs))))
     title = f"{kind.title}: {place}" if place else kind.title
-    return Picture(tuple(runs), labels_of(runs), rows, landmarks, title, _listed(run.data for run in runs), axis)
+    data, colours = _listed(run.data for run in runs), curve_colours(results)
+    return Picture(tuple(runs), labels_of(runs), rows, landmarks, title, data, axis, colours)
 
 
 def _caption(results: Results, kind: PictureKind, picture: Picture) -> Caption:

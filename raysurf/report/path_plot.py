@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ def path_figure(
     title: str,
     data: str,
     axis: str = "t",
+    colours: Mapping[str, str] = MappingProxyType({}),
 ) -> Figure:
     """Draw train loss and test error along paths; the saddle is the point of the highest train loss on each.
 
@@ -30,13 +32,14 @@ def path_figure(
         lines: Straight lines between the ends, dashed.
         title: Above the picture.
         data: Name of the data set, for the axes.
-        axis: ``t`` (pivots are evenly spaced) or ``distance``.
+        axis: ``t`` (pivots are evenly spaced) or ``arc``.
+        colours: Those of paths, by run.
 
     Source:
         Draxler et al. 2018 (arXiv:1803.00885), figure 3.
     """
     figure, panels = two_panels(title, data, AXIS_TEXTS[axis])
-    drawn = list(colours_and_styles([*paths, *lines]))
+    drawn = list(colours_and_styles([*paths, *lines], colours))
     notes: dict[str, tuple[list[Label], list[Array]]] = {}
     for quantity, panel in panels.items():
         labels, obstacles = notes.setdefault(quantity, ([], []))

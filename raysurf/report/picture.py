@@ -1,4 +1,4 @@
-"""Writing a picture, by the suffix of its path: PNG, SVG, or a self-contained HTML page."""
+"""Writing a picture, by the suffix of its path: PNG, SVG, PDF, or a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from raysurf.errors import Fault, SpecError, StoreError
 from raysurf.report.page import Caption, page
 
-SUFFIXES = (".png", ".svg", ".html")
+SUFFIXES = (".png", ".svg", ".pdf", ".html")
+# What each format keeps beside the title; without the time of writing, the same figure gives the same bytes.
+METADATA = {"png": {"Software": "raysurf"}, "svg": {"Date": None}, "pdf": {"Creator": "raysurf", "CreationDate": None}}
 DPI = 150
 
 
@@ -42,7 +44,7 @@ def write(figure: Figure, path: str, title: str, caption: Caption | None = None)
     """
     check_suffix(path)
     suffix = Path(path).suffix.lower()
-    data = _rendered(figure, "png" if suffix == ".png" else "svg", title)
+    data = _rendered(figure, suffix[1:] if suffix != ".html" else "svg", title)
     if suffix == ".html":
         data = page(title, _inline(data.decode()), caption or Caption()).encode()
     write_whole(path, data)
@@ -76,9 +78,8 @@ def write_whole(path: str, data: bytes) -> None:
 
 def _rendered(figure: Figure, kind: str, title: str) -> bytes:
     sink = io.BytesIO()
-    metadata = {"Title": title, "Date": None} if kind == "svg" else {"Title": title, "Software": "raysurf"}
     with matplotlib.rc_context({"svg.hashsalt": "raysurf"}):
-        figure.savefig(sink, format=kind, dpi=DPI, metadata=metadata)
+        figure.savefig(sink, format=kind, dpi=DPI, metadata={"Title": title, **METADATA[kind]})
     return sink.getvalue()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,7 +25,8 @@ class Picture:
         landmarks: Their rows of ``landmarks``, if the kind has such.
         title: Above the picture.
         data: Data sets, for the axes.
-        axis: ``t`` or ``distance``, where the picture is along a line.
+        axis: ``t`` or ``arc``, where the picture is along a line.
+        colours: Those of the store's curves and paths, by run.
     """
 
     runs: tuple[MeasuredRun, ...]
@@ -35,6 +36,7 @@ class Picture:
     title: str
     data: str
     axis: str
+    colours: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

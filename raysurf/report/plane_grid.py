@@ -31,7 +31,7 @@ def draw_grid(panel: Axes, plane: Plane, quantity: str, scale: Scale) -> list[Te
     if alone.sum() < np.isfinite(values).sum():
         colours: dict[str, Any] = {"cmap": scale.cmap, "norm": scale.norm}
         extend = "max" if scale.is_open else "neither"
-        panel.contourf(plane.x, plane.y, values, levels=scale.levels, extend=extend, zorder=0, **colours)
+        panel.contourf(plane.x, plane.y, values, levels=scale.edges, extend=extend, zorder=0, **colours)
         style: dict[str, Any] = {"colors": "white", "linewidths": 0.7, "alpha": 0.8, "zorder": 1}
         contours = panel.contour(plane.x, plane.y, values, levels=scale.levels[1:], **style)
         panel.clabel(contours, scale.levels[1::2], inline=False, fmt=scale.texts, fontsize=7, colors="black", zorder=2)

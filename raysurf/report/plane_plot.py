@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import cycle
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -24,13 +25,23 @@ from raysurf.report.two_panels import QUANTITY_TEXTS, LineStyle
 
 BOUNDS = {"loss": 5.0, "error": 0.4}
 LOG_ALPHAS = {"loss": -5.0, "error": -1.0 - float(np.log(100.0))}
+BLACK = "black"
 STYLES: dict[str, tuple[LineStyle, ...]] = {"curve": ("-", (0, (6, 1, 1, 1))), "path": ("--", ":")}
 OFF_PLANE_SHARE = 0.02
-LineStyles = dict[tuple[str, str], LineStyle]
+LINE_WIDTH = 2.2
+# A curve or path by kind, name and run, with its colour, style and name in the legend.
+Looks = dict[tuple[str, str, str], tuple[str, LineStyle, str]]
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
-def plane_figure(planes: Sequence[Plane], *, title: str, data: str, style: str = "viridis_r") -> Figure:
+def plane_figure(
+    planes: Sequence[Plane],
+    *,
+    title: str,
+    data: str,
+    style: str = "viridis_r",
+    colours: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
     """Draw planes side by side; those of a row share their colours, so that they can be compared.
 
     Weights are filled circles, hollow if they lie off the plane by more than OFF_PLANE_SHARE of its size. Points
@@ -41,6 +52,7 @@ def plane_figure(planes: Sequence[Plane], *, title: str, data: str, style: str =
         title: Above the picture.
         data: Name of the data set, for the colour bars.
         style: Name of a matplotlib colour map.
+        colours: Those of curves and paths, by run; others are black.
 
     Source:
         Garipov et al. 2018 (arXiv:1802.10026), figures 1 and 4.
@@ -49,7 +61,7 @@ def plane_figure(planes: Sequence[Plane], *, title: str, data: str, style: str =
     figure = Figure(figsize=(1.7 + 4.0 * len(planes), 1.6 + 2 * 3.6 * shape), layout="compressed")
     FigureCanvasAgg(figure)
     grid = figure.subplots(2, len(planes), squeeze=False)
-    line_styles = _line_styles(planes)
+    looks = _looks(planes, colours)
     contours: dict[Axes, list[Text]] = {}
     for panels, (quantity, text) in zip(grid, QUANTITY_TEXTS.items(), strict=True):
         scale = scale_of(
@@ -61,7 +73,7 @@ def plane_figure(planes: Sequence[Plane], *, title: str, data: str, style: str =
         for panel, plane in zip(panels, planes, strict=True):
             contours[panel] = draw_grid(panel, plane, quantity, scale)
             panel.set_box_aspect(shape)
-            _draw_landmarks(panel, plane, line_styles)
+            _draw_landmarks(panel, plane, looks)
         panels[0].set_ylabel("weight distance")
         _colour_bar(figure, panels, scale, f"{data} {text}".strip())
     for above, below in zip(*grid, strict=True):
@@ -71,7 +83,7 @@ def plane_figure(planes: Sequence[Plane], *, title: str, data: str, style: str =
         for panel, plane in zip(grid[0], planes, strict=True):
             panel.set_title(plane.label, fontsize=10)
     figure.suptitle(title, fontsize=12)
-    _legend(figure, planes, line_styles)
+    _legend(figure, planes, looks)
     figure.draw_without_rendering()
     for panels in grid:
         for panel, plane in zip(panels, planes, strict=True):
@@ -83,7 +95,7 @@ def plane_figure(planes: Sequence[Plane], *, title: str, data: str, style: str =
     return figure
 
 
-def _draw_landmarks(panel: Axes, plane: Plane, line_styles: LineStyles) -> None:
+def _draw_landmarks(panel: Axes, plane: Plane, looks: Looks) -> None:
     size = float(np.hypot(np.ptp(plane.x), np.ptp(plane.y))) if len(plane.x) else 0.0
     for mark in plane.landmarks:
         if mark.geometry == "weights":
@@ -93,9 +105,9 @@ def _draw_landmarks(panel: Axes, plane: Plane, line_styles: LineStyles) -> None:
             )
             panel.plot(*mark.line.T, "o", markersize=7, markerfacecolor=fill, markeredgecolor="black", zorder=6)
         else:
-            style = line_styles[mark.geometry, mark.name]
-            panel.plot(*mark.line.T, color="white", linewidth=4, alpha=0.75, zorder=3)
-            panel.plot(*mark.line.T, color="black", linewidth=1.8, linestyle=style, zorder=4)
+            colour, style, _ = looks[mark.geometry, mark.name, mark.source]
+            panel.plot(*mark.line.T, color="white", linewidth=5, alpha=0.85, zorder=3)
+            panel.plot(*mark.line.T, color=colour, linewidth=LINE_WIDTH, linestyle=style, zorder=4)
 
 
 def _colour_bar(figure: Figure, panels: Sequence[Axes], scale: Scale, text: str) -> None:
@@ -114,21 +126,30 @@ def _colour_bar(figure: Figure, panels: Sequence[Axes], scale: Scale, text: str)
     bar.set_label(text)
 
 
-def _line_styles(planes: Sequence[Plane]) -> LineStyles:
-    """A style for every curve and path, by kind and name, the same in all panels."""
-    endless = {geometry: cycle(styles) for geometry, styles in STYLES.items()}
-    found: LineStyles = {}
+def _looks(planes: Sequence[Plane], colours: Mapping[str, str]) -> Looks:
+    """The same in all panels; styles tell those of one colour apart, and planes or runs those of one name."""
+    first: dict[tuple[str, str, str], str] = {}
     for plane in planes:
         for mark in plane.landmarks:
-            if mark.geometry != "weights" and (mark.geometry, mark.name) not in found:
-                found[mark.geometry, mark.name] = next(endless[mark.geometry])
+            if mark.geometry != "weights":
+                first.setdefault((mark.geometry, mark.name, mark.source), plane.label)
+    names = Counter(name for _, name, _ in first)
+    places = Counter((name, label) for (_, name, _), label in first.items())
+    drawn = Counter[tuple[str, str]]()
+    found: Looks = {}
+    for (geometry, name, source), label in first.items():
+        colour, styles, called = colours.get(source, BLACK), STYLES[geometry], name
+        if names[name] > 1:
+            called = f"{name}, {source if places[name, label] > 1 else label.removeprefix(name).lstrip(', ')}"
+        found[geometry, name, source] = colour, styles[drawn[geometry, colour] % len(styles)], called
+        drawn[geometry, colour] += 1
     return found
 
 
-def _legend(figure: Figure, planes: Sequence[Plane], line_styles: LineStyles) -> None:
+def _legend(figure: Figure, planes: Sequence[Plane], looks: Looks) -> None:
     handles: list[Artist] = [
-        Line2D([], [], color="black", linewidth=1.8, linestyle=style, label=name)
-        for (_, name), style in line_styles.items()
+        Line2D([], [], color=colour, linewidth=LINE_WIDTH, linestyle=style, label=called)
+        for colour, style, called in looks.values()
     ]
     if any(not np.isfinite(plane.values(quantity)).all() for plane in planes for quantity in QUANTITY_TEXTS):
         handles.append(Rectangle((0, 0), 1, 1, **NOTHING, label="no figures"))

@@ -20,12 +20,14 @@ class Landmark:
         geometry: weights, curve or path.
         line: Its projection, in order, shape (n, 2); weights have one point.
         off_plane: The largest distance from the plane.
+        source: The run that it comes from.
     """
 
     name: str
     geometry: str
     line: Array
     off_plane: float
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,4 +107,5 @@ def _landmarks(rows: Iterable[Mapping[str, Any]]) -> Iterable[Landmark]:
             line[0]["geometry"],
             np.array([[row["x"], row["y"]] for row in line]),
             max(row["off_plane"] for row in line),
+            line[0]["source"],
         )

@@ -9,6 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 
+from raysurf.report.digits import told_apart
+
 Array = np.ndarray[Any, np.dtype[np.float64]]
 NUM_CLASSES = 7
 LOWEST_SPREAD = 50.0
@@ -19,7 +21,7 @@ class Scale:
     """Classes of values and their colours.
 
     Args:
-        levels: Bounds of the classes, ascending, shape (NUM_CLASSES + 1,).
+        levels: Bounds of the classes, ascending, shape (NUM_CLASSES + 1,); the first is the least value.
         is_open: Whether there are values above the last level, drawn in a colour of their own.
         colours: One a class, and one more for what lies above if there is such.
     """
@@ -36,23 +38,27 @@ class Scale:
     @property
     def texts(self) -> dict[float, str]:
         """How each level is written: with as many digits, three at least, as tell them apart."""
-        for digits in range(3, 9):
-            written = [f"{level:.{digits}g}" for level in self.levels]
-            if len(set(written)) == len(written):
-                break
-        return dict(zip(self.levels.tolist(), written, strict=True))
+        levels = self.levels.tolist()
+        return dict(zip(levels, told_apart(levels), strict=True))
+
+    @property
+    def edges(self) -> Array:
+        """The levels with the outer ones a hair further out, so that the values on them are inside."""
+        hair = 1e-6 * (self.levels[-1] - self.levels[0])
+        found: Array = np.concatenate([[self.levels[0] - hair], self.levels[1:-1], [self.levels[-1] + hair]])
+        return found
 
     @property
     def norm(self) -> BoundaryNorm:
         """From a value to its class."""
-        return BoundaryNorm(self.levels, NUM_CLASSES)
+        return BoundaryNorm(self.edges, NUM_CLASSES)
 
 
 def scale_of(values: Array, bound: float, log_alpha: float, style: str = "viridis_r") -> Scale:
     """The scale that all planes of a row share.
 
     level_k = zmin + exp(a + k (log(zmax - zmin) - a) / N), with level_0 = zmin: the colour is linear in
-    log(z - zmin). The outer levels are a hair further out, so that their values are inside.
+    log(z - zmin).
 
     Args:
         values: All values of the planes, in any shape; NaN where there is none.
@@ -74,7 +80,7 @@ def scale_of(values: Array, bound: float, log_alpha: float, style: str = "viridi
     span = max(top - lowest, 1e-6 * max(1.0, abs(lowest)))
     a = min(log_alpha, np.log(span) - np.log(LOWEST_SPREAD))
     levels = lowest + np.exp(a + np.arange(NUM_CLASSES + 1) * (np.log(span) - a) / NUM_CLASSES)
-    levels[0], levels[-1] = lowest - 1e-6 * span, lowest + span * (1 + 1e-6)
-    is_open = highest > levels[-1]
+    levels[0], levels[-1] = lowest, lowest + span
+    is_open = highest > levels[-1] + 1e-6 * span
     colours = matplotlib.colormaps[style](np.linspace(0.02, 1.0, NUM_CLASSES + is_open))
     return Scale(levels, is_open, colours)

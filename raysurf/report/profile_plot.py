@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,13 @@ TEXT_BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8
 
 
 def profile_figure(
-    traces: Sequence[Trace], *, title: str, data: str, axis: str = "t", ends: tuple[str, str] | None = None
+    traces: Sequence[Trace],
+    *,
+    title: str,
+    data: str,
+    axis: str = "t",
+    ends: tuple[str, str] | None = None,
+    colours: Mapping[str, str] = MappingProxyType({}),
 ) -> Figure:
     """Draw train loss and test error along any number of lines; the worst point of each is marked if they are few.
 
@@ -33,15 +40,16 @@ def profile_figure(
         traces: What was measured.
         title: Above the picture.
         data: Name of the data set, for the axes.
-        axis: ``t``, or ``distance`` for the weight distance from the first weights.
+        axis: ``t``, or ``arc`` for the arc length from the first weights.
         ends: What the weights at t = 0 and t = 1 are called, if they are the same for all.
+        colours: Those of curves and paths, by run.
 
     Source:
-        Garipov et al. 2018 (arXiv:1802.10026), figure 2; with ``distance`` along the line between two weights,
+        Garipov et al. 2018 (arXiv:1802.10026), figure 2; with ``arc`` along the line between two weights,
         Izmailov et al. 2018 (arXiv:1803.05407), figure 5; colours of Okabe & Ito 2008.
     """
     figure, panels = two_panels(title, data, AXIS_TEXTS[axis])
-    drawn = list(colours_and_styles(traces))
+    drawn = list(colours_and_styles(traces, colours))
     notes: dict[str, tuple[list[Label], list[Array]]] = {}
     for quantity, panel in panels.items():
         lines = [draw_trace(panel, trace, axis, quantity, colour, style) for trace, colour, style in drawn]
@@ -73,7 +81,7 @@ def draw_profile(
         curve: Run whose points are drawn solid.
         line: Run whose points are drawn dashed, if it was measured.
         labels: What the two are called.
-        path: Where the picture goes; .png, .svg or .html.
+        path: Where the picture goes; .png, .svg, .pdf or .html.
         title: Above the picture.
         data: Name of the data set, for the axes.
     """

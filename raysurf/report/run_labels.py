@@ -10,17 +10,24 @@ from typing import Any
 from raysurf.report.measured_runs import MeasuredRun
 from raysurf.report.noise_labels import noise_name, noisy_layers, noisy_spec
 
+# Said of a run, given all that are called the same so far.
+Detail = Callable[[MeasuredRun, Sequence[MeasuredRun]], str]
 MEASURING = ("predict", "noise", "regions")
 
 
-def labels_of(runs: Sequence[MeasuredRun]) -> dict[str, str]:
+def labels_of(runs: Sequence[MeasuredRun], drawn: Sequence[Detail] = ()) -> dict[str, str]:
     """A label a run, by id: what it is, and where labels would coincide what tells the runs apart.
 
     That is the data, the ends of a line, the arm, the searched values, the seed, the ends or, at last, the run's id:
     the first of them that differs, then the next.
+
+    Args:
+        runs: The runs.
+        drawn: What else tells them apart, seen in what is drawn of them: said rather than the seed.
     """
     labels = {run.run_id: what_it_is(run) for run in runs}
-    for detail in DETAILS:
+    before = DETAILS.index(_seed)
+    for detail in (*DETAILS[:before], *drawn, *DETAILS[before:]):
         alike = defaultdict(list)
         for run in runs:
             alike[labels[run.run_id]].append(run)
@@ -115,7 +122,7 @@ def _ends(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
     return " to ".join(ends_of(run) or ())
 
 
-DETAILS: tuple[Callable[[MeasuredRun, Sequence[MeasuredRun]], str], ...] = (
+DETAILS: tuple[Detail, ...] = (
     lambda run, same: run.data or "",
     lambda run, same: _ends(run, same) if what_it_is(run) == "straight line" else "",
     lambda run, same: noisy_layers(noisy_spec(run.spec)),

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from raysurf.report.digits import told_apart
 from raysurf.report.log_scale import set_log
 from raysurf.report.margin_labels import MarginLabel, write_beside
 from raysurf.report.profile_plot import MAX_ANNOTATED
@@ -25,6 +26,7 @@ from raysurf.report.two_panels import OKABE_ITO, LineStyle
 TEXTS = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
 LOG_FROM = 5.0
 BAND_ALPHA = 0.18
+MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,11 @@ def _legend(figure: Figure, settings: Sequence[Schemes]) -> None:
 
 def _annotate(panel: Axes, settings: Sequence[Schemes], name: str, last: float) -> None:
     """The figures of each setting's largest ensemble, bold, and of its mean weights."""
-    labels = []
-    for each, colour in zip(settings, colours(len(settings)), strict=True):
-        for scheme in ("ensemble", "deterministic"):
-            if scheme in each.steps:
-                value = float(each.steps[scheme].values(name).mean(axis=0)[-1])
-                labels.append(MarginLabel(f"{value:.3g}", value, colour, LOOKS[scheme].is_filled))
-    write_beside(panel, labels, last)
+    found = [
+        (float(each.steps[scheme].values(name).mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
+        for each, colour in zip(settings, colours(len(settings)), strict=True)
+        for scheme in ("ensemble", "deterministic")
+        if scheme in each.steps
+    ]
+    texts = told_apart([value for value, *_ in found], most=MOST_DIGITS)
+    write_beside(panel, [MarginLabel(text, *each) for text, each in zip(texts, found, strict=True)], last)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from raysurf.report.curve_colours import curve_of
 from raysurf.report.measured_runs import MeasuredRun, Wanted, measured_runs
 from raysurf.report.path_plot import path_figure
 from raysurf.report.picture_kind import Picture, PictureKind
@@ -14,7 +15,7 @@ from raysurf.report.plane_plot import plane_figure
 from raysurf.report.plane_rows import read_plane
 from raysurf.report.profile_plot import profile_figure
 from raysurf.report.run_labels import ends_of
-from raysurf.report.trace import read_trace
+from raysurf.report.trace import Trace, read_trace
 from raysurf.report.width_plot import Rays, read_rays, width_figure
 from raysurf.results.query import Results
 
@@ -25,15 +26,25 @@ def _plane(picture: Picture) -> Figure:
     planes = [
         read_plane(picture.rows, picture.landmarks, run.run_id, picture.labels[run.run_id]) for run in picture.runs
     ]
-    return plane_figure(planes, title=picture.title, data=picture.data)
+    return plane_figure(planes, title=picture.title, data=picture.data, colours=picture.colours)
 
 
 def _profile(picture: Picture) -> Figure:
-    traces = [read_trace(picture.rows, run.run_id, picture.labels[run.run_id]) for run in picture.runs]
+    traces = traces_of(picture, picture.runs)
     ends = {ends_of(run) for run in picture.runs}
     return profile_figure(
-        traces, title=picture.title, data=picture.data, axis=picture.axis, ends=ends.pop() if len(ends) == 1 else None
+        traces,
+        title=picture.title,
+        data=picture.data,
+        axis=picture.axis,
+        ends=ends.pop() if len(ends) == 1 else None,
+        colours=picture.colours,
     )
+
+
+def traces_of(picture: Picture, runs: Sequence[MeasuredRun]) -> list[Trace]:
+    """The lines that runs of a picture measured."""
+    return [read_trace(picture.rows, run.run_id, picture.labels[run.run_id], curve_of(run)) for run in runs]
 
 
 def _width(picture: Picture) -> Figure:
@@ -52,16 +63,17 @@ def _width(picture: Picture) -> Figure:
 
 def _path(picture: Picture) -> Figure:
     paths = [run for run in picture.runs if run.kind == "path"]
-    bands, lines = (
-        [
-            read_trace(picture.rows, run.run_id, picture.labels[run.run_id])
-            for run in picture.runs
-            if (run in paths) == is_path
-        ]
-        for is_path in (True, False)
-    )
+    bands, lines = traces_of(picture, paths), traces_of(picture, [run for run in picture.runs if run not in paths])
     num_pivots = [int(run.metrics["num_pivots"]) if "num_pivots" in run.metrics else None for run in paths]
-    return path_figure(bands, num_pivots, lines, title=picture.title, data=picture.data, axis=picture.axis)
+    return path_figure(
+        bands,
+        num_pivots,
+        lines,
+        title=picture.title,
+        data=picture.data,
+        axis=picture.axis,
+        colours=picture.colours,
+    )
 
 
 def _straight_lines(results: Results, paths: Sequence[MeasuredRun]) -> list[MeasuredRun]:

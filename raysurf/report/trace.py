@@ -20,17 +20,19 @@ class Trace:
         label: What it is called.
         geometry: curve, line, chain or path.
         t: Positions, shape (n,); 0 and 1 are the ends.
-        distance: Weight distance from the first weights (t = 0) along the line, below 0 before them, shape (n,).
+        arc: Arc length from the first weights (t = 0), in weight distance, below 0 before them, shape (n,).
         loss: Train loss with L2, in nats a sample, shape (n,); NaN where there is none.
         error: Test error, a fraction, shape (n,); NaN where there is none.
+        curve: The run of the curve or path, whose colour it has; empty for other lines.
     """
 
     label: str
     geometry: str
     t: Array
-    distance: Array
+    arc: Array
     loss: Array
     error: Array
+    curve: str = ""
 
     @property
     def num_missing(self) -> int:
@@ -38,8 +40,8 @@ class Trace:
         return int(np.sum(np.isnan(self.loss) | np.isnan(self.error)))
 
     def at(self, axis: str) -> Array:
-        """Where the points stand on an x-axis of ``t`` or ``distance``."""
-        return self.t if axis == "t" else self.distance
+        """Where the points stand on an x-axis of ``t`` or ``arc``."""
+        return self.t if axis == "t" else self.arc
 
     def values(self, quantity: str) -> Array:
         """``loss`` or ``error``."""
@@ -53,13 +55,14 @@ class Trace:
         return np.interp(reached, self.t, self.at(axis)), np.interp(reached, self.t, self.values(quantity))
 
 
-def read_trace(rows: Iterable[Mapping[str, Any]], run_id: str, label: str) -> Trace:
+def read_trace(rows: Iterable[Mapping[str, Any]], run_id: str, label: str, curve: str = "") -> Trace:
     """The points of one run.
 
     Args:
         rows: Of ``surface``, of any runs, in any order.
         run_id: The run.
         label: What it is called.
+        curve: The run of the curve or path, if it is one.
     """
     points: dict[float, dict[str, float]] = {}
     geometry = ""
@@ -75,11 +78,13 @@ def read_trace(rows: Iterable[Mapping[str, Any]], run_id: str, label: str) -> Tr
         name: np.array([points[at].get(name, np.nan) for at in sorted(points)], dtype=float)
         for name in ("distance", *QUANTITIES)
     }
-    return Trace(label, geometry, t, _signed(t, columns["distance"], geometry), columns["loss"], columns["error"])
+    return Trace(
+        label, geometry, t, _signed(t, columns["distance"], geometry), columns["loss"], columns["error"], curve
+    )
 
 
 def _signed(t: Array, travelled: Array, geometry: str) -> Array:
-    """Distance from the weights at t = 0. A line's speed is one and the same, whichever of its points is the first."""
+    """Arc length from the weights at t = 0. A line's speed is the same, whichever point is the first."""
     if len(t) < 2:
         return travelled
     if geometry == "line":

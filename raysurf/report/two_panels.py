@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +20,10 @@ LineStyle = str | tuple[int, tuple[int, ...]]
 SOLID: tuple[LineStyle, ...] = ("-", "-.", ":")
 DASHED: tuple[LineStyle, ...] = ("--", (0, (5, 1, 1, 1)), (0, (3, 3)))
 QUANTITY_TEXTS = {"loss": "train loss with L2 (nats/sample)", "error": "test error (fraction)"}
-AXIS_TEXTS = {"t": "t (position between the two networks)", "distance": "weight distance from the first network"}
+AXIS_TEXTS = {
+    "t": "t (position between the two networks)",
+    "arc": "arc length from the first network (weight distance along the line)",
+}
 
 
 def two_panels(title: str, data: str, x_text: str) -> tuple[Figure, dict[str, Axes]]:
@@ -35,16 +41,27 @@ def two_panels(title: str, data: str, x_text: str) -> tuple[Figure, dict[str, Ax
     return figure, panels
 
 
-def colours_and_styles(traces: Sequence[Trace]) -> Iterator[tuple[Trace, str, LineStyle]]:
-    """A colour and a line style a trace: straight lines are dashed, and a colour comes again only in another style."""
-    solid, dashed = iter(range(len(traces))), iter(range(len(traces)))
+def colours_and_styles(
+    traces: Sequence[Trace], colours: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[Trace, str, LineStyle]]:
+    """A colour and a line style a trace: straight lines are dashed, and a colour comes again only in another style.
+
+    The first straight line beside curves is grey, so that it has no curve's colour.
+
+    Args:
+        traces: The lines.
+        colours: Those of curves and paths, by run; other lines have those that are left.
+    """
+    taken = {colours[trace.curve] for trace in traces if trace.curve in colours}
+    left = cycle([colour for colour in OKABE_ITO if colour not in taken] or OKABE_ITO)
     lines_only = all(trace.geometry == "line" for trace in traces)
-    for i, trace in enumerate(traces):
-        if trace.geometry == "line" and not lines_only:
-            style = DASHED[next(dashed) // len(OKABE_ITO) % len(DASHED)]
-        else:
-            style = SOLID[next(solid) // len(OKABE_ITO) % len(SOLID)]
-        yield trace, OKABE_ITO[i % len(OKABE_ITO)], style
+    greys, drawn = iter([GREY]), Counter[tuple[str, bool]]()
+    for trace in traces:
+        is_dashed = trace.geometry == "line" and not lines_only
+        colour = colours.get(trace.curve) or (next(greys, None) if is_dashed else None) or next(left)
+        styles = DASHED if is_dashed else SOLID
+        yield trace, colour, styles[drawn[colour, is_dashed] % len(styles)]
+        drawn[colour, is_dashed] += 1
 
 
 def draw_trace(panel: Axes, trace: Trace, axis: str, quantity: str, colour: str, style: LineStyle) -> Array:

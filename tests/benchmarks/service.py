@@ -10,14 +10,16 @@ import argparse
 import json
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import optuna
+import psutil
 
 import raysurf as rs
 from raysurf.cluster.environment import connection, prepare
@@ -27,7 +29,7 @@ from raysurf.results.store import Store
 from tests.benchmarks.rounds import in_turns, tell
 from tests.benchmarks.service_work import Work, work
 
-EMPTY_TRIALS, GROUP_TRIALS = 64, 30
+EMPTY_TRIALS, GROUP_TRIALS, MEMORY_TRIALS = 64, 30, 300
 
 
 def main() -> None:
@@ -44,6 +46,8 @@ def main() -> None:
         with connection(None, needs_dashboard=True):
             for act in chosen.values():
                 act(rounds)
+    if "memory".startswith(given.only):
+        _memory()
     if "nodes".startswith(given.only):
         _nodes(rounds)
     if "checkpoint".startswith(given.only):
@@ -162,6 +166,38 @@ def _many(rounds: int) -> None:
     found = in_turns({"50": partial(trial, 50), "500": partial(trial, 500)}, max(1, rounds // 2))
     tell("service/many/trial_at_500_over_50", found["500"], found["50"], unit="s/trial", better="lower", target=1.5)
     _tell_cost("many/memory", grown[1:], 100.0, "KiB/trial")
+
+
+def _memory() -> None:
+    """Resident memory at the end of trial 300 over that at trial 50, of trainings in this process and through Ray."""
+    for executor in ("inline", "ray"):
+        resident: dict[str, list[float]] = {}
+
+        def listen(event: Event, resident: dict[str, list[float]] = resident) -> None:
+            if isinstance(event, RunEnded) and event.role == "trial":
+                workers = [each.memory_info().rss for each in _workers()]
+                found = {"driver": psutil.Process().memory_info().rss, "workers": max(workers, default=0)}
+                for process, kept in found.items():
+                    resident.setdefault(process, []).append(kept / 2**20)
+
+        job = rs.SGD(model="digits_conv", data={"name": "digits", "share": 0.3}, epochs=1, lr=0.1)
+        search = rs.Search(metric="validation/nll", sampler="random", trials=MEMORY_TRIALS)
+        with tempfile.TemporaryDirectory() as folder:
+            searched = rs.Sweep(job.with_holes(lr=rs.Float(0.01, 0.1)), search, name="memory")
+            assert rs.run(searched, folder, listener=listen, executor=executor).failed == 0
+        for process, kept in resident.items():
+            early, late = kept[49], kept[-1]
+            if early:
+                print(json.dumps({process: [round(each) for each in kept[::25]]}), file=sys.stderr)
+                tell(f"service/memory/{executor}/{process}", [late], [early], unit="MiB", better="lower", target=1.1)
+
+
+def _workers() -> Iterator[psutil.Process]:
+    """Ray's workers below this process."""
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if each.name().startswith("ray::"):
+                yield each
 
 
 def _nodes(rounds: int) -> None:

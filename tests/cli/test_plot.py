@@ -61,9 +61,10 @@ def test_a_store_at_an_address_has_its_pictures_here(plot: Plot, tmp_path: Path)
 
 def test_output_and_choice(plot: Plot) -> None:
     """-o says where and as what; --sweep, --run and --x are taken."""
-    asked = ("profile", "--sweep", "study", "--run", "profile-0007", "--x", "distance", "-o", "deep/a.svg")
+    asked = ("profile", "--sweep", "study", "--run", "profile-0007", "--x", "arc", "-o", "deep/a.svg")
     assert plot(*asked) == (0, "deep/a.svg\n", "")
-    assert "<!-- weight distance from the first network -->" in Path("deep/a.svg").read_text()
+    said = "<!-- arc length from the first network (weight distance along the line) -->"
+    assert said in Path("deep/a.svg").read_text()
 
 
 def test_rates_of_a_file(plot: Plot) -> None:
@@ -91,7 +92,7 @@ def test_rates_of_a_file(plot: Plot) -> None:
         ("high: 0", (), "job.schedule.high: got 0; expected greater than 0"),
         ("high: 0.1", ("--sweep", "avrages"), "did you mean 'averages'"),
         ("high: 0.1", ("--run", "a"), "a file is for schedule, without --run"),
-        ("high: 0.1", ("-o", "a.pdf"), "expected a name that ends in .png, .svg, .html"),
+        ("high: 0.1", ("-o", "a.eps"), "expected a name that ends in .png, .svg, .pdf, .html"),
     ],
 )
 def test_mistakes_of_a_file_exit_with_2(plot: Plot, edit: str, arguments: tuple[str, ...], said: str) -> None:
@@ -122,7 +123,7 @@ def test_a_file_that_trains_nothing(plot: Plot) -> None:
         (("profile", "--sweep", "studdy"), "did you mean 'study'"),
         (("profile", "--run", "nope"), f"expected one profile run of {CURVE}"),
         (("plane",), "no measured points of a plane run"),
-        (("profile", "-o", "a.pdf"), "expected a name that ends in .png, .svg, .html"),
+        (("profile", "-o", "a.eps"), "expected a name that ends in .png, .svg, .pdf, .html"),
         (("plane", "--x", "t"), "--x is for profile and path"),
         (("schemes", "--x", "distance"), "--x is for profile and path"),
         (("schemes",), "no predictions of an ensemble"),

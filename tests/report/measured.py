@@ -101,10 +101,13 @@ def weights(run_id: str, number: int, name: str, x: float, y: float, off_plane: 
     }
 
 
-def line(run_id: str, number: int, name: str, geometry: str, places: list[tuple[float, float]]) -> list[Row]:
+def line(
+    run_id: str, number: int, name: str, geometry: str, places: list[tuple[float, float]], source: str = "curve-0"
+) -> list[Row]:
     """The ``landmarks`` rows of a curve or path."""
     return [
-        weights(run_id, number, name, x, y) | {"geometry": geometry, "position": i, "t": i / (len(places) - 1)}
+        weights(run_id, number, name, x, y)
+        | {"source": source, "geometry": geometry, "position": i, "t": i / (len(places) - 1)}
         for i, (x, y) in enumerate(places)
     ]
 

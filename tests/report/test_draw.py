@@ -72,13 +72,17 @@ def test_a_path_brings_its_own_line_only(results: Results, tmp_path: Path) -> No
     assert STRAY not in text
 
 
-def test_page_names_sweep_and_runs(results: Results, tmp_path: Path) -> None:
-    """The caption of a page says where it comes from, and its table has the rows of the two panels' splits."""
-    draw(results, "profile", str(tmp_path / "a.html"), run_ids=["0002"], axis="distance")
+@pytest.mark.parametrize("axis", ["arc", "distance"])
+def test_page_names_sweep_and_runs(results: Results, axis: str, tmp_path: Path) -> None:
+    """The caption of a page says where it comes from, and its table has the rows of the two panels' splits.
+
+    Arc length is called what it is, by its older name too.
+    """
+    draw(results, "profile", str(tmp_path / "a.html"), run_ids=["0002"], axis=axis)
     text = (tmp_path / "a.html").read_text()
     assert f"from the rows of {CURVE} (study) in " in text
     assert "the 18 rows that are drawn" in text
-    assert "<!-- weight distance from the first network -->" in text
+    assert "<!-- arc length from the first network (weight distance along the line) -->" in text
 
 
 def test_suffix_is_checked_first(results: Results) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from raysurf.report.path_plot import path_figure, pivots_of
 from raysurf.report.trace import Trace, read_trace
-from raysurf.report.two_panels import VERMILION
+from raysurf.report.two_panels import GREY
 from tests.report.measured import along, points
 
 
@@ -21,7 +21,7 @@ def straight() -> Trace:
     return read_trace(points("line", "line", along(11, 9.0), lambda place: 3.0), "line", "straight line")
 
 
-@pytest.mark.parametrize(("axis", "at"), [("t", [0.25, 0.5, 0.75]), ("distance", [5.0, 10.0, 15.0])])
+@pytest.mark.parametrize(("axis", "at"), [("t", [0.25, 0.5, 0.75]), ("arc", [5.0, 10.0, 15.0])])
 def test_pivots_are_marked(axis: str, at: list[float]) -> None:
     """The free pivots stand on the band in both panels, on either x-axis."""
     figure = path_figure([band()], [5], [], title="t", data="digits", axis=axis)
@@ -53,5 +53,5 @@ def test_the_straight_line_is_dashed() -> None:
     figure = path_figure([band()], [5], [straight()], title="t", data="digits")
     for panel in figure.axes:
         (line,) = (line for line in panel.lines if line.get_linestyle() == "--")
-        assert line.get_color() == VERMILION
+        assert line.get_color() == GREY
         assert line.get_label() == "straight line"

@@ -59,20 +59,22 @@ def written(tmp_path: Path, caption: Caption, title: str = "a title") -> str:
 
 
 def test_suffix_says_as_what(tmp_path: Path) -> None:
-    """PNG, SVG and HTML are what their suffix says, with the title inside, in folders that are made."""
-    for name in ("a.png", "a.SVG", "a.html"):
+    """PNG, SVG, PDF and HTML are what their suffix says, with the title inside, in folders that are made."""
+    for name in ("a.png", "a.SVG", "a.pdf", "a.html"):
         write(figure(), str(tmp_path / "deep" / name), "a title")
     with Image.open(tmp_path / "deep" / "a.png") as image:
         assert (image.format, image.info["Title"]) == ("PNG", "a title")
     assert "<dc:title>a title</dc:title>" in (tmp_path / "deep" / "a.SVG").read_text()
+    pdf = (tmp_path / "deep" / "a.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-") and b"/Title (a title)" in pdf and b"/CreationDate" not in pdf
     assert (tmp_path / "deep" / "a.html").read_text().startswith("<!doctype html>")
-    assert len(list((tmp_path / "deep").iterdir())) == 3
+    assert len(list((tmp_path / "deep").iterdir())) == 4
 
 
-@pytest.mark.parametrize("name", ["a.pdf", "a", "png"])
+@pytest.mark.parametrize("name", ["a.eps", "a", "png"])
 def test_unknown_suffix(name: str, tmp_path: Path) -> None:
     """Another suffix is an error that names those that there are, and nothing is written."""
-    with pytest.raises(SpecError, match=r"got '.*'; expected a name that ends in \.png, \.svg, \.html"):
+    with pytest.raises(SpecError, match=r"got '.*'; expected a name that ends in \.png, \.svg, \.pdf, \.html"):
         write(figure(), str(tmp_path / name), "a title")
     assert not list(tmp_path.iterdir())
 
@@ -85,7 +87,7 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", "html"])
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf", "html"])
 def test_the_same_rows_give_the_same_bytes(suffix: str, tmp_path: Path) -> None:
     """Pictures can be compared and kept under version control."""
     for name in ("a", "b"):

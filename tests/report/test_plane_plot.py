@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from raysurf.report.plane_grid import measured_alone
-from raysurf.report.plane_plot import LOG_ALPHAS, plane_figure
+from raysurf.report.plane_plot import BOUNDS, LINE_WIDTH, LOG_ALPHAS, plane_figure
 from raysurf.report.plane_rows import Plane, read_plane
 from raysurf.report.plane_scale import NUM_CLASSES, scale_of
+from raysurf.report.two_panels import BLUE, VERMILION
 from tests.report.measured import Row, grid, line, points, run_id, weights
 
 RUN = run_id("plane")
@@ -50,8 +51,8 @@ def test_levels_are_the_papers() -> None:
     scale = scale_of(np.array([[0.1, 2.0], [7.0, np.nan]]), bound=5.0, log_alpha=-5.0)
     k = np.arange(1, NUM_CLASSES + 1)
     expected = 0.1 + np.exp(-5 + k * (np.log(4.9) + 5) / NUM_CLASSES)
-    np.testing.assert_allclose(scale.levels[1:], expected, rtol=1e-5)
-    assert 0.099 < scale.levels[0] < 0.1
+    np.testing.assert_allclose(scale.levels[1:], expected, rtol=1e-9)
+    assert scale.levels[0] == 0.1
     assert scale.is_open
     assert len({tuple(colour) for colour in scale.cmap(scale.norm(np.array([0.1, *(expected - 1e-6), 7.0])))}) == 8
 
@@ -62,6 +63,19 @@ def test_levels_are_written_apart() -> None:
     assert len(set(flat.texts.values())) == NUM_CLASSES + 1
     steep = scale_of(np.array([0.1, 3.0]), bound=5.0, log_alpha=-5.0)
     assert all(len(text.strip("0.").replace(".", "")) <= 3 for text in steep.texts.values())
+
+
+def test_colour_bars_begin_at_the_least_value() -> None:
+    """The error of a network that makes none is 0 at the lower end of the bar, not a hair below it; and it is drawn."""
+    rows = points(RUN, "plane", grid(X, Y), bowl)
+    lowest = min(row["error"] for row in rows)
+    rows = [row | {"error": row["error"] - lowest} for row in rows]
+    figure = plane_figure([read_plane(rows, [], RUN, "a")], title="t", data="digits")
+    loss, error = ([text.get_text() for text in bar.get_yticklabels()] for bar in figure.axes[2:])
+    assert (loss[0], error[0]) == ("0.01", "0")
+    scale = scale_of(np.array([0.0, 0.1, 0.3]), BOUNDS["error"], LOG_ALPHAS["error"])
+    assert scale.norm(np.array([0.0, 0.3])).tolist() == [0, NUM_CLASSES - 1]
+    assert scale.edges[0] < 0.0 < scale.levels[1] and scale.texts[0.0] == "0"
 
 
 def test_error_levels_are_those_of_percent() -> None:
@@ -151,10 +165,26 @@ def test_weights_curves_and_paths_are_drawn_and_named() -> None:
             if drawn.get_markeredgecolor() == "black"
         }
         assert circles == {(0.0, 0.0): "black", (6.0, 0.0): "white"}
-        lines = {drawn.get_linestyle(): drawn for drawn in panel.lines if drawn.get_linewidth() == 1.8}
+        lines = {drawn.get_linestyle(): drawn for drawn in panel.lines if drawn.get_linewidth() == LINE_WIDTH}
         assert np.asarray(lines["-"].get_xydata()).tolist() == [[0, 0], [3, 4], [6, 0]]
         assert np.asarray(lines["--"].get_xydata()).tolist() == [[0, 0], [3, 2], [6, 0]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["bezier curve", "band"]
+
+
+def test_curves_have_the_colours_they_are_given() -> None:
+    """Two curves of one name on two planes have a colour and a line of the legend each, that says of which plane."""
+    one, two = (line(RUN, 2, "curve", "curve", [(0, 0), (6, 0)], source=source) for source in ("curve-1", "curve-2"))
+    figure = plane_figure(
+        [plane(landmarks=one), plane(landmarks=two, number=1)],
+        title="t",
+        data="digits",
+        colours={"curve-1": BLUE, "curve-2": VERMILION},
+    )
+    for panel, colour in zip(panels(figure, 2), (BLUE, VERMILION, BLUE, VERMILION), strict=True):
+        assert [drawn.get_color() for drawn in panel.lines] == ["white", colour]
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["curve, plane 0", "curve, plane 1"]
+    assert [drawn.get_color() for drawn in legend.get_lines()] == [BLUE, VERMILION]
 
 
 def test_names_neither_overlap_nor_leave_the_panel(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_any_number_of_runs_and_either_axis() -> None:
         read_trace(points(str(i), "curve", along(5, length), lambda place: 1.0), str(i), f"curve {i}")
         for i, length in enumerate(lengths)
     ]
-    figure = profile_figure(traces, title="t", data="digits", axis="distance", ends=("swa seed 0", "sgd seed 0"))
+    figure = profile_figure(traces, title="t", data="digits", axis="arc", ends=("swa seed 0", "sgd seed 0"))
     for panel in figure.axes:
         lines = [line for line in panel.lines if str(line.get_label()).startswith("curve")]
         assert [line.get_xdata()[-1] for line in lines] == lengths

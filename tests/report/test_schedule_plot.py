@@ -102,6 +102,18 @@ def test_from_the_store(tmp_path: Path) -> None:
     assert '<td class="number">0.3</td>' in page
 
 
+def test_runs_of_several_lengths_are_told_apart_by_them(tmp_path: Path) -> None:
+    """Where runs of one setting differ in length or in rates, that is what is said of them, and not a seed."""
+    third = run_id("sgd", 4)
+    runs = [run(ONE, seed=0), run(TWO, seed=1), run(third, seed=2)]
+    every = rows(ONE, [0.1, 0.05]) + rows(TWO, [0.1, 0.05, 0.02]) + rows(third, [0.2, 0.05])
+    draw(store(tmp_path / "results", runs, epochs=every), "schedule", str(tmp_path / "a.svg"))
+    text = (tmp_path / "a.svg").read_text()
+    for said in ("sgd: 2 epochs, rates up to 0.1", "sgd: 3 epochs", "sgd: 2 epochs, rates up to 0.2"):
+        assert f"<!-- {said} -->" in text
+    assert "seed" not in text
+
+
 def test_no_sweep_ends_with_it(tmp_path: Path) -> None:
     """It is drawn when asked for, and not at the end of every sweep that trains."""
     results = store(tmp_path / "results", [run(ONE)], epochs=rows(ONE, [0.1, 0.05]))

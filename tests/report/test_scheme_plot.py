@@ -124,6 +124,14 @@ def test_a_colour_a_setting() -> None:
     assert scheme_figure([setting(str(i)) for i in range(30)], title="t", data="").get_figheight() > 6
 
 
+def test_margins_tell_near_figures_apart() -> None:
+    """Two ensembles that differ in their fourth digit are written with four."""
+    settings = [read_schemes(schemes(ONE, 0.1, 0.0188, accuracy), [ONE], "a") for accuracy in (0.0188, 0.0186)]
+    figure = scheme_figure(settings, title="t", data="mnist")
+    bold = [text.get_text() for text in figure.axes[0].texts if text.get_fontweight() == "bold"]
+    assert sorted(bold) == ["0.9812", "0.9814"]
+
+
 def test_a_setting_without_rows_does_not_stop_the_others() -> None:
     """A run that has no prediction yet is in the legend alone."""
     figure = scheme_figure([read_schemes([], [TWO], "none yet"), setting()], title="t", data="mnist")

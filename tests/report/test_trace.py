@@ -14,7 +14,7 @@ def test_points_are_in_order_and_failures_are_gaps() -> None:
     trace = read_trace([*reversed(rows), *points("b", "curve", along(3, 1.0), lambda place: 9.0)], "a", "curve")
     np.testing.assert_array_equal(trace.t, [0, 0.25, 0.5, 0.75, 1])
     np.testing.assert_array_equal(trace.loss, [0, 0.25, np.nan, 0.75, 1])
-    np.testing.assert_allclose(trace.distance, [0, 2, 4, 6, 8])
+    np.testing.assert_allclose(trace.arc, [0, 2, 4, 6, 8])
     np.testing.assert_allclose(trace.error[-1], 0.05 + 0.12 * np.tanh(1))
     assert trace.num_missing == 1
 
@@ -25,8 +25,8 @@ def test_distance_on_a_line_with_margins_is_signed() -> None:
     folded = [place | {"distance": abs(place["t"]) * 40.0} for place in places]
     for rows in (places, folded):
         trace = read_trace(points("a", "line", rows, lambda place: place["t"] + 1), "a", "line")
-        np.testing.assert_allclose(trace.distance, 40 * trace.t, atol=1e-9)
-        x, values = trace.ends("distance", "loss")
+        np.testing.assert_allclose(trace.arc, 40 * trace.t, atol=1e-9)
+        x, values = trace.ends("arc", "loss")
         np.testing.assert_allclose(x, [0, 40], atol=1e-9)
         np.testing.assert_allclose(values, [1, 2])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from raysurf.report.digits import told_apart
 from raysurf.report.gallery import plotly_text
 from raysurf.report.log_scale import plotly_axis
 from raysurf.report.measured_runs import MeasuredRun
@@ -14,8 +15,9 @@ from raysurf.report.picture_kind import Picture
 from raysurf.report.plane_rows import Plane, read_plane
 from raysurf.report.run_labels import labels_of
 from raysurf.report.scheme_rows import read_schemes
-from raysurf.report.trace import Array, read_trace
-from raysurf.report.two_panels import OKABE_ITO, QUANTITY_TEXTS
+from raysurf.report.surface_pictures import traces_of
+from raysurf.report.trace import Array
+from raysurf.report.two_panels import AXIS_TEXTS, DASHED, OKABE_ITO, QUANTITY_TEXTS, SOLID, colours_and_styles
 
 Plotted = tuple[list[dict[str, Any]], dict[str, Any]]
 SAYS = {
@@ -25,22 +27,26 @@ SAYS = {
     "schemes": "Test error and test NLL against the number of samples K that are averaged; means over seeds.",
 }
 MARKER = {"color": "black", "size": 10, "line": {"color": "white", "width": 1.5}}
+DASHES = dict(zip((*SOLID, *DASHED), ("solid", "dashdot", "dot", "dash", "longdashdot", "longdash"), strict=True))
 WRITTEN = {"color": "black", "shadow": "0 0 3px white, 0 0 3px white, 0 0 3px white"}
 TITLES = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
 
 
 def profiles(picture: Picture) -> Iterator[Plotted]:
     """Loss and error along lines, a figure a quantity."""
-    traces = [read_trace(picture.rows, run.run_id, picture.labels[run.run_id]) for run in picture.runs]
+    drawn = list(colours_and_styles(traces_of(picture, picture.runs), picture.colours))
     for quantity, text in QUANTITY_TEXTS.items():
         data = []
-        for number, trace in enumerate(traces):
-            style = {
-                "color": OKABE_ITO[number % len(OKABE_ITO)],
-                "dash": "dash" if trace.geometry == "line" else "solid",
-            }
-            data.append(_line(trace.at(picture.axis), trace.values(quantity), trace.label, style))
-        yield data, _axes("t (position between the two networks)", text)
+        for trace, colour, style in drawn:
+            data.append(
+                _line(
+                    trace.at(picture.axis),
+                    trace.values(quantity),
+                    trace.label,
+                    {"color": colour, "dash": DASHES[style]},
+                )
+            )
+        yield data, _axes(AXIS_TEXTS[picture.axis], text)
 
 
 def planes(picture: Picture) -> Iterator[Plotted]:
@@ -51,7 +57,7 @@ def planes(picture: Picture) -> Iterator[Plotted]:
             continue
         for quantity, text in QUANTITY_TEXTS.items():
             yield (
-                [_contour(plane, quantity), *_marks(plane)],
+                [_contour(plane, quantity), *_marks(plane, picture.colours)],
                 {
                     **_axes("weight distance", "weight distance"),
                     "title": {"text": plotly_text(f"{plane.label}: {text}"), "font": {"size": 14}},
@@ -104,29 +110,25 @@ def _contour(plane: Plane, quantity: str) -> dict[str, Any]:
     shown = np.where(np.isfinite(values), np.log10(np.maximum(values, floor)), np.nan)
     reached = shown[np.isfinite(shown)]
     ticks = np.linspace(reached.min(), reached.max(), 6) if len(reached) else np.zeros(1)
-    bar = {"tickvals": numbers(ticks), "ticktext": [f"{10**tick:.3g}" for tick in ticks]}
+    # At its lower end the bar says the least value, which on a log scale may be none, such as an error of 0.
+    least = [float(np.nanmin(values))] if len(reached) else []
+    bar = {"tickvals": numbers(ticks), "ticktext": told_apart([*least, *(10 ** ticks[len(least) :]).tolist()])}
     grid = {"type": "contour", "x": numbers(plane.x), "y": numbers(plane.y), "z": [numbers(row) for row in shown]}
     exact = {"customdata": [numbers(row) for row in values], "hovertemplate": "%{customdata:.4g}<extra></extra>"}
     return grid | exact | {"colorscale": "Viridis", "reversescale": True, "colorbar": bar, "ncontours": 20}
 
 
-def _marks(plane: Plane) -> Iterator[dict[str, Any]]:
+def _marks(plane: Plane, colours: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for mark in plane.landmarks:
-        is_line = mark.geometry != "weights"
         x, y = (numbers(mark.line[:, i]) for i in (0, 1))
         name = plotly_text(mark.name)
-        style: dict[str, Any] = {"color": "black", "width": 2} if is_line else MARKER
-        yield {"type": "scatter", "x": x, "y": y, "name": name, "showlegend": False} | (
-            {"mode": "lines", "line": style}
-            if is_line
-            else {
-                "mode": "markers+text",
-                "marker": style,
-                "text": [name],
-                "textposition": "top right",
-                "textfont": WRITTEN,
-            }
-        )
+        drawn = {"type": "scatter", "x": x, "y": y, "name": name, "showlegend": False}
+        if mark.geometry == "weights":
+            written = {"text": [name], "textposition": "top right", "textfont": WRITTEN}
+            yield drawn | {"mode": "markers+text", "marker": MARKER} | written
+            continue
+        yield drawn | {"mode": "lines", "line": {"color": "white", "width": 6}, "hoverinfo": "skip"}
+        yield drawn | {"mode": "lines", "line": {"color": colours.get(mark.source, "black"), "width": 3}}
 
 
 def _axes(x: str, y: str) -> dict[str, Any]:
