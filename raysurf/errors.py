@@ -151,6 +151,10 @@ class StoreError(RaysurfError, ValueError):
         return f"results {self.uri!r}: got {self.got}; expected {self.expected}"
 
 
+class NothingComparedError(StoreError):
+    """A compared table in which no finished run has a place."""
+
+
 class StoreWarning(RaysurfError, UserWarning):
     """Something in a store that was left out; where warnings are made errors, as by ``--strict``, it is one."""
 

@@ -17,6 +17,7 @@ EVERY = [
     errors.AverageError("no members", "update()"),
     errors.DataError("mnist", "nothing", "files"),
     errors.StoreError("results", "a file", "a folder"),
+    errors.NothingComparedError("results", "no finished run", "one"),
     errors.StoreUnavailableError("results", "a full disk", "room"),
     errors.ResourceError("4 CPUs", "2 CPUs"),
     errors.ClusterError("http://127.0.0.1:8265", "no answer", "a running cluster"),

@@ -1,18 +1,26 @@
 """How pages of pictures look: on a screen or a phone, light or dark."""
 
+# What is wider than the page scrolls, and a shadow lies on the side on which there is more.
 STYLE = """
-:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fcfcfb; --faint: #6a6a6a; --rule: #d8d8d4; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e6; --paper: #161718; --faint: #a0a09c; --rule: #3a3b3c; } }
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fcfcfb; --faint: #6a6a6a; --rule: #d8d8d4;
+  --shade: rgb(0 0 0 / .4); }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e6; --paper: #161718; --faint: #a0a09c; --rule: #3a3b3c;
+  --shade: rgb(255 255 255 / .45); } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 75rem; padding: 1.2rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.35rem; line-height: 1.25; margin: 0 0 1rem; }
 figure { margin: 0; }
-.picture { overflow-x: auto; background: white; border: 1px solid var(--rule); border-radius: 6px; padding: .5rem; }
-.picture svg { --share: 1; display: block; margin: auto; height: auto;
+.picture, .rows, pre { --ground: var(--paper); overflow-x: auto;
+  background: linear-gradient(to right, var(--ground) 35%, transparent) left / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--ground) 35%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to right, var(--shade), transparent) left / 1.1rem 100% no-repeat scroll,
+    linear-gradient(to left, var(--shade), transparent) right / 1.1rem 100% no-repeat scroll, var(--ground); }
+.picture { --ground: white; --shade: rgb(0 0 0 / .4); border: 1px solid var(--rule); border-radius: 6px;
+  padding: .5rem; }
+.picture svg { --share: 1; display: block; margin: auto; height: auto; mix-blend-mode: multiply;
   width: calc(100% * var(--share)); min-width: calc(34rem * var(--share)); }
 figcaption { margin: .8rem 0; color: var(--faint); }
-.rows { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem .25rem 0; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--rule); }
 th { color: var(--faint); font-weight: 600; }
@@ -62,10 +70,11 @@ g.trial.pointed path, g.trial.pointed use { stroke: #d55e00 !important; stroke-w
   background: var(--ink); color: var(--paper); font-size: .8rem; line-height: 1.35; padding: .45rem .6rem;
   border-radius: 6px; }
 [hidden] { display: none !important; }
-pre { overflow-x: auto; font-size: .78rem; line-height: 1.4; border: 1px solid var(--rule); border-radius: 6px;
+pre { font-size: .78rem; line-height: 1.4; border: 1px solid var(--rule); border-radius: 6px;
   padding: .6rem; max-height: 30rem; }
 @media (prefers-color-scheme: dark) {
-  .picture:not(.map) { background: transparent; }
+  .picture:not(.map) { --ground: var(--paper); --shade: rgb(255 255 255 / .45); }
+  .picture:not(.map) svg { mix-blend-mode: normal; }
   .picture:not(.map) svg, figure > .plotly:not(.map) { filter: invert(1) hue-rotate(180deg); }
 }
 @media (max-width: 600px) {
@@ -76,7 +85,7 @@ pre { overflow-x: auto; font-size: .78rem; line-height: 1.4; border: 1px solid v
   :root { color-scheme: light; --ink: #000; --paper: #fff; --faint: #444; --rule: #bbb; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav, .filter, #tip, .modebar { display: none !important; }
-  .picture, .rows, .rows.tall, pre { overflow: visible; max-height: none; }
+  .picture, .rows, .rows.tall, pre { overflow: visible; max-height: none; background: none; }
   .picture svg { min-width: 0; }
   .picture:not(.map) svg, figure > .plotly:not(.map) { filter: none; }
   figure, .tiles div, tr { break-inside: avoid; }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 from typing import Any
 
 from raysurf.results.compared_runs import members
@@ -75,6 +75,7 @@ class SweepRows:
         modes: ``max`` or ``min``, one a metric.
         trials: In the order of their numbers.
         runs: The rows of ``runs`` of its trials, its baselines, and all that these came from, by id.
+        measured_baselines: Its finished baselines, one a setting, as trials whose number says nothing.
     """
 
     name: str
@@ -82,6 +83,7 @@ class SweepRows:
     modes: tuple[str, ...]
     trials: tuple[Trial, ...]
     runs: dict[str, Row]
+    measured_baselines: tuple[Trial, ...] = ()
 
     @property
     def states(self) -> Counter[str]:
@@ -150,11 +152,6 @@ def sweep_rows(results: Results, name: str) -> SweepRows:
     trials = []
     for row in rows:
         mine = [metrics[run_id] for run_id in row["run_ids"] if run_id in metrics]
-        figures = {
-            figure: fmean(each[figure] for each in mine if figure in each)
-            for figure in FIGURES
-            if any(figure in each for each in mine)
-        }
         values = (row["values"] or [row["value"]])[: len(names)]
         values += [None] * (len(names) - len(values))
         trials.append(
@@ -168,15 +165,45 @@ def sweep_rows(results: Results, name: str) -> SweepRows:
                 state=row["state"],
                 error=row["error"] or "",
                 wall_s=row["wall_s"],
-                figures=figures,
+                figures=_means(mine, FIGURES),
             )
         )
-    return SweepRows(name, names, modes, tuple(trials), runs)
+    found = SweepRows(name, names, modes, tuple(trials), runs)
+    return replace(found, measured_baselines=tuple(_baselines(found, metrics)))
 
 
 def short(value: Any) -> str:
     """A searched value as text."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _baselines(sweep: SweepRows, metrics: dict[str, dict[str, float]]) -> Iterator[Trial]:
+    groups: dict[str, list[str]] = {}
+    for run_id in sweep.baselines():
+        if sweep.runs[run_id]["status"] == "done":
+            groups.setdefault(sweep.runs[run_id]["group"], []).append(run_id)
+    for run_ids in groups.values():
+        mine = [metrics[run_id] for run_id in run_ids]
+        means = _means(mine, sweep.metrics)
+        sought = [each[sweep.metrics[0]] for each in mine if sweep.metrics and sweep.metrics[0] in each]
+        yield Trial(
+            number=-1,
+            arm=sweep.runs[run_ids[0]]["arm"],
+            params={},
+            run_ids=tuple(run_ids),
+            values=tuple(means.get(name) for name in sweep.metrics),
+            std=stdev(sought) if len(sought) > 1 else None,
+            state="done",
+            error="",
+            wall_s=None,
+            figures=_means(mine, FIGURES),
+        )
+
+
+def _means(runs: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str, float]:
+    """Means over the runs that have a figure, of the figures that some have."""
+    found = {name: [each[name] for each in runs if name in each] for name in names}
+    return {name: fmean(values) for name, values in found.items() if values}
 
 
 def _with_ids(results: Results, ids: set[str]) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from raysurf.errors import StoreError, UnknownNameError
+from raysurf.errors import NothingComparedError, UnknownNameError
 from raysurf.results.compared_runs import compared_runs
 from raysurf.results.layout import Layout
 from raysurf.results.layouts import LAYOUTS
@@ -73,7 +73,7 @@ def compare(results: Results, name: str, sweeps: Sequence[str] = ()) -> tuple[Co
 
     Raises:
         UnknownNameError: If there is no such table or sweep.
-        StoreError: If no finished run has a place in the tables.
+        NothingComparedError: If no finished run has a place in the tables.
     """
     if name not in LAYOUTS:
         raise UnknownNameError("comparison", name, LAYOUTS)
@@ -94,10 +94,10 @@ def compare(results: Results, name: str, sweeps: Sequence[str] = ()) -> tuple[Co
         expected = f"a sweep of such jobs that has run: {jobs}"
         if unfit := Counter(run.kind for run in runs if run.status == "done"):
             got = f"no finished run{where} with a place in {name}, of {counted(unfit)}{others}"
-            raise StoreError(results.store.uri, got, expected)
+            raise NothingComparedError(results.store.uri, got, expected)
         there = sorted(set(results.table("runs", ["kind"])["kind"].to_pylist()))
         got = f"no finished {' or '.join(kinds)} run for {name}{where}{others}"
-        raise StoreError(results.store.uri, got, f"{expected} (kinds so far: {', '.join(there) or 'none'})")
+        raise NothingComparedError(results.store.uri, got, f"{expected} (kinds so far: {', '.join(there) or 'none'})")
     return tuple(found)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from raysurf.report.sweep_report import write_report
 from tests.browser import Browser, needs_chromium
@@ -148,6 +150,27 @@ def test_phone(name: str, pages: Path) -> None:
         size = "parseFloat(getComputedStyle(e).fontSize)"
         assert phone.ask(f"Math.min(...[...document.querySelectorAll('p, td, th, figcaption')].map(e => {size}))") >= 11
         assert phone.said == []
+
+
+@pytest.mark.parametrize("kind", [".picture", ".rows"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_scrolls_shows_it(kind: str, dark: bool, pages: Path, tmp_path: Path) -> None:
+    """On a phone a shadow lies on the side on which there is more of a figure or table, and on no other."""
+    with Browser(390, 844, dark=dark) as phone:
+        phone.open(pages / "plain.html")
+        for name, left in (("begin", 0), ("end", 9999)):
+            box = phone.ask(
+                f"(e => {{ e.scrollIntoView({{block: 'center'}}); e.scrollLeft = {left}; "
+                "const b = e.getBoundingClientRect(); return [b.left, b.right, b.top, b.bottom]; })"
+                f"([...document.querySelectorAll('{kind}')].find(e => e.scrollWidth > e.clientWidth + 60))"
+            )
+            phone.screenshot(tmp_path / f"{name}.png", whole=False)
+            x_left, x_right, top, bottom = (round(each) for each in box)
+            with Image.open(tmp_path / f"{name}.png") as image:
+                grey = np.asarray(image.convert("L"), dtype=float)[max(top, 0) + 3 : min(bottom, 844) - 3]
+            ground = np.median(grey[:, x_left + 30 : x_right - 30])
+            edges = [np.median(abs(grey[:, at] - ground)) for at in (x_left + 3, x_right - 4)]
+            assert (edges[0] > 20, edges[1] > 20) == (name == "end", name == "begin")
 
 
 def test_without_scripts(browser: Browser, pages: Path) -> None:

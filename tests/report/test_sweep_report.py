@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import SpecError, StoreError, UnknownNameError
+from raysurf.report.sections.best import best_trials
+from raysurf.report.sections.compared import comparisons
 from raysurf.report.sweep_report import report_page, write_report
+from raysurf.report.sweep_rows import sweep_rows
 from raysurf.results.query import Results
 from raysurf.results.store import Store
 from tests.report.large_sweep import SWEEP, large_sweep
 from tests.report.measured import Row, along, points, run, run_id, store, trial
 from tests.report.test_picture import Page
+from tests.results.noisy_runs import VARIANCE, NoisyStore, schemes
 
 JOB: Row = {"kind": "sgd", "epochs": 5}
 EVIL = "</script><script>alert(1)</script><b>$\\frac{$\x07'\"漢"
@@ -44,7 +48,7 @@ def test_sections_are_those_that_there_are_rows_for(text: str) -> None:
     """A search with predictions and planes has these sections, in this order, each with its place in the contents."""
     expected = ["Summary", "Best trials", "Search history", "Importance", "Parallel coordinates"]
     expected += ["Learning curves", "Planes", "Prediction schemes against K", "Calibration", "Trials"]
-    expected += ["Beside published figures", "What failed", "Provenance"]
+    expected += ["What failed", "Provenance"]
     assert titles(text) == expected
     assert re.findall(r'<a href="#([^"]+)">', text) == re.findall(r'<section id="([^"]+)">', text)
 
@@ -184,6 +188,41 @@ def test_interactive_page_has_the_library_once(results: Results, tmp_path: Path)
     figures = json.loads(found[1])
     assert [figure["id"] for figure in figures] == re.findall(r'<div id="(plotly\d+)"', text)
     assert {each["type"] for figure in figures for each in figure["data"]} == {"scatter", "contour"}
+
+
+def test_published_figures_are_those_of_the_network_and_data(tmp_path: Path) -> None:
+    """A network or data of which nothing is published has no line there, and alone no section."""
+    noisy = NoisyStore(tmp_path / "results")
+    noisy.run(VARIANCE, schemes(0.951, 0.1, 0.99), sweep="talk")
+    for sweep in ("talk", "own"):
+        noisy.run(VARIANCE, schemes(0.753, 0.1, 0.99), sweep=sweep, model="digits_conv", data="digits", seed=3)
+    results = noisy.open()
+    assert "Beside published figures" in titles(report_page(results, ["talk"]))
+    found = comparisons(results, ["talk"])
+    assert "LeNet-5" in found and "95.1" in found and "95.9" in found
+    assert "digits" not in found and "75.3" not in found
+    assert comparisons(results, ["own"]) == ""
+    assert "digits_conv" in noisy.open().compare("schemes", ["own"])["model"].to_pylist()
+
+
+def test_baselines_stand_among_the_best_trials(tmp_path: Path) -> None:
+    """A finished baseline has a line of the table, the mean of its seeds, in its place and called what it is."""
+    runs, trials = [], []
+    for number, nll in enumerate((0.5, 0.2)):
+        runs.append(run(run_id("sgd", number), JOB, sweep="s", metrics=json.dumps({"validation/nll": nll})))
+        row = trial("s", [run_id("sgd", number)]) | {"trial": number, "state": "done", "value": nll}
+        trials.append(row | {"metric": "validation/nll", "params": json.dumps({"lr": number + 0.5})})
+    for seed, (nll, status) in enumerate([(0.3, "done"), (0.4, "done"), (0.1, "failed")]):
+        base = run(run_id("sgd", 7 + seed), JOB, sweep="s", role="baseline", arm="sgd plain", group="b", status=status)
+        runs.append(base | {"metrics": json.dumps({"validation/nll": nll}), "seed": seed})
+    text = best_trials(sweep_rows(store(tmp_path / "a", runs, trials=trials), "s"))
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in re.findall(r"<tr>(.*?)</tr>", text)[1:]]
+    assert [line[:4] for line in cells] == [
+        ["1", "0.2", "", "lr = 1.5"],
+        ["baseline", "0.35", "0.070711", "sgd plain"],
+        ["0", "0.5", "", "lr = 0.5"],
+    ]
+    assert "The best 2 of 2 finished trials" in text and "Beside them the baseline." in text
 
 
 def test_size(tmp_path: Path) -> None:
