@@ -15,7 +15,11 @@ from raysurf.report.page import Caption, page
 
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
 # What each format keeps beside the title; without the time of writing, the same figure gives the same bytes.
-METADATA = {"png": {"Software": "raysurf"}, "svg": {"Date": None}, "pdf": {"Creator": "raysurf", "CreationDate": None}}
+METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": "raysurf"},
+    "svg": {"Date": None},
+    "pdf": {"Creator": "raysurf", "CreationDate": None},
+}
 DPI = 150
 
 

@@ -22,7 +22,7 @@ DASHED: tuple[LineStyle, ...] = ("--", (0, (5, 1, 1, 1)), (0, (3, 3)))
 QUANTITY_TEXTS = {"loss": "train loss with L2 (nats/sample)", "error": "test error (fraction)"}
 AXIS_TEXTS = {
     "t": "t (position between the two networks)",
-    "arc": "arc length from the first network (weight distance along the line)",
+    "arc": "arc length from the first network",
 }
 
 

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -186,10 +185,9 @@ def _memory() -> None:
             searched = rs.Sweep(job.with_holes(lr=rs.Float(0.01, 0.1)), search, name="memory")
             assert rs.run(searched, folder, listener=listen, executor=executor).failed == 0
         for process, kept in resident.items():
-            early, late = kept[49], kept[-1]
-            if early:
-                print(json.dumps({process: [round(each) for each in kept[::25]]}), file=sys.stderr)
-                tell(f"service/memory/{executor}/{process}", [late], [early], unit="MiB", better="lower", target=1.1)
+            if kept[49]:
+                figure = f"service/memory/{executor}/{process}"
+                tell(figure, [kept[-1]], [kept[49]], unit="MiB", better="lower", target=1.1)
 
 
 def _workers() -> Iterator[psutil.Process]:

@@ -63,7 +63,7 @@ def test_output_and_choice(plot: Plot) -> None:
     """-o says where and as what; --sweep, --run and --x are taken."""
     asked = ("profile", "--sweep", "study", "--run", "profile-0007", "--x", "arc", "-o", "deep/a.svg")
     assert plot(*asked) == (0, "deep/a.svg\n", "")
-    said = "<!-- arc length from the first network (weight distance along the line) -->"
+    said = "<!-- arc length from the first network -->"
     assert said in Path("deep/a.svg").read_text()
 
 

@@ -82,7 +82,7 @@ def test_page_names_sweep_and_runs(results: Results, axis: str, tmp_path: Path) 
     text = (tmp_path / "a.html").read_text()
     assert f"from the rows of {CURVE} (study) in " in text
     assert "the 18 rows that are drawn" in text
-    assert "<!-- arc length from the first network (weight distance along the line) -->" in text
+    assert "<!-- arc length from the first network -->" in text
 
 
 def test_suffix_is_checked_first(results: Results) -> None:
