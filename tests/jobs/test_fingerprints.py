@@ -81,7 +81,7 @@ def swa(start: rs.SGD) -> rs.SWA:
 
 
 def run(what: rs.SGD | rs.SWA | rs.Sweep, root: Path, **more: bool) -> int:
-    return rs.run(what, str(root / "results"), executor="inline", **more).trials
+    return rs.run(what, str(root / "results"), executor="inline", **more).done
 
 
 def test_an_edited_network_is_not_taken_for_the_same(edit: Edit, tmp_path: Path) -> None:
