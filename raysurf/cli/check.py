@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from raysurf.sweep.plan import Plan, SweepPlan
     from raysurf.sweep.sweep import Sweep
 
+AGAIN = "--retry-failed tries again"
+
 
 @click.command()
 @click.argument("file")
@@ -59,7 +61,9 @@ def plan_lines(plan: Plan, capacity: Capacity, file: str, results: str) -> list[
     for each in plan.sweeps:
         lines += ["", each.sweep.name, *(f"  {name:<10}{text}" for name, text in _sweep_lines(each, capacity))]
     if plan.is_done:
-        lines += ["", "everything is done; nothing is left to run"]
+        failed = any(each.trials_failed for each in plan.sweeps)
+        what = f"what is left failed before; {AGAIN}" if failed else "everything is done; nothing is left to run"
+        lines += ["", what]
     return lines
 
 
@@ -71,7 +75,9 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
         lines.append((planned.role, f"{job.id}  {job.model_spec.name} on {job.data_spec.shown}: {cost}"))
     kind = sweep.samples[0].jobs[0].kind
     seeds = f" x {counted(len(sweep.seeds), 'seed')}" if sweep.seeds else ""
-    reused = f", {plan.trials_done} done, reused" if plan.trials_done else ""
+    finished = plan.trials_done - plan.trials_failed
+    reused = f", {finished} done, reused" if finished else ""
+    reused += f", {plan.trials_failed} failed before" if plan.trials_failed else ""
     asked = sweep.search.trials if sweep.search is not None and sweep.is_exhausted else None
     more = f" ({asked} were asked for; its holes have no more assignments)" if asked else ""
     lines.append(("trials", f"{plan.trials} of {kind}{seeds}{reused}{more}"))

@@ -68,7 +68,14 @@ def plan_sweeps(
         ledger.require_own_name(replace)
     trials_done = {s.name: ledgers[s.name].count_finished(part_of(s, wanted).numbers) for s in sweeps}
     plan = make_plan(sweeps, done, trials_done, wanted, retry_failed)
-    plan = dataclasses.replace(plan, accept_changed=accept_changed, replace=replace)
+    told = [
+        dataclasses.replace(
+            each,
+            trials_failed=ledgers[each.sweep.name].count_failed(part_of(each.sweep, wanted).numbers),
+        )
+        for each in plan.sweeps
+    ]
+    plan = dataclasses.replace(plan, sweeps=tuple(told), accept_changed=accept_changed, replace=replace)
     unchanged = Unchanged(store)
     for each in plan.sweeps:
         jobs = [planned.job for planned in each.jobs]

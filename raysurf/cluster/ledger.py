@@ -183,6 +183,11 @@ class Ledger:
         rows = (row for number, row in self.rows.items() if numbers is None or number in numbers)
         return sum(row["state"] == "done" or self._has_ended_unfinished(row) for row in rows)
 
+    def count_failed(self, numbers: Collection[int]) -> int:
+        """Those of ``count_finished`` that failed."""
+        rows = (row for number, row in self.rows.items() if number in numbers and row["state"] == "failed")
+        return sum(map(self._has_ended_unfinished, rows))
+
     def params(self, number: int) -> dict[str, Any]:
         """The assignment of a trial that has begun."""
         return mapping_in(self.rows[number]["params"], self.store.uri, f"trial {number}")

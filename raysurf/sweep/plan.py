@@ -35,6 +35,7 @@ class SweepPlan:
         trials_done: Trials that the store has already.
         finished: Ids of the jobs that the store has finished.
         earlier: What earlier plans of the same file run, as far as it is known, and what may be gone on from.
+        trials_failed: How many of ``trials_done`` failed, and are not to be tried again.
     """
 
     sweep: Sweep
@@ -43,6 +44,7 @@ class SweepPlan:
     trials_done: int
     finished: frozenset[str] = frozenset()
     earlier: tuple[Job, ...] = ()
+    trials_failed: int = 0
 
     @property
     def trials(self) -> int:
