@@ -18,6 +18,8 @@ from raysurf.stochastic.effective import copy_of
 from raysurf.stochastic.layers import noise_mode
 
 DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout)
+# Of an input, a probability and whether it is in training.
+DIRECT = (torch.dropout, torch.alpha_dropout, torch.feature_dropout, torch.feature_alpha_dropout)
 RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 
@@ -54,6 +56,11 @@ def _switch_on(func: Any, args: list[Any], kwargs: dict[str, Any]) -> bool:
     if func in DROPOUTS:
         kwargs["training"] = True
         return bool(kwargs.get("p", 0.5) > 0.0)
+    if func in DIRECT:
+        given = dict(zip(("input", "p", "train"), args, strict=False)) | kwargs | {"train": True}
+        args[:] = []
+        kwargs.update(given)
+        return bool(given["p"] > 0.0)
     if func is F.multi_head_attention_forward:
         kwargs["training"] = True
         return bool(args[10] > 0.0)

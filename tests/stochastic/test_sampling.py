@@ -77,6 +77,7 @@ class OwnDropout(nn.Module):
             "gru": lambda: nn.GRU(8, 8, 2, dropout=0.3),
             "alpha": lambda: nn.AlphaDropout(0.3),
             "function": nn.Identity,
+            "direct": nn.Identity,
             "patches": nn.Identity,
         }
         self.layer = layers[kind]()
@@ -85,6 +86,8 @@ class OwnDropout(nn.Module):
         x = images.squeeze(1)[:, :7]
         if self.kind == "function":
             return torch.nn.functional.dropout(x, 0.4, self.training).flatten(1)
+        if self.kind == "direct":
+            return torch.feature_dropout(torch.dropout(x, 0.2, self.training), p=0.2, train=self.training).flatten(1)
         if self.kind == "patches":
             return torch.nn.functional.dropout(x.flatten(0, 1), 0.4, self.training).view(len(x), -1)
         if self.kind in ("stack", "gru"):
@@ -94,7 +97,7 @@ class OwnDropout(nn.Module):
         return (states.transpose(0, 1) if self.kind in ("stack", "gru") else states).flatten(1)
 
 
-OWN = ("encoder", "stack", "attention", "lstm", "gru", "alpha", "function", "patches")
+OWN = ("encoder", "stack", "attention", "lstm", "gru", "alpha", "function", "direct", "patches")
 
 
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
