@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,6 +15,13 @@ from tests.cases import ROOT
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["raysurf.jobs.execute", "raysurf.cluster.launch", "optuna", "matplotlib.figure"])
+
+
+def forked(act: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A new process that does something."""
+    child = FORKS.Process(target=act, args=arguments)
+    child.start()
+    return child
 
 
 def begin(code: str, arguments: tuple[str, ...], environment: Mapping[str, str], said: Path) -> BaseProcess:
@@ -26,9 +33,7 @@ def begin(code: str, arguments: tuple[str, ...], environment: Mapping[str, str],
         environment: All of its variables.
         said: A folder for the files ``stdout`` and ``stderr``.
     """
-    child = FORKS.Process(target=_run, args=(code, arguments, dict(environment), str(said)))
-    child.start()
-    return child
+    return forked(_run, code, arguments, dict(environment), str(said))
 
 
 def _run(code: str, arguments: tuple[str, ...], environment: dict[str, str], said: str) -> None:

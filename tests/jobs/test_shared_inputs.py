@@ -24,8 +24,7 @@ from tests.cases import tiny_sgd
 from tests.jobs.gated import builders, labels, open_when_waiting, run_in_group, run_job
 from tests.jobs.test_jobs import rows
 from tests.jobs.test_surfaces import surface
-from tests.processes import FORKS
-from tests.results.claimants import started
+from tests.processes import FORKS, forked
 from tests.results.test_claims import until
 
 
@@ -112,7 +111,7 @@ def test_who_waits_takes_over_from_a_killed_process(place: Place) -> None:
     """The process that is waited for is killed: its work goes on here, and the rows are those of one undisturbed."""
     job = place.sgd()
     place.gate.touch()
-    other = started(run_job, job.tree, place.store.uri, str(place.gate))
+    other = forked(run_job, job.tree, place.store.uri, str(place.gate))
     until(lambda: builders(place.log))
 
     def progress(at: Progress) -> None:
@@ -169,7 +168,7 @@ def test_group_waits_as_one(place: Place) -> None:
     job = place.sgd()
     with place.busy(job) as other:
         settings = (job.tree, place.store.uri, str(place.gate), str(place.meeting))
-        group = [started(run_in_group, *settings, rank, 2) for rank in range(2)]
+        group = [forked(run_in_group, *settings, rank, 2) for rank in range(2)]
         for worker in group:
             worker.join()
     assert [worker.exitcode for worker in group] == [0, 0]
