@@ -101,14 +101,14 @@ def pattern_of(value: str, words: bool = True) -> str:
     # A mapping that was printed, and then printed as a text.
     forms |= {repr(form)[1:-1] for form in forms} | {json.dumps(form)[1:-1] for form in forms}
     forms |= set(_base64(value)) if len(value) >= LONG else set()
-    either = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
+    written = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
     quoted = {
         quote(value, safe="", errors="replace"),
         quote(value, errors="replace"),
         quote_plus(value, errors="replace"),
     }
-    either += [f"(?i:{re.escape(form)})" for form in sorted(quoted - {value})]
-    either = "|".join(either)
+    written += [f"(?i:{re.escape(form)})" for form in sorted(quoted - {value})]
+    either = "|".join(written)
     if len(value) >= LONG:
         return f"(?:{either})"
     # What stands before it may be written as ``%3A`` or ``\n``.
