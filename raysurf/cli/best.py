@@ -46,7 +46,7 @@ def best(sweep: str, as_job: bool, style: str, results: str) -> None:
         from raysurf.results.one_run import one_run
 
         runs = [one_run(found, run_id) for run_id in rows[0]["run_ids"]]
-        echo(sweep_file(f"{sweep}-best", runs))
+        echo(sweep_file(f"{sweep}-best", runs, results))
     elif style == "json":
         echo(json.dumps(finite([_as_json(row, found) for row in rows]), indent=1))
     elif several:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from raysurf.jobs.parse import parse_job
+from raysurf.results.parts import mapping_in
 
 PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./:-]*")
 FLOAT = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?$")
@@ -15,16 +15,16 @@ WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 Row = dict[str, Any]
 
 
-def job_file(row: Row) -> str:
-    """The whole job of a run as YAML, such that reading it gives the same job."""
-    return _head(row) + as_yaml(_as_written(row))
+def job_file(row: Row, uri: str) -> str:
+    """The whole job of a run as YAML, such that reading it gives the same job; see ``mapping_in`` for ``uri``."""
+    return _head(row) + as_yaml(_as_written(row, uri))
 
 
-def sweep_file(name: str, rows: Sequence[Row]) -> str:
+def sweep_file(name: str, rows: Sequence[Row], uri: str) -> str:
     """The jobs of runs that differ in their seeds alone, as the file of a sweep of that name."""
     if len(rows) == 1:
-        return job_file(rows[0])
-    tree, seeds = _without_differing_seeds(list(map(_as_written, rows)))
+        return job_file(rows[0], uri)
+    tree, seeds = _without_differing_seeds([_as_written(row, uri) for row in rows])
     return "".join(map(_head, rows)) + as_yaml({"name": name, "job": tree, "seeds": seeds})
 
 
@@ -33,9 +33,9 @@ def _head(row: Row) -> str:
     return f"# {row['run_id']} ({row['role']} of {of}): {row['status']}\n"
 
 
-def _as_written(row: Row) -> Any:
+def _as_written(row: Row, uri: str) -> Any:
     """A run's job with 3 for 3.0, unless that is another job, as where a network's own options are floats."""
-    tree = json.loads(row["spec"])
+    tree = mapping_in(row["spec"], uri, row["run_id"])
     short = _shortened(tree)
     return short if parse_job(short, look_up=False).id == row["run_id"] else tree
 

@@ -45,12 +45,12 @@ def status(
     """
     if every_s <= 0:
         raise click.UsageError(f"--every takes seconds, above 0; got {every_s:g}")
-    if job is not None and (sweeps or results):
+    if job is not None and (sweeps or results is not None):
         raise click.UsageError("--sweep and --results are for a status without JOB, which knows its own")
     if job is None or watches:
         if style == "json":
             raise click.UsageError("json is for the status of a JOB, without --watch")
-        _watch(job, watches, sweeps, results or "results", every_s, address)
+        _watch(job, watches, sweeps, "results" if results is None else results, every_s, address)
         return
     from raysurf.cluster.job_server import JobServer
     from raysurf.errors import StoreError

@@ -39,7 +39,7 @@ def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -
 
         if sweeps:
             raise click.UsageError("got a SWEEP and --job; give one of them")
-        echo(job_file(one_run(open(results), run_id)))
+        echo(job_file(one_run(open(results), run_id), results))
         return
     found = failures(open(results), sweeps)
     if style == "json":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -132,7 +133,7 @@ def launch(
 
 def run(
     what: Job | Sweep | Sequence[Sweep],
-    results: str = "results",
+    results: str | os.PathLike[str] = "results",
     address: str | None = None,
     executor: Executor | None = None,
     listener: Listener | None = None,

@@ -158,6 +158,6 @@ def _trajectory(spec: str) -> str | None:
     try:
         tree: dict[str, Any] = json.loads(spec)
         return parse_job(tree, look_up=False).trajectory
-    except (SpecError, ValueError, TypeError):
+    except (SpecError, ValueError, TypeError, AttributeError, RecursionError):
         # A job of another version, or one that names what this machine lacks.
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from raysurf.report.measured_runs import MeasuredRun, Wanted, choose, measured_r
 from raysurf.report.noise_pictures import ACTIVATIONS, SCHEMES, TOY
 from raysurf.report.page import Caption
 from raysurf.report.picture import check_suffix, write
-from raysurf.report.picture_kind import Picture, PictureKind
+from raysurf.report.picture_kind import Picture, PictureKind, Rows
 from raysurf.report.run_labels import labels_of
 from raysurf.report.schedule_pictures import SCHEDULE
 from raysurf.report.surface_pictures import PATH, PLANE, PROFILE, WIDTH
+from raysurf.results.parts import made_of_rows
 from raysurf.results.query import Results
 
 KINDS: dict[str, PictureKind] = {
@@ -29,8 +31,7 @@ KINDS: dict[str, PictureKind] = {
     "toy": TOY,
     "schedule": SCHEDULE,
 }
-
-
+COORDINATES = ("t", "x", "y", "distance", "low", "high")
 Found = dict[tuple[str, str], list[MeasuredRun]]
 
 
@@ -109,8 +110,9 @@ def _with_rows(results: Results, wanted: Wanted, known: Found) -> list[MeasuredR
 
 
 def _draw(results: Results, kind: PictureKind, path: str, chosen: Sequence[MeasuredRun], axis: str) -> None:
-    picture = composed(results, kind, chosen, axis)
-    write(kind.figure(picture), path, picture.title, _caption(results, kind, picture))
+    with made_of_rows(results.store.uri, f"the picture {kind.title!r}"):
+        picture = composed(results, kind, chosen, axis)
+        write(kind.figure(picture), path, picture.title, _caption(results, kind, picture))
 
 
 def composed(results: Results, kind: PictureKind, chosen: Sequence[MeasuredRun], axis: str = "t") -> Picture:
@@ -127,8 +129,8 @@ def composed(results: Results, kind: PictureKind, chosen: Sequence[MeasuredRun],
     """
     runs = [*chosen, *kind.beside(results, chosen)]
     listed = f"run_id in ({', '.join(_quoted(run.run_id) for run in runs)})"
-    rows = results.table(kind.wanted.table, where=f"{listed} and {kind.where}").to_pylist()
-    landmarks = results.table("landmarks", where=listed).to_pylist() if kind.with_landmarks else []
+    rows = _placed(results.table(kind.wanted.table, where=f"{listed} and {kind.where}").to_pylist())
+    landmarks = _placed(results.table("landmarks", where=listed).to_pylist()) if kind.with_landmarks else []
     place = " on ".join(filter(None, (_listed(run.model for run in runs), _listed(run.data for run in runs))))
     title = f"{kind.title}: {place}" if place else kind.title
     data, colours = _listed(run.data for run in runs), curve_colours(results)
@@ -145,6 +147,11 @@ def _caption(results: Results, kind: PictureKind, picture: Picture) -> Caption:
         [row for row in picture.landmarks if row["position"] == 0],
         kind.wanted.table,
     )
+
+
+def _placed(rows: Rows) -> Rows:
+    """Those of some rows that stand somewhere: a coordinate that is not finite is nowhere in a picture."""
+    return [row for row in rows if all(math.isfinite(row.get(name) or 0.0) for name in COORDINATES)]
 
 
 def _quoted(text: str) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from raysurf.errors import Fault, SpecError
+from raysurf.errors import Fault, SpecError, StoreError, StoreUnavailableError, StoreWarning
 from raysurf.report.gallery import Gallery
 from raysurf.report.html_text import document
 from raysurf.report.page_script import PLOTLY_SCRIPT, SCRIPT
@@ -30,6 +32,7 @@ from raysurf.report.sections.summary import summary
 from raysurf.report.sections.surfaces import TITLES, surfaces
 from raysurf.report.sections.trials import trials_table
 from raysurf.report.sweep_rows import SweepRows, sweep_rows
+from raysurf.results.parts import made_of_rows
 from raysurf.results.query import Results
 from raysurf.results.snapshot import Snapshot
 
@@ -77,13 +80,20 @@ def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool
     links: list[str] = []
     parts: list[str] = []
     for number, sweep in enumerate(read):
-        inner = _sections(f"s{number}", [(title, of(results, sweep, gallery)) for title, of in OF_A_SWEEP], links)
+        inner = _sections(
+            f"s{number}",
+            [(title, _section(results, title, partial(of, results, sweep, gallery))) for title, of in OF_A_SWEEP],
+            links,
+        )
         heading = f"<h2>{escape(sweep.name)}</h2>" if len(read) > 1 else ""
         parts.append(f"<article>{heading}{inner}</article>")
     shared = [
-        ("Beside published figures", comparisons(results, names)),
-        ("What failed", failed_runs(results, names)),
-        ("Provenance", provenance(results, read)),
+        (title, _section(results, title, make))
+        for title, make in (
+            ("Beside published figures", partial(comparisons, results, names)),
+            ("What failed", partial(failed_runs, results, names)),
+            ("Provenance", partial(provenance, results, read)),
+        )
     ]
     shared_links: list[str] = []
     parts.append(_sections("all", shared, shared_links))
@@ -93,6 +103,18 @@ def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool
         links = [f'<a href="#s{number}-0">{escape(sweep.name)}</a>' for number, sweep in enumerate(read)]
     nav = f'<nav aria-label="Contents">{" ".join(links + shared_links)}</nav>'
     return _document(title, f"<h1>{escape(title)}</h1>{nav}{''.join(parts)}<footer>{escape(made)}</footer>", gallery)
+
+
+def _section(results: Results, title: str, make: Callable[[], str]) -> str:
+    """A section; of rows that are not as raysurf writes them it says so, and the others are there all the same."""
+    try:
+        with made_of_rows(results.store.uri, f"the section {title!r}"):
+            return make()
+    except StoreUnavailableError:
+        raise
+    except StoreError as error:
+        warnings.warn(StoreWarning(str(error)), stacklevel=2)
+        return f"<p>Left out: {escape(error.got)}.</p>"
 
 
 def _sections(name: str, sections: Sequence[tuple[str, str]], links: list[str]) -> str:

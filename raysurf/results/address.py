@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -11,8 +12,25 @@ from pyarrow import fs
 
 from raysurf.errors import StoreError
 
+A_STORE = "a folder, or an address such as s3://bucket/results"
 SECRETS = ("key", "secret", "token", "password")
 KEYLESS = "an address without keys; put them where the cloud's own tools look, such as $AWS_ACCESS_KEY_ID"
+
+
+def address_of(given: str | os.PathLike[str]) -> str:
+    """A store's address as a text, a ``~`` at its begin replaced by the home that it stands for.
+
+    Raises:
+        StoreError: If it is empty, no text, or the home is not known.
+    """
+    uri = os.fspath(given)
+    if not isinstance(uri, str) or not uri.strip():
+        raise StoreError(str(given), "no address", A_STORE)
+    if not uri.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in uri):
+        raise StoreError(ascii(uri)[1:-1], "bytes that are no text in it", A_STORE)
+    if uri.startswith("~") and (uri := os.path.expanduser(uri)).startswith("~"):
+        raise StoreError(uri, "a home that is not known", f"{A_STORE} (a folder that is called ~ is ./~)")
+    return uri
 
 
 def open_address(uri: str) -> tuple[fs.FileSystem, str]:
@@ -39,7 +57,7 @@ def open_address(uri: str) -> tuple[fs.FileSystem, str]:
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(uri, str(error), "a folder, or an address such as s3://bucket/results") from error
+        raise StoreError(uri, str(error), A_STORE) from error
     if not root.strip("/") and parts.scheme != "file":
         raise StoreError(uri, "no bucket in it", "an address such as s3://bucket/results")
     return system, _rooted(uri, root)
@@ -59,5 +77,5 @@ def _from_uri(uri: str, scheme: str, has_options: bool) -> tuple[fs.FileSystem, 
 
 def _rooted(uri: str, root: str) -> str:
     if "\0" in root:
-        raise StoreError(uri, "a NUL character in it", "a folder, or an address such as s3://bucket/results")
+        raise StoreError(uri, "a NUL character in it", A_STORE)
     return root.rstrip("/")

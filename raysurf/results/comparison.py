@@ -13,6 +13,7 @@ from raysurf.errors import NothingComparedError, UnknownNameError
 from raysurf.results.compared_runs import compared_runs
 from raysurf.results.layout import Layout
 from raysurf.results.layouts import LAYOUTS
+from raysurf.results.parts import made_of_rows
 from raysurf.results.setting_rows import Placed, Row, setting_rows
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def compare(results: Results, name: str, sweeps: Sequence[str] = ()) -> tuple[Co
     runs = compared_runs(results, kinds, sweeps)
     found, left_out = [], Counter[str]()
     for layout in LAYOUTS[name]:
-        placed = [(run, place) for run in runs if (place := layout.place(run))]
+        with made_of_rows(results.store.uri, f"the comparison {name!r}"):
+            placed = [(run, place) for run in runs if (place := layout.place(run))]
         done = [(run, place) for run, place in placed if run.status == "done"]
         not_done = Counter(run.status for run, _ in placed if run.status != "done")
         left_out += not_done

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from raysurf.errors import StoreError
+from raysurf.errors import RaysurfError, StoreError
 from raysurf.results.versions import migrated, version_of
 
 # Beside the searched values of a population's trial: those of the generations before it, oldest first.
@@ -115,6 +116,26 @@ def fitted(table: pa.Table, schema: pa.Schema, uri: str, path: str) -> pa.Table:
 
 
 _UNREADABLE = (pa.ArrowException, KeyError, OSError, OverflowError, ValueError)
+
+
+@contextmanager
+def made_of_rows(uri: str, what: str) -> Iterator[None]:
+    """Turn what goes wrong because rows are not as raysurf writes them into one error that says so.
+
+    Args:
+        uri: The store.
+        what: What is made of its rows, such as ``a picture``.
+
+    Raises:
+        StoreError: If values that are there cannot be used; raysurf's own errors come through as they are.
+    """
+    try:
+        yield
+    except RaysurfError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        got = f"rows of which {what} cannot be made ({type(error).__name__}: {error})"
+        raise StoreError(uri, got, OURS) from error
 
 
 def mapping_in(text: str, uri: str, row: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 ONE_RUN = re.compile(r"\s*run_id\s*=\s*'(?P<run>[A-Za-z0-9_-]+)'\s*")
 
 
-def open(uri: str = "results", strict: bool = False) -> Results:
+def open(uri: str | os.PathLike[str] = "results", strict: bool = False) -> Results:
     """Open a result store for reading.
 
     Args:
@@ -40,7 +41,7 @@ def open(uri: str = "results", strict: bool = False) -> Results:
     require_known(store)
     if not store.has_files("tables") and not store.has_files(COMPACTED):
         raise StoreError(
-            uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
+            store.uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
         )
     if "IPython" in sys.modules:
         from raysurf.results.notebook import show_arrow_tables

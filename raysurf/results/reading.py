@@ -94,13 +94,15 @@ class Reading:
         # Listing a table's files takes time; those that the query does not name are left out.
         named = [name for name in SCHEMAS if name in query.lower()]
         mistakes = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+        if any("\ud800" <= sign <= "\udfff" for sign in query):
+            raise StoreError(self.store.uri, f"SQL with bytes that are no text: {query!a}", "SQL in UTF-8")
 
         def read(is_checked: bool) -> pa.Table:
             connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
             try:
                 for name in named:
                     connection.register(name, self._dataset(name, is_checked))
-                return connection.sql(query).to_arrow_table()
+                return _answer(connection, query)
             except mistakes:
                 raise
             except duckdb.Error as error:
@@ -143,7 +145,7 @@ class Reading:
                 query = f"{begins[0]} {known}, {query[begins.end() :]}"
             elif known:
                 query = f"with {known} {query}"
-            return connection.sql(query).to_arrow_table()
+            return _answer(connection, query)
         except duckdb.Error:
             # The user's mistake, files of different columns, or one that cannot be read: the other way tells.
             return None
@@ -212,6 +214,15 @@ class Reading:
 
     def _warn(self, text: str) -> None:
         warnings.warn(StoreWarning(f"results {self.store.uri!r}: {text}"), stacklevel=2)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """The rows that a query gives; what gives none, such as an empty text or a comment, is an error of DuckDB's."""
+    import duckdb
+
+    if (found := connection.sql(query)) is None:
+        raise duckdb.ParserException(f"{query.strip()!r} is no query")
+    return found.to_arrow_table()
 
 
 @lru_cache(maxsize=4)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raysurf.results.one_run import one_run
+from raysurf.results.parts import mapping_in
 
 if TYPE_CHECKING:
     from raysurf.results.query import Results
@@ -63,7 +63,8 @@ def run_difference(results: Results, a: str, b: str) -> RunDifference:
     first, second = one_run(results, a), one_run(results, b)
 
     def read(name: str) -> tuple[Any, Any]:
-        return json.loads(first[name]), json.loads(second[name])
+        ours, theirs = (mapping_in(row[name], results.store.uri, row["run_id"]) for row in (first, second))
+        return ours, theirs
 
     def columns(names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         return {name: first[name] for name in names}, {name: second[name] for name in names}

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pyarrow import fs
 
 from raysurf.errors import StoreError, StoreUnavailableError
-from raysurf.results.address import open_address
+from raysurf.results.address import address_of, open_address
 from raysurf.results.links import files_under, mark_of, marks_in, require_inside
 from raysurf.results.parts import encode_part
 from raysurf.results.patience import AT_ONCE, COME_BACK, MAKE_ROOM, Patience, is_full, may_pass
@@ -38,8 +38,8 @@ class Store:
     what; ``_tmp/`` for files being written.
 
     Args:
-        uri: A path, or a URI that pyarrow opens (``file://``, ``s3://``, ``gs://``). ``address`` is the same store for
-            a process in another folder.
+        uri: A path, also one from ``~``, or a URI that pyarrow opens (``file://``, ``s3://``, ``gs://``). ``address``
+            is the same store for a process in another folder.
         known: Whether the store is known to be there. It is waited for then from the start, else only after it has
             answered once, so that a wrong address is told at once.
         patience: How long it is waited for.
@@ -54,16 +54,16 @@ class Store:
 
     def __init__(
         self,
-        uri: str,
+        uri: str | os.PathLike[str],
         *,
         known: bool = False,
         patience: Patience | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.uri, self.tell = uri, tell
-        self.fs, self.root = open_address(uri)
+        self.uri, self.tell = address_of(uri), tell
+        self.fs, self.root = open_address(self.uri)
         self.is_local = isinstance(self.fs, fs.LocalFileSystem)
-        self.address = self.root if self.is_local else uri
+        self.address = self.root if self.is_local else self.uri
         self.patience = patience or Patience()
         self._answered = known
         self._swept, self._root_seen = False, known

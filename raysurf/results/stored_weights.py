@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.packages import imported
 from raysurf.results.one_run import one_run
+from raysurf.results.parts import mapping_in
 
 if TYPE_CHECKING:
     from raysurf.results.query import Results
@@ -60,7 +60,7 @@ def stored_weights(results: Results, run: str, name: str, framework: Framework) 
                 part, _, inner = key.partition(sign)
                 bundled.setdefault(part, {})[inner] = tensor
     buffers = bundled.pop("buffer", {})
-    bundled = _as_jobs_name_them(bundled, row)
+    bundled = _as_jobs_name_them(bundled, mapping_in(row["spec"], store.uri, run_id))
     if name in bundled:
         return StoredWeights(run_id, name, bundled[name], buffers)
     known = [each for each in whole if each not in (*BUNDLES, *OTHERS)]
@@ -74,12 +74,12 @@ def stored_weights(results: Results, run: str, name: str, framework: Framework) 
     raise UnknownNameError(f"weights of {run_id}", name, known)
 
 
-def _as_jobs_name_them(bundled: Mapping[str, dict[str, Any]], row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _as_jobs_name_them(bundled: Mapping[str, dict[str, Any]], spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Points of a bundle by the names that jobs give them: a curve's trained control points are its ends and bends."""
     found = {}
     for part, tensors in bundled.items():
         if (numbered := re.fullmatch(r"point(\d{1,9})", part)) is not None:
-            number, num_bends = int(numbered[1]), json.loads(row["spec"]).get("num_bends", 1)
+            number, num_bends = int(numbered[1]), spec.get("num_bends", 1)
             part = "start" if number == 0 else f"bend{number}" if number <= num_bends else "end"
         found[part] = tensors
     return found

@@ -191,7 +191,7 @@ def test_the_best_job_of_several_seeds_has_them_all(command: Command) -> None:
         model=rs.ModelSpec(name="tests.cases:any_options", options={"scale": 2.0}), data="digits", epochs=1, lr=1.0
     )
     row = {"run_id": own.id, "spec": json.dumps(own.tree), "sweep": "s", "trial": 0, "role": "trial", "status": "done"}
-    assert "scale: 2.0" in job_file(row)
+    assert "scale: 2.0" in job_file(row, "")
 
 
 def test_best_of_several_metrics_is_the_front(command: Command) -> None:
