@@ -24,7 +24,8 @@ from raysurf.tracking.wandb_sink import WandbSink
 class WandbListener:
     """Listens to events; W&B can neither stop nor slow what it listens to.
 
-    A reused run that W&B does not have whole, since an earlier process was killed or had W&B off, is logged now.
+    A reused run that W&B does not have whole, since an earlier process was killed or had W&B off, is logged now; one
+    that another sweep has logged is logged once more, since a run of W&B's is in one group.
 
     Args:
         store: Whose rows the sinks follow.
@@ -61,7 +62,8 @@ class WandbListener:
         elif isinstance(event, RunProgressed) and self.sink is not None:
             self.sink.rows_changed(event.run_id)
         elif isinstance(event, RunEnded):
-            missed = event.reused and any(not is_logged(home_of(self.store), self.store, job.id) for job in event.jobs)
+            home, sweep = home_of(self.store), event.sweep.name
+            missed = event.reused and any(not is_logged(home, self.store, job.id, sweep) for job in event.jobs)
             if missed:
                 self._open(event)
             if self.sink is not None and (missed or not event.reused):

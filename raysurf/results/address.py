@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -31,6 +32,11 @@ def address_of(given: str | os.PathLike[str]) -> str:
     if uri.startswith("~") and (uri := os.path.expanduser(uri)).startswith("~"):
         raise StoreError(uri, "a home that is not known", f"{A_STORE} (a folder that is called ~ is ./~)")
     return uri
+
+
+def results_option(uri: str) -> str:
+    """What a printed command has behind it to be asked of a store, for the shell; empty for the usual one."""
+    return "" if uri == "results" else f" --results {shlex.quote(uri)}"
 
 
 def open_address(uri: str) -> tuple[fs.FileSystem, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raysurf.results.address import results_option
 from raysurf.results.store import Store
 
 MARK = "raysurf-complete.json"
@@ -18,19 +20,39 @@ def home_of(store: Store) -> Path:
     return Path(store.root if store.is_local else ".")
 
 
-def wandb_id(store: Store, run_id: str) -> str:
-    """The id that a run has in W&B: the same job in two stores is two runs there."""
-    return f"{run_id}-{hashlib.sha256(store.address.encode()).hexdigest()[:6]}"
+def wandb_id(store: Store, run_id: str, sweep: str = "") -> str:
+    """The id that a run has in W&B: the same job in two stores is two runs there.
+
+    Args:
+        store: The store.
+        run_id: The run in the tables.
+        sweep: A sweep that uses the run again; a run of W&B's is in one group alone, so this is another one.
+    """
+    of = f"{store.address}\n{sweep}" if sweep else store.address
+    return f"{run_id}-{hashlib.sha256(of.encode()).hexdigest()[:6]}"
 
 
-def folders_of(directory: Path, store: Store, run_id: str) -> list[Path]:
-    """The folders that W&B has made for a run."""
-    return sorted((directory / "wandb").glob(f"*run-*-{wandb_id(store, run_id)}"))
+def folders_of(directory: Path, wandb_id: str) -> list[Path]:
+    """The folders that W&B has made for a run of its own."""
+    return sorted((directory / "wandb").glob(f"*run-*-{wandb_id}"))
 
 
-def is_logged(directory: Path, store: Store, run_id: str) -> bool:
-    """Whether a run was logged to its end, by this process or an earlier one."""
-    return any((folder / MARK).exists() for folder in folders_of(directory, store, run_id))
+def id_in(directory: Path, store: Store, run_id: str, sweep: str) -> str:
+    """The id that a run has in W&B as one of a sweep: one of its own if another sweep has logged it before."""
+    first = wandb_id(store, run_id)
+    others = _sweeps(directory, first) - {sweep}
+    return wandb_id(store, run_id, sweep) if others else first
+
+
+def is_logged(directory: Path, store: Store, run_id: str, sweep: str) -> bool:
+    """Whether a run was logged to its end as one of a sweep, by this process or an earlier one."""
+    return any(sweep in _sweeps(directory, each) for each in (wandb_id(store, run_id), wandb_id(store, run_id, sweep)))
+
+
+def _sweeps(directory: Path, wandb_id: str) -> set[str]:
+    """The sweep as one of which a run of W&B's was logged to its end, if it was."""
+    marks = [folder / MARK for folder in folders_of(directory, wandb_id)]
+    return {str(json.loads(mark.read_text()).get("sweep", "")) for mark in marks if mark.exists()}
 
 
 def mark_logged(folder: Path, run_id: str, sweep: str, native: Mapping[str, Any] | None) -> None:
@@ -43,5 +65,7 @@ def offline_notice(directory: Path) -> str:
     folder = directory / "wandb"
     if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
-    at = "" if str(directory) == "results" or folder.parent == Path("results") else f" --results {folder.parent}"
-    return f"{folder} (offline; view: wandb leet {folder}; upload: wandb login, then raysurf sync{at})"
+    at = results_option("results" if str(directory) == "results" else str(folder.parent))
+    return (
+        f"{folder} (offline; view: wandb leet {shlex.quote(str(folder))}; upload: wandb login, then raysurf sync{at})"
+    )

@@ -17,7 +17,7 @@ from raysurf.results.query import Results
 from raysurf.results.store import Store
 from raysurf.tracking.login import server_address, why_not_online
 from raysurf.tracking.native_sweep import make_native_sweep, native_config, parameters_seen
-from raysurf.tracking.run_folders import MARK, home_of, wandb_id
+from raysurf.tracking.run_folders import MARK, home_of
 
 # So many folders stand on one command line.
 AT_ONCE = 100
@@ -36,6 +36,11 @@ class OfflineRun:
     def is_sent(self) -> bool:
         """Whether W&B has it; its client leaves a mark."""
         return any(self.folder.glob("*.wandb.synced"))
+
+    @property
+    def wandb_id(self) -> str:
+        """Its id in W&B, with which the folder's name ends: ``offline-run-20260101_120000-<id>``."""
+        return self.folder.name.split("-", 3)[3]
 
 
 @dataclass
@@ -100,7 +105,8 @@ def send(results: Results, sweep: str | None = None, project: str = "raysurf") -
         got = f"{len(done.now)} of {len(left)} runs taken ({tail})"
         raise TrackingError(got, "all of them; raysurf sync again sends the rest")
     for name, native in sorted({run.sweep: run.native for run in left}.items()):
-        if _join(results, name, native, done.now, project):
+        sent = {run.run_id: run.wandb_id for run in left if run.is_sent and run.sweep == name}
+        if _join(results, name, native, sent, project):
             done.sweeps.append(name)
     return done
 
@@ -116,16 +122,16 @@ def _sync(folders: list[Path], project: str) -> str:
     return done.stdout + done.stderr
 
 
-def _join(results: Results, sweep: str, native: dict[str, Any] | None, run_ids: list[str], project: str) -> bool:
+def _join(results: Results, sweep: str, native: dict[str, Any] | None, ids: dict[str, str], project: str) -> bool:
     """Make W&B's own sweep of the trials among some runs; a sweep that it has already is left as it is."""
     escaped = sweep.replace("'", "''")
     trials: list[dict[str, Any]] = results.table("trials", where=f"sweep = '{escaped}'").to_pylist()
     params = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in trials]
     config = native or _config_seen(sweep, trials, params)
-    mine = {run_id for row in trials for run_id in row["run_ids"]}.intersection(run_ids)
+    mine = {run_id for row in trials for run_id in row["run_ids"]}.intersection(ids)
     if config is None or not mine:
         return False
-    runs = [wandb_id(results.store, run_id) for run_id in sorted(mine)]
+    runs = [ids[run_id] for run_id in sorted(mine)]
     return make_native_sweep(home_of(results.store), project, config, runs)[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import shutil
 import threading
@@ -16,10 +17,12 @@ from raysurf.tracking.final_figures import summary_of, tables_of, weights_of
 from raysurf.tracking.histories import POINTS, History, define_axes
 from raysurf.tracking.login import resolve_mode, why_not_online
 from raysurf.tracking.native_sweep import make_native_sweep
-from raysurf.tracking.run_folders import folders_of, home_of, is_logged, mark_logged, offline_notice, wandb_id
+from raysurf.tracking.run_folders import folders_of, home_of, id_in, is_logged, mark_logged, offline_notice
 
 Scalar = bool | int | float | str | None
 FINISH_S = 15.0
+# Characters that W&B takes of a tag, and of the name of a run or group.
+TAG, NAME = 64, 128
 
 
 @dataclass
@@ -83,7 +86,7 @@ class WandbSink:
         self.on_warning = on_warning
         self._runs: dict[str, _Run] = {}
         self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._failed = self.mode == "off"
+        self._failed, self._is_short_told = self.mode == "off", False
         self._thread = threading.Thread(target=self._work, name=f"wandb-{sweep}", daemon=True)
         self._thread.start()
 
@@ -92,7 +95,8 @@ class WandbSink:
         """One line: where the runs are, how to look at them, and how to upload them; empty when off."""
         if self.mode == "online":
             return f"project {self.project}, group {self.sweep}"
-        return offline_notice(self.directory) if self.mode == "offline" else ""
+        is_there = any((self.directory / "wandb").glob("offline-run-*"))
+        return offline_notice(self.directory) if self.mode == "offline" and is_there else ""
 
     def open_run(
         self,
@@ -121,15 +125,35 @@ class WandbSink:
             is_trial: Whether it belongs to the native sweep.
         """
         whole = {**config, "run_id": run_id, "inputs": list(inputs)}
-        run = _Run(run_id, name, job_type, list(tags), whole, tuple(follow), tuple(inputs), expected_rows, is_trial)
+        short = [self._short(tag, TAG) for tag in tags if tag]
+        run = _Run(
+            run_id,
+            self._short(name, NAME),
+            job_type,
+            short,
+            whole,
+            tuple(follow),
+            tuple(inputs),
+            expected_rows,
+            is_trial,
+        )
 
         def order() -> None:
-            if run_id in self._runs or is_logged(self.directory, self.store, run_id):
+            if run_id in self._runs or is_logged(self.directory, self.store, run_id, self.sweep):
                 return
             self._init(run)
             self._runs[run_id] = run
 
         self._orders.put(order)
+
+    def _short(self, text: str, most: int) -> str:
+        """A text as W&B takes it, told from others that begin alike; that it is not the whole is said once."""
+        if len(text) <= most:
+            return text
+        if not self._is_short_told:
+            self._is_short_told = True
+            self.on_warning(f"W&B takes {TAG} characters of a tag and {NAME} of a name; longer ones are cut there")
+        return f"{text[: most - 7]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
     def rows_changed(self, run_id: str) -> None:
         """Say that a run has new rows; costs nothing."""
@@ -207,7 +231,8 @@ class WandbSink:
         import wandb
 
         # What an earlier process, or the server that went away, has left incomplete.
-        for folder in folders_of(self.directory, self.store, run.run_id):
+        wandb_id = id_in(self.directory, self.store, run.run_id, self.sweep)
+        for folder in folders_of(self.directory, wandb_id):
             shutil.rmtree(folder, ignore_errors=True)
         self.directory.mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(
@@ -226,9 +251,9 @@ class WandbSink:
         run.begin()
         run.handle = wandb.init(
             project=self.project,
-            id=wandb_id(self.store, run.run_id),
+            id=wandb_id,
             name=run.name,
-            group=self.sweep,
+            group=self._short(self.sweep, NAME),
             job_type=run.job_type,
             tags=run.tags,
             config=run.config,

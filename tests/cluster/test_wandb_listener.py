@@ -9,7 +9,7 @@ from raysurf.cluster.events import Event
 from raysurf.cluster.wandb_listener import WandbListener
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd
-from tests.tracking.wandb_records import read_all
+from tests.tracking.wandb_records import read, read_all
 
 
 def test_what_was_run_without_wandb_is_logged_later(tmp_path: Path) -> None:
@@ -30,3 +30,17 @@ def test_what_was_run_without_wandb_is_logged_later(tmp_path: Path) -> None:
     assert base.config["group"] == tiny_sgd().group
     assert told == []
     assert "wandb leet" in tracker.notice
+
+
+def test_a_shared_run_is_in_the_group_of_every_sweep(tmp_path: Path) -> None:
+    """What a later sweep uses again is logged as one of its own too, once, whoever runs again."""
+    first, later = (
+        rs.Sweep(tiny_sgd(epochs=1), seeds=seeds, name=name) for name, seeds in (("first", (0,)), ("later", (0, 1)))
+    )
+    for sweep in (first, later, later, first):
+        with WandbListener(Store(str(tmp_path)), "offline", lambda event: None) as tracker:
+            rs.run(sweep, str(tmp_path), executor="inline", listener=tracker)
+    runs = [read(folder) for folder in (tmp_path / "wandb").glob("offline-run-*")]
+    found = sorted((run.run["group"], run.config["run_seed"], run.exit_code) for run in runs)
+    assert found == [("first", 0, 0), ("later", 0, 0), ("later", 1, 0)]
+    assert len({run.run["id"] for run in runs}) == 3

@@ -37,6 +37,7 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
         "id": wandb_id(store, "swa-1"),
         "group": "sweep-a",
         "name": "trial 0",
+        "tags": ["trial"],
         "job_type": "swa",
     }
     assert {k: run.config[k] for k in CONFIG} == CONFIG
@@ -201,6 +202,29 @@ def test_mode_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrackingError, match="got WANDB_MODE=onlin; expected one of online, offline"):
         resolve_mode("auto")
     assert resolve_mode("off") == "off"
+
+
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    """Tags, names and groups longer than W&B takes are cut, told apart, and said to be once; the run is logged."""
+    warnings: list[str] = []
+    sweep, tags = "s" * 150, ["my.networks." + "n" * 100 + end for end in ("a", "b")]
+    sink = WandbSink(str(tmp_path), sweep, mode="offline", on_warning=warnings.append)
+    sink.open_run("sgd-1", name=f"{sweep} trial 0", job_type="sgd", tags=[*tags, "", "trial"], config={}, follow=[])
+    sink.close_run("sgd-1", {}, failed=False)
+    sink.close()
+    run = read_all(tmp_path, ended=1)["sgd-1"].run
+    assert [len(tag) for tag in run["tags"]] == [64, 64, 5]
+    assert len(set(run["tags"])) == 3
+    assert (len(run["name"]), len(run["group"])) == (128, 128)
+    assert len(warnings) == 1
+    assert warnings[0].startswith("W&B takes 64 characters of a tag and 128 of a name")
+
+
+def test_a_sink_that_wrote_nothing_names_no_folder(tmp_path: Path) -> None:
+    """What is printed at the end is where the runs are, if there are any."""
+    sink = WandbSink(str(tmp_path), "s", mode="offline")
+    sink.close()
+    assert sink.notice == ""
 
 
 def test_closing_does_not_wait_for_ever(tmp_path: Path) -> None:

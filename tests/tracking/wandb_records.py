@@ -67,7 +67,13 @@ def read(folder: Path) -> OfflineRun:
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run = record.run
-            found.run = {"id": run.run_id, "group": run.run_group, "name": run.display_name, "job_type": run.job_type}
+            found.run = {
+                "id": run.run_id,
+                "tags": list(run.tags),
+                "group": run.run_group,
+                "name": run.display_name,
+                "job_type": run.job_type,
+            }
             found.config |= {_name(item): json.loads(item.value_json) for item in run.config.update}
         elif kind == "history":
             step = {_name(i): json.loads(i.value_json) for i in record.history.item}
