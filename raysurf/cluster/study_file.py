@@ -87,6 +87,10 @@ class StudyFile:
             self.warn(f"study {self.path}: {type(error).__name__}: {error}; the sweep goes on without it")
 
     def _open(self) -> None:
+        # One driver alone writes it: a lock that is there is a killed one's, and Optuna would wait for it, for ever if
+        # the store was moved.
+        for lock in self.path.parent.glob(f"{self.path.name}.lock*"):
+            lock.unlink(missing_ok=True)
         if not self._load():
             self._rewrite()
             if not self._load():

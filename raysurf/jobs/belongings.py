@@ -107,7 +107,8 @@ def inventory(store: Store, tables: Iterable[str]) -> Inventory:
 
 
 def sizes(store: Store, folder: str = "") -> dict[str, int]:
-    """Bytes of every file under a folder of a store, by path; links that W&B makes to its logs are none.
+    """Bytes of every file under a folder of a store, by path; links that W&B makes to its logs, and Optuna as
+    locks, are none.
 
     Raises:
         StoreError: If another link leads out of the store, or it cannot be read.
@@ -116,7 +117,7 @@ def sizes(store: Store, folder: str = "") -> dict[str, int]:
     if store.is_local:
         for inside, _, names in os.walk(base):
             for path in (f"{inside}/{name}"[len(store.root) + 1 :] for name in names):
-                if path.startswith("wandb/") and os.path.islink(f"{store.root}/{path}"):
+                if path.startswith(("wandb/", "studies/")) and os.path.islink(f"{store.root}/{path}"):
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     found[path] = os.stat(store.full(path)).st_size

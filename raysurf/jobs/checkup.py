@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raysurf.errors import SpecError, StoreError, StoreWarning
@@ -28,6 +29,7 @@ from raysurf.results.table_files import SUFFIX, require_as_written
 from raysurf.results.torn import is_torn
 
 AGAIN = "the run is done again when its sweep is run"
+LOCK = ".journal.lock"
 BROKEN_OFF = "left by what was broken off, which its sweep does again, or by what was removed"
 
 
@@ -82,7 +84,7 @@ def check_up(store: Store) -> Checkup:
     findings = [*dead, *_left_over(store, found, clock_ns), *_own_files(store, found, empty)]
     findings += [*_compacted(store, found), *_states(store, found, bool(alive)), *_outcomes(store, found, empty)]
     if not alive:
-        findings += _orphans(found, empty)
+        findings += [*_locks(store), *_orphans(found, empty)]
     return Checkup(tuple(sorted(findings, key=lambda each: each.path)), len(found.files), tuple(alive))
 
 
@@ -90,8 +92,19 @@ def remove_garbage(store: Store, checkup: Checkup) -> int:
     """Remove what is garbage for certain, and nothing else; how many files that were."""
     garbage = [finding.path for finding in checkup.findings if finding.is_garbage]
     for path in garbage:
-        store.delete(path)
+        if LOCK in path:
+            # A link, which leads to nowhere if the store was moved.
+            Path(store.root, path).unlink(missing_ok=True)
+        else:
+            store.delete(path)
     return len(garbage)
+
+
+def _locks(store: Store) -> Iterator[Finding]:
+    """Locks of Optuna's journals, of which nobody who works on the store has one."""
+    for path in Path(store.root).glob(f"studies/*{LOCK}*") if store.is_local else ():
+        what, meaning = "the lock of a study that a killed process left", "the next run of its sweep removes it"
+        yield Finding(path.relative_to(store.root).as_posix(), what, meaning, is_garbage=True)
 
 
 def _claims(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:

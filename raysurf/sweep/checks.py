@@ -26,6 +26,8 @@ OF_SAMPLERS = {
     **dict.fromkeys(("generations", "exploit_share", "perturb", "resample"), ("pbt",)),
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A file's name has 255 bytes, of which the lock of a study's journal, while it is given back, takes 63 more than it.
+LONGEST_NAME = 190
 
 
 def did_you_mean(got: object, known: Sequence[str]) -> str:
@@ -39,6 +41,9 @@ def sweep_faults(sweep: Sweep) -> list[PathFault]:
     faults: list[PathFault] = []
     if not isinstance(sweep.name, str) or not NAME.fullmatch(sweep.name):
         faults.append(fault(("name",), shown(sweep.name), "letters, digits, '.', '_' and '-', the first no sign"))
+    elif len(sweep.name) > LONGEST_NAME:
+        got = f"{sweep.name[:20]}… of {len(sweep.name)} characters"
+        faults.append(fault(("name",), got, f"at most {LONGEST_NAME}, since files are named for it"))
     for i, seed in enumerate(sweep.seeds):
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             faults.append(fault(("seeds", i), shown(seed), "a whole number, 0 or more"))

@@ -54,6 +54,20 @@ def no_warning(text: str) -> None:
     raise AssertionError(text)
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_kept_lock_holds_nothing_up(moved: bool, ledger: Ledger) -> None:
+    """A lock that a killed driver left is removed, also where the store was moved and it leads to nowhere."""
+    StudyFile(ledger, no_warning)
+    path = study_path(ledger.store, "closed")
+    lock = path.with_name(f"{path.name}.lock")
+    lock.symlink_to("/nowhere/closed.journal" if moved else path)
+    study = StudyFile(ledger, no_warning)
+    ledger.write(5, None, params(5), "running")
+    study.begun(5)
+    assert not lock.is_symlink()
+    assert trials(path) == [*STATES, (5, "RUNNING", None)]
+
+
 def test_optuna_reads_the_trials_of_a_sweep(tmp_path: Path) -> None:
     """Optuna opens the study of a sweep with several arms: parameters, values, states, direction, metric names."""
     job = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2, log=True), momentum=rs.Each((0.0, 0.9)))

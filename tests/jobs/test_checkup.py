@@ -172,3 +172,14 @@ def test_garbage_in_an_outcome(store: Store) -> None:
     store.put_bytes(f"jobs/{other}/outcome.json", b'{"figures": {')
     said = {finding.path: finding.is_garbage for finding in check_up(store).findings}
     assert said == {f"jobs/{one}/outcome.json": False, f"jobs/{other}/outcome.json": True}
+
+
+def test_a_kept_lock_of_a_study_is_garbage(store: Store) -> None:
+    """The lock of a killed driver is found and removed, also where the store was moved and it leads out of it."""
+    lock = Path(store.root, "studies", "s.journal.lock")
+    lock.parent.mkdir()
+    lock.symlink_to("/elsewhere/studies/s.journal")
+    (found,) = [each for each in check_up(store).findings if each.path == "studies/s.journal.lock"]
+    assert found.is_garbage
+    remove_garbage(store, check_up(store))
+    assert not lock.is_symlink()
