@@ -57,10 +57,11 @@ def best(sweep: str, as_job: bool, style: str, results: str) -> None:
 
 def _lines(row: Row, results: str) -> Iterator[str]:
     from raysurf.cli.params_text import params_text
+    from raysurf.results.address import results_option
 
     spread = "" if row["std"] is None else f" ± {row['std']:.4g} over {len(row['seeds'])} seeds"
     value = "no figure" if row["value"] is None else f"{row['value']:.4g}"
-    at = "" if results == "results" else f" --results {results}"
+    at = results_option(results)
     told = {
         "trial": [str(row["trial"])],
         row["metric"]: [f"{value}{spread}, the {row['mode']}"],

@@ -51,6 +51,7 @@ def run(
     from raysurf.cluster.launch import launch, plan_sweeps
     from raysurf.cluster.plan_record import PlanRecord
     from raysurf.cluster.wandb_listener import WandbListener
+    from raysurf.results.address import results_option
     from raysurf.results.store import Store
     from raysurf.sweep.document import load
 
@@ -71,7 +72,7 @@ def run(
         finished = launch(plan, store, listen, address, leaving=interrupts.leaving)
     for line in summarise([each.sweep for each in plan.sweeps], store, file, tracker.notice):
         echo(line)
-    at = "" if results == "results" else f" --results {results}"
+    at = results_option(results)
     failed = f"{finished.failed} failed (why: raysurf why{at})"
     failed += "".join(f", {name} stopped" for name in finished.stopped)
     done = f"{finished.done} runs done, {failed}" if finished.failed else "all done"

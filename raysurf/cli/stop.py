@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from raysurf.cli.cluster_address import cluster_address
@@ -25,4 +27,4 @@ def stop(job: str, address: str) -> None:
         echo("it was asked to end and has not yet; look again with raysurf status", err=True)
     else:
         echo("what is finished is kept. To go on:", err=True)
-        echo(f"  raysurf submit {after.file} --results {after.results}", err=True)
+        echo(f"  {shlex.join(['raysurf', 'submit', after.file, '--results', after.results])}", err=True)

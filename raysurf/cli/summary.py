@@ -13,6 +13,7 @@ from raysurf.cli.formats import text_table
 from raysurf.cli.params_text import params_text
 from raysurf.errors import StoreError
 from raysurf.jobs.profile import Profile
+from raysurf.results.address import results_option
 from raysurf.results.query import Results, open
 from raysurf.results.store import Store
 from raysurf.sweep.sweep import Sweep
@@ -39,8 +40,7 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
         yield f"picture   {path}"
     if wandb_notice:
         yield f"W&B       {wandb_notice}"
-    at = "" if store.uri == "results" else f" --results {store.uri}"
-    yield f"next      raysurf table predictions{at} --where \"split = 'test'\""
+    yield f"next      raysurf table predictions{results_option(store.uri)} --where \"split = 'test'\""
 
 
 def _studies(sweeps: Sequence[Sweep], store: Store) -> list[str]:

@@ -99,7 +99,9 @@ def _again(group: FailureGroup) -> str:
 
 def _alone(group: FailureGroup, results: str) -> list[str]:
     """The commands that run the first of the jobs by itself."""
-    at = "" if results == "results" else f" --results {results}"
+    from raysurf.results.address import results_option
+
+    at = results_option(results)
     first = next(iter(group.run_ids), None)
     return [f"raysurf why --job {first}{at} > job.yaml", f"raysurf run job.yaml{at}"] if first else []
 

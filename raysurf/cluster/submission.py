@@ -19,6 +19,7 @@ from raysurf.errors import SubmissionError
 from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import SUBMISSION, Provenance
 from raysurf.redaction import holds_secret
+from raysurf.results.address import address_of
 from raysurf.results.progress import PlannedSweep
 from raysurf.sweep.includes import files_of
 from raysurf.sweep.sweep import Sweep
@@ -104,6 +105,7 @@ def resolve_results(results: str, folder: Path, is_here: bool) -> str:
             "an address without secrets, since it is kept with the job (give them to the cluster's nodes, as "
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or as a role)",
         )
+    results = address_of(results)
     if "://" in results or os.path.isabs(results):
         return results
     if not is_here:

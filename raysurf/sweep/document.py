@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
@@ -15,7 +16,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse
 from raysurf.sweep import reader
 from raysurf.sweep.budget import Budget
-from raysurf.sweep.checks import did_you_mean, holes_in, job_faults, sweep_faults
+from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, holes_in, job_faults, sweep_faults
 from raysurf.sweep.search import Search
 from raysurf.sweep.sweep import Failures, Resources, Sweep
 from raysurf.values import PathFault, Value, fault, pydantic_fault, shown
@@ -35,7 +36,7 @@ def load(path: str | FilePath) -> list[Sweep]:
     documents = reader.read(path)
     folder = str(FilePath(path).absolute().parent)
     own_code.look_in(folder)
-    stem = FilePath(path).stem
+    stem = _named_for(FilePath(path).stem)
     sweeps: list[Sweep] = []
     faults: list[Fault] = []
     names: dict[str, int] = {}
@@ -57,6 +58,11 @@ def load(path: str | FilePath) -> list[Sweep]:
     if faults:
         raise SpecError(faults)
     return sweeps
+
+
+def _named_for(stem: str) -> str:
+    """The name of a sweep that has none but its file's, with what a name may not have replaced."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[: LONGEST_NAME - 8] or "sweep"
 
 
 def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None, list[PathFault]]:

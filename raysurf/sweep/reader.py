@@ -95,6 +95,10 @@ def _bytes(file: str) -> bytes:
     return found
 
 
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.value == "" and node.style is None and node.tag == PLAIN[0]
+
+
 class _TooManyError(Exception):
     """A document that stands for more values than are read; its fault is noted already."""
 
@@ -194,6 +198,8 @@ class _Reading:
         try:
             text = _bytes(file).decode("utf-8")
             nodes.extend(_Loader(text, on_node).roots())
+            # What follows a --- at the end, or stands between two, is no document.
+            nodes[:] = [node for node in nodes if not _is_empty(node)] or nodes[:1]
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             self.fault(file, line, "", "text that is not UTF-8", "a YAML file in UTF-8")
@@ -268,6 +274,9 @@ class _Reading:
             return None
         if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
             return text.lower() == "true"
+        if at.path[-1:] == ("name",) and "options" not in at.path and (INT.fullmatch(text) or FLOAT.fullmatch(text)):
+            # A name is a text, however it is written: 007 is no 7.
+            return text
         if INT.fullmatch(text):
             if len(text) > NUM_DIGITS:
                 return self.fault(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import raysurf as rs
 from raysurf.cli import main
 from raysurf.cli.job_text import job_file
 from raysurf.errors import StoreError
+from raysurf.results.address import results_option
 from raysurf.results.one_run import one_run
 from raysurf.results.run_difference import run_difference
 from raysurf.results.store import Store
+from raysurf.tracking.run_folders import offline_notice
 from tests.report.measured import OTHER, SGD, SWA, along, grid, line, points, run, run_id, store, trial, weights
 
 PLANE, PROFILE, FIRST = run_id("plane"), run_id("profile"), run_id("sgd")
@@ -121,3 +124,17 @@ def test_homes_and_paths_are_addresses(tmp_path: Path, monkeypatch: pytest.Monke
     assert rs.results.open("~/r").store.root == str(tmp_path / "r") == Store("~/r").uri
     assert rs.results.open(tmp_path / "r").table("runs").num_rows == 3
     assert Store("~").root == str(tmp_path)
+
+
+def test_printed_commands_are_for_the_shell(tmp_path: Path) -> None:
+    """An address with a space is one word of every command that is told."""
+    assert shlex.split("raysurf why" + results_option("my results/it's")) == [
+        "raysurf",
+        "why",
+        "--results",
+        "my results/it's",
+    ]
+    assert results_option("results") == ""
+    notice = offline_notice(tmp_path / "my results")
+    assert f"wandb leet '{tmp_path}/my results/wandb'" in notice
+    assert notice.endswith(f"raysurf sync --results '{tmp_path}/my results')")

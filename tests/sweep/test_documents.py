@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import raysurf as rs
 from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
+from raysurf.sweep.checks import LONGEST_NAME
 from raysurf.sweep.document import load
 from raysurf.sweep.holes import labels
 from raysurf.sweep.plan import continued, make_plan, shared_inputs, waves
@@ -270,3 +272,32 @@ def test_waves_put_inputs_first() -> None:
 def test_tree_of_a_default_is_empty() -> None:
     """A value that is all defaults leaves nothing to write."""
     assert to_tree(rs.Resources()) == {}
+
+
+def test_a_name_leaves_room_for_what_files_are_named() -> None:
+    """The longest name that passes is a file's with all that is added to it, Optuna's lock given back included."""
+    added = "-0a1b2c.journal.lock" + str(uuid.uuid4()) + ".rename"
+    name = rs.Sweep(tiny_sgd(), name="n" * LONGEST_NAME).name
+    assert len(name + added) <= 255
+    with pytest.raises(SpecError, match=rf"got n+… of 191 characters; expected at most {LONGEST_NAME}"):
+        rs.Sweep(tiny_sgd(), name=f"{name}n")
+
+
+def test_names_are_texts_and_ends_are_no_documents(tmp_path: Path) -> None:
+    """A name of digits is what is written, a lone job is named for any file, and a --- at the end begins nothing."""
+    for name in ("007", "3e563", "1e5", "12"):
+        (tmp_path / "a.yaml").write_text(f"name: {name}\njob: {BASE}\n")
+        assert [sweep.name for sweep in load(tmp_path / "a.yaml")] == [name]
+    for file, name in (
+        ("my sweep.yaml", "my-sweep"),
+        ("é (1).yaml", "1"),
+        ("....yaml", "sweep"),
+        ("n" * 240, "n" * 182),
+    ):
+        (tmp_path / file).write_text(f"{BASE}\n---\n")
+        assert [sweep.name for sweep in load(tmp_path / file)] == [name]
+    (tmp_path / "b.yaml").write_text(f"name: x\njob: !include my sweep.yaml\n---\n---\nname: y\njob: {BASE}\n---\n")
+    assert [sweep.name for sweep in load(tmp_path / "b.yaml")] == ["x", "y"]
+    (tmp_path / "c.yaml").write_text("---\n")
+    with pytest.raises(SpecError, match="an empty document"):
+        load(tmp_path / "c.yaml")
