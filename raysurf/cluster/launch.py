@@ -190,5 +190,5 @@ def run(
     plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed, replace)
     finished = launch(plan, store, listen, address, executor or "ray")
     if isinstance(what, Job) and errors:
-        raise JobFailedError(what.id, errors[0], results)
+        raise JobFailedError(what.id, errors[0], os.fspath(results))
     return finished

@@ -95,10 +95,6 @@ def _bytes(file: str) -> bytes:
     return found
 
 
-def _is_empty(node: Node) -> bool:
-    return isinstance(node, ScalarNode) and node.value == "" and node.style is None and node.tag == PLAIN[0]
-
-
 class _TooManyError(Exception):
     """A document that stands for more values than are read; its fault is noted already."""
 
@@ -135,9 +131,10 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def roots(self) -> Iterator[Node]:
-        """The root node of every document that is not empty."""
+        """The root node of every document that is not empty, as what follows a --- at the end is."""
         while self.check_node():
-            if (node := self.get_node()) is not None:
+            node = self.get_node()
+            if not isinstance(node, ScalarNode) or (node.value, node.style, node.tag) != ("", None, PLAIN[0]):
                 yield node
 
 
@@ -198,8 +195,6 @@ class _Reading:
         try:
             text = _bytes(file).decode("utf-8")
             nodes.extend(_Loader(text, on_node).roots())
-            # What follows a --- at the end, or stands between two, is no document.
-            nodes[:] = [node for node in nodes if not _is_empty(node)] or nodes[:1]
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             self.fault(file, line, "", "text that is not UTF-8", "a YAML file in UTF-8")
@@ -264,10 +259,9 @@ class _Reading:
         return _BAD if any(item is _BAD for item in items) else items
 
     def _scalar(self, node: ScalarNode, at: _At, where: str) -> Any:
-        text = node.value
+        text, line = node.value, node.start_mark.line + 1
         if SURROGATE.search(text):
-            got = f"{text!r}, which has half a character"
-            return self.fault(at.file, node.start_mark.line + 1, where, got, "text of whole characters")
+            return self.fault(at.file, line, where, f"{text!r}, which has half a character", "text of whole characters")
         if node.style is not None or (node.tag == "tag:yaml.org,2002:str" and text == ""):
             return text if node.style is not None else None
         if text in ("null", "~", "Null", "NULL", ""):
@@ -275,17 +269,14 @@ class _Reading:
         if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
             return text.lower() == "true"
         if at.path[-1:] == ("name",) and "options" not in at.path and (INT.fullmatch(text) or FLOAT.fullmatch(text)):
-            # A name is a text, however it is written: 007 is no 7.
             return text
         if INT.fullmatch(text):
             if len(text) > NUM_DIGITS:
-                return self.fault(
-                    at.file, node.start_mark.line + 1, where, f"{len(text)} digits", f"at most {NUM_DIGITS}"
-                )
+                return self.fault(at.file, line, where, f"{len(text)} digits", f"at most {NUM_DIGITS}")
             return int(text.replace("_", ""))
         if FLOAT.fullmatch(text):
             if text.lower().endswith(("inf", "nan")) or not math.isfinite(float(text.replace("_", ""))):
-                return self.fault(at.file, node.start_mark.line + 1, where, text, "a finite number")
+                return self.fault(at.file, line, where, text, "a finite number")
             return float(text.replace("_", ""))
         return text
 

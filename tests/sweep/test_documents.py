@@ -299,5 +299,5 @@ def test_names_are_texts_and_ends_are_no_documents(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(f"name: x\njob: !include my sweep.yaml\n---\n---\nname: y\njob: {BASE}\n---\n")
     assert [sweep.name for sweep in load(tmp_path / "b.yaml")] == ["x", "y"]
     (tmp_path / "c.yaml").write_text("---\n")
-    with pytest.raises(SpecError, match="an empty document"):
+    with pytest.raises(SpecError, match="an empty file"):
         load(tmp_path / "c.yaml")
