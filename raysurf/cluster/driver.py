@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from raysurf.cluster.capacity import Capacity, local_capacity, require_resources
 from raysurf.cluster.environment import connection, is_joined
-from raysurf.cluster.events import (
-    Listener,
-    Notice,
-    RunEnded,
-    StageStarted,
-    SweepEnded,
-)
+from raysurf.cluster.events import Listener, Notice, RunEnded, StageStarted, SweepEnded
 from raysurf.cluster.finished import Finished
 from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
 from raysurf.cluster.leaving import Leaving
@@ -113,6 +107,8 @@ def run_plan(
                         run_in_tune(programme, capacity, storage, driver)
                 else:
                     run_inline(programme, driver)
+                if driver.changed is not None:
+                    raise driver.changed
                 first = programme.left_over
     # Of workers that were killed, and whose job was not tried again.
     remove_dead(store)
@@ -131,6 +127,7 @@ class Driver:
         self.done = FinishedJobs(store, self.notice, Unchanged(store, plan.accept_changed, writes=True))
         self.trials = self.num_inputs = self.failed = 0
         self.broken: dict[str, str] = {}
+        self.changed: ChangedError | None = None
         self.stopped: list[str] = []
         self.inputs = InputHandlers(self)
         self.pieces = PieceHandlers(self)
@@ -361,7 +358,9 @@ class Driver:
             # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
             raise StoreUnavailableError(*report["unavailable"])
         if "changed" in report:
-            raise ChangedError(*report["changed"])
+            # What is raised here Tune would log, and take its time: what runs leaves in order before it is told.
+            self.changed, self.leaving.asked = ChangedError(*report["changed"]), True
+            return
         if self.leaving.asked and (report.get("passing") or report.get("lost")):
             # It was told to leave, and is to be run again.
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,9 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.errors import ResourceError
+from raysurf.errors import ChangedError, ResourceError
 from raysurf.jobs.job import to_tree
+from raysurf.jobs.outcome import outcome_path
 from raysurf.results.store import Store
 from tests.cases import tiny_sgd
 
@@ -269,3 +271,23 @@ def test_relative_paths_are_the_drivers(tmp_path: Path, monkeypatch: pytest.Monk
     job = rs.Weights(model="digits_conv", data="digits", file="net.pt")
     assert rs.run(rs.Sweep(job, name="weights"), "out").failed == 0
     assert rs.results.open("out").table("predictions").num_rows == 3
+
+
+def test_what_a_worker_finds_changed_ends_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input of another network than there is now ends a run in order, by one error; no row says that it failed."""
+    start = tiny_sgd(epochs=1)
+    rs.run(start, str(tmp_path), executor="inline")
+    store = Store(str(tmp_path))
+    outcome = store.get_json(outcome_path(start.id))
+    outcome["fingerprints"]["model_shapes"] = "another"
+    store.put_json(outcome_path(start.id), outcome)
+    job = rs.SWA(start=start, epochs=1, lr=0.1)
+    # Ray's logs do not reach the root logger.
+    monkeypatch.setattr(logging.getLogger("ray"), "propagate", True)
+    with pytest.raises(ChangedError, match=rf"{start.id}.*names and shapes.*expected another"):
+        rs.run(rs.Sweep(job, name="on_top"), str(tmp_path))
+    assert not store.read_rows("runs", job.id)
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert rs.run(rs.Sweep(job, name="on_top"), str(tmp_path), accept_changed=True).failed == 0
