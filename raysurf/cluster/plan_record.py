@@ -28,4 +28,6 @@ class PlanRecord:
             self.inputs[name] = event.total
         trials = event.total if event.stage == "trials" else None
         plan = {"sweep": name, "file": self.file, "definition": event.sweep.digest, "inputs": self.inputs.get(name, 0)}
-        self.store.put_json(plan_path(name), {**plan, **({"trials": trials} if trials is not None else {})})
+        # Parameters whose logarithm is searched: pictures have logarithmic axes for them.
+        log = [name for name, hole in event.sweep.parameters.items() if getattr(hole, "log", False)]
+        self.store.put_json(plan_path(name), {**plan, "log": log, **({"trials": trials} if trials is not None else {})})

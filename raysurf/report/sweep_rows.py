@@ -12,6 +12,7 @@ from typing import Any
 from raysurf.results.compared_runs import members
 from raysurf.results.parts import mapping_in, values_in
 from raysurf.results.query import Results
+from raysurf.results.watch import plan_path
 
 Row = dict[str, Any]
 # Figures that tables of trials show, as far as the runs have them.
@@ -76,6 +77,7 @@ class SweepRows:
         trials: In the order of their numbers.
         runs: The rows of ``runs`` of its trials, its baselines, and all that these came from, by id.
         measured_baselines: Its finished baselines, one a setting, as trials whose number says nothing.
+        log: Parameters whose logarithm is searched.
     """
 
     name: str
@@ -84,6 +86,7 @@ class SweepRows:
     trials: tuple[Trial, ...]
     runs: dict[str, Row]
     measured_baselines: tuple[Trial, ...] = ()
+    log: frozenset[str] = frozenset()
 
     @property
     def states(self) -> Counter[str]:
@@ -169,7 +172,15 @@ def sweep_rows(results: Results, name: str) -> SweepRows:
             )
         )
     found = SweepRows(name, names, modes, tuple(trials), runs)
-    return replace(found, measured_baselines=tuple(_baselines(found, metrics)))
+    return replace(found, measured_baselines=tuple(_baselines(found, metrics)), log=_logarithmic(results, name))
+
+
+def _logarithmic(results: Results, name: str) -> frozenset[str]:
+    """Parameters that were searched by their logarithm, as far as the plan tells."""
+    path = plan_path(name)
+    plan = results.store.get_json(path) if results.store.exists(path) else None
+    found = plan.get("log") if isinstance(plan, dict) else None
+    return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
 
 
 def short(value: Any) -> str:

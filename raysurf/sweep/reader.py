@@ -134,7 +134,8 @@ class _Loader(yaml.SafeLoader):
         """The root node of every document that is not empty, as what follows a --- at the end is."""
         while self.check_node():
             node = self.get_node()
-            if not isinstance(node, ScalarNode) or (node.value, node.style, node.tag) != ("", None, PLAIN[0]):
+            is_empty = isinstance(node, ScalarNode) and (node.value, node.style, node.tag) == ("", None, PLAIN[0])
+            if node is not None and not is_empty:
                 yield node
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import raysurf as rs
+from raysurf.cluster.plan_record import PlanRecord
 from raysurf.report.gallery import Gallery
 from raysurf.report.log_scale import is_log
 from raysurf.report.sections.best import best_trials
 from raysurf.report.sections.history import best_so_far, history_figure
 from raysurf.report.sections.importance import importance, importances
 from raysurf.report.sections.parallel import ABSENT, drawn, parallel_coordinates, scales
-from raysurf.report.sweep_rows import SweepRows, Trial
+from raysurf.report.sweep_rows import SweepRows, Trial, sweep_rows
+from raysurf.results.store import Store
+from tests.cases import tiny_sgd
 from tests.report.measured import Row
 
 
@@ -94,6 +100,25 @@ def test_parallel_coordinates_of_values_that_do_not_differ() -> None:
     assert (scales(sweep(*trials), drawn(sweep(*trials)))[0].at == 0.5).all()
     assert parallel_coordinates(sweep(*trials), Gallery()).count('class="trial"') == 3
     assert parallel_coordinates(sweep(*(trial(i, {}, 1.0) for i in range(3))), Gallery()) == ""
+
+
+def test_parallel_axes_are_as_they_were_searched() -> None:
+    """A value whose logarithm was searched has a logarithmic axis; one that no trial has has no ticks, and is drawn."""
+    trials = [trial(number, {"lr": lr, "k": None}, lr) for number, lr in enumerate((0.01, 0.1, 0.02, 0.04))]
+    found = replace(sweep(*trials), log=frozenset({"lr"}))
+    lr, k, _ = scales(found, drawn(found))
+    np.testing.assert_allclose(sorted(lr.at), [0, math.log10(2), math.log10(4), 1])
+    assert k.ticks == {}
+    assert set(k.at) == {ABSENT}
+    assert parallel_coordinates(found, Gallery()).count("<svg") == 1
+
+
+def test_the_plan_tells_which_logarithms_are_searched(tmp_path: Path) -> None:
+    """What a run of the command keeps of its plan is what the report reads."""
+    tree = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.1, log=True), momentum=rs.Float(0.0, 0.9))
+    searched = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=1, seed=0), name="s")
+    rs.run(searched, str(tmp_path), executor="inline", listener=PlanRecord(Store(str(tmp_path))))
+    assert sweep_rows(rs.results.open(str(tmp_path)), "s").log == {"lr"}
 
 
 def test_best_trials_are_in_the_order_of_the_metric() -> None:

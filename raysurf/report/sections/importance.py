@@ -84,7 +84,7 @@ def _fanova(sweep: SweepRows, trials: Sequence[Trial], names: Sequence[str]) -> 
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    scales = {name: _distribution([trial.params[name] for trial in trials]) for name in names}
+    scales = {name: _distribution([trial.params[name] for trial in trials], name in sweep.log) for name in names}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -102,12 +102,13 @@ def _fanova(sweep: SweepRows, trials: Sequence[Trial], names: Sequence[str]) -> 
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _distribution(values: Sequence[Any]) -> BaseDistribution:
+def _distribution(values: Sequence[Any], log: bool) -> BaseDistribution:
     """A distribution that gives these values: the file's own bounds are in no table."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return FloatDistribution(min(values), max(values), log=is_log(np.array(values, dtype=float)))
+        log = min(values) > 0 and (log or is_log(np.array(values, dtype=float)))
+        return FloatDistribution(min(values), max(values), log=log)
     return CategoricalDistribution(sorted({str(value) for value in values}))
 
 

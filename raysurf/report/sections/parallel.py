@@ -69,7 +69,10 @@ def drawn(sweep: SweepRows) -> list[Trial]:
 
 def scales(sweep: SweepRows, trials: Sequence[Trial]) -> list[Scale]:
     """The axes: searched values, those that differ before those that do not, and last the figure."""
-    found = [_scale(name, [trial.params.get(name) for trial in trials]) for name in sweep.params[:MOST_AXES]]
+    found = [
+        _scale(name, [trial.params.get(name) for trial in trials], name in sweep.log)
+        for name in sweep.params[:MOST_AXES]
+    ]
     return [*found, _scale(sweep.metrics[0], [trial.values[0] for trial in trials])]
 
 
@@ -105,21 +108,22 @@ def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
     return figure
 
 
-def _scale(name: str, values: Sequence[Any]) -> Scale:
+def _scale(name: str, values: Sequence[Any], log: bool = False) -> Scale:
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
-        return _numeric(name, values, [float(value) for value in known])
+        return _numeric(name, values, [float(value) for value in known], log)
     texts = sorted({short(value) for value in known})
     place = {text: (i + 0.5) / len(texts) for i, text in enumerate(texts)}
     at = [ABSENT if value is None else place[short(value)] for value in values]
-    step = -(-len(texts) // MOST_TICKS)
+    # If no trial has a value, there is nothing to step over.
+    step = max(1, -(-len(texts) // MOST_TICKS))
     shown = {place[text]: _cut(text) for text in texts[::step]}
     return Scale(name, shown, np.array(at, dtype=float))
 
 
-def _numeric(name: str, values: Sequence[Any], known: list[float]) -> Scale:
-    log = is_log(np.array(known))
+def _numeric(name: str, values: Sequence[Any], known: list[float], log: bool) -> Scale:
     low, high = min(known), max(known)
+    log = low > 0 and (log or is_log(np.array(known)))
 
     def place(value: float) -> float:
         if low == high:
