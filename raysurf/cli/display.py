@@ -8,6 +8,7 @@ from typing import IO, Any
 from raysurf.cli.echo import printable
 from raysurf.cluster.events import Event, Notice, PointsMeasured, RunEnded, RunStarted, StageStarted, SweepEnded
 from raysurf.cluster.run_state import RunState
+from raysurf.results.parts import WHOLE
 from raysurf.sweep.lineage import own_values
 from raysurf.sweep.plan import Plan
 
@@ -100,7 +101,7 @@ class Display:
 
 def _params(event: RunStarted) -> str:
     values = own_values(event.params)
-    return f" ({', '.join(f'{k}={_short(v)}' for k, v in values.items())})" if values else ""
+    return f" ({', '.join(f'{k or WHOLE}={_short(v)}' for k, v in values.items())})" if values else ""
 
 
 def _short(value: object) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from raysurf.results.parts import mapping_in
+from raysurf.results.parts import WHOLE, mapping_in
 from raysurf.sweep.lineage import history, own_values
 
 
 def params_text(row: dict[str, Any], uri: str) -> list[str]:
     """The values of a ``trials`` row, such as ``lr = 0.1`` or ``lr = 0.17 → 0.21``; see ``mapping_in`` for ``uri``."""
     params = mapping_in(row["params"], uri, f"trial {row['trial']}")
-    return [f"{name} = {_along(history(params, name))}" for name in own_values(params)]
+    return [f"{name or WHOLE} = {_along(history(params, name))}" for name in own_values(params)]
 
 
 def _along(values: Sequence[Any]) -> str:

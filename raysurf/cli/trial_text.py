@@ -8,6 +8,7 @@ from typing import Any
 
 from raysurf.cli.formats import text_table
 from raysurf.redaction import redact
+from raysurf.results.parts import WHOLE
 from raysurf.results.trial_log import Row, RunLog, TrialLog
 
 # Of an epoch's row, what it is and what was measured.
@@ -81,7 +82,9 @@ def _heading(name: str) -> str:
 def _params(text: str) -> Iterator[str]:
     params = _read(text)
     if params:
-        told: Sequence[str] = [f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items()]
+        told: Sequence[str] = [
+            f"{k or WHOLE}={v:.6g}" if isinstance(v, float) else f"{k or WHOLE}={v}" for k, v in params.items()
+        ]
         yield _line("params", ", ".join(told))
 
 

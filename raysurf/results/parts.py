@@ -15,6 +15,8 @@ from raysurf.results.versions import migrated, version_of
 
 # Beside the searched values of a population's trial: those of the generations before it, oldest first.
 LINEAGE = "lineage"
+# What a choice of whole jobs is called, whose path is empty.
+WHOLE = "job"
 OURS = (
     "a Parquet file that raysurf wrote (run its sweep again: what was cut short is done anew; anything else is to be "
     "removed first, with jobs/RUN/outcome.json of its run)"
@@ -159,5 +161,8 @@ def mapping_in(text: str, uri: str, row: str) -> dict[str, Any]:
 
 
 def values_in(text: str, uri: str, row: str) -> dict[str, Any]:
-    """The searched values that a column holds as JSON, without those of earlier generations; see ``mapping_in``."""
-    return {name: value for name, value in mapping_in(text, uri, row).items() if name != LINEAGE}
+    """The searched values that a column holds as JSON, without those of earlier generations; see ``mapping_in``.
+
+    A choice of whole jobs, which has an empty path, is called ``job``.
+    """
+    return {name or WHOLE: value for name, value in mapping_in(text, uri, row).items() if name != LINEAGE}

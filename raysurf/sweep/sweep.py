@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from raysurf.errors import SpecError
 from raysurf.jobs.job import SETTINGS, Job, to_tree
 from raysurf.jobs.parse import parse
+from raysurf.results.parts import WHOLE
 from raysurf.sweep import assignments, holes
 from raysurf.sweep.budget import Budget
 from raysurf.sweep.lineage import earlier_values, going_on_from, own_values
@@ -221,7 +222,7 @@ class Sweep:
             job = self._job({**each, **values}, job)
         assert job is not None
         jobs = tuple(job.with_seed(seed) for seed in self.seeds) or (job,)
-        arm = " ".join([job.kind, *(f"{k}={v}" for k, v in each.items())])
+        arm = " ".join([job.kind, *(f"{k or WHOLE}={v}" for k, v in each.items())])
         return Assignment(dict(params), arm, jobs)
 
     def _job(self, values: Mapping[str, Any], before: Job | None) -> Job:

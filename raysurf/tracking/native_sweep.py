@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from raysurf.results.parts import WHOLE
 from raysurf.tracking.login import server_address
 
 KNOWN = "raysurf-sweeps.json"
@@ -14,7 +15,7 @@ KNOWN = "raysurf-sweeps.json"
 
 def param_key(name: str) -> str:
     """What a searched value is called in a run's config. A dot would be a level there, which panels do not find."""
-    return "param/" + name.replace(".", "/")
+    return "param/" + (name or WHOLE).replace(".", "/")
 
 
 def native_config(

@@ -13,10 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import raysurf as rs
+from raysurf.cli.params_text import params_text
 from raysurf.errors import StoreError, UnknownNameError
+from raysurf.jobs.job import to_tree
 from raysurf.results import Results, open
+from raysurf.results.parts import values_in
 from raysurf.results.searched_values import typed
 from raysurf.results.store import Store
+from raysurf.tracking.native_sweep import param_key
+from tests.cases import tiny_sgd
 
 LARGE = 2**70
 
@@ -140,3 +146,16 @@ def test_any_values_make_a_column(values: list[Any]) -> None:
     assert [value is None for value in found] == [value is None for value in values]
     if not all(isinstance(value, str) for value in found if value is not None):
         assert [value for value in found if value is not None] == pytest.approx([v for v in values if v is not None])
+
+
+def test_a_choice_of_whole_jobs_is_called_job() -> None:
+    """In tables, W&B's config, arms and print; rows of an older version, which had no name for it, are read so too."""
+    tree = rs.Choice((to_tree(tiny_sgd(epochs=1)), to_tree(rs.Predict(weights=tiny_sgd(epochs=1)))))
+    sweep = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=1, seed=0, sampler="random"), name="jobs")
+    assert list(sweep.parameters) == [""]
+    row = {"trial": 0, "params": json.dumps({"": "sgd"})}
+    assert values_in(row["params"], "", "") == {"job": "sgd"}
+    assert params_text(row, "") == ["job = sgd"]
+    assert param_key("") == "param/job"
+    each = rs.Sweep(rs.Each(tree.options), name="arms")
+    assert [each.fill(arm).arm for arm in each.arms] == ["sgd job=sgd", "predict job=predict"]
