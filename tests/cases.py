@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
 
+class Killed(BaseException):
+    """What a job does not hear of: nothing of it runs after this."""
+
+
 def random_point(seed: int, dtype: torch.dtype = torch.float64) -> Point:
     """A point of two tensors."""
     g = torch.Generator().manual_seed(seed)

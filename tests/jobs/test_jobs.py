@@ -24,7 +24,7 @@ from raysurf.jobs.provenance import collect
 from raysurf.results.store import Store
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
-from tests.cases import JOBS, tiny_sgd
+from tests.cases import JOBS, Killed, tiny_sgd
 
 TIMES = {"point_s", "epoch_s", "wall_s", "device_s", "started_at"}
 prepare()
@@ -129,13 +129,13 @@ def test_broken_off_job_ends_with_the_same_rows(name: str, tmp_path: Path) -> No
     def stop(at: Progress) -> None:
         if at.epoch not in seen:
             seen.add(at.epoch)
-            raise SystemExit
+            raise Killed
 
     for _ in range(30):
         try:
             do(job, broken, stop)
             break
-        except SystemExit:
+        except Killed:
             continue
     assert len(seen) >= 2
     assert rows(broken) == rows(whole)

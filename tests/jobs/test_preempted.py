@@ -19,7 +19,7 @@ from raysurf.results.claims import Claim
 from raysurf.results.store import Store
 from raysurf.training.lookout import Lookout
 from raysurf.training.workers import Workers
-from tests.cases import JOBS, tiny_noise, tiny_sgd
+from tests.cases import JOBS, Killed, tiny_noise, tiny_sgd
 from tests.data.image_files import cut_off
 from tests.jobs.test_jobs import do, labels, rows
 from tests.jobs.test_streamed import streamed_sgd
@@ -152,10 +152,10 @@ def test_long_epochs_are_saved_in_their_middle(tmp_path: Path, monkeypatch: pyte
     def killed() -> bool:
         seen.append(len(seen))
         if len(seen) == 12:
-            raise SystemExit
+            raise Killed
         return False
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(Killed):
         execute(job, broken, Workers(is_told=killed), lambda at: None, labels())
     assert checkpoints(broken) == ["1-1", "1-2"]
     told: list[Progress] = []

@@ -9,6 +9,7 @@ import raysurf as rs
 from raysurf.cluster.events import Event, Notice
 from raysurf.jobs.context import Progress
 from raysurf.results.store import Store
+from tests.cases import Killed
 from tests.data.image_files import cut_off, make_folder
 from tests.jobs.test_jobs import do, rows
 
@@ -45,13 +46,13 @@ def test_broken_off_stream_ends_with_the_same_rows(tmp_path: Path) -> None:
     def stop(at: Progress) -> None:
         if at.epoch not in seen:
             seen.add(at.epoch)
-            raise SystemExit
+            raise Killed
 
     for _ in range(9):
         try:
             do(job, broken, stop)
             break
-        except SystemExit:
+        except Killed:
             continue
     assert len(seen) == 3
     assert rows(broken) == rows(whole)
