@@ -8,6 +8,7 @@ option's label in its path, as in ``schedule.cyclic.low``.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import sys
 from collections import Counter
@@ -21,6 +22,7 @@ from raysurf.errors import Fault, SpecError
 
 # Each option and each setting is parsed before anything is run.
 MAX_OPTIONS = MAX_SETTINGS = 5_000
+LONGEST_LABEL = 40
 # What a float can count.
 MAX_STEPS = 2**53
 
@@ -178,7 +180,8 @@ def _frozen(tree: Tree) -> Any:
 def labels(hole: Choice | Each) -> list[str]:
     """A readable name for every option, each once.
 
-    It is its ``kind`` or ``name``, with its network where that would not tell options apart; its value; or its number.
+    It is its ``kind`` or ``name``, with its network where that would not tell options apart; its value; of a hole
+    ``float``, ``int`` or ``choice``; or its number.
     """
     return list(hole.by_label)
 
@@ -191,8 +194,11 @@ def _labels(options: Sequence[Tree]) -> list[str]:
         if isinstance(option, Mapping):
             network = _named(option.get("model")) if alike[named[i]] > 1 else None
             found.append(" ".join(part for part in (named[i], network) if part) or f"option {i + 1}")
-        elif isinstance(option, Hole | list):
-            found.append(f"option {i + 1}")
+        elif isinstance(option, Hole):
+            found.append(type(option).__name__.lower())
+        elif isinstance(option, list):
+            text = "list" if any(places(option)) else json.dumps(option, default=str)
+            found.append(text if len(text) <= LONGEST_LABEL else "list")
         else:
             found.append(str(option).lower() if isinstance(option, bool) else str(option))
     while len(set(found)) < len(found):

@@ -54,6 +54,22 @@ def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[t
             yield from reached(inner, params, f"{name}.{key}" if name else str(key))
 
 
+def _expanded(tree: Tree, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A point whose choices are given options: the value of a hole among them is that hole's, which is chosen."""
+    searched = {place.name: place.hole for place in places(tree)}
+    found: dict[str, Any] = {}
+    for name, value in params.items():
+        hole = searched.get(name)
+        if isinstance(hole, Choice) and _label(hole, value) is None:
+            for label, option in hole.by_label.items():
+                inside = f"{name}.{label}" if name else label
+                if isinstance(option, Float | Int) and inside not in params and canonical(option, value) is not None:
+                    found |= {name: label, inside: value}
+                    break
+        found.setdefault(name, value)
+    return found
+
+
 def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
     """Everything that is wrong with a point, each fault at the name of its hole.
 
@@ -61,6 +77,7 @@ def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
         tree: With holes.
         params: A value, or for a choice an option or its label, by hole; holes may be left out.
     """
+    params = _expanded(tree, params)
     every = {place.name: place for place in places(tree) if not isinstance(place.hole, Each)}
     searched = {name: place.hole for name, place in every.items()}
     there = dict(reached(tree, params))
@@ -84,7 +101,7 @@ def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
 def fitted(tree: Tree, params: Mapping[str, Any]) -> Params:
     """A point that fits, its values as suggestions have them."""
     holes = {place.name: place.hole for place in places(tree)}
-    return {name: canonical(holes[name], value) for name, value in params.items()}
+    return {name: canonical(holes[name], value) for name, value in _expanded(tree, params).items()}
 
 
 def is_whole(tree: Tree, params: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from raysurf.results.parts import WHOLE
 from raysurf.sweep import assignments, holes
 from raysurf.sweep.budget import Budget
 from raysurf.sweep.lineage import earlier_values, going_on_from, own_values
-from raysurf.sweep.points import canonical
+from raysurf.sweep.points import canonical, fitted
 from raysurf.sweep.search import Search
 from raysurf.values import Value, as_tuple
 
@@ -171,17 +171,22 @@ class Sweep:
         tree = to_tree(self.search, left_out=True)
         for name in ("trials", "generations", "metric", "mode", *(["batch"] if self.search.seed is None else [])):
             tree.pop(name, None)
-        points = [self._canonical(point) for point in self.search.points]
+        points = [fitted(self.job, point) for point in self.search.points]
         return {**tree, "metrics": self.search.metrics, "directions": self.search.directions, "points": points}
 
     @cached_property
     def definitions(self) -> tuple[str, str]:
-        """The digest, and the one that was written before it did not depend on how things are written."""
+        """The digest, and the one that was written before it did not depend on how things are written.
+
+        The latter's trials called a hole or a list among options by its number, so that they do not fit any more.
+        """
         search = to_tree(self.search) if self.search else {}
         for length in ("trials", "generations"):
             search.pop(length, None)
         text = json.dumps([repr(self.job), search, self.seeds])
-        return self.digest, hashlib.sha256(text.encode()).hexdigest()[:12]
+        options = [option for hole in self.parameters.values() for option in getattr(hole, "options", ())]
+        is_renamed = any(isinstance(option, holes.Hole | list) for option in options)
+        return self.digest, self.digest if is_renamed else hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def trials_in(self, arm: Mapping[str, Any]) -> int:
         """How many assignments an arm tries: none twice, except by a population."""

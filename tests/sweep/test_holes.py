@@ -96,7 +96,7 @@ def test_labels_are_unique() -> None:
         "a (1)",
         "a (2)",
         "5",
-        "option 4",
+        "[1]",
     ]
 
 

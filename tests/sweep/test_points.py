@@ -107,3 +107,17 @@ def test_points_and_trials(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(grid.replace(", schedule.constant.lr: 0.01", ""))
     with pytest.raises(SpecError, match="a grid tries every assignment"):
         load(tmp_path / "sweep.yaml")
+
+
+def test_options_without_a_name_are_called_by_what_they_are() -> None:
+    """A hole is float or int, a list its values; a point gives such a choice null, or a value of the hole in it."""
+    choice = Choice((None, Float(0.1, 0.9), [1, 2], [Int(1, 3)]))
+    assert list(choice.by_label) == ["None", "float", "[1, 2]", "list"]
+    tree = {"decay": choice}
+    assert [misfits(tree, point) for point in ({"decay": None}, {"decay": 0.5}, {"decay": [1, 2]})] == [[], [], []]
+    assert fitted(tree, {"decay": None}) == {"decay": "None"}
+    assert fitted(tree, {"decay": 0.5}) == {"decay": "float", "decay.float": 0.5}
+    assert fitted(tree, {"decay": [1, 2]}) == {"decay": "[1, 2]"}
+    assert [str(fault) for fault in misfits(tree, {"decay": 2.0})] == [
+        "decay: got 2.0; expected a value in None | float | [1, 2] | list"
+    ]
