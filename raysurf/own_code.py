@@ -28,7 +28,8 @@ FORM = "package.module:function"
 INSTALLED = ("site-packages", "dist-packages")
 
 _folders: list[str] = []
-_digests: dict[str, str | None] = {}
+# Beside the module's specification, of which there is another after it was reloaded.
+_digests: dict[str, tuple[ModuleSpec | None, str | None]] = {}
 _imports = ContextVar("modules are imported", default=True)
 
 
@@ -89,11 +90,13 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
             way; the file and line at which it does stand in it.
     """
     module, attribute = _parts(name, what)
-    if name not in _digests:
-        _digests[name] = digest(name)
+    spec, source = _digests.get(name, (None, None))
+    if spec is None or spec is not getattr(sys.modules.get(module), "__spec__", None):
+        source = digest(name)
     _search()
     try:
-        found = operator.attrgetter(attribute)(importlib.import_module(module))
+        _digests[name] = (importlib.import_module(module).__spec__, source)
+        found = operator.attrgetter(attribute)(sys.modules[module])
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -156,7 +159,7 @@ def sources(name: str) -> dict[str, Path]:
 
 def digest_of_imported(name: str) -> str | None:
     """The ``digest`` of code as it was when this process imported it."""
-    return _digests.get(name)
+    return _digests.get(name, (None, None))[1]
 
 
 def digest(name: str) -> str | None:

@@ -1,8 +1,9 @@
 """Fingerprints of what a run was made of, its network and data, kept beside it and compared before it is used again.
 
 ``model_source`` is of the source text of a network of the user's own, ``model_shapes`` of its parameters' names and
-shapes, ``data_fingerprint`` of the examples, and ``data_stamp`` of what of the data can be seen without reading them:
-where that is the same, so are they. A store of an older raysurf has none, and is taken as it is.
+shapes, ``weights_file`` of a file with weights, ``data_fingerprint`` of the examples, and ``data_stamp``
+of what of the data can be seen without reading them: where that is the same, so are they. A store of an older raysurf
+has none, and is taken as it is.
 
 Importing it imports no torch.
 """
@@ -10,6 +11,7 @@ Importing it imports no torch.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ WORDS = {
     "model_source": "the source of its network",
     "model_shapes": "names and shapes of its network's parameters",
     "data_fingerprint": "its data",
+    "weights_file": "the file of its weights",
 }
 
 
@@ -38,6 +41,17 @@ def shapes_of(network: nn.Module) -> str:
     """A hash of the names and shapes of a network's parameters, 16 hex digits."""
     text = "\n".join(f"{name} {tuple(value.shape)}" for name, value in network.named_parameters())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def digest_of_file(path: str | None) -> str | None:
+    """A hash of a regular file's bytes, 16 hex digits; None if there is none here."""
+    if path is None or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError:
+        return None
 
 
 def kept(store: Store, run_id: str) -> tuple[Fingerprints, Accepted]:
@@ -130,6 +144,7 @@ class Unchanged:
         self._sources: dict[str, str | None] = {}
         self._stamps: dict[DataSpec, str | None] = {}
         self._data: dict[DataSpec, str | None] = {}
+        self._files: dict[str | None, str | None] = {}
 
     def require(self, job: Job) -> None:
         """Check a job, if it is finished.
@@ -174,7 +189,13 @@ class Unchanged:
             self._stamps[data] = data_sets.stamp(data)
         if name not in self._sources:
             self._sources[name] = own_code.digest(name) if own_code.is_named_in(name) else None
-        found = {"model_source": self._sources[name], "data_stamp": self._stamps[data]}
+        if job.weights_file not in self._files:
+            self._files[job.weights_file] = digest_of_file(job.weights_file)
+        found = {
+            "model_source": self._sources[name],
+            "data_stamp": self._stamps[data],
+            "weights_file": self._files[job.weights_file],
+        }
         return {key: value for key, value in found.items() if value is not None}
 
 

@@ -87,6 +87,11 @@ class Job(Node):
         """The data that the job is about."""
         raise AssertionError(f"{type(self).__name__} names no data")
 
+    @property
+    def weights_file(self) -> str | None:
+        """A file that it takes weights from."""
+        return None
+
     def with_holes(self, holes: Mapping[str, Any] | None = None, /, **by_name: Any) -> dict[str, Any]:
         """The job as a tree with holes in it, for a sweep.
 

@@ -16,7 +16,7 @@ from raysurf.data.dataset import labelled_part
 from raysurf.data.split import UNLABELLED
 from raysurf.errors import DataError, UnknownNameError
 from raysurf.jobs.context import Context
-from raysurf.jobs.fingerprints import shapes_of
+from raysurf.jobs.fingerprints import digest_of_file, shapes_of
 from raysurf.jobs.job import SPLITS
 from raysurf.jobs.placing import Placing
 from raysurf.jobs.tensor_bytes import require_storable
@@ -74,6 +74,7 @@ class Network(Placing):
                     "model_shapes": shapes_of(self.model),
                     "data_stamp": stamp,
                     "data_fingerprint": self.data.fingerprint,
+                    "weights_file": digest_of_file(job.weights_file),
                 }
             )
         self.built = self.own_buffers()

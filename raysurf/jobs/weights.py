@@ -57,6 +57,10 @@ class Weights(WeightsJob):
     def data_spec(self) -> DataSpec:
         return self.data
 
+    @property
+    def weights_file(self) -> str | None:
+        return self.file
+
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
         from raysurf.jobs.weight_files import fitted, misfits, require_usable, state_in

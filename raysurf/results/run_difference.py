@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raysurf.results.query import Results
 
 # Columns of ``runs`` that say where a run comes from and how it went.
-NETWORK = ("model_source", "model_shapes")
+NETWORK = ("model_source", "model_shapes", "weights_file")
 PROVENANCE = ("git_commit", "git_dirty", "device", "workers", "data_fingerprint", *NETWORK, "command")
 RUN = ("sweep", "trial", "role", "status", "budget", "skipped")
 

@@ -90,6 +90,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
         _field("model_source", TEXT, "hash of the source of its network, if that is the user's own", nullable=True),
         _field("model_shapes", TEXT, "hash of names and shapes of its network's parameters", nullable=True),
+        _field("weights_file", TEXT, "hash of the file that its weights were taken from", nullable=True),
         _field(
             "skipped", pa.list_(TEXT), "files of its data that could not be read, without which it went on", "", True
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import raysurf as rs
@@ -19,9 +21,11 @@ from raysurf.errors import ChangedError
 from raysurf.jobs.checkup import check_up
 from raysurf.jobs.execute import execute
 from raysurf.jobs.fingerprints import kept
+from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels
 from raysurf.jobs.outcome import outcome_path
 from raysurf.jobs.provenance import Provenance
+from raysurf.models import registry as models
 from raysurf.results.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
@@ -80,7 +84,7 @@ def swa(start: rs.SGD) -> rs.SWA:
     return rs.SWA(start=start, epochs=1, cycle_epochs=1, lr=0.01)
 
 
-def run(what: rs.SGD | rs.SWA | rs.Sweep, root: Path, **more: bool) -> None:
+def run(what: Job | rs.Sweep, root: Path, **more: bool) -> None:
     """Run it in this process; nothing fails."""
     assert rs.run(what, str(root / "results"), executor="inline", **more).failed == 0
 
@@ -179,6 +183,27 @@ def test_a_trajectory_is_of_one_network_and_data(folder: Path) -> None:
     run(long, folder, accept_changed=True)
 
 
+def test_another_file_of_weights_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    """Weights under one path are others after the next export; neither they nor what starts from them is reused."""
+    file = tmp_path / "weights.pt"
+    network = models.build("digits_conv", num_classes=10, image_shape=(1, 8, 8), options={"width": 4})
+    torch.save(network.state_dict(), file)
+    weights = rs.Weights(model=tiny_sgd().model, data=tiny_sgd().data, file=str(file))
+    run(weights, tmp_path)
+    run(weights, tmp_path)
+    store = Store(str(tmp_path / "results"))
+    then = kept(store, weights.id)[0]["weights_file"]
+    with torch.no_grad():
+        next(network.parameters()).add_(1)
+    torch.save(network.state_dict(), file)
+    for job in (weights, rs.SGD(start=weights, epochs=1, lr=0.1)):
+        with pytest.raises(ChangedError, match=f"the file of its weights: got .*expected {then}"):
+            run(job, tmp_path)
+    assert [each.path for each in check_up(store).findings] == [outcome_path(weights.id)]
+    run(weights, tmp_path, accept_changed=True)
+    run(weights, tmp_path)
+
+
 def test_other_shapes_of_an_input_are_told(tmp_path: Path) -> None:
     """Networks of raysurf's own are told apart by names and shapes of parameters, and not by their source."""
     start = tiny_sgd(epochs=1)
@@ -213,3 +238,18 @@ def test_what_differs_from_what_is_there_now_is_listed(edit: Edit, tmp_path: Pat
     (found,) = check_up(store).findings
     then, now = kept(store, job.id)[0]["model_source"], own_code.digest("fp_net:net")
     assert found.what.endswith(f"in the source of its network: {then} then, {now} now")
+
+
+def test_a_module_that_was_reloaded_is_the_edited_one(edit: Edit, tmp_path: Path) -> None:
+    """As in a notebook, whose process goes on; what was not reloaded is still what it was when it was imported."""
+    store, source = Store(str(tmp_path / "results")), tmp_path / "fp_net.py"
+    run(tiny_sgd(model="fp_net:net", epochs=1), tmp_path)
+    before = own_code.digest("fp_net:net")
+    source.write_text(f"{NET}# edited\n")
+    for lr, is_reloaded in ((0.2, False), (0.3, True)):
+        if is_reloaded:
+            importlib.reload(sys.modules["fp_net"])
+        job = tiny_sgd(model="fp_net:net", epochs=1, lr=lr)
+        run(job, tmp_path)
+        assert (kept(store, job.id)[0]["model_source"] != before) == is_reloaded
+    run(job, tmp_path)
