@@ -290,7 +290,8 @@ def test_stored_specs_are_not_run(
     for arguments in (("table", "runs"), ("compare", "budgets"), ("plot", "schedule", "-o", picture)):
         code, said = command(monkeypatch, capsys, *arguments, "--results", store.uri)
         assert code == 0, said
-    for wrong in ("{", "[1]", "[" * 100_000):
+    odd = ({"start": 5}, {"along": None}, {"weights": ["x"]}, {"along": {"kind": "point"}}, {"num_bends": "3"})
+    for wrong in ("{", "[1]", "[" * 100_000, *map(json.dumps, odd)):
         store.write_rows("runs", job.id, [row | {"spec": wrong}])
         assert is_one_error(*command(monkeypatch, capsys, "compare", "budgets", "--results", store.uri))
 

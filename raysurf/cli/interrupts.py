@@ -17,13 +17,13 @@ from typing import Any
 import click
 
 from raysurf.cli.echo import echo
-from raysurf.cluster.leaving import GRACE_S, Leaving, abandon
+from raysurf.cluster.leaving import GRACE_S, Leaving, abandon, is_ray_gone
 from raysurf.redaction import redact
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "a hangup"}
 # ``timeout`` sends a signal to its child, and then to the group that both are in.
 ONE_S = 1.0
-# After ``GRACE_S``, seconds for Tune to end. It waits for minutes where Ray's own processes are gone.
+# After ``GRACE_S``, or at once where Ray's own processes are gone, seconds for Tune to end.
 LATE_S = 5.0
 SHOW_CURSOR = "\x1b[?25h"
 
@@ -104,7 +104,9 @@ class Interrupts:
     def _end_if_late(self) -> None:
         while not self._over.wait(ONE_S):
             got, passed = self._got, time.monotonic() - self._got_at
-            if got is not None and passed > GRACE_S + LATE_S and self.leaving.is_looked_at:
+            if got is None or passed <= LATE_S or not self.leaving.is_looked_at:
+                continue
+            if passed > GRACE_S + LATE_S or is_ray_gone():
                 self._end_at_once(got)
 
     def _end_at_once(self, number: int) -> None:

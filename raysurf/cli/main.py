@@ -82,6 +82,7 @@ def main() -> None:
     The process ends without tearing native libraries down: threads of Arrow's scanner that are still about then abort
     it now and then, after all work was done (arrow#34314).
     """
+    _open_streams()
     code = _run()
     if code in (129, 130, 143):
         # W&B's own process got the signal too, and what is registered to take leave of it fails.
@@ -91,6 +92,17 @@ def main() -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def _open_streams() -> None:
+    """Have the standard streams that were closed, as by ``>&-``, lead nowhere, and to no file that is opened later."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            if nowhere > 2:
+                os.close(nowhere)
+            setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115  # until the end
 
 
 def _run() -> int:

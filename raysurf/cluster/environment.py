@@ -97,7 +97,9 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
 
             stack.enter_context(own_ray(int(local_capacity().cpus), needs_dashboard))
         elif ours:
-            stack.callback(ray.shutdown)
+            from raysurf.cluster.own_processes import shut_down
+
+            stack.callback(shut_down)
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except Exception as error:  # Ray's own errors here are of every class, Exception itself among them

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import Popen
 from typing import Any
 
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # compiled
 from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
@@ -115,6 +117,33 @@ def out_of_reach_of_signals() -> Iterator[list[Popen[bytes]]]:
         yield started
     finally:
         services.ConsolePopen = before
+
+
+def shut_down() -> None:
+    """Leave Ray, and end the one that this process has started, with SIGTERM being taken as it was before.
+
+    Ray's core puts the system's own action in the handler's place, which would end this process without a word and
+    leave Ray's files, while Ray's processes are waited for.
+    """
+    node = worker._global_node
+    if node is not None:
+        end = node.kill_all_processes
+
+        def ended(*args: Any, **kwargs: Any) -> None:
+            _take_sigterm_again()
+            end(*args, **kwargs)
+
+        node.kill_all_processes = ended
+    worker.shutdown()
+    _take_sigterm_again()
+
+
+def _take_sigterm_again() -> None:
+    """Have SIGTERM do what Python takes it to do, unless that is Ray's."""
+    handler = signal.getsignal(signal.SIGTERM)
+    is_rays = getattr(handler, "__module__", "").partition(".")[0] == "ray"
+    if handler is not None and not is_rays and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def reread_environment() -> None:

@@ -43,12 +43,12 @@ def own_ray(cpus: int, dashboard: bool) -> Iterator[None]:
     """
     import ray
 
-    from raysurf.cluster.own_processes import out_of_reach_of_signals
+    from raysurf.cluster.own_processes import out_of_reach_of_signals, shut_down
 
     with ExitStack() as stack:
         folder = stack.enter_context(_private_folder())
         stack.enter_context(_environment(_settings(os.environ, folder)))
-        stack.callback(ray.shutdown)
+        stack.callback(shut_down)
         with out_of_reach_of_signals() as started:
             try:
                 ray.init(

@@ -219,8 +219,9 @@ def _farewell(request: Request, error: Exception) -> Report:
 
 
 def _is_anothers(error: Exception) -> bool:
-    """Whether an error is but that another worker is gone."""
+    """Whether an error is but that another worker is gone; torch says so, not what it calls nor what calls it."""
     import torch.distributed as dist
 
-    said = str(error).lower()
-    return isinstance(error, dist.DistError) or any(word in said for word in ("gloo", "nccl", "connection"))
+    said, frames = str(error).lower(), traceback.extract_tb(error.__traceback__)
+    is_torchs = not frames or "/torch/" in frames[-1].filename.replace(os.sep, "/")
+    return isinstance(error, dist.DistError) or (is_torchs and any(w in said for w in ("gloo", "nccl", "connection")))

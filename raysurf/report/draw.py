@@ -169,4 +169,4 @@ def _some(names: Iterable[str]) -> str:
 
 def _order(runs: Sequence[MeasuredRun], columns: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
     number = {run.run_id: i for i, run in enumerate(runs)}
-    return lambda row: (number[row["run_id"]], *(row[column] for column in columns))
+    return lambda row: (number[row["run_id"]], *((row[column] is None, row[column]) for column in columns))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raysurf.errors import StoreError, UnknownNameError, nearest
-from raysurf.results.parts import mapping_in, values_in
+from raysurf.results.parts import job_in, mapping_in, values_in
 from raysurf.results.query import Results
 
 COLUMNS = ("run_id", "sweep", "kind", "arm", "group", "model", "data", "seed", "spec", "inputs", "metrics", "params")
@@ -104,7 +104,7 @@ def measured_runs(results: Results, wanted: Wanted) -> list[MeasuredRun]:
                 data=row["data"],
                 seed=row["seed"],
                 inputs=tuple(row["inputs"]),
-                spec=mapping_in(row["spec"], results.store.uri, run_id),
+                spec=job_in(row["spec"], results.store.uri, run_id),
                 metrics=mapping_in(row["metrics"], results.store.uri, run_id),
                 params=values_in(row["params"], results.store.uri, run_id),
             )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from raysurf.results.parts import mapping_in, values_in
+from raysurf.results.parts import job_in, mapping_in, values_in
 from raysurf.results.sweeps import require_known
 
 if TYPE_CHECKING:
@@ -78,9 +78,8 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
         if role == "input":
             row["arm"] = f"input of {row['arm']}"
         row |= called.get(run_id, {})
-        read: dict[str, Any] = {
-            name: mapping_in(row.pop(name), results.store.uri, run_id) for name in ("spec", "metrics")
-        }
+        read: dict[str, Any] = {"spec": job_in(row.pop("spec"), results.store.uri, run_id)}
+        read["metrics"] = mapping_in(row.pop("metrics"), results.store.uri, run_id)
         read["params"] = values_in(row.pop("params"), results.store.uri, run_id)
         found.append(ComparedRun(**row, **read, accuracies=accuracies.get(run_id, {})))
     return found

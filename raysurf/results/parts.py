@@ -160,6 +160,31 @@ def mapping_in(text: str, uri: str, row: str) -> dict[str, Any]:
     return found
 
 
+def job_in(text: str, uri: str, row: str) -> dict[str, Any]:
+    """The job that a column holds as JSON, its parts of the form that jobs are written in; see ``mapping_in``."""
+    found = mapping_in(text, uri, row)
+    if (wrong := _odd_part(found)) is not None:
+        raise StoreError(uri, f"a row of {row} with an odd {wrong}", f"a job in JSON, in {OURS}")
+    return found
+
+
+def _odd_part(job: dict[str, Any]) -> str | None:
+    for name in (each for each in (*_JOBS, *_LISTS_OF_JOBS) if each in job):
+        parts = job[name] if name in _LISTS_OF_JOBS and isinstance(job[name], list) else [job[name]]
+        for part in parts:
+            if not isinstance(part, dict):
+                return name
+            if (wrong := _odd_part(part)) is not None:
+                return f"{name}.{wrong}"
+    is_whole = {"of", "name"} <= job.keys() if job.get("kind") == "point" else True
+    if not (isinstance(job.get("kind", ""), str) and is_whole):
+        return "kind"
+    return next((name for name in _NUMBERS if name in job and type(job[name]) not in (int, float)), None)
+
+
+_JOBS, _LISTS_OF_JOBS, _NUMBERS = ("start", "end", "along", "of"), ("weights", "draw", "noise"), ("epochs", "num_bends")
+
+
 def values_in(text: str, uri: str, row: str) -> dict[str, Any]:
     """The searched values that a column holds as JSON, without those of earlier generations; see ``mapping_in``.
 

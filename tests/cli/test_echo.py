@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -116,3 +118,13 @@ def test_every_command_prints_in_one_place() -> None:
     """No command calls click's echo by itself."""
     files = [path for path in (ROOT / "raysurf" / "cli").glob("*.py") if path.name != "echo.py"]
     assert [path.name for path in files if re.search(r"click\.s?echo\(|\bprint\(", path.read_text())] == ["display.py"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_lead_nowhere(closed: str) -> None:
+    """As cron and some service managers start commands: no traceback, and the exit code is the command's."""
+    command = f"{shlex.quote(sys.executable)} -m raysurf.cli.main"
+    for arguments, code in (("--version", 0), ("no-such-command", 2)):
+        done = subprocess.run(f"{command} {arguments} {closed}", shell=True, capture_output=True, text=True)
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr

@@ -1,8 +1,9 @@
-"""What SIGTERM does to a process that works, and what it leaves alone."""
+"""What SIGTERM does to a process that works, and what it leaves alone; whose error it is that ends one of a group."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import threading
@@ -18,6 +19,7 @@ from raysurf.cluster.broker import Broker
 from raysurf.cluster.perform import perform
 from raysurf.cluster.preemption import Notices, _in_main_thread, in_this_process
 from raysurf.cluster.request import PREEMPTIONS, Request
+from raysurf.cluster.train_group import _is_anothers
 from raysurf.errors import PreemptedError
 from raysurf.jobs.labels import Labels
 from raysurf.jobs.provenance import collect
@@ -196,3 +198,13 @@ def test_preempted_group_uses_up_no_try() -> None:
                 telling.cancel()
 
     assert asyncio.run(tries()) == PREEMPTIONS + 1
+
+
+def test_whose_error_it_is() -> None:
+    """That a worker is gone is what torch says; what a user's code says of gloo or of a connection is its own error."""
+    texts = ("{'GLOO_SOCKET_IFNAME': 'lo'}", "no connection to the server of images")
+    places = {"/x/torch/distributed/distributed_c10d.py": True, "/home/me/net.py": False}
+    for text, (place, is_anothers) in itertools.product(texts, places.items()):
+        with pytest.raises(RuntimeError) as raised:
+            exec(compile("raise RuntimeError(text)", place, "exec"), {"text": text})
+        assert _is_anothers(raised.value) == is_anothers

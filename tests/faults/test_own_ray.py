@@ -44,6 +44,34 @@ def test_a_run_writes_no_key_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "home" / ".ray").exists()
 
 
+def is_caught(number: int) -> bool:
+    """Whether this process has a handler of a signal; Python alone would tell what it takes to be one."""
+    caught = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def test_sigterm_is_taken_while_ray_ends_and_after() -> None:
+    """Ray's core puts the system's action there, which would leave Ray's folder, and no word of how to go on."""
+    import ray
+
+    seen, before = list[bool](), signal.getsignal(signal.SIGTERM)
+    try:
+        with connection(None, needs_dashboard=False):
+            signal.signal(signal.SIGTERM, lambda number, frame: None)
+            node = ray._private.worker._global_node
+            end = node.kill_all_processes
+
+            def look(*args: object, **kwargs: object) -> None:
+                seen.append(is_caught(signal.SIGTERM))
+                end(*args, **kwargs)
+
+            node.kill_all_processes = look
+        assert seen == [True]
+        assert is_caught(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray waits half a minute for its raylet; what it then raises is of no class of its own."""
     before, ended = dict(os.environ), threading.Event()

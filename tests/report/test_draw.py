@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import SpecError, UnknownNameError
-from raysurf.report.draw import draw, pictures_of_sweep
+from raysurf.report.draw import _order, draw, pictures_of_sweep
+from raysurf.report.measured_runs import MeasuredRun
 from raysurf.results.query import Results
 from tests.report.measured import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
 
@@ -111,3 +112,10 @@ def test_pictures_of_a_sweep(results: Results, tmp_path: Path) -> None:
     assert Path(alone).name == "other.png"
     assert pictures_of_sweep(results, "other", str(tmp_path / "none")) == []
     assert not (tmp_path / "none").exists()
+
+
+def test_rows_without_a_name_come_last() -> None:
+    """Columns that may be null are among those that rows are ordered by."""
+    rows = [{"run_id": "a", "weights": name} for name in ("w", None, "v", None)]
+    ordered = sorted(rows, key=_order([MeasuredRun("a")], ["weights"]))
+    assert [row["weights"] for row in ordered] == ["v", "w", None, None]

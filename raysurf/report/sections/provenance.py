@@ -10,7 +10,7 @@ from typing import Any
 
 from raysurf.report.html_text import duration, table
 from raysurf.report.sweep_rows import Row, SweepRows
-from raysurf.results.parts import mapping_in
+from raysurf.results.parts import job_in, mapping_in
 from raysurf.results.query import Results
 
 MOST = 10
@@ -94,7 +94,7 @@ def _jobs(results: Results, sweep: SweepRows) -> str:
     shown = [run_id for run_id in sweep.best_runs if run_id in sweep.runs][: 1 if sweep.metrics else MOST_JOBS]
     for run_id in shown:
         row = sweep.runs[run_id]
-        spec: Mapping[str, Any] = mapping_in(row["spec"], results.store.uri, run_id)
+        spec: Mapping[str, Any] = job_in(row["spec"], results.store.uri, run_id)
         what = f"job of {'the best trial' if sweep.metrics else row['arm']} of {sweep.name}, {run_id}"
         text = json.dumps(spec, indent=1, ensure_ascii=False)
         parts.append(f"<details><summary>{escape(what)}</summary><pre>{escape(text)}</pre></details>")
