@@ -63,7 +63,8 @@ def autoscaling(kinds: dict[str, dict[str, Any]], most_nodes: int = 8) -> Iterat
     with ray_home() as root:
         gcs, client = free_ports(2)
         (root / "cluster.json").write_text(json.dumps(config(kinds, most_nodes, f"127.0.0.1:{gcs}")))
-        own = {"RAY_TMPDIR": str(root), "RAY_AUTH_MODE": "disabled"}
+        # The Ray of this process's other tests, if it is there, has a token, and its address is the loopback's.
+        own = {"RAY_TMPDIR": str(root), "RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
         of_head = {
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
             "RAY_FAKE_CLUSTER": "1",
