@@ -23,13 +23,35 @@ FOLDERS = (
 )
 SECRET_FOLDERS = (".ssh", ".aws", ".azure", ".config", ".docker", ".gnupg", ".huggingface", ".kube", ".oci", ".ray")
 SECRET_FILES = (
-    *(".env", ".env.*", "*.env", ".envrc", "auth_token", "*.token", ".netrc", "_netrc", ".pypirc", ".npmrc", ".pgpass"),
+    *(".env", ".env.*", "*.env", ".envrc", "auth_token", "*.token", "_netrc", ".pypirc", ".npmrc", ".pgpass"),
     *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.gpg", "*.asc", "id_rsa*", "id_dsa*"),
     *("id_ecdsa*", "id_ed25519*", ".git-credentials", ".htpasswd", "kubeconfig", "credentials", "*credentials*.json"),
     *("credentials.y*ml", "credentials.toml", "credentials.ini", "service[-_]account*.json", "secret.*", "secrets.*"),
     *("*credentials*.csv", "rootkey.csv", "*accesskeys.csv", "kaggle.json", "client_secret*.json", "*.ppk", "*.p8"),
     *("token", "token.json", "token.txt", "stored_tokens", ".vault-token", ".vault_pass*", ".comet.config"),
-    *("auth.json", "password.*", "passwords.*", "api_key.*", "api_keys.*", "env.local", "env.prod*", "env.dev*"),
+    *(
+        "secret",
+        "secrets",
+        "password",
+        "passwords",
+        "*[-_]credentials",
+        "hf[-_]token*",
+        "*api[-_]key.txt",
+        "apikey*.txt",
+    ),
+    *(
+        "wandb[-_]*key*",
+        ".env~",
+        ".netrc*",
+        "auth.json",
+        "password.*",
+        "passwords.*",
+        "api_key.*",
+        "api_keys.*",
+        "env.local",
+        "env.prod*",
+        "env.dev*",
+    ),
     *(".s3cfg", ".boto", "rclone.conf", ".databrickscfg", ".dockercfg", ".my.cnf"),
     *("*.tfstate", "*.tfstate.*", "*.tfvars", ".*_history", ".*_hist"),
 )
@@ -82,7 +104,7 @@ def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] =
         left_out: Files and folders within it that do not, such as its results.
 
     Raises:
-        SubmissionError: If a needed file has the name of a secret.
+        SubmissionError: If a needed file has the name of a secret, or a name is no text.
     """
     root = folder.resolve()
     out = [path.resolve() for path in left_out]
@@ -100,6 +122,8 @@ def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] =
         elif path.is_file() and (target := path.resolve()).is_relative_to(root):
             if looks_secret(target.relative_to(root).as_posix()):
                 secret.append(name)
+            elif not name.isascii() and os.fsencode(name).decode(errors="replace") != name:
+                raise SubmissionError(f"the file {name!r}, whose name is no text", "another name, or it in .gitignore")
             else:
                 files[name] = path
     return Folder(files, tuple(secret))

@@ -142,6 +142,22 @@ def test_names_of_secrets(name: str) -> None:
     assert looks_secret(name)
 
 
+@pytest.mark.parametrize(
+    "name", ["password", "hf_token.txt", "openai_api_key.txt", "aws_credentials", ".netrc.bak", "apikey.txt", ".env~"]
+)
+def test_names_that_people_give_secrets(name: str) -> None:
+    """Where somebody has put a key by hand."""
+    assert looks_secret(name)
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    """What travels cannot hold it."""
+    root = project(tmp_path)
+    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.txt")).write_text("x")
+    with pytest.raises(SubmissionError, match=r"the file 'caf\\udce9.txt', whose name is no text"):
+        plan(root)
+
+
 @pytest.mark.parametrize("name", ORDINARY)
 def test_names_that_are_no_secret_s(name: str) -> None:
     """A vocabulary, a network and a module travel, though words of secrets stand in their names."""
