@@ -253,17 +253,11 @@ def places(tree: Tree, name: str = "", chosen: Params | None = None) -> Iterator
 
 def without_holes(tree: Tree) -> Iterator[Mapping[str, Any]]:
     """All mappings in which nothing is searched, those in options of choices among them."""
-    if isinstance(tree, Mapping):
-        if not any(True for _ in places(tree)):
-            yield tree
-        for value in tree.values():
-            yield from without_holes(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from without_holes(value)
-    elif isinstance(tree, Choice | Each):
-        for option in tree.options:
-            yield from without_holes(option)
+    if isinstance(tree, Mapping) and not any(places(tree)):
+        yield tree
+    inner = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list) else ()
+    for value in (*inner, *getattr(tree, "options", ())):
+        yield from without_holes(value)
 
 
 def parameters(tree: Tree) -> dict[str, Hole]:
