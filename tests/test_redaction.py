@@ -165,7 +165,7 @@ def test_an_environment_in_a_text_is_starred(
     written: Callable[[dict[str, str]], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Values of variables whose names look secret are, as this process has them or as they are printed; no others."""
-    others = {"HOME": "/home/me", "TOKENIZERS_PARALLELISM": "false", "PWD": "/work/x", "TOKEN_LIMIT": "123456"}
+    others = {"HOME": "/home/me", "TOKENIZERS_PARALLELISM": "false", "PWD": "/home/me/x", "TOKEN_LIMIT": "123456"}
     if written is repr or written is json.dumps:
         said = redact(written({**PLANTED, **others}))
         assert all(value not in said for value in ("hunter2", "ghp_0a1b", "swordfish", "pw%4012", "abc123", "quotes"))
