@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-
-import pytest
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -30,23 +26,10 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def server_command() -> list[str]:
-    """How moto is started: as it is installed here, else in an environment of its own, which uv makes or has made."""
-    if importlib.util.find_spec("moto") is not None:
-        return [sys.executable, "-m", "moto.server"]
-    packages = ["--from", "moto[s3]>=5,<6", "--with", "flask>=3,<4", "--with", "flask-cors>=5,<7"]
-    uvx = shutil.which("uvx")
-    if uvx is None:
-        pytest.skip("moto is not installed (it is in the group dev)")
-    if subprocess.run([uvx, *packages, "moto_server", "--help"], capture_output=True, check=False).returncode:
-        pytest.skip("moto is not installed (it is in the group dev), and uv cannot get it")
-    return [uvx, *packages, "moto_server"]
-
-
 @contextlib.contextmanager
 def s3_server(port: int) -> Iterator[None]:
-    """Run a server until the end of the block; the test is skipped if moto cannot be had."""
-    command = [*server_command(), "-H", "127.0.0.1", "-p", str(port)]
+    """Run moto's server, which is in the group dev, until the end of the block."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     quiet, alone = subprocess.DEVNULL, {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     server = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=alone | KEYS, start_new_session=True)
     try:

@@ -17,6 +17,7 @@ from raysurf.errors import ClusterError
 from tests.faults.command import raysurf_run
 from tests.faults.paced import paced_file
 from tests.planted_keys import KEYS, holders
+from tests.processes import forked
 from tests.ray_home import descendants, ray_home
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
@@ -50,30 +51,35 @@ def is_caught(number: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
-def test_sigterm_is_taken_while_ray_ends_and_after() -> None:
-    """Ray's core puts the system's action there, which would leave Ray's folder, and no word of how to go on."""
+@pytest.mark.parametrize("name", ["_take_sigterm", "_do_not_start"])
+def test_in_a_process_without_another_ray(name: str) -> None:
+    """Each starts a Ray, which a process has but one of, and other tests of this folder share one."""
+    child = forked(globals()[name])
+    child.join()
+    assert child.exitcode == 0
+
+
+def _take_sigterm() -> None:
+    """SIGTERM is taken while Ray ends and after it. Ray's core puts the system's action there, which leaves files."""
     import ray
 
-    seen, before = list[bool](), signal.getsignal(signal.SIGTERM)
-    try:
-        with connection(None, needs_dashboard=False):
-            signal.signal(signal.SIGTERM, lambda number, frame: None)
-            node = ray._private.worker._global_node
-            end = node.kill_all_processes
+    seen = list[bool]()
+    with connection(None, needs_dashboard=False):
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        node = ray._private.worker._global_node
+        end = node.kill_all_processes
 
-            def look(*args: object, **kwargs: object) -> None:
-                seen.append(is_caught(signal.SIGTERM))
-                end(*args, **kwargs)
+        def look(*args: object, **kwargs: object) -> None:
+            seen.append(is_caught(signal.SIGTERM))
+            end(*args, **kwargs)
 
-            node.kill_all_processes = look
-        assert seen == [True]
-        assert is_caught(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        node.kill_all_processes = look
+    assert seen == [True]
+    assert is_caught(signal.SIGTERM)
 
 
-def test_a_ray_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray waits half a minute for its raylet; what it then raises is of no class of its own."""
+def _do_not_start() -> None:
+    """A Ray that does not start is one line. Ray waits half a minute, and raises an error of no class of its own."""
     before, ended = dict(os.environ), threading.Event()
 
     def stop_raylet() -> None:
