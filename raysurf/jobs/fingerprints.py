@@ -125,7 +125,7 @@ def shared(job: Job, needed: Job, fingerprints: Mapping[str, str]) -> Fingerprin
         "model_source": needed.model_spec.name == job.model_spec.name,
         "model_shapes": needed.model_spec == job.model_spec,
         "data_stamp": needed.data_spec == job.data_spec,
-        "data_fingerprint": needed.data_spec == job.data_spec,
+        "data_fingerprint": needed.data_spec.identity == job.data_spec.identity,
     }
     return {name: value for name, value in fingerprints.items() if same.get(name)}
 

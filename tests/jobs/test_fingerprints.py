@@ -20,7 +20,7 @@ from raysurf.cluster.launch import plan_sweeps
 from raysurf.errors import ChangedError
 from raysurf.jobs.checkup import check_up
 from raysurf.jobs.execute import execute
-from raysurf.jobs.fingerprints import kept
+from raysurf.jobs.fingerprints import kept, shared
 from raysurf.jobs.job import Job
 from raysurf.jobs.labels import Labels
 from raysurf.jobs.outcome import outcome_path
@@ -150,6 +150,15 @@ def test_edited_data_are_not_taken_for_the_same(folder: Path) -> None:
     assert [each.what for each in found] == [
         f"a run whose input {start.id} differs in its data: {then} there, {now} here"
     ]
+
+
+def test_one_set_in_two_places_is_to_have_the_same_examples() -> None:
+    """Examples are compared wherever their files lie; names, sizes and times of files in one place alone."""
+    here, there = (tiny_sgd(data=rs.DataSpec(name="mnist", root=root)) for root in "ab")
+    then = {"data_stamp": "1", "data_fingerprint": "2", "model_shapes": "3"}
+    assert shared(here, there, then) == {"data_fingerprint": "2", "model_shapes": "3"}
+    assert shared(here, here, then) == then
+    assert shared(here, tiny_sgd(data="digits"), then) == {"model_shapes": "3"}
 
 
 def test_a_worker_sees_what_no_plan_saw(folder: Path) -> None:
