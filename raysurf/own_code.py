@@ -26,6 +26,8 @@ from raysurf.errors import Fault, SpecError, message_of
 FORM = "package.module:function"
 # Parts of the paths of what is installed.
 INSTALLED = ("site-packages", "dist-packages")
+# Functions that import a module by its name, which is seen where it stands in the call.
+BY_NAME = ("import_module", "__import__")
 
 _folders: list[str] = []
 # Beside the module's specification, of which there is another after it was reloaded.
@@ -226,6 +228,9 @@ def _imports_of(path: Path, package: str) -> Iterable[str]:
             if module:
                 yield module
                 yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BY_NAME:
+            named = (each.value for each in node.args[:1] if isinstance(each, ast.Constant))
+            yield from (each for each in named if isinstance(each, str) and not each.startswith("."))
 
 
 def _told(error: BaseException) -> str:

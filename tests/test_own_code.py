@@ -180,7 +180,8 @@ def test_packages_are_followed_through_relative_imports(write: Write) -> None:
     (folder / "inner").mkdir(parents=True)
     for name, text in {
         "__init__": "",
-        "net": "from . import wide\nfrom .inner.deep import x\nimport os, torch",
+        "net": "from . import wide\nfrom .inner.deep import x\nimport os, torch\nos.x(__import__('oc_pkg.named'))",
+        "named": "",
         "wide": "",
         "unused": "",
         "inner/__init__": "",
@@ -192,6 +193,7 @@ def test_packages_are_followed_through_relative_imports(write: Write) -> None:
         "oc_pkg",
         "oc_pkg.inner",
         "oc_pkg.inner.deep",
+        "oc_pkg.named",
         "oc_pkg.net",
         "oc_pkg.wide",
     ]

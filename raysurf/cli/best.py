@@ -60,11 +60,10 @@ def _lines(row: Row, results: str) -> Iterator[str]:
     from raysurf.results.address import results_option
 
     spread = "" if row["std"] is None else f" ± {row['std']:.4g} over {len(row['seeds'])} seeds"
-    value = "no figure" if row["value"] is None else f"{row['value']:.4g}"
     at = results_option(results)
     told = {
         "trial": [str(row["trial"])],
-        row["metric"]: [f"{value}{spread}, the {row['mode']}"],
+        row["metric"]: [f"{row['value']:.4g}{spread}, the {row['mode']}"],
         "arm": [row["arm"]],
         "params": params_text(row, results),
         "runs": row["run_ids"],

@@ -78,6 +78,8 @@ def _best(sweep: Sweep, results: Results) -> Iterator[str]:
         yield from _front(results, sweep.search.metrics, sweep.search.directions, rows)
         return
     row = rows[0]
+    if sweep.search is not None and row["value"] is None:
+        yield f"  no finished trial has {row['metric']}"
     if row["value"] is not None:
         spread = f" +- {row['std']:.4f} over {len(row['seeds'])} seeds" if row["std"] is not None else ""
         yield f"  best trial {row['trial']}: {row['metric']} {row['value']:.4f}{spread}"

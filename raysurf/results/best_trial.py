@@ -28,7 +28,11 @@ def best_trial(results: Results, sweep: str) -> dict[str, Any]:
     if ", " in done[0]["metric"]:
         several = f"{sweep!r}, which searches {done[0]['metric']}"
         raise StoreError(results.store.uri, several, "a sweep that searches one metric; of several see pareto()")
-    return ranked(done)[0]
+    best = ranked(done)[0]
+    if best["value"] is None or math.isnan(best["value"]):
+        expected = "a metric that its jobs give (raysurf logs SWEEP/TRIAL shows those that a run has)"
+        raise StoreError(results.store.uri, f"no {best['metric']} in any finished trial of {sweep!r}", expected)
+    return best
 
 
 def ranked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -200,7 +200,7 @@ class Results:
 
         Raises:
             UnknownNameError: If there is no such sweep.
-            StoreError: If it has no finished trial, or searches nothing, or several metrics.
+            StoreError: If it has no finished trial with a figure, or searches nothing, or several metrics.
         """
         from raysurf.results.best_trial import best_trial
 

@@ -129,10 +129,14 @@ def test_the_best_is_a_figure(tmp_path: Path) -> None:
     write(tmp_path, "begun", 0, {}, value=None, state="running")
     write(tmp_path, "begun", 1, {}, value=None, state="failed")
     write(tmp_path, "plain", 0, {}, value=None, metric="", mode="")
+    write(tmp_path, "mute", 0, {}, value=None)
+    write(tmp_path, "mute", 1, {}, value=float("nan"))
     results = open(str(tmp_path))
     assert (results.best("s")["trial"], results.best("up")["trial"]) == (2, 1)
     with pytest.raises(StoreError, match=r"no finished trial of 'begun' \(1 failed, 1 running\)"):
         results.best("begun")
+    with pytest.raises(StoreError, match=r"no validation/nll in any finished trial of 'mute'"):
+        results.best("mute")
     with pytest.raises(StoreError, match="'plain', which searches nothing"):
         results.best("plain")
 
