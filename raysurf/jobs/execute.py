@@ -96,21 +96,14 @@ def _once(
 ) -> Figures:
     with turn(job, store, workers, progress, labels.sweep) as telling:
         if telling is not None:
-            return _run(job, store, workers, telling, labels, accept_changed)
+            return _run(Context(job, store, workers, telling, accept_changed=accept_changed), labels)
     Unchanged(store, accept_changed, workers.rank == 0).require(job)
     # What rank 0 returns counts; on a shared disk other nodes may see an outcome later.
     return figures_of(store, job.id) or {}
 
 
-def _run(
-    job: Job,
-    store: Store,
-    workers: Workers,
-    progress: Callable[[Progress], None],
-    labels: Labels,
-    accept_changed: bool,
-) -> Figures:
-    context = Context(job, store, workers, progress, accept_changed=accept_changed)
+def _run(context: Context, labels: Labels) -> Figures:
+    job, store, workers = context.job, context.store, context.workers
     started, began = datetime.now(UTC), time.perf_counter()
 
     def record(status: str, figures: Figures, error: str | None, skipped: Collection[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,17 @@ from raysurf.training.workers import Workers
 POWER_ITERATIONS = 30
 
 
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """After it each module is in the mode, training or evaluation, that it was in before."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
 def tracking_layers(model: nn.Module) -> list[_NormBase]:
     """The modules that keep running batch statistics: batch norm of every sort, and instance norm that tracks them.
 
@@ -25,11 +38,9 @@ def tracking_layers(model: nn.Module) -> list[_NormBase]:
     layers = [module for module in model.modules() if isinstance(module, _NormBase)]
     layers = [layer for layer in layers if layer.track_running_stats and layer.running_mean is not None]
     if layers:
-        modes = {module: module.training for module in model.modules()}
-        model.train()
-        layers = [layer for layer in layers if layer.training]
-        for module, mode in modes.items():
-            module.training = mode
+        with modes_kept(model):
+            model.train()
+            layers = [layer for layer in layers if layer.training]
     return layers
 
 
@@ -158,9 +169,7 @@ def renew_power_iterations(model: nn.Module) -> None:
         for _ in range(POWER_ITERATIONS):
             hook.compute_weight(module, do_power_iteration=True)
     for each in parametrized:
-        modes = {module: module.training for module in each.modules()}
-        each.train()
-        for _ in range(POWER_ITERATIONS):
-            each()
-        for module, mode in modes.items():
-            module.training = mode
+        with modes_kept(each):
+            each.train()
+            for _ in range(POWER_ITERATIONS):
+                each()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from raysurf.errors import OutputError
 from raysurf.stochastic.layers import noise_mode
+from raysurf.training.batchnorm import modes_kept
 from raysurf.weightspace.point import write
 
 
@@ -51,12 +52,14 @@ def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_clas
         OutputError: If they are not [2, num_classes].
     """
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
-    modes = {module: module.training for module in model.modules()}
     before = [
-        (each._buffers, name, v, v.clone()) for each in modes for name, v in each._buffers.items() if v is not None
+        (each._buffers, name, v, v.clone())
+        for each in model.modules()
+        for name, v in each._buffers.items()
+        if v is not None
     ]
     generators = [device] if device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(generators), noise_mode(model, "mean"):
+    with torch.no_grad(), torch.random.fork_rng(generators), noise_mode(model, "mean"), modes_kept(model):
         try:
             output = model.eval()(torch.zeros(2, *image_shape, device=device))
         except RuntimeError:
@@ -65,8 +68,6 @@ def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_clas
             for buffers, name, value, old in before:
                 write(value, old)
                 buffers[name] = value
-            for module, mode in modes.items():
-                module.training = mode
     logits = logits_of(output)
     if logits.shape != (2, num_classes) or not logits.is_floating_point():
         got = f"{'complex ' if logits.is_complex() else ''}outputs {list(logits.shape)} to 2 images"

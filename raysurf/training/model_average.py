@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from raysurf.errors import AverageError
-from raysurf.training.batchnorm import BatchStatistics, renew_power_iterations, statistic_names, tracking_layers
+from raysurf.training.batchnorm import (
+    BatchStatistics,
+    modes_kept,
+    renew_power_iterations,
+    statistic_names,
+    tracking_layers,
+)
 from raysurf.training.workers import Workers
 from raysurf.weightspace.average import RunningAverage
 from raysurf.weightspace.point import Point, buffers_of, place, point_of, require_same
@@ -193,15 +199,10 @@ def _estimate(model: nn.Module, batches: Batches, call: Call) -> None:
     """Replace the model's batch-norm statistics by those of one pass over batches."""
     if not tracking_layers(model):
         return
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with BatchStatistics(model) as statistics:
-            seen = None
-            for seen in batches:
-                call(model, seen)
-            if seen is None:
-                raise AverageError("an empty iterable of batches", "at least one batch of inputs")
-            statistics.write(Workers())
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with modes_kept(model), BatchStatistics(model) as statistics:
+        seen = None
+        for seen in batches:
+            call(model, seen)
+        if seen is None:
+            raise AverageError("an empty iterable of batches", "at least one batch of inputs")
+        statistics.write(Workers())
