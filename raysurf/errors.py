@@ -11,7 +11,7 @@ from raysurf.redaction import redact
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception says; of a class whose text cannot be had, that."""
+    """An exception's message; a note if its ``__str__`` raises."""
     try:
         return str(error)
     except Exception:

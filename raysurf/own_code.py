@@ -36,7 +36,7 @@ _imports = ContextVar("modules are imported", default=True)
 
 
 def is_named_in(name: str) -> bool:
-    """Whether a network's or data set's name is that of code."""
+    """Whether a name is ``module:function`` rather than a registered one."""
     return ":" in name
 
 
@@ -48,7 +48,7 @@ def look_in(folder: str | Path) -> None:
 
 @contextmanager
 def no_imports() -> Iterator[None]:
-    """Within it modules are found, and not imported."""
+    """Find modules without importing them while a ``with`` lasts."""
     token = _imports.set(False)
     try:
         yield
@@ -117,7 +117,7 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
 
 @contextmanager
 def without_exit() -> Iterator[None]:
-    """Within it ``sys.exit`` in code of the user's is an error of that line, and ends no process of ours."""
+    """Turn ``sys.exit`` in the user's code into an error at that line."""
     try:
         yield
     except SystemExit as error:
@@ -127,7 +127,7 @@ def without_exit() -> Iterator[None]:
 
 
 def sources(name: str) -> dict[str, Path]:
-    """Source files by module: the named one's, and those that it imports which are neither installed nor Python's own.
+    """Source files by module: the named module's and those of the user's modules that it imports.
 
     Args:
         name: ``package.module:function``; nothing is imported.
@@ -208,13 +208,13 @@ def _spec_of(module: str) -> ModuleSpec | None:
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a file is none of the user's own."""
+    """Whether a file belongs to an installed package, Python or raysurf."""
     ours = (Path(__file__).parent, Path(os.__file__).parent)
     return not {*path.parts}.isdisjoint(INSTALLED) or any(path.is_relative_to(folder) for folder in ours)
 
 
 def _imports_of(path: Path, package: str) -> Iterable[str]:
-    """Modules that a file may import, wherever in it; what it takes from one may be a module itself."""
+    """Names of modules that a file may import; a name taken from a module may be a module too."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):

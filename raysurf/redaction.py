@@ -52,7 +52,7 @@ LONG, SHORTEST = 12, 4
 
 
 def redact(text: str) -> str:
-    """Put stars in the place of every secret that its form gives away, and of this environment's secrets.
+    """Mask secrets with stars: those recognised by their form, and the values of this environment's secrets.
 
     The forms are a user with a password in an address (``s3://id:secret@bucket``); a key, token, secret, password or
     signature in its query (``?secret_key=…``), as an option (``--token …``) or as an environment variable
@@ -63,12 +63,12 @@ def redact(text: str) -> str:
 
 
 def holds_secret(text: str) -> bool:
-    """Whether the form of a text gives away that it holds a secret."""
+    """Whether a text contains a secret that is recognised by its form."""
     return _without_forms(text) != text
 
 
 def names_secret(variable: str) -> bool:
-    """Whether the name of an environment variable is one of those that hold secrets."""
+    """Whether an environment variable's name says that it holds a secret."""
     name = variable.upper()
     return len(name) <= LONGEST_NAME and _IS_ABOUT.search(name) is None and _IS_NAME.search(name) is not None
 
@@ -121,7 +121,7 @@ def pattern_of(value: str, words: bool = True) -> str:
 
 
 def _base64(value: str) -> Iterator[str]:
-    """The signs that a text has for certain in base64, where 0, 1 or 2 bytes of a group of three stand before it."""
+    """Base64 characters that a text is sure to have at each of the three alignments."""
     data = value.encode(errors="replace")
     for before in range(3):
         sure = slice(-(-before * 8 // 6), (before + len(data)) * 8 // 6)

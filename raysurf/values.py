@@ -1,4 +1,4 @@
-"""The base of every value that a user writes: frozen, strict, with no unknown keys, its errors in our words."""
+"""Base of all user-written values: frozen, strict, no unknown keys, errors as ``SpecError``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ else:
 
 
 class _Spoken(Metaclass):
-    """Raises what a program gives wrongly as a SpecError; pydantic's own way, ``model_validate``, is left as it is."""
+    """Raise ``SpecError`` from constructors; ``model_validate`` keeps pydantic's own error."""
 
     def __call__(cls: type[Any], *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         try:

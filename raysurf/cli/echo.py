@@ -1,4 +1,4 @@
-"""What every command prints goes through here: what a terminal would act on is shown as it is written in Python."""
+"""Output of all commands: control characters are shown as Python writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OTHERS = re.compile(r"[^\t\n -~]")
 
 
 def printable(text: str) -> str:
-    r"""A text whose control characters, bidirectional overrides and lone surrogates are shown, such as ``\x1b``."""
+    r"""Escape control characters, bidirectional overrides and lone surrogates, such as ``\x1b``."""
     return _OTHERS.sub(lambda found: _shown(found[0]), text)
 
 

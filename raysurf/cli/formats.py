@@ -111,7 +111,7 @@ def latex_table(names: Sequence[str], rows: Sequence[Sequence[object]], right: C
 
 
 def markdown_text(text: str) -> str:
-    """A text such that Markdown, and the HTML made of it, show it as it is."""
+    """Escape a text for Markdown and the HTML made from it."""
     return text.translate(MARKDOWN)
 
 
@@ -178,7 +178,7 @@ def _flat(rows: pa.Table) -> pa.Table:
 
 
 def _no_formulas(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts with an apostrophe before those that a spreadsheet would take for a formula."""
+    """Put an apostrophe before texts that a spreadsheet would read as formulas."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

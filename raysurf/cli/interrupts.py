@@ -1,4 +1,4 @@
-"""What Ctrl-C, SIGTERM and a hangup do to a run: the first lets it leave in order, the second ends it at once."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP: the first signal shuts a run down in order, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Interrupts:
 
 
 def _leave_the_terminal() -> None:
-    """Write nothing more to a terminal that is gone: it is a device, and no terminal any more."""
+    """Redirect output to nowhere after the terminal has gone."""
     for stream in (1, 2):
         if stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream):
             nowhere = os.open(os.devnull, os.O_WRONLY)

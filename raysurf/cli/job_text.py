@@ -34,7 +34,7 @@ def _head(row: Row) -> str:
 
 
 def _as_written(row: Row, uri: str) -> Any:
-    """A run's job with 3 for 3.0, unless that is another job, as where a network's own options are floats."""
+    """A run's job with 3 for 3.0, where that keeps its id (a network's own options may be floats)."""
     tree = mapping_in(row["spec"], uri, row["run_id"])
     short = _shortened(tree)
     return short if parse_job(short, look_up=False).id == row["run_id"] else tree
@@ -50,7 +50,7 @@ def _shortened(tree: Any) -> Any:
 
 
 def _without_differing_seeds(trees: Sequence[Any]) -> tuple[Any, list[int]]:
-    """Trees that are otherwise alike as one without the seeds that differ, and these."""
+    """Merge trees that differ in seeds alone: the common tree, and the seeds."""
     first, seeds = trees[0], list[int]()
     if isinstance(first, dict):
         kept = {}

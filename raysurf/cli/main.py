@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Have the standard streams that were closed, as by ``>&-``, lead nowhere, and to no file that is opened later."""
+    """Open closed standard streams (``>&-``) on the null device, so that no file opened later takes their place."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_RDWR)

@@ -133,7 +133,7 @@ def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
 
 
 def _surfaces(sweep: Sweep, results: Results) -> Iterator[str]:
-    """Of the best trial's surface, the worst train loss and test error: how much, where, and the barrier of a line."""
+    """Worst train loss and test error on the best trial's surface: value, position and barrier."""
     rows = best_rows(sweep, results)[:1]
     for run_id in rows[0]["run_ids"][:1] if rows else []:
         ids = f"run_id = '{run_id}'"

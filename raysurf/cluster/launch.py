@@ -87,7 +87,7 @@ def plan_sweeps(
 
 
 def _require_unchanged(plan: SweepPlan, ledger: Ledger, unchanged: Unchanged) -> None:
-    """Check that what a sweep would use again was made of what there is now, as far as that is known beforehand."""
+    """Check the fingerprints of the stored runs that a sweep would reuse."""
     sweep = plan.sweep
     seen = [sample for sample in sweep.samples if any(map(unchanged.is_seen, sample.jobs))]
     for job in plan.known_jobs:

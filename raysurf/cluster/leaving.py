@@ -100,7 +100,7 @@ class Farewell:
 
 
 def is_ray_gone() -> bool:
-    """Whether the Ray that this process has started, if it has, was ended by somebody else; Tune waits for minutes."""
+    """Whether the Ray that this process started has been killed; Tune would wait for it for minutes."""
     node = getattr(sys.modules.get("ray._private.worker"), "_global_node", None)
     return node is not None and any(each.process.poll() is not None for each in node.all_processes.get("raylet", ()))
 

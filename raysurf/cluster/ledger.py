@@ -32,7 +32,7 @@ def part(sweep: str, number: int) -> str:
 
 
 class Ledger:
-    """One sweep's rows of ``trials``, and what there is of other definitions under its name.
+    """One sweep's rows of ``trials``, and the rows of other definitions under its name.
 
     Args:
         store: Where the rows are.
@@ -67,7 +67,7 @@ class Ledger:
         self.rows |= {number: {**row, "state": "running"} for number, row in self._fewer.items()}
 
     def _definitions(self, seeds: tuple[int, ...]) -> tuple[str, ...]:
-        """Digests that rows of this sweep have: of itself, and if it has more seeds of the same with some of them."""
+        """Digests under which rows count as this sweep's: its own, and that of the sweep with fewer of its seeds."""
         if seeds not in self._of_seeds:
             earlier = self.sweep.definitions
             if seeds and set(seeds) < set(self.sweep.seeds):
@@ -76,7 +76,7 @@ class Ledger:
         return self._of_seeds[seeds]
 
     def _numbered(self, rows: list[Row]) -> dict[int, Row]:
-        """Rows by their numbers now: those of an arm begin elsewhere when the arms before it have more trials."""
+        """Rows by trial number; an arm's numbers shift when the arms before it get more trials."""
         arms = part_of(self.sweep, Only()).arms
         axes = list(arms[0].params)
         waiting: dict[tuple[Any, ...], list[Row]] = {}
@@ -93,7 +93,7 @@ class Ledger:
         return found
 
     def adopt(self) -> None:
-        """Write rows anew that have another number now, or the digest of an earlier version."""
+        """Rewrite rows whose number has shifted or whose digest is of an older version."""
         for number, row in {**self.rows, **self._fewer}.items():
             definition = row["definition"] if number in self._fewer else self.sweep.digest
             if int(row["trial"]) != number or row["definition"] != definition:
@@ -193,7 +193,7 @@ class Ledger:
         return mapping_in(self.rows[number]["params"], self.store.uri, f"trial {number}")
 
     def begun(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """Parameters of those of some trials that have begun, by their places among them."""
+        """Parameters of the trials that have begun, by their position in ``numbers``."""
         return {place: self.params(number) for place, number in enumerate(numbers) if number in self.rows}
 
     def write(

@@ -1,4 +1,4 @@
-"""Patches of Ray's private parts, tried with Ray 2.59 and 2.60: what Tune starts and hands on, and what Ray starts."""
+"""Patches of Ray's private parts, tried with Ray 2.59 and 2.60: Tune's actors and variables, Ray's own processes."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def shut_down() -> None:
 
 
 def _take_sigterm_again() -> None:
-    """Have SIGTERM do what Python takes it to do, unless that is Ray's."""
+    """Reinstall Python's SIGTERM handler, unless it is Ray's."""
     handler = signal.getsignal(signal.SIGTERM)
     is_rays = getattr(handler, "__module__", "").partition(".")[0] == "ray"
     if handler is not None and not is_rays and threading.current_thread() is threading.main_thread():
@@ -147,7 +147,7 @@ def _take_sigterm_again() -> None:
 
 
 def reread_environment() -> None:
-    """Have Ray read again what it has read of the environment when it was imported: its address and its token."""
+    """Make Ray reread its address and token settings from the environment."""
     ray_constants.ENABLE_RAY_CLUSTER = ray_constants.env_bool(
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, not ray_constants.IS_WINDOWS_OR_OSX
     )
@@ -177,7 +177,7 @@ def torch_config(backend: str) -> Any:
 
 
 def _listen_on_loopback() -> None:
-    """Have the store that torch opens in this process, if its address is a loopback one, listen there alone."""
+    """Bind the TCPStore of torch to its address, if that is a loopback address."""
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     def store(host_name: str, port: int, is_master: bool = False, **options: Any) -> TCPStore:

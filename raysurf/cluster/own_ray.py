@@ -1,4 +1,4 @@
-"""The Ray that raysurf starts itself: on the loopback address, with a token and a folder that end with it."""
+"""A local Ray of raysurf's own: loopback address, a token per run, a private folder that is removed at the end."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def own_ray(cpus: int, dashboard: bool) -> Iterator[None]:
 
 
 def forget() -> None:
-    """Remove what a Ray of this process's own has on the disk, before the process ends itself without a word."""
+    """Remove the folders of this process's Ray, before the process exits hard."""
     for folder in _folders:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,7 +117,7 @@ def _place(environ: Mapping[str, str]) -> str:
 
 
 def _settings(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Variables for Ray and its workers, but for those that the user has set."""
+    """Environment variables for Ray and its workers; those that the user has set are kept."""
     wanted = {
         # Ray then takes the loopback address for this machine's, and all its servers listen there alone.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -137,7 +137,7 @@ def _settings(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Have variables set, in what Ray has read of them already too."""
+    """Set environment variables, and make Ray reread them."""
     from raysurf.cluster.own_processes import reread_environment
 
     os.environ.update(settings)
@@ -151,7 +151,7 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
 
 
 def _keep_logs(folder: Path) -> Path:
-    """Move Ray's logs to where they stay; only the user can read them."""
+    """Copy Ray's logs to a private folder that is kept."""
     kept = Path(tempfile.mkdtemp(prefix="raysurf-logs-"))
     for logs in folder.glob("r/session_2*/logs"):
         shutil.copytree(logs, kept / "logs", dirs_exist_ok=True, ignore_dangling_symlinks=True)

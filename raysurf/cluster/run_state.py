@@ -121,7 +121,7 @@ class RunState:
 
     @property
     def parts(self) -> list[str]:
-        """What the line is made of: counts, the best so far and the time left, as far as they are known."""
+        """Parts of the status line: counts, the best so far, the time left, as far as they are known."""
         if not self.sweep:
             return ["starting"]
         counts = [f"{self.done} done", f"{len(self.work.running)} running", f"{self.failed} failed"]

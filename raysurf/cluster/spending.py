@@ -73,7 +73,7 @@ class Spending:
         return f"{FOLDER}/{self.sweep.name}/{self.sweep.digest}.json"
 
     def keep(self) -> None:
-        """Write down what the wall clock says, if it is limited, for the next run of the sweep."""
+        """Store the wall time spent, if it is limited, for the next run of the sweep."""
         if self.budget is not None and self.budget.wall_hours is not None:
             self.store.put_json(self._path, {"wall_s": self.spent()["wall_hours"] * HOUR_S})
 

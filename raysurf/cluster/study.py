@@ -85,7 +85,7 @@ class Study:
         self._study.tell(trial, list(values) if values and state == TrialState.COMPLETE else None, state=state)
 
     def _next_point(self, known: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """The next point that was not tried; none of a grid for a trial that is known."""
+        """The next untried initial trial; a grid gives none for a known trial."""
         while self._points and (known is None or self.search.sampler != "grid"):
             point = self._canonical(self._points.popleft())
             if not is_whole(self.tree, point) or self._key(point) not in self._tried:
@@ -116,7 +116,7 @@ class Study:
         return found
 
     def _drawn(self, place: int, attempt: int, point: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Number and assignment of a trial of the study, of which a point decides a part, or all."""
+        """Ask the sampler for a trial; a point fixes some or all of its values. Returns number and assignment."""
         if self.search.seed is not None:
             seed = random.Random(f"{self.search.seed} {place} {attempt}").getrandbits(31)
             self._study.sampler = sampler(self.search, seed)
@@ -126,7 +126,7 @@ class Study:
         return trial.number, self._canonical(holes.suggest(self.tree, trial))
 
     def _new(self, draw: random.Random, point: Mapping[str, Any]) -> dict[str, Any]:
-        """An assignment that was not tried: at random, else the first that there is; with a point if that has any."""
+        """An untried assignment: random draws, then the first untried one; consistent with the point if possible."""
         for given in (point, {}):
             for _ in range(RANDOM_TRIES):
                 found = self._random(draw, given)
@@ -141,7 +141,7 @@ class Study:
         return holes.choose(self.tree, lambda name, hole: given[name] if name in given else drawn(hole, draw))
 
     def _add(self, params: Mapping[str, Any], values: Values | None = None) -> int:
-        """Add a trial, which runs if it has no values, and give its number."""
+        """Add a trial (running if it has no values) and return its number."""
         state = TrialState.RUNNING if values is None else TrialState.COMPLETE
         params = self._canonical(params)
         self._study.add_trial(

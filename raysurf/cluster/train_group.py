@@ -219,7 +219,7 @@ def _farewell(request: Request, error: Exception) -> Report:
 
 
 def _is_anothers(error: Exception) -> bool:
-    """Whether an error is but that another worker is gone; torch says so, not what it calls nor what calls it."""
+    """Whether torch's communication failed because another worker is gone."""
     import torch.distributed as dist
 
     said, frames = str(error).lower(), traceback.extract_tb(error.__traceback__)

@@ -98,7 +98,7 @@ class WandbListener:
             )
 
     def _is_anothers(self, job: Job, event: RunStarted | RunEnded) -> bool:
-        """Whether an input that several trials may choose was trained before this one began."""
+        """Whether a shared input was trained before this trial began."""
         began = isinstance(event, RunStarted)
         return began and job.id in event.sweep.fixed_jobs and self.store.exists(outcome_path(job.id))
 

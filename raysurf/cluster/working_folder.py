@@ -130,7 +130,7 @@ def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] =
 
 
 def without_private_keys(folder: Folder, needed: Iterable[str] = ()) -> Folder:
-    """Leave out every file in which a private key's head stands, whatever its name is.
+    """Leave out files that contain the header of a private key.
 
     Args:
         folder: What would travel.

@@ -53,7 +53,7 @@ def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4, refl
 
 
 def _reflected(places: Tensor, size: int) -> Tensor:
-    """Where places beyond the ends of 0 .. size - 1 come to lie when they are reflected about the ends."""
+    """Reflect indices beyond 0 .. size - 1 about the ends."""
     period = max(1, 2 * (size - 1))
     within = places % period
     return torch.minimum(within, period - within)

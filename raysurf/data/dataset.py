@@ -178,7 +178,7 @@ def kept_and_held(spec: DataSpec, labels: Labels, validation: int) -> tuple[Indi
 
 
 def count_classes(spec: DataSpec, labels: Mapping[str, NDArray[np.integer]]) -> int:
-    """The number of classes that labels say there are: one more than the largest.
+    """Number of classes: the largest label plus one.
 
     Args:
         spec: Of the data set, for errors.

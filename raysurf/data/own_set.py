@@ -1,4 +1,4 @@
-"""A data set of one's own: what a function of the user's gives, once it has been judged."""
+"""Data sets from a function of the user's: call and validation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAIRS = "(images, labels) of training and (images, labels) of testing"
 
 
 def read(spec: DataSpec) -> RawSet:
-    """Call the function that ``spec.name`` names, as ``DataSpec`` says what it is to give.
+    """Call the function ``spec.name`` and validate what it returns; ``DataSpec`` states the contract.
 
     Raises:
         SpecError: If it cannot be imported.
@@ -76,7 +76,7 @@ def _array(spec: DataSpec, what: str, given: Any) -> NDArray[Any]:
 
 
 def _shown(value: Any) -> str:
-    """What a value is, by its type, and by its shape or length."""
+    """A value's type and its shape or length, for messages."""
     if isinstance(value, np.ndarray):
         return f"of {value.dtype} {list(value.shape)}"
     if isinstance(value, tuple | list):

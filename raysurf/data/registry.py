@@ -163,7 +163,7 @@ def _check_classes(spec: DataSpec, folder: str) -> None:
 
 
 def stamp(spec: DataSpec) -> str | None:
-    """A hash of names, sizes and times of a set's own files, 16 hex digits; of streamed ones, of their folders' times.
+    """Hash of names, sizes and times of a set's files (of a streamed set, of its folders' times), 16 hex digits.
 
     It is the same where nothing was changed, and cheap. Of a function of the user's own it is its source's. None of a
     set whose files are not the user's own, or not here.

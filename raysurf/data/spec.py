@@ -102,7 +102,7 @@ class DataSpec(Value):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The fields that decide what the data are: the same of specs that differ in places and labels alone."""
+        """The fields that decide the content; specs that differ in location or label alone have the same."""
         return self.model_dump(exclude=set(self.IDENTITY_EXCLUDED))
 
     @staticmethod

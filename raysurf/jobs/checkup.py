@@ -101,7 +101,7 @@ def remove_garbage(store: Store, checkup: Checkup) -> int:
 
 
 def _locks(store: Store) -> Iterator[Finding]:
-    """Locks of Optuna's journals, of which nobody who works on the store has one."""
+    """Stale locks of Optuna's journals."""
     for path in Path(store.root).glob(f"studies/*{LOCK}*") if store.is_local else ():
         what, meaning = "the lock of a study that a killed process left", "the next run of its sweep removes it"
         yield Finding(path.relative_to(store.root).as_posix(), what, meaning, is_garbage=True)
@@ -251,7 +251,7 @@ def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterato
 
 
 def _changed(store: Store, path: str, outcome: Mapping[str, Any], unchanged: Unchanged) -> Iterator[Finding]:
-    """Whether a run was made of what its inputs were made of, and of what there is now, seen from this folder."""
+    """Compare a run's fingerprints with its inputs' and with the present code and data."""
     own, accepted = read(outcome)
     try:
         job = parse_job(outcome["job"], look_up=False) if own else None

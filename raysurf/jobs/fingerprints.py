@@ -78,7 +78,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def differences(
     then: Mapping[str, str], now: Mapping[str, str], accepted: Mapping[str, list[str]] | None = None
 ) -> Differences:
-    """Fingerprints that both know, and that neither agree nor were accepted."""
+    """Fingerprints known on both sides that differ and were not accepted."""
     accepted = accepted or {}
     return {
         name: (then[name], now[name])
@@ -112,7 +112,7 @@ def require_like_inputs(
 
 
 def of_inputs(job: Job, store: Store) -> Fingerprints:
-    """What a job that has looked at stored points alone is made of: what its inputs were."""
+    """Fingerprints of a job that has read stored points alone: those of its inputs."""
     found: Fingerprints = {}
     for needed in job.ancestors:
         found |= shared(job, needed, kept(store, needed.id)[0])
@@ -131,7 +131,7 @@ def shared(job: Job, needed: Job, fingerprints: Mapping[str, str]) -> Fingerprin
 
 
 class Unchanged:
-    """Looks whether finished runs were made of what is there now.
+    """Compares the fingerprints of finished runs with the present code and data.
 
     Args:
         store: Where their outcomes are.
@@ -173,7 +173,7 @@ class Unchanged:
         return bool(self._seen(job))
 
     def _now(self, job: Job, then: Fingerprints, accepted: Accepted) -> Fingerprints:
-        """What is to be seen now; the data are read if only that tells whether they are the same."""
+        """Present fingerprints; the data are read only if their stamp differs."""
         found, data = self._seen(job), job.data_spec
         known = (then.get("data_stamp"), *accepted.get("data_stamp", ()))
         if known[0] is not None and found.get("data_stamp", known[0]) not in known:

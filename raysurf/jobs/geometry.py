@@ -171,7 +171,7 @@ class Position:
 
     @property
     def is_trained(self) -> bool:
-        """Whether these are the weights of one that has buffers of its own."""
+        """Whether these are trained weights themselves, with buffers of their own."""
         taken = [(c, own) for c, own in zip(self.coefficients, self.trained.buffers, strict=True) if c != 0.0]
         return len(taken) == 1 and taken[0][0] == 1.0 and bool(taken[0][1])
 

@@ -206,7 +206,7 @@ class Path(StartedJob, AtPoints):
 
 
 def _track(band: Sequence[State], first: State, last: State, own: State) -> Track:
-    """The path through a band's points: its ends have their buffers, and those between them its own."""
+    """The path through a band's points: ends with their buffers, the points between with the path's own."""
     return Track("path", "polygonal", band, [first, last], [first, *[own] * (len(band) - 2), last])
 
 

@@ -1,4 +1,4 @@
-"""How weights and buffers come into a job's network, by one rule for every kind of job. Needs torch.
+"""Weights and buffers of a job's network: one rule for every kind of job. Needs torch.
 
 Running batch statistics (batch norm, instance norm that tracks them) are re-estimated, or those that a job chooses. Of
 weights that were not trained themselves, the other buffers are those of the nearest trained ones: an average has its
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Placing:
-    """What a job's network is that weights are written into.
+    """A job's network with its weights and buffers.
 
     Attributes:
         built: ``own_buffers`` of the network as it was built.
@@ -91,7 +91,7 @@ class Placing:
         self.reestimate()
 
     def settle(self, position: Position, batchnorm: str, share: float = 1.0) -> None:
-        """Write a mixture of trained weights, with the buffers of the nearest of these.
+        """Write a mixture of trained weights, with the buffers of the nearest trained weights.
 
         Args:
             position: The weights, and what they are mixed of; trained ones keep their power iterations.

@@ -1,4 +1,4 @@
-"""Weights from files of elsewhere: read without running code, under any names, and judged before they are taken."""
+"""Weights files from elsewhere: loading without running code, name matching, validation."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _entry(file: str, content: Any, entry: str | None) -> Mapping[str, Tensor]:
 
 
 def fitted(model: nn.Module, state: Mapping[str, Tensor], prefix: str | None = None) -> dict[str, Tensor]:
-    """A state dict under the names of a network's point and buffers, where there is one for a name.
+    """Rename a state dict's tensors to the network's own names.
 
     Args:
         model: The network. Tensors that it has under several names may have any of these.

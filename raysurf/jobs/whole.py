@@ -42,7 +42,7 @@ class FinishedJobs:
         return figures_of(self.store, job.id)
 
     def look_at(self, job: Job) -> None:
-        """Look at the files of a job, and at what it was made of, if it is done and that was not done before."""
+        """Check a finished job's files and fingerprints, once."""
         if job.id in self._seen:
             return
         self._seen.add(job.id)

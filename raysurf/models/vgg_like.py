@@ -73,7 +73,7 @@ def build(
 
 
 def _draw(net: nn.Sequential, initial: str) -> None:
-    """Draw the weights, where they are not to be torch's."""
+    """Draw the initial weights, unless torch's are wanted."""
     if initial == "msr":
         normal_by_fan_out(net)
     for layer in net:

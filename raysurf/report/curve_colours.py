@@ -19,7 +19,7 @@ def curve_colours(results: Results) -> dict[str, str]:
 
 
 def curve_of(run: MeasuredRun) -> str:
-    """The run of the curve or path that was measured; empty for other lines, and where it is not known."""
+    """Run id of the measured curve or path; empty for other lines or if unknown."""
     if run.kind == "path":
         return run.run_id
     along = run.spec.get("along")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def told_apart(values: Sequence[float], least: int = 3, most: int = 8) -> list[str]:
-    """Values as text, all with the fewest significant digits by which those that differ are written differently.
+    """Format values with the fewest significant digits that keep different values apart.
 
     Args:
         values: In any order; equal ones are written alike.

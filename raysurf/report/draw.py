@@ -150,7 +150,7 @@ def _caption(results: Results, kind: PictureKind, picture: Picture) -> Caption:
 
 
 def _placed(rows: Rows) -> Rows:
-    """Those of some rows that stand somewhere: a coordinate that is not finite is nowhere in a picture."""
+    """Rows with finite coordinates."""
     return [row for row in rows if all(math.isfinite(row.get(name) or 0.0) for name in COORDINATES)]
 
 

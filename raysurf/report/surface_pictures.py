@@ -43,7 +43,7 @@ def _profile(picture: Picture) -> Figure:
 
 
 def traces_of(picture: Picture, runs: Sequence[MeasuredRun]) -> list[Trace]:
-    """The lines that runs of a picture measured."""
+    """Traces of the runs in a picture."""
     return [read_trace(picture.rows, run.run_id, picture.labels[run.run_id], curve_of(run)) for run in runs]
 
 

@@ -106,7 +106,7 @@ def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool
 
 
 def _section(results: Results, title: str, make: Callable[[], str]) -> str:
-    """A section; of rows that are not as raysurf writes them it says so, and the others are there all the same."""
+    """Draw a section; if its rows are malformed, say so in its place."""
     try:
         with made_of_rows(results.store.uri, f"the section {title!r}"):
             return make()

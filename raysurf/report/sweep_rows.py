@@ -176,7 +176,7 @@ def sweep_rows(results: Results, name: str) -> SweepRows:
 
 
 def _logarithmic(results: Results, name: str) -> frozenset[str]:
-    """Parameters that were searched by their logarithm, as far as the plan tells."""
+    """Parameters with a log-uniform range, as far as the stored plan tells."""
     path = plan_path(name)
     plan = results.store.get_json(path) if results.store.exists(path) else None
     found = plan.get("log") if isinstance(plan, dict) else None
@@ -224,7 +224,7 @@ def _with_ids(results: Results, ids: set[str]) -> list[Row]:
 
 
 def _named(metrics: dict[str, float]) -> dict[str, float]:
-    """A run's figures by their names of today: older runs called Entezari's barrier the barrier."""
+    """A run's figures under today's names: older runs call Entezari's barrier ``barrier``."""
     older = {k.replace("/barrier_", "/entezari_barrier_"): v for k, v in metrics.items() if "/barrier_" in k}
     return older | metrics
 

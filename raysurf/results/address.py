@@ -19,7 +19,7 @@ KEYLESS = "an address without keys; put them where the cloud's own tools look, s
 
 
 def address_of(given: str | os.PathLike[str]) -> str:
-    """A store's address as a text, a ``~`` at its begin replaced by the home that it stands for.
+    """A store's address as a text, with ``~`` expanded.
 
     Raises:
         StoreError: If it is empty, no text, or the home is not known.
@@ -35,7 +35,7 @@ def address_of(given: str | os.PathLike[str]) -> str:
 
 
 def results_option(uri: str) -> str:
-    """What a printed command has behind it to be asked of a store, for the shell; empty for the usual one."""
+    """The ``--results`` option of a printed command, quoted for the shell; empty for the default store."""
     return "" if uri == "results" else f" --results {shlex.quote(uri)}"
 
 

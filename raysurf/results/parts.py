@@ -53,7 +53,7 @@ def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, 
 
 
 def _as_unicode(value: Any) -> Any:
-    """A value whose texts are Unicode: what stands in them for bytes of another encoding is shown as ``\\udcff``."""
+    """Replace lone surrogates in texts by their escapes, such as ``\\udcff``."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
@@ -122,7 +122,7 @@ _UNREADABLE = (pa.ArrowException, KeyError, OSError, OverflowError, ValueError)
 
 @contextmanager
 def made_of_rows(uri: str, what: str) -> Iterator[None]:
-    """Turn what goes wrong because rows are not as raysurf writes them into one error that says so.
+    """Turn failures on malformed rows into one ``StoreError``.
 
     Args:
         uri: The store.

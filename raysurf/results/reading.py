@@ -217,7 +217,7 @@ class Reading:
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    """The rows that a query gives; what gives none, such as an empty text or a comment, is an error of DuckDB's."""
+    """Rows of a query; an empty text or a comment is an error of DuckDB's."""
     import duckdb
 
     if (found := connection.sql(query)) is None:

@@ -369,7 +369,7 @@ class Store:
         return f" ({disk.free / 2**20:.0f} of {disk.total / 2**20:.0f} MiB free)"
 
     def _sweep(self, temporary: Path) -> None:
-        """Once, remove what killed writers left behind an hour or more ago, by the clock that a new file is given."""
+        """Once, remove temporary files older than an hour, measured by the file system's own clock."""
         if self._swept:
             return
         temporary.touch()

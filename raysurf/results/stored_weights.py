@@ -107,7 +107,7 @@ def _read(store: Store, path: str, framework: Framework) -> dict[str, Any]:
 
 
 def _arrays(data: bytes) -> dict[str, Any]:
-    """The tensors of a file as arrays; bfloat16, which numpy has not, as the same numbers in float32."""
+    """Tensors of a file as arrays; bfloat16, unknown to numpy, as float32."""
     import numpy as np
     from safetensors import deserialize
 

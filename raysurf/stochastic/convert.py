@@ -55,7 +55,7 @@ def convert(model: nn.Module, layers: str, make: Callable[[nn.Module], NoisyLaye
 
 
 def _refusal(name: str, module: nn.Module) -> str:
-    """What it is, if it is no layer with weights that its network calls; attention takes its projection's itself."""
+    """Type name of a module that cannot be made noisy, else empty; attention uses its projection's weight directly."""
     if isinstance(module, NonDynamicallyQuantizableLinear) or ".parametrizations." in f".{name}":
         return type(module).__name__
     try:

@@ -74,7 +74,7 @@ class RepeatableDraws(Draws):
         return out.flatten(0, 1).movedim(0, axis)
 
     def _batch_axis(self, shape: Sequence[int]) -> int | None:
-        """The first that is as long as the batch, else the first that each example has an equal share of, in order."""
+        """First axis as long as the batch, else the first whose length is a multiple of it."""
         whole = [axis for axis, size in enumerate(shape) if size == self.count]
         shared = [axis for axis, size in enumerate(shape) if size and size % self.count == 0]
         return next(iter(whole + shared), None)

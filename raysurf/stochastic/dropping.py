@@ -1,4 +1,4 @@
-"""Dropout in evaluation wherever a network has it: in attention, between the layers of an RNN, as a function."""
+"""Dropout at evaluation time: modules, functions, attention and RNNs."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _plain_kernels() -> Iterator[None]:
 
 @contextmanager
 def layers_called() -> Iterator[None]:
-    """Turn off the fast path of torch's transformers in evaluation, which never calls their layers."""
+    """Turn off the inference fast path of torch's transformers, which skips dropout."""
     was_enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -127,7 +127,7 @@ def layers_called() -> Iterator[None]:
 
 
 class _Count(_Mode):  # type: ignore[no-untyped-call]
-    """Counts how often each module of a network asks for random numbers of its own accord."""
+    """Counts the random draws of each module."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -151,7 +151,7 @@ class _Count(_Mode):  # type: ignore[no-untyped-call]
 
 
 def own_noise(model: nn.Module, inputs: Tensor) -> tuple[bool, list[str]]:
-    """Whether a network drops of its own in evaluation when it is to, and what noise of its training is left out then.
+    """Whether ``Dropping`` finds dropout in a network, and which modules have training noise that it cannot reproduce.
 
     Args:
         model: Left as it is; a copy answers on the CPU, in evaluation and in training.

@@ -1,4 +1,4 @@
-"""The weights that a layer computes with, whatever they are computed from."""
+"""Effective weights of a layer: parametrisations, weight and spectral norm and pruning applied."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parameter_of(layer: nn.Module, name: str = "weight") -> nn.Parameter | None:
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A deep copy of a network, those too that keep what a pass computed, as the weight norm of a hook does."""
+    """Deep copy of a network, also if hooks have stored non-leaf tensors (weight norm)."""
     for module in model.modules():
         for name, value in vars(module).items():
             if isinstance(value, Tensor) and not value.is_leaf:

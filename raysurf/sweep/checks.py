@@ -81,7 +81,7 @@ def job_faults(tree: Any) -> list[PathFault]:
 
 
 def _size_faults(sweep: Sweep) -> list[PathFault]:
-    """Whether there are more runs than anybody waits for."""
+    """Limit on the number of runs of a sweep."""
     seeds, trials = max(1, len(sweep.seeds)), sum(sweep.trials_in(arm) for arm in sweep.arms)
     most = MAX_TRIALS if sweep.is_searched else holes.MAX_SETTINGS
     if trials * seeds <= most:

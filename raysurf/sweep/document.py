@@ -61,7 +61,7 @@ def load(path: str | FilePath) -> list[Sweep]:
 
 
 def _named_for(stem: str) -> str:
-    """The name of a sweep that has none but its file's, with what a name may not have replaced."""
+    """A sweep's name from its file's, with invalid characters replaced."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[: LONGEST_NAME - 8] or "sweep"
 
 

@@ -231,7 +231,7 @@ def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
 
 @dataclass(frozen=True)
 class Place:
-    """A hole, its parameter's name, and the options by parameter that are chosen where it is come upon."""
+    """A hole, its parameter's name, and the choices that lead to it."""
 
     name: str
     hole: Hole
@@ -372,7 +372,7 @@ def in_order(tree: Tree) -> Tree:
 
 
 def meaning(hole: Hole) -> list[Any]:
-    """What a hole means, however its numbers are written: its kind, and its bounds or the names of its options."""
+    """A hole in canonical form: its kind, and its bounds or option labels."""
     if isinstance(hole, Choice | Each):
         return [type(hole).__name__, labels(hole)]
     as_kind = int if isinstance(hole, Int) else float

@@ -14,7 +14,7 @@ STEP_TOLERANCE = 1e-8
 
 
 def canonical(hole: Hole, value: Any) -> Any:
-    """A value as a hole's suggestions have it; None if it is none of the hole's.
+    """A value in canonical form; None if it is not in the hole's range.
 
     It is a float, a whole number or a label. One with a step is counted in decimals: 0.7, not 0.1 + 6 * 0.1.
     """
@@ -55,7 +55,7 @@ def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[t
 
 
 def _expanded(tree: Tree, params: Mapping[str, Any]) -> dict[str, Any]:
-    """A point whose choices are given options: the value of a hole among them is that hole's, which is chosen."""
+    """Rewrite a choice given by the value of a hole among its options as that option and the hole's value."""
     searched = {place.name: place.hole for place in places(tree)}
     found: dict[str, Any] = {}
     for name, value in params.items():

@@ -77,11 +77,11 @@ def read(path: str | FilePath) -> list[Document]:
 
 
 class _NoFileError(Exception):
-    """What stands in a file's place and is not read; says what it is."""
+    """The path is no small regular file; the message says what it is."""
 
 
 def _bytes(file: str) -> bytes:
-    """The bytes of a regular file, which is small; anything else may never end."""
+    """Bytes of a small regular file; devices and pipes, which may never end, are refused."""
     # Without waiting: a pipe that nobody writes to, or the kernel's log, would be waited for for ever.
     handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as opened:
@@ -120,7 +120,7 @@ class _At:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes only, each told to ``on_node``; scalars are resolved here, not by YAML 1.1's rules."""
+    """Composes nodes and reports each to ``on_node``; scalars are resolved here, not by YAML 1.1's rules."""
 
     def __init__(self, text: str, on_node: Callable[[int], None]) -> None:
         super().__init__(text)
@@ -131,7 +131,7 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def roots(self) -> Iterator[Node]:
-        """The root node of every document that is not empty, as what follows a --- at the end is."""
+        """Root nodes of the documents; empty ones, as after a trailing ---, are skipped."""
         while self.check_node():
             node = self.get_node()
             is_empty = isinstance(node, ScalarNode) and (node.value, node.style, node.tag) == ("", None, PLAIN[0])

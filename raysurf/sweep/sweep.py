@@ -71,7 +71,7 @@ class Failures(Value):
 
 
 def _meaning_of(job: Job) -> str:
-    """What a job's id is made of, without training settings that are stated as they are by default."""
+    """A job in canonical form, with training settings left out where they state the default."""
 
     def without_defaults(tree: Any) -> Any:
         if isinstance(tree, list):

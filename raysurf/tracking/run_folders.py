@@ -38,25 +38,25 @@ def folders_of(directory: Path, wandb_id: str) -> list[Path]:
 
 
 def id_in(directory: Path, store: Store, run_id: str, sweep: str) -> str:
-    """The id that a run has in W&B as one of a sweep: one of its own if another sweep has logged it before."""
+    """W&B id of a run within a sweep; a run that another sweep has logged gets an id of its own."""
     first = wandb_id(store, run_id)
     others = _sweeps(directory, first) - {sweep}
     return wandb_id(store, run_id, sweep) if others else first
 
 
 def is_logged(directory: Path, store: Store, run_id: str, sweep: str) -> bool:
-    """Whether a run was logged to its end as one of a sweep, by this process or an earlier one."""
+    """Whether a run was logged completely in this sweep, by any process."""
     return any(sweep in _sweeps(directory, each) for each in (wandb_id(store, run_id), wandb_id(store, run_id, sweep)))
 
 
 def _sweeps(directory: Path, wandb_id: str) -> set[str]:
-    """The sweep as one of which a run of W&B's was logged to its end, if it was."""
+    """Sweep in which a W&B run was logged completely, or None."""
     marks = [folder / MARK for folder in folders_of(directory, wandb_id)]
     return {str(json.loads(mark.read_text()).get("sweep", "")) for mark in marks if mark.exists()}
 
 
 def mark_logged(folder: Path, run_id: str, sweep: str, native: Mapping[str, Any] | None) -> None:
-    """Say that a run was logged to its end; with what W&B is told of its sweep when the run is sent."""
+    """Mark a run as logged completely, and keep the config of its W&B sweep for ``sync``."""
     (folder / MARK).write_text(json.dumps({"run_id": run_id, "sweep": sweep, "native": native}))
 
 

@@ -136,7 +136,7 @@ def _join(results: Results, sweep: str, native: dict[str, Any] | None, ids: dict
 
 
 def _config_seen(sweep: str, trials: list[dict[str, Any]], params: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What W&B is told of a sweep whose holes the store does not know."""
+    """W&B sweep config from the values that were tried, for stores that do not know the holes."""
     metric = trials[0]["metric"] if trials else ""
     has_objective = bool(metric) and ", " not in metric
     mode = trials[0]["mode"] if has_objective else "max"

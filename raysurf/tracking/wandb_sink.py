@@ -147,7 +147,7 @@ class WandbSink:
         self._orders.put(order)
 
     def _short(self, text: str, most: int) -> str:
-        """A text as W&B takes it, told from others that begin alike; that it is not the whole is said once."""
+        """Cut a text to W&B's limit, with a hash to keep it unique; the user is told once."""
         if len(text) <= most:
             return text
         if not self._is_short_told:

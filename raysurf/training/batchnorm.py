@@ -1,4 +1,4 @@
-"""Buffers of weights that no training step ran on: batch statistics are re-estimated, power iterations renewed."""
+"""Re-estimated batch statistics and renewed power iterations, for weights without training steps of their own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ POWER_ITERATIONS = 30
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    """After it each module is in the mode, training or evaluation, that it was in before."""
+    """Restore every module's training or evaluation mode after a ``with``."""
     modes = {module: module.training for module in model.modules()}
     try:
         yield

@@ -37,7 +37,7 @@ def channels_last(model: nn.Module, image_shape: tuple[int, int, int]) -> nn.Mod
 
 
 def _store(model: nn.Module, layout: torch.memory_format) -> None:
-    """Let the four-dimensional tensors of a model have a layout; ``Module.to`` fails at those of five dimensions."""
+    """Set the memory layout of a model's 4-d tensors; ``Module.to`` fails on 5-d ones."""
     for value in (*model.parameters(), *model.buffers()):
         if value.dim() == 4:
             value.data = value.data.to(memory_format=layout)

@@ -39,7 +39,7 @@ def buffers_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def first_names(model: nn.Module) -> dict[str, str]:
-    """The one name that a point or its buffers have for each tensor, by every name that a state dict has for it."""
+    """Map every state-dict name of a tensor to its first name (tied tensors have several)."""
     found: dict[str, str] = {}
     first: dict[int, str] = {}
     kept = model.state_dict().keys()
@@ -86,7 +86,7 @@ def write(own: Tensor, value: Tensor) -> None:
 
 
 def kind_of(value: Tensor) -> str:
-    """What sort of numbers a tensor has; none is turned into another without a word."""
+    """Kind of a tensor's numbers (bool, integer, real, complex); kinds are never cast silently."""
     if value.dtype == torch.bool:
         return "booleans"
     return (

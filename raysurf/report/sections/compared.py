@@ -44,7 +44,7 @@ def comparisons(results: Results, sweeps: Sequence[str]) -> str:
 
 
 def _published(found: Comparison) -> Comparison:
-    """Its rows of networks and data of which something is published."""
+    """Rows whose network and data set have a published figure."""
     networks = zip(found.table["model"].to_pylist(), found.table["data"].to_pylist(), strict=True)
     kept = [bool(found.layout.published.of(*network)) for network in networks]
     return replace(found, table=found.table.filter(pa.array(kept, pa.bool_())))
