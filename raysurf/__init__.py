@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from raysurf.jobs.initial import SigmaFromNoise as SigmaFromNoise
     from raysurf.jobs.initial import UniformSigma as UniformSigma
     from raysurf.jobs.noise import NoiseOf as NoiseOf
+    from raysurf.jobs.noise import Regions as Regions
     from raysurf.jobs.path import Cycle as Cycle
     from raysurf.jobs.path import Path as Path
     from raysurf.jobs.plane import Plane as Plane
     from raysurf.jobs.predict import Predict as Predict
     from raysurf.jobs.profile import Profile as Profile
     from raysurf.jobs.rays import Rays as Rays
-    from raysurf.jobs.regions import Regions as Regions
     from raysurf.jobs.sgd import SGD as SGD
     from raysurf.jobs.swa import SWA as SWA
-    from raysurf.jobs.swag import SWAG as SWAG
+    from raysurf.jobs.swa import SWAG as SWAG
     from raysurf.jobs.variational import Variational as Variational
     from raysurf.jobs.weights import Weights as Weights
     from raysurf.models.spec import ModelSpec as ModelSpec
@@ -43,21 +43,21 @@ if TYPE_CHECKING:
     from raysurf.stochastic.spec import GaussianDropout as GaussianDropout
     from raysurf.stochastic.spec import VarianceNoise as VarianceNoise
     from raysurf.stochastic.spec import VariationalDropout as VariationalDropout
-    from raysurf.sweep.budget import Budget as Budget
     from raysurf.sweep.document import load as load
-    from raysurf.sweep.holes import Choice as Choice
-    from raysurf.sweep.holes import Each as Each
-    from raysurf.sweep.holes import Float as Float
-    from raysurf.sweep.holes import Int as Int
+    from raysurf.sweep.search import Budget as Budget
     from raysurf.sweep.search import Search as Search
     from raysurf.sweep.search import Stopping as Stopping
+    from raysurf.sweep.space import Choice as Choice
+    from raysurf.sweep.space import Each as Each
+    from raysurf.sweep.space import Float as Float
+    from raysurf.sweep.space import Int as Int
     from raysurf.sweep.sweep import Failures as Failures
     from raysurf.sweep.sweep import Resources as Resources
     from raysurf.sweep.sweep import Sweep as Sweep
-    from raysurf.training.model_average import Average as Average
-    from raysurf.training.objective_spec import BlockFloat as BlockFloat
-    from raysurf.training.objective_spec import Consistency as Consistency
-    from raysurf.training.objective_spec import CrossEntropy as CrossEntropy
+    from raysurf.training.average import Average as Average
+    from raysurf.training.objectives.spec import BlockFloat as BlockFloat
+    from raysurf.training.objectives.spec import Consistency as Consistency
+    from raysurf.training.objectives.spec import CrossEntropy as CrossEntropy
     from raysurf.training.schedules import Constant as Constant
     from raysurf.training.schedules import Cosine as Cosine
     from raysurf.training.schedules import CosineCycles as CosineCycles
@@ -77,27 +77,24 @@ HOMES = {
     "raysurf.jobs.fge": ("FGE",),
     "raysurf.jobs.geometry": ("Chain", "Line", "PointOf"),
     "raysurf.jobs.initial": ("ConstantSigma", "KaimingSigma", "SigmaFromMeans", "SigmaFromNoise", "UniformSigma"),
-    "raysurf.jobs.noise": ("NoiseOf",),
     "raysurf.jobs.path": ("Cycle", "Path"),
     "raysurf.jobs.plane": ("Plane",),
     "raysurf.jobs.predict": ("Predict",),
     "raysurf.jobs.profile": ("Profile",),
     "raysurf.jobs.rays": ("Rays",),
-    "raysurf.jobs.regions": ("Regions",),
+    "raysurf.jobs.noise": ("NoiseOf", "Regions"),
     "raysurf.jobs.sgd": ("SGD",),
-    "raysurf.jobs.swa": ("SWA",),
-    "raysurf.jobs.swag": ("SWAG",),
+    "raysurf.jobs.swa": ("SWA", "SWAG"),
     "raysurf.jobs.variational": ("Variational",),
     "raysurf.jobs.weights": ("Weights",),
     "raysurf.models.spec": ("ModelSpec",),
     "raysurf.stochastic.spec": ("Dropout", "GaussianDropout", "VarianceNoise", "VariationalDropout"),
-    "raysurf.sweep.budget": ("Budget",),
     "raysurf.sweep.document": ("load",),
-    "raysurf.sweep.holes": ("Choice", "Each", "Float", "Int"),
-    "raysurf.sweep.search": ("Search", "Stopping"),
+    "raysurf.sweep.space": ("Choice", "Each", "Float", "Int"),
+    "raysurf.sweep.search": ("Budget", "Search", "Stopping"),
     "raysurf.sweep.sweep": ("Failures", "Resources", "Sweep"),
-    "raysurf.training.model_average": ("Average",),
-    "raysurf.training.objective_spec": ("BlockFloat", "Consistency", "CrossEntropy"),
+    "raysurf.training.average": ("Average",),
+    "raysurf.training.objectives.spec": ("BlockFloat", "Consistency", "CrossEntropy"),
     "raysurf.training.schedules": (
         "Constant",
         "Cosine",

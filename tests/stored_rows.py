@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.results.schemas import SCHEMAS
-from raysurf.results.store import Store
+from raysurf.store.schemas import SCHEMAS
+from raysurf.store.store import Store
 
 CLOCK = ("started_at", "wall_s", "device_s", "epoch_s", "point_s", "command")
 # What depends on the process besides: where it was started, and how many share its work.

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 import raysurf as rs
-from raysurf.cluster.finished import Finished
+from raysurf.cluster.events import Finished
 
 NAMES = {f"raysurf.{name}": getattr(rs, name) for name in rs.__all__}
 NAMES |= {f"raysurf.results.{name}": getattr(rs.results, name) for name in rs.results.__all__}

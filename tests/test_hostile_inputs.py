@@ -26,11 +26,10 @@ from raysurf.data.registry import load as load_data
 from raysurf.errors import DataError, SpecError, StoreError, StoreWarning, UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.execute import execute
-from raysurf.jobs.labels import Labels
 from raysurf.jobs.outcome import figures_of, outcome_path
-from raysurf.jobs.provenance import collect
+from raysurf.jobs.provenance import Labels, collect
 from raysurf.results import SCHEMAS
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd

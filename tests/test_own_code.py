@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import raysurf as rs
 from raysurf import own_code
-from raysurf.cli.check import check
+from raysurf.cli.run import check
 from raysurf.errors import SpecError
 from raysurf.models import registry
 from raysurf.results import error_text

@@ -15,7 +15,7 @@ import pytest
 
 import raysurf
 from raysurf.packages import OF_RUN
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import ROOT
 from tests.results.test_store import epoch
 from tests.test_layers import imports

@@ -17,7 +17,7 @@ from raysurf.errors import ClusterError, ResourceError, SpecError, StoreError, S
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import SUBMISSION, collect
 from raysurf.redaction import MASK, holds_secret, names_secret, redact
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 SECRET = "wJalrXUtnFEMI"
@@ -180,7 +180,7 @@ def test_an_environment_in_a_text_is_starred(
 
 def test_an_exception_that_prints_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither tables, W&B's files nor what is told have the values, those of the failing process itself included."""
-    from raysurf.cluster.wandb_listener import WandbListener
+    from raysurf.cluster.listeners import WandbListener
     from tests.cluster.test_failing_trials import linear
     from tests.tracking.wandb_records import read_all
 
@@ -210,7 +210,7 @@ def test_an_exception_that_prints_the_environment(tmp_path: Path, monkeypatch: p
 
 def test_an_error_in_tables_has_no_secret() -> None:
     """The traceback that a run's row keeps is starred."""
-    from raysurf.jobs.labels import Labels, describe
+    from raysurf.jobs.provenance import Labels, describe
 
     labels = Labels("s", "trial", "arm", collect())
     row = describe(tiny_sgd(), labels, "failed", {}, f"Traceback ...\nOSError: s3://A:{SECRET}@b/x is away")

@@ -16,7 +16,7 @@ import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.cluster import events
 from raysurf.errors import StoreError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.s3_server import make_bucket
 from tests.stored_rows import CLOCK, stored_rows

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raysurf.cli.formats import latex_table, markdown_table, markdown_text, text_table
-from raysurf.results.comparison_cells import (
+from raysurf.cli.output import latex_table, markdown_table, markdown_text, text_table
+from raysurf.results.comparison.printed import (
     Cells,
     figure_pair,
     has_published,
@@ -20,7 +20,7 @@ from raysurf.results.comparison_cells import (
 )
 
 if TYPE_CHECKING:
-    from raysurf.results.comparison import Comparison
+    from raysurf.results.comparison.compare import Comparison
 
 
 def text(found: Comparison, width: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raysurf.cli.echo import echo
+from raysurf.cli.output import echo
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -20,7 +20,7 @@ GROUPS = {
     "raysurf.jobs.initial": "Noise",
     "raysurf.jobs": "Jobs",
     "raysurf.training.schedules": "Schedules",
-    "raysurf.training.objective_spec": "Objectives",
+    "raysurf.training.objectives.spec": "Objectives",
     "raysurf.stochastic": "Noise",
     "raysurf.models": "Networks and data",
     "raysurf.data": "Networks and data",
@@ -41,7 +41,7 @@ def help_on(topic: str | None) -> None:
 def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
     """Every topic, by what it is."""
     from raysurf import HOMES
-    from raysurf.results.schemas import SCHEMAS
+    from raysurf.store.schemas import SCHEMAS
 
     yield "raysurf help TOPIC, of which there are:\n"
     yield "Commands"
@@ -66,7 +66,7 @@ def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
     import raysurf
     from raysurf import HOMES
     from raysurf.errors import UnknownNameError
-    from raysurf.results.schemas import SCHEMAS
+    from raysurf.store.schemas import SCHEMAS
 
     wanted = _plain(topic)
     names = [name for name in raysurf.__all__ if _plain(name) == wanted]
@@ -154,7 +154,7 @@ def _methods(owner: type, title: str) -> Iterator[str]:
 
 def _on_table(name: str) -> Iterator[str]:
     """Its columns, as its schema has them."""
-    from raysurf.results.schemas import schema_of
+    from raysurf.store.schemas import schema_of
 
     yield f"The table {name} (raysurf table {name})"
     yield ""

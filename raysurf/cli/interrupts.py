@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
-from raysurf.cli.echo import echo
-from raysurf.cluster.leaving import GRACE_S, Leaving, abandon, is_ray_gone
+from raysurf.cli.output import echo
+from raysurf.cluster.shutdown import GRACE_S, Leaving, abandon, is_ray_gone
 from raysurf.redaction import redact
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "a hangup"}

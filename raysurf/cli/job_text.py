@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from raysurf.jobs.parse import parse_job
-from raysurf.results.parts import mapping_in
+from raysurf.store.parts import mapping_in
 
 PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./:-]*")
 FLOAT = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?$")

@@ -6,8 +6,8 @@ import re
 
 import click
 
-from raysurf.cli.cluster_address import cluster_address
-from raysurf.cli.echo import echo
+from raysurf.cli.output import echo
+from raysurf.cli.remote import cluster_address
 
 RUN_ID = re.compile(r"[a-z_]+-[0-9a-f]{16}")
 
@@ -30,8 +30,8 @@ def logs(name: str, follow: bool, style: str, results: str, address: str) -> Non
     if follow:
         raise click.UsageError("got --follow and a trial or run, whose rows are printed as they stand; leave it out")
     from raysurf.cli.trial_text import as_json, trial_lines
-    from raysurf.results.query import open
-    from raysurf.results.trial_log import run_log, trial_log
+    from raysurf.results.api import open
+    from raysurf.results.runs import run_log, trial_log
 
     found = trial_log(open(results), sweep, number) if mark else run_log(open(results), name)
     echo(as_json(found) if style == "json" else "\n".join(trial_lines(found)))

@@ -11,29 +11,16 @@ import traceback
 
 import click
 
-from raysurf.cli.best import best
-from raysurf.cli.check import check
-from raysurf.cli.compact import compact
-from raysurf.cli.compare import compare
-from raysurf.cli.dashboard import dashboard
-from raysurf.cli.diff import diff
-from raysurf.cli.du import du
-from raysurf.cli.echo import echo
-from raysurf.cli.export import export
-from raysurf.cli.fsck import fsck
 from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
-from raysurf.cli.plot import plot
-from raysurf.cli.report import report
-from raysurf.cli.rm import rm
-from raysurf.cli.run import run
-from raysurf.cli.status import list_jobs, status
-from raysurf.cli.stop import stop
-from raysurf.cli.store_warnings import told_warnings
-from raysurf.cli.submit import submit
-from raysurf.cli.sync import sync
-from raysurf.cli.table import table
-from raysurf.cli.why import why
+from raysurf.cli.output import echo
+from raysurf.cli.pictures import plot, report
+from raysurf.cli.remote import list_jobs, status, stop, submit
+from raysurf.cli.run import check, run
+from raysurf.cli.runs import diff, why
+from raysurf.cli.store import compact, du, fsck, rm, told_warnings
+from raysurf.cli.tables import best, compare, export, table
+from raysurf.cli.wandb import dashboard, sync
 from raysurf.errors import RaysurfError, SpecError
 from raysurf.packages import missing
 from raysurf.redaction import redact

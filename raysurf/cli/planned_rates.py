@@ -11,7 +11,7 @@ import numpy as np
 from raysurf.errors import Fault, SpecError, UnknownNameError
 from raysurf.report.page import Caption
 from raysurf.report.picture import check_suffix, write
-from raysurf.report.schedule_plot import RateLine, differing, schedule_figure
+from raysurf.report.pictures.schedule import RateLine, differing, schedule_figure
 from raysurf.sweep.document import load
 from raysurf.sweep.rates import Chain, chains, rates_of
 

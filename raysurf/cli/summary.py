@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from raysurf.cli.formats import text_table
-from raysurf.cli.params_text import params_text
+from raysurf.cli.output import text_table
+from raysurf.cli.trial_text import params_text
 from raysurf.errors import StoreError
 from raysurf.jobs.profile import Profile
-from raysurf.results.address import results_option
-from raysurf.results.query import Results, open
-from raysurf.results.store import Store
+from raysurf.results.api import Results, open
+from raysurf.store.filesystem import results_option
+from raysurf.store.store import Store
 from raysurf.sweep.sweep import Sweep
 
 COLUMNS = ("validation accuracy", "test accuracy", "validation nll", "test nll")
@@ -45,7 +45,7 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
 
 def _studies(sweeps: Sequence[Sweep], store: Store) -> list[str]:
     """Journals of Optuna's studies; of a store that is no folder they are under the current one."""
-    from raysurf.cluster.study_file import study_path
+    from raysurf.cluster.study import study_path
 
     paths = [study_path(store, sweep.name) for sweep in sweeps if sweep.is_searched]
     shown = [(os.path.relpath(path), str(path)) for path in paths if path.exists()]

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from raysurf.cli.formats import text_table
+from raysurf.cli.output import text_table
 from raysurf.redaction import redact
-from raysurf.results.parts import WHOLE
-from raysurf.results.trial_log import Row, RunLog, TrialLog
+from raysurf.results.runs import Row, RunLog, TrialLog
+from raysurf.store.parts import WHOLE, mapping_in
+from raysurf.sweep.lineage import history, own_values
 
 # Of an epoch's row, what it is and what was measured.
 FIGURES = (
@@ -105,3 +106,15 @@ def _span(row: Row) -> Iterator[str]:
 
 def _line(name: str, text: str) -> str:
     return f"{name:<{NAME}}{text}".rstrip()
+
+
+def params_text(row: dict[str, Any], uri: str) -> list[str]:
+    """The values of a ``trials`` row, such as ``lr = 0.1`` or ``lr = 0.17 → 0.21``; see ``mapping_in`` for ``uri``."""
+    params = mapping_in(row["params"], uri, f"trial {row['trial']}")
+    return [f"{name or WHOLE} = {_along(history(params, name))}" for name in own_values(params)]
+
+
+def _along(values: Sequence[Any]) -> str:
+    """A value in every generation, or once if it has not changed; a dash where it was not chosen."""
+    shown = [f"{value:.4g}" if isinstance(value, float) else "–" if value is None else str(value) for value in values]
+    return shown[0] if len(set(shown)) == 1 else " → ".join(shown)

@@ -13,37 +13,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raysurf.cluster.capacity import Capacity, local_capacity, require_resources
-from raysurf.cluster.environment import connection, is_joined
-from raysurf.cluster.events import Listener, Notice, RunEnded, StageStarted, SweepEnded
-from raysurf.cluster.finished import Finished
-from raysurf.cluster.handlers import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
-from raysurf.cluster.leaving import Leaving
-from raysurf.cluster.ledger import Ledger
-from raysurf.cluster.ray_storage import ray_storage
-from raysurf.cluster.request import Report, Request
+from raysurf.cluster.events import Finished, Listener, Notice, RunEnded, StageStarted, SweepEnded
+from raysurf.cluster.ray_cluster import connection, is_joined, ray_storage
+from raysurf.cluster.shutdown import Leaving
 from raysurf.cluster.spending import Spending, Verdict
 from raysurf.cluster.stopping import EarlyStopping
 from raysurf.cluster.sweep_turn import sweep_turn
+from raysurf.cluster.task import Report, Request
+from raysurf.cluster.trial_events import InputHandlers, PieceHandlers, ReplicateHandlers, TrialHandlers
+from raysurf.cluster.trial_table import Ledger
 from raysurf.cluster.warm_start import WarmStart, warm_start
 from raysurf.errors import ChangedError, StoreUnavailableError
+from raysurf.jobs.completeness import FinishedJobs
 from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
-from raysurf.jobs.labels import Labels
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
-from raysurf.jobs.provenance import collect
-from raysurf.jobs.whole import FinishedJobs
-from raysurf.results.claims import remove_dead
-from raysurf.results.store import Store
-from raysurf.results.tidying import tidy
-from raysurf.sweep.plan import Plan, SweepPlan, continued, waves
-from raysurf.sweep.selection import Arm
+from raysurf.jobs.provenance import Labels, collect
+from raysurf.store.lease import remove_dead
+from raysurf.store.store import Store
+from raysurf.store.tidying import tidy
+from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
+    from raysurf.cluster.searchers import Stage, Suggestions
     from raysurf.cluster.study import Values
-    from raysurf.cluster.suggestions import Stage, Suggestions
 
 Executor = Literal["ray", "inline"]
 # No more trials wait for nodes at a time: what is searched for is chosen when they begin to.
@@ -91,8 +87,8 @@ def run_plan(
         first = next(stages, None)
         has_work = first is not None
         if first is not None:
-            from raysurf.cluster.suggestions import Programme
-            from raysurf.cluster.tuning import run_in_tune, run_inline
+            from raysurf.cluster.searchers import Programme
+            from raysurf.cluster.tune import run_in_tune, run_inline
 
             store.make()
             if executor == "ray":
@@ -158,7 +154,7 @@ class Driver:
             self.listener(Notice(f"budget of {sweep.name}: {spending} spent{unbegun}"))
 
     def _inputs(self, plan: SweepPlan) -> Iterator[Stage]:
-        from raysurf.cluster.suggestions import Listed, Stage
+        from raysurf.cluster.searchers import Listed, Stage
 
         sweep = plan.sweep
         found = {each.job.id: self.done.figures(each.job) for each in plan.jobs}
@@ -183,7 +179,7 @@ class Driver:
 
     def _spread(self, sweep: Sweep, jobs: Iterable[Job]) -> Iterator[Stage]:
         """Pieces of the measuring jobs among some whose inputs are done, so that every worker takes part in each."""
-        from raysurf.cluster.suggestions import Listed, Stage
+        from raysurf.cluster.searchers import Listed, Stage
 
         requests: list[Request] = []
         for job in jobs:
@@ -204,7 +200,7 @@ class Driver:
         return self.request(sweep, number, f"{role} {job.id}", (job,), labels)
 
     def _trials(self, plan: SweepPlan, handlers: TrialHandlers) -> Iterator[Stage]:
-        from raysurf.cluster.suggestions import Arms, Listed, Stage
+        from raysurf.cluster.searchers import Arms, Listed, Stage
 
         if not plan.arms:
             return
@@ -229,7 +225,7 @@ class Driver:
             longest = max(j.epochs_to_train for a in sweep.samples for job in a.jobs for j in (*job.ancestors, job))
             handlers.stopping = EarlyStopping(sweep.search, longest, ledger)
         if sweep.is_searched:
-            from raysurf.cluster.study_file import StudyFile
+            from raysurf.cluster.study import StudyFile
 
             handlers.study = StudyFile(ledger, lambda text: self.listener(Notice(text)))
         handlers.stop_if_too_many_failed()
@@ -245,7 +241,7 @@ class Driver:
 
     def _replicates(self, sweep: Sweep, arms: Sequence[Suggestions], handlers: TrialHandlers) -> Iterator[Stage]:
         """The seeds of trials that are known beforehand, each by itself, so that they run beside one another."""
-        from raysurf.cluster.suggestions import Listed, Stage
+        from raysurf.cluster.searchers import Listed, Stage
 
         if sweep.is_searched or len(sweep.seeds) < 2:
             return
@@ -272,7 +268,7 @@ class Driver:
         Trials that are done are taken as they are. What a search suggests follows from what it was told, so it is told
         again that such trials failed, whatever comes of them.
         """
-        from raysurf.cluster.suggestions import Suggestions, replay
+        from raysurf.cluster.searchers import Suggestions, replay
 
         ledger, numbers = handlers.ledger, range(arm.first, arm.first + arm.trials)
         again: list[int] = []

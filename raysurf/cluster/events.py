@@ -1,13 +1,19 @@
-"""What happens in a run, as values: displays, trackers and tests listen to the same ones."""
+"""Events of a run, its state as they tell it, and how it ended."""
 
 from __future__ import annotations
 
+import html
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from raysurf.jobs.job import Job
+from raysurf.errors import RaysurfError
+from raysurf.jobs.job import POINT_EPOCHS, Job
+from raysurf.results.api import Results, open
+from raysurf.sweep.plan import Plan
 from raysurf.sweep.sweep import Sweep
+from raysurf.wording import duration
 
 State = Literal["done", "failed", "stopped"]
 
@@ -94,3 +100,181 @@ class Notice:
 
 Event = StageStarted | RunStarted | RunProgressed | PointsMeasured | RunEnded | SweepEnded | Notice
 Listener = Callable[[Event], None]
+
+
+MOST_RUNNING = 7
+
+
+@dataclass
+class Work:
+    """How much is done of a plan, in work of so many epochs of training, and how fast it went."""
+
+    total: float
+    ended: float = 0.0
+    running: dict[int, tuple[float, float]] = field(default_factory=dict)
+    began: float | None = None
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds left at the pace so far; None before there is one."""
+        done = self.ended + sum(cost * share for cost, share in self.running.values())
+        if self.began is None or done <= 0 or now - self.began < 1:
+            return None
+        return (now - self.began) / done * max(0.0, self.total - done)
+
+
+class RunState:
+    """Listens to the events of a run, and knows where it is.
+
+    Args:
+        plan: What will be done; without it the time left is that of the stage, whose trials are taken as alike.
+    """
+
+    def __init__(self, plan: Plan | None = None) -> None:
+        sweeps = plan.sweeps if plan else ()
+        self.has_plan = plan is not None
+        self.costs = {each.sweep.name: each.left_per_trial(_work) for each in sweeps}
+        self.work = Work(sum(sum(each.left(_work)) / 2 for each in sweeps))
+        self.measured: dict[str, int] = {}
+        self.surface = ""
+        self.sweep = self.stage = ""
+        self.total = self.done = self.failed = self.reused = self.failed_before = 0
+        self.best: tuple[float, str] | None = None
+        self.mode = "max"
+        self.metrics: tuple[str, ...] = ("",)
+        self.labels: dict[int, str] = {}
+        self.places: dict[int, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, StageStarted):
+            self._stage(event)
+        elif isinstance(event, RunStarted):
+            self.work.began = self.work.began or time.monotonic()
+            self.labels[event.number] = event.label
+            self.work.running[event.number] = (self._cost(event), 0.0)
+        elif isinstance(event, RunProgressed):
+            cost, _ = self.work.running.get(event.number, (0.0, 0.0))
+            self.work.running[event.number] = (cost, event.epoch / max(1, event.epochs))
+            self.places[event.number] = f"{event.run_id.split('-')[0]} {event.epoch}/{event.epochs}"
+        elif isinstance(event, PointsMeasured):
+            self.work.began = self.work.began or time.monotonic()
+            before = self.measured.get(event.job.id, event.done)
+            self.measured[event.job.id] = event.done
+            if self.has_plan:
+                self.work.ended += POINT_EPOCHS * (event.done - before)
+            self.surface = f"{event.job.kind} {event.done} of {event.total} points"
+        elif isinstance(event, RunEnded):
+            self._ended(event)
+
+    def _stage(self, event: StageStarted) -> None:
+        self.sweep, self.stage, self.total = event.sweep.name, event.stage, event.total
+        self.done = self.failed = self.reused = self.failed_before = 0
+        self.best = None
+        search = event.sweep.search
+        self.mode, self.metrics = (search.directions[0], search.metrics) if search else ("max", ("",))
+        if not self.has_plan:
+            self.work = Work(event.total - event.reused)
+
+    def _cost(self, event: RunStarted) -> float:
+        if not self.has_plan:
+            return 1.0
+        spread = sum(POINT_EPOCHS * self.measured.get(job.id, 0) for job in event.jobs)
+        whole = self.costs[event.sweep.name] if event.role == "trial" else sum(map(_work, event.jobs))
+        return max(0.0, whole - spread)
+
+    def _ended(self, event: RunEnded) -> None:
+        self.surface = ""
+        cost, _ = self.work.running.pop(event.number, (0.0, 0.0))
+        self.work.ended += cost
+        self.places.pop(event.number, None)
+        self.done += event.state != "failed"
+        self.failed += event.state == "failed"
+        self.reused += event.reused and event.state != "failed"
+        self.failed_before += event.reused and event.state == "failed"
+        if event.value is not None and (self.best is None or _better(event.value, self.best[0], self.mode)):
+            self.best = (event.value, event.label)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left; None if nobody can know yet."""
+        return self.work.left_s(time.monotonic())
+
+    @property
+    def line(self) -> str:
+        """The stage in one line."""
+        return "; ".join(self.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        """Parts of the status line: counts, the best so far, the time left, as far as they are known."""
+        if not self.sweep:
+            return ["starting"]
+        counts = [f"{self.done} done", f"{len(self.work.running)} running", f"{self.failed} failed"]
+        parts = [f"{self.sweep} {self.stage}: {', '.join(counts)} of {self.total}"]
+        if self.work.began is None:
+            parts.append("workers are starting")
+        if self.best is not None:
+            parts.append(f"best {self.metrics[0]} {self.best[0]:.4f} ({self.best[1]})")
+        if (left := self.left_s) is not None:
+            parts.append(f"about {duration(left)} left")
+        return parts
+
+    @property
+    def at_work(self) -> list[tuple[str, str]]:
+        """What runs, and where it is: a label and a place each, the first few of them."""
+        running = [(self.labels.get(number, ""), place) for number, place in sorted(self.places.items())]
+        return [*running[:MOST_RUNNING], *([(self.surface, "")] if self.surface else [])]
+
+
+def _work(job: Job) -> float:
+    return job.work
+
+
+def _better(value: float, than: float, mode: str) -> bool:
+    return value > than if mode == "max" else value < than
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run of a plan came to; a notebook shows the best trials of every sweep.
+
+    Args:
+        trials: Trials that there were.
+        failed: How many of them, and of the inputs, failed.
+        stopped: Sweeps of which so much failed that the rest did not begin.
+        results: Address of the result store.
+        sweeps: Names of the sweeps.
+        inputs: Inputs and baselines that there were.
+    """
+
+    trials: int
+    failed: int
+    stopped: tuple[str, ...] = ()
+    results: str = "results"
+    sweeps: tuple[str, ...] = ()
+    inputs: int = 0
+
+    @property
+    def done(self) -> int:
+        """Trials, inputs and baselines that did not fail."""
+        return self.trials + self.inputs - self.failed
+
+    @property
+    def tables(self) -> Results:
+        """The result store, for reading.
+
+        Raises:
+            StoreError: If it is not there.
+        """
+        return open(self.results)
+
+    def _repr_html_(self) -> str:
+        from raysurf.results.notebook import sweep_html
+
+        failed = f", {self.failed} failed" if self.failed else ""
+        stopped = f"; stopped since so much failed: {', '.join(self.stopped)}" if self.stopped else ""
+        told = f"<p>{self.done} done{failed}{html.escape(stopped)}; {html.escape(self.results)}</p>"
+        try:
+            return told + "".join(sweep_html(self.tables, sweep) for sweep in self.sweeps)
+        except RaysurfError as error:
+            return f"{told}<p>{html.escape(str(error))}</p>"

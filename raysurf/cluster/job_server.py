@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from raysurf.cluster.environment import TOKEN, knock, prepare
+from raysurf.cluster.ray_cluster import TOKEN, knock, prepare
 from raysurf.cluster.submission import Submission, Submitted, read_job
 from raysurf.cluster.working_folder import write_zip
 from raysurf.errors import ClusterError, nearest

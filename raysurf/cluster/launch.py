@@ -10,25 +10,24 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from raysurf.cluster.capacity import Capacity, local_capacity
-from raysurf.cluster.events import RunEnded
-from raysurf.cluster.leaving import Leaving
-from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.events import Event, RunEnded, StageStarted
+from raysurf.cluster.shutdown import Leaving
 from raysurf.cluster.spending import Spending
+from raysurf.cluster.trial_table import Ledger
 from raysurf.cluster.warm_start import require_sources
 from raysurf.errors import Fault, JobFailedError, SpecError
 from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.packages import require_run
-from raysurf.results.store import Store
-from raysurf.sweep.plan import Plan, SweepPlan, make_plan, shared_inputs
-from raysurf.sweep.selection import Only, part_of
+from raysurf.results.progress import plan_path
+from raysurf.store.store import Store
+from raysurf.sweep.plan import Only, Plan, SweepPlan, make_plan, part_of, shared_inputs
 from raysurf.sweep.sweep import Resources, Sweep
 
 if TYPE_CHECKING:
     from raysurf.cluster.driver import Executor
-    from raysurf.cluster.events import Event, Listener
-    from raysurf.cluster.finished import Finished
+    from raysurf.cluster.events import Event, Finished, Listener
 
 
 def plan_sweeps(
@@ -103,7 +102,7 @@ def capacity_of(address: str | None) -> Capacity:
     """What there is to run on: this machine, or the cluster at an address."""
     if address is None:
         return local_capacity()
-    from raysurf.cluster.environment import connection
+    from raysurf.cluster.ray_cluster import connection
 
     with connection(address, needs_dashboard=False) as capacity:
         return capacity
@@ -192,3 +191,29 @@ def run(
     if isinstance(what, Job) and errors:
         raise JobFailedError(what.id, errors[0], os.fspath(results))
     return finished
+
+
+class PlanRecord:
+    """Listens to the stages of sweeps.
+
+    Args:
+        store: Where plans are kept.
+        file: Which the sweeps are from, if from any.
+    """
+
+    def __init__(self, store: Store, file: str | None = None) -> None:
+        self.store, self.file = store, file
+        self.inputs: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if not isinstance(event, StageStarted):
+            return
+        name = event.sweep.name
+        if event.stage == "inputs":
+            self.inputs[name] = event.total
+        trials = event.total if event.stage == "trials" else None
+        plan = {"sweep": name, "file": self.file, "definition": event.sweep.digest, "inputs": self.inputs.get(name, 0)}
+        # Parameters whose logarithm is searched: pictures have logarithmic axes for them.
+        log = [name for name, hole in event.sweep.parameters.items() if getattr(hole, "log", False)]
+        self.store.put_json(plan_path(name), {**plan, "log": log, **({"trials": trials} if trials is not None else {})})

@@ -6,9 +6,8 @@ import html
 import time
 from typing import Any
 
-from raysurf.cluster.events import Event, Notice, RunEnded, SweepEnded
-from raysurf.cluster.run_state import RunState
-from raysurf.results.duration import duration
+from raysurf.cluster.events import Event, Notice, RunEnded, RunState, SweepEnded
+from raysurf.wording import duration
 
 # Epochs may end many times a second; a page need not be drawn as often.
 EVERY_S = 0.5

@@ -8,10 +8,10 @@ from enum import Enum
 from itertools import chain
 from typing import Any
 
-from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.sweep.sweep import Sweep
 
 FOLDER = "budgets"

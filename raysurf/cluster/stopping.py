@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean, median
 from typing import Any, Protocol
 
-from raysurf.cluster.ledger import Ledger
-from raysurf.results.store import Store
+from raysurf.cluster.trial_table import Ledger
+from raysurf.store.store import Store
 from raysurf.sweep.search import Search
 
 

@@ -19,8 +19,8 @@ from raysurf.errors import SubmissionError
 from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import SUBMISSION, Provenance
 from raysurf.redaction import holds_secret
-from raysurf.results.address import address_of
 from raysurf.results.progress import PlannedSweep
+from raysurf.store.filesystem import address_of
 from raysurf.sweep.includes import files_of
 from raysurf.sweep.sweep import Sweep
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from raysurf.results.claims import Claim, pauses
-from raysurf.results.store import Store
+from raysurf.store.lease import Claim, pauses
+from raysurf.store.store import Store
 from raysurf.sweep.plan import SweepPlan
 
 ALL = (0, 2**31)

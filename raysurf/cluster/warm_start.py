@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysurf.errors import Fault, SpecError, nearest
-from raysurf.results.parts import mapping_in
-from raysurf.results.store import Store
-from raysurf.sweep.holes import Each
-from raysurf.sweep.points import fitted, is_whole
+from raysurf.store.parts import mapping_in
+from raysurf.store.store import Store
+from raysurf.sweep.assignments import fitted, is_whole
+from raysurf.sweep.space import Each
 from raysurf.sweep.sweep import Sweep
 
 Row = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""A data set: splits that give batches of bytes on one device, which are made floating and normal there."""
+"""Data sets in memory: splits, augmentation, and batches on one device."""
 
 from __future__ import annotations
 
@@ -9,13 +9,109 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysurf.data.augment import crop_flip, draw_crops
 from raysurf.data.spec import DataSpec
-from raysurf.data.split import UNLABELLED, Indices, keep_labels, stratified_split
 from raysurf.errors import DataError
+
+Indices = NDArray[np.int64]
+UNLABELLED = -1
+
+
+def stratified_split(labels: NDArray[np.int64], held_out: int, seed: int = 0) -> tuple[Indices, Indices]:
+    """Hold out examples, of each class its share to within one.
+
+    Args:
+        labels: [N], class of each example.
+        held_out: How many to hold out, 0 to N.
+        seed: Decides which.
+
+    Returns:
+        Kept and held-out indices, each in rising order; together they are 0 .. N-1.
+    """
+    assert 0 <= held_out <= len(labels), (held_out, len(labels))
+    random = np.random.default_rng(seed)
+    classes, counts = np.unique(labels, return_counts=True)
+    exact = counts * held_out / max(1, len(labels))
+    take = np.floor(exact).astype(np.int64)
+    most_owed = np.argsort(take - exact, kind="stable")
+    take[most_owed[: held_out - int(take.sum())]] += 1
+    chosen = [random.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)]
+    held = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
+    return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def keep_labels(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Take the labels from all examples but some, of each class its share to within one.
+
+    The same examples keep them as ``share`` keeps of a set, so that supervised training on these alone can be compared.
+
+    Args:
+        labels: [N], class of each example.
+        count: How many keep theirs, 0 to N.
+
+    Returns:
+        New labels, -1 where there is none.
+    """
+    known = stratified_split(labels, count, seed=1)[1]
+    kept = np.full_like(labels, UNLABELLED)
+    kept[known] = labels[known]
+    return kept
+
+
+def draw_crops(count: int, generator: torch.Generator, padding: int = 4) -> tuple[Tensor, Tensor]:
+    """Draw where images are cropped and which of them are flipped.
+
+    Args:
+        count: How many images.
+        generator: On the CPU; it is left in the same state whatever the images are.
+        padding: Pixels on each side.
+
+    Returns:
+        Offsets [2, count, 1] int64, of rows and columns, and flips [count, 1] bool; on the CPU.
+    """
+    offsets = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator)
+    return offsets, torch.rand(count, 1, generator=generator) < 0.5
+
+
+def crop_flip(images: Tensor, generator: torch.Generator, padding: int = 4, reflect: bool = False) -> Tensor:
+    """Pad, crop each image at its own random place, and flip half of them left to right.
+
+    Args:
+        images: [B, C, H, W], any dtype and device.
+        generator: On the CPU; the same state gives the same crops on every device.
+        padding: Pixels on each side; a crop's offset is uniform over 0 .. 2 padding, each way.
+        reflect: Whether they are the image reflected about its border pixels, else zeros.
+
+    Returns:
+        New images of the same shape and dtype.
+
+    Source:
+        He et al. 2015 (arXiv:1512.03385), section 4.2; reflected, the translation of the codes of Tarvainen & Valpola
+        2017 (arXiv:1703.01780) and Athiwaratkun et al. 2019 (arXiv:1806.05594).
+    """
+    count, channels, height, width = images.shape
+    offsets, flips = draw_crops(count, generator, padding)
+    rows = torch.arange(height) + offsets[0]
+    columns = torch.arange(width).expand(count, width)
+    columns = torch.where(flips, width - 1 - columns, columns) + offsets[1]
+    if reflect:
+        source, rows, columns = images, _reflected(rows - padding, height), _reflected(columns - padding, width)
+    else:
+        source = F.pad(images, (padding,) * 4)
+    flat = (rows[:, :, None] * source.shape[3] + columns[:, None, :]).view(count, 1, height * width)
+    chosen = flat.to(images.device).expand(count, channels, height * width)
+    return source.flatten(2).gather(2, chosen).view(images.shape)
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Reflect indices beyond 0 .. size - 1 about the ends."""
+    period = max(1, 2 * (size - 1))
+    within = places % period
+    return torch.minimum(within, period - within)
+
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Labels = NDArray[np.int64]

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from raysurf.data.dataset import Dataset
 
 LOADERS = {
-    "digits": "raysurf.data.digits",
-    "toy_gaussians": "raysurf.data.toy_gaussians",
-    "mnist": "raysurf.data.torchvision_sets",
-    "fashion_mnist": "raysurf.data.torchvision_sets",
-    "cifar10": "raysurf.data.torchvision_sets",
-    "cifar100": "raysurf.data.torchvision_sets",
-    "cifar100_coarse": "raysurf.data.torchvision_sets",
-    "parquet": "raysurf.data.parquet",
-    "folder": "raysurf.data.image_folder",
-    "imagenet": "raysurf.data.image_stream",
-    "image_stream": "raysurf.data.image_stream",
+    "digits": "raysurf.data.sets.digits",
+    "toy_gaussians": "raysurf.data.sets.toy",
+    "mnist": "raysurf.data.sets.torchvision",
+    "fashion_mnist": "raysurf.data.sets.torchvision",
+    "cifar10": "raysurf.data.sets.torchvision",
+    "cifar100": "raysurf.data.sets.torchvision",
+    "cifar100_coarse": "raysurf.data.sets.torchvision",
+    "parquet": "raysurf.data.sets.parquet",
+    "folder": "raysurf.data.sets.folder",
+    "imagenet": "raysurf.data.streaming",
+    "image_stream": "raysurf.data.streaming",
 }
 STREAMED = ("imagenet", "image_stream")
 OWN_PATHS = ("parquet", "folder", "image_stream")
@@ -213,8 +213,8 @@ def _load(spec: DataSpec, device: str, stamp: str | None) -> Dataset:
     from raysurf.data.dataset import assemble
 
     if spec.name in STREAMED:
-        from raysurf.data.image_stream import stream
+        from raysurf.data.streaming import stream
 
         return stream(spec, device)
-    loader = LOADERS.get(spec.name, "raysurf.data.own_set")
+    loader = LOADERS.get(spec.name, "raysurf.data.sets.function")
     return assemble(spec, importlib.import_module(loader).read(spec), device)

@@ -1,23 +1,206 @@
-"""What a job sees of the world: its inputs, where rows and weights go, and its place among the workers."""
+"""What a job sees of the world, and its checkpoints in the store."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from raysurf.errors import DataError, StoreError
-from raysurf.jobs.fingerprints import Fingerprints, require_like_inputs
+from raysurf.errors import ChangedError, DataError, OutputError, StoreError, StoreUnavailableError
+from raysurf.jobs.fingerprints import Fingerprints, differences, require_like_inputs, told
 from raysurf.jobs.job import Job
-from raysurf.jobs.stored_checkpoints import StoredCheckpoints
-from raysurf.jobs.tensor_bytes import UNDECODABLE, decode, encode
-from raysurf.results.store import Store
-from raysurf.training.checkpoints import State
+from raysurf.store.parts import encode_part
+from raysurf.store.schemas import schema_of
+from raysurf.store.store import Store
+from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import first_not_finite
+
+if TYPE_CHECKING:
+    pass
+
+
+# What the reader raises on bytes that are something else.
+UNDECODABLE = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
+
+decode = load
+
+
+def encode(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors of any device and layout, as bytes that every reader of safetensors knows."""
+    return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+
+
+def require_storable(tensors: Mapping[str, Tensor]) -> None:
+    """Check, before anything is trained, that tensors of these names could be kept.
+
+    Raises:
+        OutputError: At the first that is sparse, or whose numbers safetensors does not know.
+    """
+    for name, value in tensors.items():
+        try:
+            save({name: value.new_empty(0, device="cpu")})
+        except KeyError as error:
+            kept = "numbers that can be stored, such as float32, float64 or complex64"
+            raise OutputError(f"{name} of {str(value.dtype).removeprefix('torch.')}", kept) from error
+        except ValueError as error:
+            raise OutputError(f"{name}, a {str(value.layout).removeprefix('torch.')} tensor", "a dense one") from error
+
+
+def as_they_lie(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    """Tensors whose dimensions stand in the order of their memory, since bringing them into another one takes time.
+
+    Returns:
+        The tensors, contiguous where they lie without gaps; and the order of the dimensions of each that is not in its
+        own.
+    """
+    found, orders = {}, {}
+    for name, value in tensors.items():
+        order = sorted(range(value.dim()), key=value.stride, reverse=True)
+        if order != sorted(order) and value.permute(order).is_contiguous():
+            found[name], orders[name] = value.permute(order), order
+        else:
+            found[name] = value
+    return found, orders
+
+
+def as_they_were(tensors: Mapping[str, Tensor], orders: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The inverse of ``as_they_lie``; raises one of ``UNDECODABLE`` if an order is none of its tensor's."""
+    found = dict(tensors)
+    for name, order in orders.items():
+        inverse = [list(order).index(i) for i in range(len(order))]
+        found[name] = found[name].permute(inverse)
+    return found
+
+
+# Epochs done, and steps of the one after: 3, end3, 3-120.
+_NOTE = re.compile(r"(?P<stem>(?:end)?(?P<epoch>[0-9]{1,9})(?:-(?P<step>[0-9]{1,9}))?)\.json")
+
+
+class StoredCheckpoints(Checkpoints):
+    """Checkpoints of one job in the store: a tensor file, then a note with its checksum, and one of the rows in it,
+    that makes it count.
+
+    A state is taken when it costs under 5 % of the time since the last one, and in the middle of an epoch when that
+    was ten minutes ago; the newest two are kept. Rows that were reported up to then travel in the note, so that rows
+    and weights never disagree.
+
+    Jobs that train alike but not as long share a trajectory, and their checkpoints: the state at the end of each is
+    kept, and a longer one goes on from it, with rows of its own.
+    """
+
+    SHARE = 0.05
+    LONG_S = 600.0
+    END = "end"
+
+    def __init__(self, context: Context) -> None:
+        self.context, job = context, context.job
+        self._shared = job.trajectory is not None
+        self._folder = f"trajectories/{job.trajectory}" if self._shared else f"jobs/{job.id}/checkpoint"
+        self._last = time.monotonic()
+        self._cost = 0.0
+
+    def _saved(self) -> list[tuple[Place, str]]:
+        """Places of the states that there are, and the names of their files without suffix; rising."""
+        names = (path.rsplit("/", 1)[-1] for path in self.context.store.list(self._folder))
+        notes = (note for name in names if (note := _NOTE.fullmatch(name)))
+        return sorted((Place(int(note["epoch"]), int(note["step"] or 0)), note["stem"]) for note in notes)
+
+    def _is_longer(self, place: Place) -> bool:
+        """Whether a state is of a longer job on the trajectory."""
+        return self._shared and place > Place(self.context.job.epochs_to_train)
+
+    def load(self) -> tuple[Place, State] | None:
+        """The newest state to go on from.
+
+        Raises:
+            ChangedError: If it is of another network or other data, and that is not accepted.
+        """
+        run_id = self.context.job.id
+        for place, stem in reversed(self._saved()):
+            if self._is_longer(place) or (found := self._read(stem)) is None:
+                continue
+            rows, state, fingerprints = found
+            changed = differences(fingerprints, self.context.fingerprints)
+            if changed and not self.context.accept_changed:
+                raise ChangedError(f"the state of {run_id} after {place.epoch} epochs", told(changed))
+            self.context.restore({table: [row | {"run_id": run_id} for row in each] for table, each in rows.items()})
+            self._last = time.monotonic()
+            return place, state
+        return None
+
+    def _read(self, stem: str) -> tuple[dict[str, list[Row]], State, Fingerprints] | None:
+        """Rows, tensors and fingerprints of a state; None if a part is missing, cut short or not what was written."""
+        store = self.context.store
+        try:
+            note = store.get_json(f"{self._folder}/{stem}.json")
+            data = store.get_bytes(f"{self._folder}/{stem}.safetensors")
+            if hashlib.sha256(data).hexdigest() != note["sha256"]:
+                return None
+            rows: dict[str, list[Row]] = note["rows"]
+            if note.get("rows_sha256", _digest(rows)) != _digest(rows):
+                return None
+            for table, each in rows.items():
+                # Such a note was written by somebody else if its rows are none of the table's.
+                encode_part(each, schema_of(table), store.uri, table)
+            return rows, as_they_were(decode(data), note.get("orders", {})), dict(note.get("fingerprints", {}))
+        except StoreUnavailableError:
+            raise
+        except (*UNDECODABLE, AttributeError):
+            return None
+
+    def is_due(self) -> bool:
+        since_s = time.monotonic() - self._last
+        return since_s > self.LONG_S and self._cost <= self.SHARE * since_s
+
+    def save(self, place: Place, state: Callable[[], State], must: bool = False) -> None:
+        began = time.monotonic()
+        is_end = self.context.job.may_go_on and place == Place(self.context.job.epochs_to_train)
+        too_costly = self._cost > self.SHARE * (began - self._last)
+        if self.context.workers.rank != 0 or (too_costly and not is_end and not must):
+            return
+        tensors, orders = as_they_lie(state())
+        store, data = self.context.store, encode(tensors)
+        stem = f"{self.END * is_end}{place.epoch}" + (f"-{place.step}" if place.step else "")
+        store.put_bytes(f"{self._folder}/{stem}.safetensors", data)
+        rows = self.context.rows
+        note = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "rows": rows,
+            "rows_sha256": _digest(rows),
+            "orders": orders,
+            "fingerprints": self.context.fingerprints,
+        }
+        store.put_json(f"{self._folder}/{stem}.json", note)
+        self._remove(keep=2)
+        self._last = time.monotonic()
+        self._cost = self._last - began
+
+    def clear(self) -> None:
+        """The job is done: remove them all, but for the ends of a shared trajectory."""
+        self._remove(keep=0)
+
+    def _remove(self, keep: int) -> None:
+        """Remove all but the newest few and the ends, as far as this job has come."""
+        passing = [
+            stem for place, stem in self._saved() if not stem.startswith(self.END) and not self._is_longer(place)
+        ]
+        for stem in passing[: len(passing) - keep]:
+            for suffix in ("json", "safetensors"):
+                self.context.store.delete(f"{self._folder}/{stem}.{suffix}")
+
+
+def _digest(rows: Mapping[str, list[Row]]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from raysurf.jobs.geometry import Source, Track, require_apart, require_joinable, weights_of
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.training import ContinuedJob
+from raysurf.jobs.training_job import ContinuedJob
 from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Curve(ContinuedJob):
 
     def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
         """Points at t from U(0, 1); their statistics must be re-estimated."""
-        from raysurf.training.stream import stream
+        from raysurf.training.workers import stream
 
         track, draw = self.track(context), stream(seed, "t")
         for _ in range(num_samples):
@@ -91,8 +91,8 @@ class Curve(ContinuedJob):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network
-        from raysurf.training.curve_loss import CurveLoss
         from raysurf.training.loop import EpochEnd, fit
+        from raysurf.training.objectives.curve import CurveLoss
         from raysurf.weightspace.curve import bends_on_line
 
         net, middle = network.Network(self, context), network.Network(self, context)

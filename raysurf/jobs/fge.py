@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.stage import Stage
-from raysurf.jobs.training import CyclicJob
+from raysurf.jobs.training_job import CyclicJob, Stage
 from raysurf.stochastic.spec import Scheme
-from raysurf.training.cycles import Cycles
+from raysurf.training.schedules import Cycles
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context
@@ -77,8 +76,8 @@ class FGE(CyclicJob):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
-        from raysurf.training.collectors import CycleAverage, floating_buffers
         from raysurf.training.loop import EpochEnd, fit
+        from raysurf.training.objective import CycleAverage, floating_buffers
         from raysurf.weightspace.average import RunningAverage
 
         net = Network(self, context)

@@ -21,7 +21,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import ChangedError, RaysurfError, StoreError, StoreUnavailableError
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 
 if TYPE_CHECKING:
     from torch import nn

@@ -138,7 +138,7 @@ def measure(
         PreemptedError: If it leaves.
     """
     from raysurf.jobs.network import Network
-    from raysurf.training.lookout import Lookout
+    from raysurf.training.loop import Lookout
 
     known = {row["point"] for row in context.recall("surface")}
     left = [number for number in numbers if number not in known]

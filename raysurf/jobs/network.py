@@ -12,34 +12,31 @@ from torch import Tensor, nn
 
 from raysurf import own_code
 from raysurf.data import registry as data_sets
-from raysurf.data.dataset import labelled_part
-from raysurf.data.split import UNLABELLED
+from raysurf.data.dataset import UNLABELLED, labelled_part
 from raysurf.errors import DataError, UnknownNameError
-from raysurf.jobs.context import Context
+from raysurf.jobs.context import Context, require_storable
 from raysurf.jobs.fingerprints import digest_of_file, shapes_of
 from raysurf.jobs.job import SPLITS
 from raysurf.jobs.placing import Placing
-from raysurf.jobs.tensor_bytes import require_storable
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.dropping import own_noise
 from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.stochastic.spec import Scheme
-from raysurf.training import elbo, evaluation, schemes
-from raysurf.training.batches import TwoStreams
-from raysurf.training.block_float_loss import BlockFloatLoss
+from raysurf.training import evaluation, schemes
 from raysurf.training.checkpoints import State
-from raysurf.training.consistency_loss import ConsistencyLoss
-from raysurf.training.layout import channels_last, laid_out_like
-from raysurf.training.logits import require_logits
+from raysurf.training.epoch import Recipe, TwoStreams
+from raysurf.training.evaluation import Figures, require_logits
+from raysurf.training.fast import channels_last, laid_out_like
 from raysurf.training.loop import EpochEnd
-from raysurf.training.metrics import Figures
-from raysurf.training.objective_spec import BlockFloat, Consistency
-from raysurf.training.objectives import CrossEntropy, Objective
-from raysurf.training.recipe import Recipe
+from raysurf.training.objective import CrossEntropy, Objective
+from raysurf.training.objectives import elbo
+from raysurf.training.objectives.block_float import BlockFloatLoss
+from raysurf.training.objectives.consistency import ConsistencyLoss
+from raysurf.training.objectives.spec import BlockFloat, Consistency
 from raysurf.training.schedules import Schedule
-from raysurf.training.stream import stream
+from raysurf.training.workers import stream
 from raysurf.weightspace.point import Point, buffers_of, point_of, squared_norm
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raysurf.errors import StoreError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 
 Figures = dict[str, float]
 

@@ -10,8 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from raysurf.jobs.geometry import Track, require_apart, require_joinable
 from raysurf.jobs.job import SPLITS, WeightsJob
 from raysurf.jobs.measuring import ALONG, AtPoints, Spot, measure, spread_names
-from raysurf.jobs.stage import Stage
-from raysurf.jobs.training import StartedJob
+from raysurf.jobs.training_job import Stage, StartedJob
 from raysurf.training.schedules import Constant
 from raysurf.values import Value, as_tuple
 
@@ -143,9 +142,9 @@ class Path(StartedJob, AtPoints):
 
     def _train(self, net: Network, context: Context) -> list[Point]:
         """Go through the cycles, from the newest checkpoint if there is one."""
-        from raysurf.training.band_loss import BandLoss, Redistribution
         from raysurf.training.checkpoints import LaterCheckpoints, Place
         from raysurf.training.loop import EpochEnd, fit
+        from raysurf.training.objectives.band import BandLoss, Redistribution
         from raysurf.weightspace.band import fractions, insert, worst_gaps
         from raysurf.weightspace.curve import bends_on_line
 

@@ -11,8 +11,8 @@ from raysurf.jobs.curve import Curve
 from raysurf.jobs.fge import FGE
 from raysurf.jobs.geometry import PointOf, weights_of
 from raysurf.jobs.job import SPLITS, Job, WeightsJob, schemes_of_point
-from raysurf.jobs.swag import SWAG
-from raysurf.jobs.training import Data
+from raysurf.jobs.swa import SWAG
+from raysurf.jobs.training_job import Data
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.values import as_tuple

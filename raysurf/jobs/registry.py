@@ -7,20 +7,18 @@ from raysurf.jobs.fge import FGE
 from raysurf.jobs.geometry import Chain, Line, PointOf
 from raysurf.jobs.initial import ConstantSigma, KaimingSigma, SigmaFromMeans, SigmaFromNoise, UniformSigma
 from raysurf.jobs.job import Job
-from raysurf.jobs.noise import NoiseOf
+from raysurf.jobs.noise import NoiseOf, Regions
 from raysurf.jobs.path import Path
 from raysurf.jobs.plane import Plane
 from raysurf.jobs.predict import Predict
 from raysurf.jobs.profile import Profile
 from raysurf.jobs.rays import Rays
-from raysurf.jobs.regions import Regions
 from raysurf.jobs.sgd import SGD
-from raysurf.jobs.swa import SWA
-from raysurf.jobs.swag import SWAG
+from raysurf.jobs.swa import SWA, SWAG
 from raysurf.jobs.variational import Variational
 from raysurf.jobs.weights import Weights
 from raysurf.stochastic.spec import Dropout, GaussianDropout, VarianceNoise, VariationalDropout
-from raysurf.training.objective_spec import BlockFloat, Consistency, CrossEntropy
+from raysurf.training.objectives.spec import BlockFloat, Consistency, CrossEntropy
 from raysurf.training.schedules import Constant, Cosine, CosineCycles, Cyclic, Linear, PlateauLinear, Triangle, WarmUp
 from raysurf.values import Node
 

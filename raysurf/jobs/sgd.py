@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.stage import Stage
-from raysurf.jobs.training import FirstJob
+from raysurf.jobs.training_job import FirstJob, Stage
 
 if TYPE_CHECKING:
     from raysurf.jobs.context import Context

@@ -9,8 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from raysurf.errors import DataError
 from raysurf.jobs.initial import InitialSigma
 from raysurf.jobs.job import SPLITS, WeightsJob
-from raysurf.jobs.stage import Stage
-from raysurf.jobs.training import FirstJob
+from raysurf.jobs.training_job import FirstJob, Stage
 from raysurf.models.spec import NoisyModelSpec
 from raysurf.stochastic.spec import Noise, Scheme, VarianceNoise
 from raysurf.training.schedules import Linear, Schedule
@@ -105,9 +104,9 @@ class Variational(WeightsJob, FirstJob):
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
-        from raysurf.training import elbo
         from raysurf.training.loop import EpochEnd, fit
-        from raysurf.training.stream import stream
+        from raysurf.training.objectives import elbo
+        from raysurf.training.workers import stream
 
         net = Network(self, context)
         self._initialise(net, context)
@@ -163,7 +162,7 @@ def _begin(net: Network, spec: ModelSpec, point: State, buffers: State) -> None:
     """
     from raysurf.stochastic.effective import effective
     from raysurf.stochastic.layers import NoisyLayer, noisy_layers
-    from raysurf.training.elbo import noise_parameters
+    from raysurf.training.objectives.elbo import noise_parameters
     from raysurf.weightspace.point import place
 
     other = net.network_of(spec)

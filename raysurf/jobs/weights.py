@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.jobs.job import WeightsJob
-from raysurf.jobs.training import Data, Model
+from raysurf.jobs.training_job import Data, Model
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.redaction import holds_secret

@@ -7,7 +7,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raysurf.models.initial import normal_by_fan_out
+from raysurf.models.init_weights import normal_by_fan_out
 
 EXPANSION = 4
 

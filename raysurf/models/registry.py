@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 BUILDERS = {
-    "digits_conv": "raysurf.models.digits_conv:build",
-    "lenet5": "raysurf.models.lenet5:build",
-    "lenet5_bn": "raysurf.models.lenet5_bn:build",
-    "toy_mlp": "raysurf.models.toy_mlp:build",
-    "vgg_like": "raysurf.models.vgg_like:build",
+    "digits_conv": "raysurf.models.small:digits_conv",
+    "lenet5": "raysurf.models.small:lenet5",
+    "lenet5_bn": "raysurf.models.small:lenet5_bn",
+    "toy_mlp": "raysurf.models.small:toy_mlp",
+    "vgg_like": "raysurf.models.vgg:vgg_like",
     "vgg16": "raysurf.models.vgg:vgg16",
     "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
     "densenet40_12": "raysurf.models.densenet:densenet40_12",
@@ -28,7 +28,7 @@ BUILDERS = {
     "wrn28_10": "raysurf.models.wide_resnet:wrn28_10",
     "pyramidnet272": "raysurf.models.pyramidnet:pyramidnet272",
     "shakeshake26_2x64d": "raysurf.models.shakeshake:shakeshake26_2x64d",
-    "cnn13": "raysurf.models.cnn13:build",
+    "cnn13": "raysurf.models.small:cnn13",
 }
 TORCHVISION = "torchvision."
 # What every builder is called with, besides the options of its model.

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raysurf.models.initial import normal_by_fan_out
+from raysurf.models.init_weights import normal_by_fan_out
 
 
 class Shake(torch.autograd.Function):

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.errors import UnknownNameError
-from raysurf.report.curve_colours import curve_colours
-from raysurf.report.measured_runs import MeasuredRun, Wanted, choose, measured_runs
-from raysurf.report.noise_pictures import ACTIVATIONS, SCHEMES, TOY
+from raysurf.report.labels import curve_colours, labels_of
 from raysurf.report.page import Caption
 from raysurf.report.picture import check_suffix, write
-from raysurf.report.picture_kind import Picture, PictureKind, Rows
-from raysurf.report.run_labels import labels_of
-from raysurf.report.schedule_pictures import SCHEDULE
-from raysurf.report.surface_pictures import PATH, PLANE, PROFILE, WIDTH
-from raysurf.results.parts import made_of_rows
-from raysurf.results.query import Results
+from raysurf.report.pictures.kind import Picture, PictureKind, Rows
+from raysurf.report.pictures.noise import ACTIVATIONS, SCHEMES, TOY
+from raysurf.report.pictures.schedule import SCHEDULE
+from raysurf.report.pictures.surfaces import PATH, PLANE, PROFILE, WIDTH
+from raysurf.report.runs import MeasuredRun, Wanted, choose, measured_runs
+from raysurf.results.api import Results
+from raysurf.store.parts import made_of_rows
 
 KINDS: dict[str, PictureKind] = {
     "plane": PLANE,
@@ -170,3 +169,28 @@ def _some(names: Iterable[str]) -> str:
 def _order(runs: Sequence[MeasuredRun], columns: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
     number = {run.run_id: i for i, run in enumerate(runs)}
     return lambda row: (number[row["run_id"]], *((row[column] is None, row[column]) for column in columns))
+
+
+def pictures_of_run(results: Results, run_id: str, folder: Path) -> dict[str, Path]:
+    """Draw what a run was made to measure: its plane, profile, path or widths.
+
+    Pictures that any kind of job may have, such as its prediction schemes, are left out: every run would have
+    one, and its rows are a table in W&B.
+
+    Args:
+        results: The store.
+        run_id: The run, done.
+        folder: Where the pictures go.
+
+    Returns:
+        PNG files by kind of picture; none for a run that has nothing to draw.
+    """
+    found = {}
+    for name, kind in KINDS.items():
+        if kind.wanted.job != run_id.partition("-")[0]:
+            continue
+        where = f"run_id = '{run_id}' and ({kind.wanted.where})"
+        if results.sql(f"select 1 from {kind.wanted.table} where {where} limit 1").num_rows:
+            found[name] = folder / f"{run_id}-{name}.png"
+            draw(results, name, str(found[name]), run_ids=[run_id])
+    return found

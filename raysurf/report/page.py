@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from raysurf.report.html_text import details, document, table
-from raysurf.report.measured_runs import MeasuredRun
+from raysurf.report.page_html import details, document, table
 from raysurf.report.page_style import STYLE
+from raysurf.report.runs import MeasuredRun
 
 MAX_ROWS = 1000
 FIGURES = {

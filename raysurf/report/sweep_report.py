@@ -15,26 +15,20 @@ from pathlib import Path
 
 from raysurf.errors import Fault, SpecError, StoreError, StoreUnavailableError, StoreWarning
 from raysurf.report.gallery import Gallery
-from raysurf.report.html_text import document
+from raysurf.report.page_html import document
 from raysurf.report.page_script import PLOTLY_SCRIPT, SCRIPT
 from raysurf.report.page_style import REPORT_STYLE, STYLE
 from raysurf.report.picture import write_whole
-from raysurf.report.sections.best import best_trials
 from raysurf.report.sections.calibration import calibration
-from raysurf.report.sections.compared import comparisons
-from raysurf.report.sections.failed import failed_runs
-from raysurf.report.sections.history import search_history
-from raysurf.report.sections.importance import importance
 from raysurf.report.sections.learning import learning
-from raysurf.report.sections.parallel import parallel_coordinates
-from raysurf.report.sections.provenance import provenance
-from raysurf.report.sections.summary import summary
+from raysurf.report.sections.search import importance, parallel_coordinates, search_history
+from raysurf.report.sections.summary import provenance, summary
 from raysurf.report.sections.surfaces import TITLES, surfaces
-from raysurf.report.sections.trials import trials_table
+from raysurf.report.sections.tables import best_trials, comparisons, failed_runs, trials_table
 from raysurf.report.sweep_rows import SweepRows, sweep_rows
-from raysurf.results.parts import made_of_rows
-from raysurf.results.query import Results
+from raysurf.results.api import Results
 from raysurf.results.snapshot import Snapshot
+from raysurf.store.parts import made_of_rows
 
 # A section that finds nothing in the rows of a sweep is left out.
 OF_A_SWEEP: tuple[tuple[str, Callable[[Results, SweepRows, Gallery], str]], ...] = (

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from raysurf.results.compared_runs import members
-from raysurf.results.parts import mapping_in, values_in
-from raysurf.results.query import Results
-from raysurf.results.watch import plan_path
+from raysurf.results.api import Results
+from raysurf.results.comparison.runs import members
+from raysurf.results.progress import plan_path
+from raysurf.store.parts import mapping_in, values_in
 
 Row = dict[str, Any]
 # Figures that tables of trials show, as far as the runs have them.

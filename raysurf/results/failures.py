@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raysurf.results.error_text import BLOCKED, TRACEBACK, ErrorText, read
-from raysurf.results.sweeps import require_known
+from raysurf.results.trials import require_known
 
 if TYPE_CHECKING:
-    from raysurf.results.query import Results
+    from raysurf.results.api import Results
 
 COLUMNS = ["run_id", "sweep", "trial", "role", "arm", "seed", "status", "error", "command", "started_at"]
 

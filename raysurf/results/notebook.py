@@ -11,14 +11,13 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from raysurf.errors import StoreError
-from raysurf.results.best_trial import ranked
-from raysurf.results.parts import mapping_in, values_in
-from raysurf.results.sweeps import trials_of
+from raysurf.results.trials import ranked, trials_of
+from raysurf.store.parts import mapping_in, values_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from raysurf.results.query import Results
+    from raysurf.results.api import Results
 
 ROWS, TRIALS, FAILURES, LONGEST = 20, 5, 3, 60
 # Shown of every trial that has them, beside what is searched.

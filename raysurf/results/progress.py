@@ -1,13 +1,191 @@
-"""How much of what was planned is done, from the rows of ``trials``."""
+"""Progress of sweeps, from the rows and the plan in their store."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import mean
+from typing import Any
+from urllib.parse import quote
 
-from raysurf.errors import StoreError
-from raysurf.results.query import open
+from raysurf.errors import StoreError, UnknownNameError
+from raysurf.results.api import Results, open
+from raysurf.store.store import Store
+from raysurf.store.tables import look_at
+
+Row = dict[str, Any]
+# Runs whose rows have not changed for so long have probably lost their process.
+SILENT_S = 600.0
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A run that has rows and no end yet: its last epoch, and for how long its rows have not changed."""
+
+    run_id: str
+    epoch: int
+    silent_s: float
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """Where a sweep is.
+
+    Args:
+        sweep: Its name.
+        total: Trials that are planned; None if the store has no plan, as of a sweep that was run from a program.
+        counts: Trials by state: done, running, failed, stopped.
+        inputs: Inputs and baselines by state, and ``total`` if it is known.
+        metric, best, best_of: What is searched, its best value yet, and whose it is: an arm, or a trial if there is
+            one arm.
+        per_hour: Trials that ended within an hour of working time, at the present number at a time.
+        left_s: Seconds until the last trial ends, if those to come take as long as those before and as many run at a
+            time as now; None before a trial has ended, if nothing runs, or if the plan is not known.
+        running: What is at work, those that have changed last first.
+        failures: What failed and how often, most frequent first.
+    """
+
+    sweep: str
+    total: int | None
+    counts: Mapping[str, int]
+    inputs: Mapping[str, int]
+    metric: str = ""
+    best: float | None = None
+    best_of: str = ""
+    per_hour: float | None = None
+    left_s: float | None = None
+    running: tuple[RunningRun, ...] = ()
+    failures: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every planned trial has ended."""
+        ended = sum(self.counts.get(state, 0) for state in ("done", "failed", "stopped"))
+        return self.total is not None and ended >= self.total
+
+
+def plan_path(sweep: str) -> str:
+    """Where a sweep's plan is kept in its store."""
+    return f"sweeps/{quote(sweep, safe='')}.json"
+
+
+def views(results: Results, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepView]:
+    """Where sweeps are.
+
+    Args:
+        results: The store.
+        sweeps: Their names; all that have begun if not given.
+        now: The time, to tell how long things have been going on.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+    """
+    now = now or datetime.now(UTC)
+    trials = results.table("trials").to_pylist()
+    runs = results.table("runs", ["run_id", "sweep", "role", "status"]).to_pylist()
+    planned = {path: results.store.get_json(path) for path in results.store.list("sweeps") if path.endswith(".json")}
+    names = {row["sweep"]: None for row in [*runs, *trials]} | {plan["sweep"]: None for plan in planned.values()}
+    for name in sweeps:
+        if name not in names:
+            raise UnknownNameError("sweep", name, sorted(names) or ["none yet"])
+    at_work = _running(results, {row["run_id"] for row in runs}, now)
+    return [
+        _view(
+            results,
+            name,
+            planned.get(plan_path(name), {}),
+            [row for row in trials if row["sweep"] == name],
+            [row for row in runs if row["sweep"] == name and row["role"] != "trial"],
+            at_work,
+            now,
+        )
+        for name in (sweeps or names)
+    ]
+
+
+def _view(
+    results: Results,
+    name: str,
+    plan: Mapping[str, Any],
+    trials: list[Row],
+    inputs: list[Row],
+    at_work: tuple[RunningRun, ...],
+    now: datetime,
+) -> SweepView:
+    if trials:
+        # Trials of an earlier definition are of no concern.
+        latest = max(trials, key=lambda row: row["started_at"] or datetime.min.replace(tzinfo=UTC))
+        definition = plan.get("definition", latest["definition"])
+        trials = [row for row in trials if row["definition"] == definition]
+    counts = Counter(row["state"] for row in trials)
+    total, best = plan.get("trials"), _best(trials)
+    ended = [row for row in trials if row["state"] == "done" and row["wall_s"]]
+    trial_s = mean(row["wall_s"] for row in ended) if ended else None
+    busy = [row for row in trials if row["state"] == "running"]
+    left_s = per_hour = None
+    if trial_s is not None and busy:
+        per_hour = 3600 / trial_s * len(busy)
+        if total is not None:
+            waiting = max(0, total - len(trials))
+            begun = sum(max(0.0, trial_s - (now - row["started_at"]).total_seconds()) for row in busy)
+            left_s = (waiting * trial_s + begun) / len(busy)
+    states = Counter(row["status"] for row in inputs)
+    return SweepView(
+        name,
+        total,
+        counts,
+        {**states, **({"total": plan["inputs"]} if plan.get("inputs") else {})},
+        trials[0]["metric"] if trials else "",
+        best["value"] if best else None,
+        _named(best, trials) if best else "",
+        per_hour,
+        left_s,
+        at_work,
+        _failures(results, name) if counts["failed"] or states["failed"] else (),
+    )
+
+
+def _best(trials: list[Row]) -> Row | None:
+    found = [row for row in trials if row["state"] == "done" and row["value"] is not None]
+    if not found:
+        return None
+    sign = -1 if found[0]["mode"] == "max" else 1
+    return min(found, key=lambda row: (sign * row["value"], row["trial"]))
+
+
+def _named(trial: Row, trials: list[Row]) -> str:
+    return str(trial["arm"]) if len({row["arm"] for row in trials}) > 1 else f"trial {trial['trial']}"
+
+
+def _failures(results: Results, name: str) -> tuple[tuple[int, str], ...]:
+    groups = results.failures(name).groups
+    return tuple((len(group.runs), _one_line(f"{group.what.error} {group.what.message}")) for group in groups)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:120]
+
+
+def _running(results: Results, ended: set[str], now: datetime) -> tuple[RunningRun, ...]:
+    changed = {run_id: at for run_id, at in _changes(results.store).items() if run_id not in ended}
+    if not changed:
+        return ()
+    listed = ", ".join(f"'{run_id}'" for run_id in changed)
+    query = f"select run_id, max(epoch) as epoch from epochs where run_id in ({listed}) group by 1"
+    found = [
+        RunningRun(row["run_id"], row["epoch"], max(0.0, (now - changed[row["run_id"]]).total_seconds()))
+        for row in results.sql(query).to_pylist()
+    ]
+    return tuple(sorted(found, key=lambda run: run.silent_s))
+
+
+def _changes(store: Store) -> dict[str, datetime]:
+    """When the rows of each training run were written last."""
+    files = look_at(store, "epochs")
+    marks = {part: file.parts[part].mark for part, file in files.chosen.items()} | dict(files.marks)
+    return {part.partition(".")[0]: datetime.fromtimestamp(mark[1] / 1e9, UTC) for part, mark in marks.items()}
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from raysurf.results.query import Results
-from raysurf.results.reading import Reading
-from raysurf.results.store import Store
+from raysurf.results.api import Results
+from raysurf.results.reader import Reading
+from raysurf.store.store import Store
 
 # Tables that are asked for again and again, and small enough to be kept; of the others the list of files is.
 KEPT = ("runs", "trials", "predictions", "landmarks")

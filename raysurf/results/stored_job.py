@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raysurf.errors import SpecError, StoreError
-from raysurf.results.one_run import one_run
-from raysurf.results.parts import OURS, mapping_in
+from raysurf.results.runs import one_run
+from raysurf.store.parts import OURS, mapping_in
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Job
-    from raysurf.results.query import Results
+    from raysurf.results.api import Results
 
 
 def stored_job(results: Results, run: str) -> Job:

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raysurf.errors import UnsupportedLayerError
+from raysurf.stochastic.divergence import PRIORS
 from raysurf.stochastic.draws import FRESH, Draws
 from raysurf.stochastic.effective import REWEIGHTING, effective, parameter_of
-from raysurf.stochastic.kl import PRIORS
 
 Noise = Literal["sample", "mean", "zero_mean", "permuted"]
 Sharing = Literal["layer", "neuron", "weight", "additive"]

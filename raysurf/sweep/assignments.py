@@ -1,4 +1,4 @@
-"""Assignments of holes: every one of a grid, or a few that touch every bound and option."""
+"""Assignments of holes: grids, samples, and the ones that a user or an earlier sweep gives."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from raysurf.errors import Fault, SpecError
-from raysurf.sweep.holes import (
+from raysurf.errors import Fault, SpecError, nearest
+from raysurf.sweep.space import (
     Choice,
     Each,
     Float,
@@ -22,6 +22,7 @@ from raysurf.sweep.holes import (
     parameters,
     places,
 )
+from raysurf.values import shown
 
 
 def grid(tree: Tree, arm: Mapping[str, Any] | None = None) -> Iterator[Params]:
@@ -119,3 +120,106 @@ def _product(parts: Sequence[tuple[Tree, str]], values: Callable[[str, Hole], It
     for own in _assignments(tree, values, name):
         for rest in _product(others, values):
             yield own | rest
+
+
+# As near to a step as Optuna's own distributions ask for.
+STEP_TOLERANCE = 1e-8
+
+
+def canonical(hole: Hole, value: Any) -> Any:
+    """A value in canonical form; None if it is not in the hole's range.
+
+    It is a float, a whole number or a label. One with a step is counted in decimals: 0.7, not 0.1 + 6 * 0.1.
+    """
+    if isinstance(hole, Choice | Each):
+        return _label(hole, value)
+    whole = isinstance(hole, Int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return None
+    if hole.step is not None and not hole.log:
+        steps = (value - hole.low) / hole.step
+        number, most = round(steps), num_steps(hole.low, hole.high, hole.step)
+        return at_step(hole, number) if abs(steps - number) <= STEP_TOLERANCE and 0 <= number <= most else None
+    if not hole.low <= value <= hole.high:
+        return None
+    return value if whole else float(value)
+
+
+def _label(hole: Choice | Each, value: Any) -> str | None:
+    """The label of the option that a value names, or is."""
+    if isinstance(value, str) and value in hole.by_label:
+        return value
+    same = (label for label, option in hole.by_label.items() if type(option) is type(value) and option == value)
+    return next(same, None)
+
+
+def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Hole]]:
+    """The searched holes that an assignment comes upon, which goes into an option only where it chooses one."""
+    if isinstance(tree, Float | Int):
+        yield name, tree
+    elif isinstance(tree, Choice):
+        yield name, tree
+        if (label := canonical(tree, params.get(name))) is not None:
+            inside = f"{name}.{label}" if name else label
+            yield from reached(tree.by_label[label], params, inside)
+    elif isinstance(tree, Mapping | list):
+        for key, inner in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+            yield from reached(inner, params, f"{name}.{key}" if name else str(key))
+
+
+def _expanded(tree: Tree, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Rewrite a choice given by the value of a hole among its options as that option and the hole's value."""
+    searched = {place.name: place.hole for place in places(tree)}
+    found: dict[str, Any] = {}
+    for name, value in params.items():
+        hole = searched.get(name)
+        if isinstance(hole, Choice) and _label(hole, value) is None:
+            for label, option in hole.by_label.items():
+                inside = f"{name}.{label}" if name else label
+                if isinstance(option, Float | Int) and inside not in params and canonical(option, value) is not None:
+                    found |= {name: label, inside: value}
+                    break
+        found.setdefault(name, value)
+    return found
+
+
+def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:
+    """Everything that is wrong with a point, each fault at the name of its hole.
+
+    Args:
+        tree: With holes.
+        params: A value, or for a choice an option or its label, by hole; holes may be left out.
+    """
+    params = _expanded(tree, params)
+    every = {place.name: place for place in places(tree) if not isinstance(place.hole, Each)}
+    searched = {name: place.hole for name, place in every.items()}
+    there = dict(reached(tree, params))
+    faults = []
+    for name, value in params.items():
+        if name not in searched:
+            near = nearest(name, searched)
+            hint = f"did you mean {near!r}?" if near else ""
+            faults.append(Fault(name, "no searched hole", f"one of {', '.join(searched)}", hint))
+        elif name not in there:
+            chosen = {choice: label for choice, label in every[name].chosen.items() if choice in searched}
+            known = {choice: canonical(searched[choice], params.get(choice)) for choice in chosen}
+            if all(known[choice] is not None for choice in chosen if choice in params):
+                needed = ", ".join(f"{choice}: {label}" for choice, label in chosen.items() if known[choice] != label)
+                faults.append(Fault(name, shown(value), f"{needed} beside it, where this hole is"))
+        elif canonical(searched[name], value) is None:
+            faults.append(Fault(name, shown(value), f"a value in {searched[name]}"))
+    return faults
+
+
+def fitted(tree: Tree, params: Mapping[str, Any]) -> Params:
+    """A point that fits, its values as suggestions have them."""
+    holes = {place.name: place.hole for place in places(tree)}
+    return {name: canonical(holes[name], value) for name, value in _expanded(tree, params).items()}
+
+
+def is_whole(tree: Tree, params: Mapping[str, Any]) -> bool:
+    """Whether an assignment gives every hole that it comes upon one of the hole's values, and names no other."""
+    there = dict(reached(tree, params))
+    return there.keys() == params.keys() and all(
+        canonical(hole, params[name]) is not None for name, hole in there.items()
+    )

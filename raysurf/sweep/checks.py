@@ -9,9 +9,10 @@ from typing import Any
 from raysurf.errors import SpecError, nearest
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse
-from raysurf.sweep import assignments, holes
+from raysurf.sweep import assignments
+from raysurf.sweep import space as holes
+from raysurf.sweep.assignments import misfits
 from raysurf.sweep.lineage import FIXED, KINDS
-from raysurf.sweep.points import misfits
 from raysurf.sweep.search import MAX_TRIALS, Search
 from raysurf.sweep.sweep import Sweep
 from raysurf.values import Path, PathFault, fault, shown

@@ -14,10 +14,9 @@ from raysurf import own_code
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse
-from raysurf.sweep import reader
-from raysurf.sweep.budget import Budget
+from raysurf.sweep import yaml_reader as reader
 from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, holes_in, job_faults, sweep_faults
-from raysurf.sweep.search import Search
+from raysurf.sweep.search import Budget, Search
 from raysurf.sweep.sweep import Failures, Resources, Sweep
 from raysurf.values import PathFault, Value, fault, pydantic_fault, shown
 

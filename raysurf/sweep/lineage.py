@@ -12,9 +12,9 @@ from typing import Any
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.jobs.registry import JOBS
-from raysurf.jobs.training import TrainingJob
-from raysurf.results.parts import LINEAGE
-from raysurf.sweep.holes import Params
+from raysurf.jobs.training_job import TrainingJob
+from raysurf.store.parts import LINEAGE
+from raysurf.sweep.space import Params
 from raysurf.values import shown
 
 # How a training begins: fields that the first generation alone has.

@@ -7,11 +7,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from raysurf.results.parts import LINEAGE
-from raysurf.sweep import holes
-from raysurf.sweep.holes import Choice, Float, Int, Params, Searched, Tree, at_step, highest, labels, num_steps
+from raysurf.store.parts import LINEAGE
+from raysurf.sweep import space as holes
 from raysurf.sweep.lineage import earlier_values, own_values
 from raysurf.sweep.search import Search
+from raysurf.sweep.space import Choice, Float, Int, Params, Searched, Tree, at_step, highest, labels, num_steps
 
 # Draws until a member differs from every other of its generation.
 TRIES = 20

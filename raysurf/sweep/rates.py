@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysurf.jobs.job import Job
-from raysurf.jobs.stage import Stage
-from raysurf.jobs.training import TrainingJob
+from raysurf.jobs.training_job import Stage, TrainingJob
 from raysurf.sweep.sweep import Sweep
 from raysurf.training.schedules import Schedule, Span, WarmUp
 

@@ -16,12 +16,12 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from raysurf.errors import SpecError
 from raysurf.jobs.job import SETTINGS, Job, to_tree
 from raysurf.jobs.parse import parse
-from raysurf.results.parts import WHOLE
-from raysurf.sweep import assignments, holes
-from raysurf.sweep.budget import Budget
+from raysurf.store.parts import WHOLE
+from raysurf.sweep import assignments
+from raysurf.sweep import space as holes
+from raysurf.sweep.assignments import canonical, fitted
 from raysurf.sweep.lineage import earlier_values, going_on_from, own_values
-from raysurf.sweep.points import canonical, fitted
-from raysurf.sweep.search import Search
+from raysurf.sweep.search import Budget, Search
 from raysurf.values import Value, as_tuple
 
 # Ray counts GPUs in these.

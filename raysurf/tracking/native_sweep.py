@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raysurf.results.parts import WHOLE
+from raysurf.store.parts import WHOLE
 from raysurf.tracking.login import server_address
 
 KNOWN = "raysurf-sweeps.json"

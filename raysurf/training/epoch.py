@@ -1,9 +1,10 @@
-"""One pass over the data, which may be broken off after any step and gone on with."""
+"""One pass over the data: its batches, its steps, and the recipe that it follows."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,10 +12,102 @@ from torch import Tensor
 from raysurf.data.dataset import AugmentSeeds, Dataset
 from raysurf.errors import DataError, DivergedError
 from raysurf.training.checkpoints import State
-from raysurf.training.objectives import is_finite
-from raysurf.training.recipe import Recipe
-from raysurf.training.stream import stream
-from raysurf.training.workers import Workers
+from raysurf.training.objective import is_finite
+from raysurf.training.schedules import Schedule, cycle_steps, num_batches
+from raysurf.training.workers import Workers, stream
+
+
+def shuffled(num_examples: int, size: int, generator: torch.Generator, device: torch.device) -> list[Tensor]:
+    """Batches of all examples in a random order.
+
+    Args:
+        num_examples: How many there are.
+        size: Examples a batch.
+        generator: Of the order, on the CPU.
+        device: Where the batches, int64, are wanted.
+    """
+    order = torch.randperm(num_examples, generator=generator).to(device)
+    return _cut(order, size, num_batches(num_examples, size))
+
+
+@dataclass(frozen=True)
+class TwoStreams:
+    """Batches of two kinds of examples: an epoch is one pass over the unlabelled, while labelled ones are cycled.
+
+    Args:
+        labelled, unlabelled: Numbers of the examples, [L] and [U] int64 on the CPU.
+        batch_size: Examples a batch.
+        labelled_batch: Labelled ones among them, in every batch.
+
+    Source:
+        Tarvainen & Valpola 2017, code. Deviation: it drops a last batch that is not full; here the rule of
+        ``num_batches`` holds, so that no example is left out.
+    """
+
+    labelled: Tensor
+    unlabelled: Tensor
+    batch_size: int
+    labelled_batch: int
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return num_batches(len(self.unlabelled), self.batch_size - self.labelled_batch)
+
+    def epoch(self, generator: torch.Generator, device: torch.device) -> list[Tensor]:
+        """The batches of one epoch, each in a random order, so that every worker's part has both kinds."""
+        wanted = self.steps * self.labelled_batch
+        rounds = -(-wanted // len(self.labelled))
+        cycled = torch.cat([_permuted(self.labelled, generator) for _ in range(rounds)])[:wanted]
+        once = _cut(_permuted(self.unlabelled, generator), self.batch_size - self.labelled_batch, self.steps)
+        pairs = zip(once, torch.split(cycled, self.labelled_batch), strict=True)
+        batches = [_permuted(torch.cat(pair), generator) for pair in pairs]
+        return list(torch.split(torch.cat(batches).to(device), [len(batch) for batch in batches]))
+
+
+def _permuted(values: Tensor, generator: torch.Generator) -> Tensor:
+    return values[torch.randperm(len(values), generator=generator)]
+
+
+def _cut(order: Tensor, size: int, count: int) -> list[Tensor]:
+    return list(order.tensor_split([i * size for i in range(1, count)]))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a loop runs; lengths in epochs, ``schedule_epochs`` being the schedule's own length (>= epochs).
+
+    ``origin`` is how many epochs the job has trained in earlier loops: what is random goes on from there.
+    ``optimiser`` is sgd or adam, whose beta1 is ``momentum``. ``streams`` are the batches of labelled and unlabelled
+    examples, if that is how they are formed.
+    """
+
+    epochs: int
+    schedule_epochs: int
+    schedule: Schedule
+    batch_size: int
+    momentum: float
+    nesterov: bool
+    seed: int
+    cycle_epochs: float = 1.0
+    origin: int = 0
+    optimiser: str = "sgd"
+    cycle_iterations: int | None = None
+    streams: TwoStreams | None = None
+
+    def steps_per_epoch(self, num_examples: int) -> int:
+        """Steps that cover every example once, or every unlabelled one."""
+        return num_batches(num_examples, self.batch_size) if self.streams is None else self.streams.steps
+
+    def batches(self, num_examples: int, generator: torch.Generator, device: torch.device) -> list[Tensor]:
+        """Numbers of the examples of every batch of an epoch."""
+        if self.streams is None:
+            return shuffled(num_examples, self.batch_size, generator, device)
+        return self.streams.epoch(generator, device)
+
+    def cycle_steps(self, num_examples: int) -> int:
+        """Length of a cycle in whole steps, at least one; ``cycle_iterations`` if that is given."""
+        return self.cycle_iterations or cycle_steps(self.cycle_epochs, self.steps_per_epoch(num_examples))
 
 
 class Epoch:

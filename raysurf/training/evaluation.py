@@ -1,22 +1,153 @@
-"""Measuring a model on a split, and re-estimating its batch-norm statistics; shared by all workers of a group."""
+"""Evaluation of a model on a split: logits, metrics, and re-estimated batch-norm statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raysurf.data.dataset import Dataset, Split
+from raysurf.errors import OutputError
 from raysurf.stochastic.draws import FRESH, RepeatableDraws
 from raysurf.stochastic.layers import noise_mode, noisy_layers
-from raysurf.training import metrics
-from raysurf.training.batchnorm import BatchStatistics, tracking_layers
-from raysurf.training.logits import logits_of
+from raysurf.training.batchnorm import BatchStatistics, modes_kept, tracking_layers
 from raysurf.training.workers import Workers
+from raysurf.weightspace.point import write
+
+NUM_BINS = 15
+_SCALARS = 4
+SIZE = _SCALARS + 3 * NUM_BINS
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Means over the examples of one split.
+
+    Accuracy, error, Brier score and ECE are plain numbers (accuracy, error and ECE in [0, 1], Brier in [0, 2]);
+    nll is in nats a sample.
+    """
+
+    num_examples: int
+    accuracy: float
+    nll: float
+    brier: float
+    ece: float
+
+    @property
+    def error(self) -> float:
+        """The share of wrong answers, in [0, 1]."""
+        return 1.0 - self.accuracy
+
+
+@torch.no_grad()
+def sums(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Sum every figure over a batch, so that batches and workers add up.
+
+    ECE uses 15 equal bins of the confidence: sum_b |acc_b - conf_b| n_b / n.
+
+    Args:
+        log_probabilities: [B, classes], log of the predicted distribution.
+        labels: [B], int64.
+
+    Returns:
+        [SIZE] float64: examples, nll, correct, Brier, then count, confidence and correct a bin.
+
+    Source:
+        Brier 1950 (multi-class form); Guo et al. 2017 (arXiv:1706.04599), ECE.
+    """
+    log_p = log_probabilities.double()
+    p = log_p.exp()
+    confidence, answer = p.max(dim=1)
+    correct = (answer == labels).double()
+    out = torch.zeros(SIZE, dtype=torch.float64, device=log_p.device)
+    out[0] = labels.numel()
+    out[1] = -log_p.gather(1, labels[:, None]).sum()
+    out[2] = correct.sum()
+    out[3] = (p - F.one_hot(labels, p.shape[1])).square().sum()
+    bins = (confidence * NUM_BINS).ceil().long().sub(1).clamp_(0, NUM_BINS - 1)
+    for k, values in enumerate((torch.ones_like(confidence), confidence, correct)):
+        out[_SCALARS + k * NUM_BINS : _SCALARS + (k + 1) * NUM_BINS].index_add_(0, bins, values)
+    return out
+
+
+def figures(total: Tensor) -> Figures:
+    """Turn sums over a whole split into its means.
+
+    Args:
+        total: [SIZE] float64, the sum of what ``sums`` gave for every batch.
+    """
+    values = total.tolist()
+    n = values[0]
+    assert n > 0, "a split has examples"
+    confidence, correct = (values[_SCALARS + k * NUM_BINS : _SCALARS + (k + 1) * NUM_BINS] for k in (1, 2))
+    ece = sum(abs(a - b) for a, b in zip(correct, confidence, strict=True)) / n
+    return Figures(int(n), accuracy=values[2] / n, nll=values[1] / n, brier=values[3] / n, ece=ece)
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits of an answer, which may have more than them; auxiliary ones are left out, of a loss as well.
+
+    Args:
+        output: [B, classes]; or what has it: as ``logits`` of a mapping, dataclass, named tuple or other object (of
+            torchvision's GoogLeNet and Inception in training, say), else as the first of a tuple or list, or as the
+            only value of a mapping.
+
+    Raises:
+        OutputError: If it is something else.
+    """
+    found = output
+    if isinstance(output, Mapping):
+        found = output["logits"] if "logits" in output else next(iter(output.values())) if len(output) == 1 else None
+    elif hasattr(output, "logits"):
+        found = output.logits
+    elif isinstance(output, tuple | list) and output:
+        found = output[0]
+    if isinstance(found, Tensor):
+        return found
+    has = f" of {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
+    raise OutputError(f"a {type(output).__name__}{has}", "logits [B, classes], alone, as `logits`, or first of a tuple")
+
+
+def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_classes: int) -> None:
+    """Check what a network answers to two images in evaluation; the network and torch's generators stay as they are.
+
+    One that cannot take the images says so itself, in its first step.
+
+    Args:
+        model: On any device.
+        image_shape: Channels, height, width.
+        num_classes: Logits that there must be.
+
+    Raises:
+        OutputError: If they are not [2, num_classes].
+    """
+    device = next((value.device for value in model.parameters()), torch.device("cpu"))
+    before = [
+        (each._buffers, name, v, v.clone())
+        for each in model.modules()
+        for name, v in each._buffers.items()
+        if v is not None
+    ]
+    generators = [device] if device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(generators), noise_mode(model, "mean"), modes_kept(model):
+        try:
+            output = model.eval()(torch.zeros(2, *image_shape, device=device))
+        except RuntimeError:
+            return
+        finally:
+            for buffers, name, value, old in before:
+                write(value, old)
+                buffers[name] = value
+    logits = logits_of(output)
+    if logits.shape != (2, num_classes) or not logits.is_floating_point():
+        got = f"{'complex ' if logits.is_complex() else ''}outputs {list(logits.shape)} to 2 images"
+        raise OutputError(got, f"[2, {num_classes}], a real number for each class of the data")
+
 
 # Larger batches are slower on a CPU, whose caches they leave, and faster on a GPU.
 BATCH = {"cpu": 128, "cuda": 1024}
@@ -60,15 +191,13 @@ def answers_to(model: nn.Module, data: Dataset, split: Split, precision: str, pa
     return Answers(*(torch.cat(each) for each in zip(*found, strict=True)))
 
 
-def evaluate(
-    model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32"
-) -> metrics.Figures:
+def evaluate(model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32") -> Figures:
     """Measure a model on a split, un-augmented and in evaluation mode.
 
     Every worker of the group must call it; each takes its share of the examples.
     """
     answers = answers_to(model, data, split, precision, workers.share(len(split)))
-    return metrics.figures(workers.sum(metrics.sums(*answers)))
+    return figures(workers.sum(sums(*answers)))
 
 
 def has_batchnorm(model: nn.Module) -> bool:

@@ -1,26 +1,73 @@
-"""The one training loop: every training job is this loop with its own objective, schedule and collectors."""
+"""The training loop, and when its state is saved in the middle of an epoch."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from raysurf.data.dataset import Dataset
 from raysurf.errors import PreemptedError
-from raysurf.training import optimisers
+from raysurf.training import fast as optimisers
 from raysurf.training.checkpoints import Checkpoints, Place, State
-from raysurf.training.collectors import Collector
-from raysurf.training.epoch import Epoch
-from raysurf.training.lookout import Lookout
-from raysurf.training.objectives import ManyViews, Objective, step_of
-from raysurf.training.recipe import Recipe
+from raysurf.training.epoch import Epoch, Recipe
+from raysurf.training.objective import Collector, ManyViews, Objective, step_of
 from raysurf.training.schedules import Span
-from raysurf.training.workers import Workers
+from raysurf.training.workers import Workers, never
 from raysurf.weightspace.point import write
+
+
+class Seen(NamedTuple):
+    """What all workers of a group are to do now: leave, and save a state beforehand or anyway."""
+
+    leave: bool
+    save: bool
+
+
+class Lookout:
+    """Finds out, for all workers of a group after the same step, whether any of them has been told to leave.
+
+    A lone worker looks after every step. A group, whose look is a message, looks about every ``EVERY_S`` seconds: at
+    each look rank 0 says after how many steps the next one is.
+    """
+
+    EVERY_S = 1.0
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers = workers
+        self._ahead = self._left = 1
+        self._looked = time.perf_counter()
+
+    def look(self, is_due: Callable[[], bool] = never) -> Seen:
+        """What is to be done after this step, which every worker must ask after each.
+
+        Args:
+            is_due: Whether a state should be saved anyway; rank 0 is asked.
+        """
+        workers = self.workers
+        if workers.size == 1:
+            told = workers.is_told()
+            return Seen(told, told or is_due())
+        self._left -= 1
+        if self._left:
+            return Seen(False, False)
+        is_first = workers.rank == 0
+        said = [workers.is_told(), is_first and is_due(), is_first * self._next()]
+        told_by, due, ahead = workers.sum(torch.tensor(said, dtype=torch.float64, device=workers.device)).tolist()
+        self._ahead = self._left = int(ahead)
+        self._looked = time.perf_counter()
+        return Seen(told_by > 0, told_by > 0 or due > 0)
+
+    def _next(self) -> int:
+        """Steps of ``EVERY_S`` seconds, as fast as those since the last look; not many more than those were."""
+        if self.workers.device.type == "cuda":
+            torch.cuda.synchronize(self.workers.device)
+        step_s = (time.perf_counter() - self._looked) / self._ahead
+        return max(1, min(10 * self._ahead, int(self.EVERY_S / max(step_s, 1e-9))))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from raysurf.data.dataset import Dataset, Split
 from raysurf.stochastic.layers import noisy_layers
 from raysurf.stochastic.sampling import dropouts, samples
 from raysurf.stochastic.spec import CONTROLS, Scheme
-from raysurf.training import evaluation, metrics
-from raysurf.training.logits import logits_of
+from raysurf.training import evaluation
+from raysurf.training import evaluation as metrics
+from raysurf.training.evaluation import logits_of
 from raysurf.training.workers import Workers
 
 Found = dict[int, metrics.Figures]

@@ -1,7 +1,8 @@
-"""The group of data-parallel workers that a job runs on; a lone process is a group of one."""
+"""The group of data-parallel workers of a job, and its random numbers by key."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,3 +104,8 @@ class Workers:
         """Wait for the whole group."""
         if self.size > 1:
             dist.barrier()
+
+
+def stream(*key: object) -> random.Random:
+    """Random numbers that depend on a key alone, so that resuming needs no generator's state."""
+    return random.Random("/".join(map(str, key)))

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 
 from raysurf.models import registry
-from raysurf.training.curve_loss import CurveLoss
-from raysurf.training.layout import channels_last
-from raysurf.training.objectives import CrossEntropy, Objective, step_of
+from raysurf.training.fast import channels_last
+from raysurf.training.objective import CrossEntropy, Objective, step_of
+from raysurf.training.objectives.curve import CurveLoss
 from raysurf.weightspace.curve import bends_on_line
 from raysurf.weightspace.point import Point
 from tests.benchmarks.rounds import in_turns, is_quick, seconds, tell

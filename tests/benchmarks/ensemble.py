@@ -19,9 +19,9 @@ from raysurf.models import registry
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.training import schemes
-from raysurf.training.elbo import ELBO
-from raysurf.training.layout import channels_last
-from raysurf.training.objectives import CrossEntropy, Objective
+from raysurf.training.fast import channels_last
+from raysurf.training.objective import CrossEntropy, Objective
+from raysurf.training.objectives.elbo import ELBO
 from raysurf.training.workers import Workers
 from tests.benchmarks.rounds import in_turns, is_quick, seconds, tell
 

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 import raysurf as rs
-from raysurf.cluster.environment import prepare
+from raysurf.cluster.ray_cluster import prepare
 from raysurf.models import registry
 from tests.benchmarks.rounds import in_turns, is_quick, seconds, tell
 

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysurf.results import SCHEMAS, open
-from raysurf.results.compaction import compact
-from raysurf.results.parts import file_of
-from raysurf.results.store import Store
+from raysurf.store.compaction import compact
+from raysurf.store.parts import file_of
+from raysurf.store.store import Store
 from tests.benchmarks.rounds import Timed, in_turns, is_quick, seconds, tell
 
 EPOCHS, WRITERS, WRITES = 500, 8, 25

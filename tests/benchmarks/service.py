@@ -21,10 +21,10 @@ import optuna
 import psutil
 
 import raysurf as rs
-from raysurf.cluster.environment import connection, prepare
 from raysurf.cluster.events import Event, RunEnded
-from raysurf.cluster.wandb_listener import WandbListener
-from raysurf.results.store import Store
+from raysurf.cluster.listeners import WandbListener
+from raysurf.cluster.ray_cluster import connection, prepare
+from raysurf.store.store import Store
 from tests.benchmarks.rounds import in_turns, tell
 from tests.benchmarks.service_work import Work, work
 
@@ -237,7 +237,7 @@ def _checkpoint(rounds: int) -> None:
     from raysurf.jobs.context import Context
     from raysurf.models import registry
     from raysurf.training.checkpoints import Place
-    from raysurf.training.layout import channels_last
+    from raysurf.training.fast import channels_last
     from raysurf.training.workers import Workers
 
     net = registry.build("vgg16", num_classes=10, image_shape=(3, 32, 32))

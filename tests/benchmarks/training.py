@@ -26,12 +26,11 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from raysurf.models import registry
 from raysurf.models.preresnet import PreResNet
-from raysurf.training.collectors import CycleAverage
+from raysurf.training.epoch import Recipe
 from raysurf.training.evaluation import evaluate
-from raysurf.training.layout import channels_last
+from raysurf.training.fast import channels_last
 from raysurf.training.loop import fit
-from raysurf.training.objectives import CrossEntropy, Objective
-from raysurf.training.recipe import Recipe
+from raysurf.training.objective import CrossEntropy, CycleAverage, Objective
 from raysurf.training.schedules import Constant, PlateauLinear, Schedule, Span
 from raysurf.training.workers import Workers
 from raysurf.weightspace.average import RunningAverage

@@ -13,12 +13,12 @@ import pytest
 
 import raysurf as rs
 from raysurf.cli import main
-from raysurf.cli.compare import TABLES
+from raysurf.cli.tables import TABLES
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
-from raysurf.jobs.labels import Labels
-from raysurf.results.layouts import LAYOUTS
-from raysurf.results.store import Store
+from raysurf.jobs.provenance import Labels
+from raysurf.results.comparison.tables import LAYOUTS
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 from tests.results.budget_runs import PROVENANCE, BudgetStore, fge, sgd, swa, weights

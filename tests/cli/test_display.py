@@ -8,7 +8,7 @@ from pathlib import Path
 import raysurf as rs
 from raysurf.cli.display import Display
 from raysurf.cluster.launch import plan_sweeps
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 

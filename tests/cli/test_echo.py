@@ -16,10 +16,9 @@ import pytest
 import raysurf as rs
 from raysurf.cli import main
 from raysurf.cli.display import Display
-from raysurf.cli.echo import printable
-from raysurf.cli.formats import encoded
+from raysurf.cli.output import encoded, printable
 from raysurf.cluster.launch import plan_sweeps
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import ROOT
 from tests.cluster.test_failing_trials import linear
 
@@ -116,7 +115,7 @@ def test_markdown_shows_markup_as_text() -> None:
 
 def test_every_command_prints_in_one_place() -> None:
     """No command calls click's echo by itself."""
-    files = [path for path in (ROOT / "raysurf" / "cli").glob("*.py") if path.name != "echo.py"]
+    files = [path for path in (ROOT / "raysurf" / "cli").glob("*.py") if path.name != "output.py"]
     assert [path.name for path in files if re.search(r"click\.s?echo\(|\bprint\(", path.read_text())] == ["display.py"]
 
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 import raysurf as rs
 from raysurf.cli import main
-from raysurf.cli.formats import FORMATS, encoded, markdown_table
 from raysurf.cli.job_text import job_file
+from raysurf.cli.output import FORMATS, encoded, markdown_table
 from raysurf.results import open as open_results
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.sweep.document import load
 from tests.cases import tiny_sgd
 from tests.results.failed_runs import FailedStore

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.errors import UnknownNameError
-from raysurf.results.schemas import SCHEMAS
+from raysurf.store.schemas import SCHEMAS
 from tests.command import raysurf
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import raysurf as rs
-from raysurf.cli.check import plan_lines
+from raysurf.cli.run import plan_lines
 from raysurf.cluster.capacity import Capacity
 from raysurf.sweep.plan import make_plan
 from tests.cases import tiny_sgd

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from raysurf.cli import main
-from raysurf.cli.plot import PICTURES
+from raysurf.cli.pictures import PICTURES
 from raysurf.report.draw import KINDS
 from tests.report.measured import along, points, run, run_id, store
 

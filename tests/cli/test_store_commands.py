@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from raysurf.cli import main
-from raysurf.cli.quantities import Bytes, counted
-from raysurf.jobs.belongings import KINDS, sizes
-from raysurf.results.claims import Claim
-from raysurf.results.store import Store
+from raysurf.maintenance.inventory import KINDS, sizes
+from raysurf.store.lease import Claim
+from raysurf.store.store import Store
+from raysurf.wording import Bytes, counted
 from tests.jobs.kept_stores import flipped, run_two_sweeps, settle
 
 Command = Callable[..., tuple[int, str, str]]

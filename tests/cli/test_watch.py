@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import pytest
 
-from raysurf.cli.watch import line, lines
-from raysurf.results.store import Store
-from raysurf.results.watch import SweepView, plan_path
+from raysurf.cli.display import line, lines
+from raysurf.results.progress import SweepView, plan_path
+from raysurf.store.store import Store
 from tests.cases import ROOT
 from tests.command import raysurf
 from tests.report.large_sweep import DIVERGED

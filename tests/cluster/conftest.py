@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture(scope="package")
 def ray_cluster() -> Iterator[None]:
     """A Ray of two CPUs, with the dashboard that Train groups inside Tune need."""
-    from raysurf.cluster.environment import connection
+    from raysurf.cluster.ray_cluster import connection
 
     with connection(None, needs_dashboard=True):
         yield

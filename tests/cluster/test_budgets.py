@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.searchers import Suggestions
 from raysurf.cluster.spending import Spending, Verdict, covered
-from raysurf.cluster.suggestions import Suggestions
+from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import SpecError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.sweep.document import load
-from raysurf.sweep.selection import Arm
+from raysurf.sweep.plan import Arm
 from tests.cases import tiny_sgd
 
 
@@ -73,8 +73,7 @@ def test_what_runs_is_charged_and_what_is_left_over_given_back(tmp_path: Path) -
     spending.started(0, first)
     assert spending.spent()["epochs"] == 6
     assert spending.may_begin(1, second) is Verdict.WAIT
-    from raysurf.jobs.labels import Labels, describe
-    from raysurf.jobs.provenance import collect
+    from raysurf.jobs.provenance import Labels, collect, describe
 
     row = describe(first[0], Labels("spent", "trial", "sgd", collect()), "stopped", {}, None) | {"epochs": 4.0}
     store.write_rows("runs", first[0].id, [row])

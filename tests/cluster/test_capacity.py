@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.autoscaler import config_here, growth_of
-from raysurf.cluster.capacity import BOUNDLESS, Capacity, Nodes
+from raysurf.cluster.capacity import BOUNDLESS, Capacity, Nodes, config_here, growth_of
 from raysurf.errors import ResourceError, SpecError
 
 CLUSTER = Capacity(cpus=32, gpus=8, where="the cluster")

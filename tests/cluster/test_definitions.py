@@ -11,11 +11,10 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.launch import plan_sweeps
-from raysurf.cluster.ledger import Ledger
-from raysurf.cluster.plan_record import PlanRecord
+from raysurf.cluster.launch import PlanRecord, plan_sweeps
+from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import SpecError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.sweep.document import load
 from tests.cases import tiny_sgd
 

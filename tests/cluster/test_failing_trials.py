@@ -9,9 +9,9 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.finished import Finished
+from raysurf.cluster.events import Finished
 from raysurf.errors import SpecError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 NET = "tests.cluster.flaky:net"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.ledger import Ledger
-from raysurf.results.store import Store
+from raysurf.cluster.trial_table import Ledger
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 
@@ -27,7 +27,7 @@ def test_a_trials_duration_is_not_the_wall_clocks(tmp_path: Path, monkeypatch: p
     ledger = Ledger(Store(str(tmp_path)), sweep)
     ledger.write(0, None, {"lr": 0.1}, "running")
     ledger.write(1, None, {"lr": 0.2}, "running")
-    monkeypatch.setattr("raysurf.cluster.ledger.datetime", SetBack)
+    monkeypatch.setattr("raysurf.cluster.trial_table.datetime", SetBack)
     ledger.write(0, None, {"lr": 0.1}, "done")
     assert 0 <= ledger.rows[0]["wall_s"] < 60
     after = Ledger(ledger.store, sweep)

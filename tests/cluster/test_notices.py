@@ -15,14 +15,11 @@ import torch
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.broker import Broker
-from raysurf.cluster.perform import perform
-from raysurf.cluster.preemption import Notices, _in_main_thread, in_this_process
-from raysurf.cluster.request import PREEMPTIONS, Request
-from raysurf.cluster.train_group import _is_anothers
+from raysurf.cluster.shutdown import Notices, _in_main_thread, in_this_process
+from raysurf.cluster.task import PREEMPTIONS, Request, perform
+from raysurf.cluster.train_group import Broker, _is_anothers
 from raysurf.errors import PreemptedError
-from raysurf.jobs.labels import Labels
-from raysurf.jobs.provenance import collect
+from raysurf.jobs.provenance import Labels, collect
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 from tests.stored_rows import stored_rows

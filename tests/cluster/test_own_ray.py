@@ -16,7 +16,7 @@ import pytest
 import requests
 
 import raysurf as rs
-from raysurf.cluster.own_ray import _place, _settings
+from raysurf.cluster.local_ray import _place, _settings
 from raysurf.errors import ClusterError
 from tests.cases import tiny_sgd
 from tests.planted_keys import KEYS, holders

@@ -16,8 +16,8 @@ import raysurf as rs
 from raysurf.cli.summary import summarise
 from raysurf.cluster import events
 from raysurf.cluster.launch import plan_sweeps
-from raysurf.cluster.wandb_listener import _own_inputs
-from raysurf.results.store import Store
+from raysurf.cluster.listeners import _own_inputs
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 SIZE, GENERATIONS = 4, 3

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import ROOT
 from tests.s3_server import KEYS, free_port, make_bucket, s3_server
 from tests.stored_rows import stored_rows

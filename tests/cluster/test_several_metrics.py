@@ -9,7 +9,7 @@ import pytest
 import raysurf as rs
 from raysurf.cli.summary import summarise
 from raysurf.errors import SpecError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.cluster.test_suggestions import sweep_of
 

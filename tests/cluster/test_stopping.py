@@ -15,10 +15,10 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.ledger import Ledger
 from raysurf.cluster.stopping import EarlyStopping, Hyperband, MedianRule, SuccessiveHalving, quantile, stored_figures
+from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import SpecError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 FIGURES = st.lists(st.floats(-10, 10), min_size=1, max_size=9)

@@ -12,9 +12,9 @@ from optuna.storages.journal import JournalFileBackend
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.ledger import Ledger
-from raysurf.cluster.study_file import StudyFile, study_path
-from raysurf.results.store import Store
+from raysurf.cluster.study import StudyFile, study_path
+from raysurf.cluster.trial_table import Ledger
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.cluster.test_suggestions import sweep_of
 

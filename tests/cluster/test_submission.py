@@ -332,7 +332,7 @@ def test_this_repository_is_sent_whole() -> None:
 
 def test_status_of_an_ended_job_has_nothing_running() -> None:
     """What a stopped job left running waits; of a running one it runs."""
-    from raysurf.cli.status import status_lines
+    from raysurf.cli.remote import status_lines
     from raysurf.results.progress import PlannedSweep, SweepProgress
 
     sweep = PlannedSweep("small", 5, "d")

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.cli.check import plan_lines
+from raysurf.cli.run import plan_lines
 from raysurf.cluster import events
 from raysurf.cluster.capacity import local_capacity
 from raysurf.cluster.launch import plan_sweeps
-from raysurf.cluster.suggestions import Suggestions
-from raysurf.results.store import Store
-from raysurf.sweep.selection import Arm
+from raysurf.cluster.searchers import Suggestions
+from raysurf.store.store import Store
+from raysurf.sweep.plan import Arm
 from tests.cases import tiny_sgd
 
 POINTS = (

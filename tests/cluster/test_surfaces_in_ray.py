@@ -14,7 +14,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 PLANE = """

@@ -12,10 +12,10 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.ray_storage import FOLDER, ray_storage
+from raysurf.cluster.ray_cluster import FOLDER, ray_storage
 from raysurf.errors import RaysurfError
-from raysurf.results.claims import Claim
-from raysurf.results.store import Store
+from raysurf.store.lease import Claim
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.jobs.gated import GATE, builders
 from tests.processes import FORKS

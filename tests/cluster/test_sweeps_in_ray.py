@@ -15,7 +15,7 @@ from raysurf.cluster import events
 from raysurf.errors import ChangedError, ResourceError
 from raysurf.jobs.job import to_tree
 from raysurf.jobs.outcome import outcome_path
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import raysurf as rs
 from raysurf.cluster.events import Event
-from raysurf.cluster.wandb_listener import WandbListener
-from raysurf.results.store import Store
+from raysurf.cluster.listeners import WandbListener
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.tracking.wandb_records import read, read_all
 

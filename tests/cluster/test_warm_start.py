@@ -9,10 +9,10 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.ledger import Ledger
+from raysurf.cluster.trial_table import Ledger
 from raysurf.cluster.warm_start import warm_start
 from raysurf.errors import SpecError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.cluster.test_suggestions import suggested, sweep_of
 

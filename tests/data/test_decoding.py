@@ -18,7 +18,7 @@ from PIL import Image
 
 from raysurf.data import registry
 from raysurf.data.dataset import Dataset
-from raysurf.data.image_formats import decode
+from raysurf.data.images import decode
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 from tests.data.image_files import cut_off, make_folder

@@ -13,8 +13,8 @@ from torchvision.transforms import v2
 
 from raysurf.data import registry
 from raysurf.data.dataset import AugmentSeeds, Batch, Dataset, MemorySplit
-from raysurf.data.image_stream import StreamedSplit
 from raysurf.data.spec import DataSpec
+from raysurf.data.streaming import StreamedSplit
 from raysurf.errors import DataError, SpecError
 from raysurf.jobs.parse import parse_job
 from raysurf.training import evaluation

@@ -18,7 +18,7 @@ from raysurf.data import registry
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, SpecError
 from raysurf.jobs.parse import parse_job
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.data.test_decoding import encoded, of_parquet
 from tests.jobs.test_jobs import do
 

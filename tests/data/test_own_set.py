@@ -11,12 +11,13 @@ import torch
 
 import raysurf as rs
 from raysurf import own_code
-from raysurf.data import digits, registry
+from raysurf.data import registry
 from raysurf.data.dataset import Dataset
+from raysurf.data.sets import digits
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, SpecError
 from raysurf.jobs.parse import parse_job
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do
 

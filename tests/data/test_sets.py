@@ -18,10 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from raysurf.data import registry
-from raysurf.data.augment import crop_flip
-from raysurf.data.dataset import AugmentSeeds, MemorySplit, labelled_part
+from raysurf.data.dataset import AugmentSeeds, MemorySplit, crop_flip, labelled_part, stratified_split
 from raysurf.data.spec import DataSpec
-from raysurf.data.split import stratified_split
 from raysurf.errors import DataError, UnknownNameError
 from tests.cases import SHARED
 

@@ -10,7 +10,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.data.spec import DataSpec
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.data.image_files import make_folder
 from tests.jobs.test_jobs import do

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 import raysurf as rs
-from raysurf.cluster.preemption import of_ray_worker
+from raysurf.cluster.shutdown import of_ray_worker
 from tests.cases import tiny_sgd
 
 EPOCHS, STEPS, WAITS_AT = 2, 16, 5

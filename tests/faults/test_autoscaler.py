@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.autoscaler import growth
+from raysurf.cluster.capacity import growth
 from tests.faults.autoscaling import Autoscaling, autoscaling
 from tests.faults.command import raysurf_run
 from tests.faults.paced import paced_file, undisturbed

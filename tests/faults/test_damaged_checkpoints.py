@@ -9,7 +9,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.jobs.stored_checkpoints import StoredCheckpoints
+from raysurf.jobs.context import StoredCheckpoints
 from tests.faults.paced import paced
 from tests.stored_rows import check_undisturbed
 

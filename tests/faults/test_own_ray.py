@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raysurf.cluster.environment import connection
+from raysurf.cluster.ray_cluster import connection
 from raysurf.errors import ClusterError
 from tests.faults.command import raysurf_run
 from tests.faults.paced import paced_file

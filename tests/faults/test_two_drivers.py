@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.sweep.document import load
 from tests.cases import ROOT
 from tests.jobs.gated import GATE, builders

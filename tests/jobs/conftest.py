@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.jobs.kept_stores import run_two_sweeps
 
 

@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 from raysurf.jobs.execute import execute, execute_piece
-from raysurf.jobs.labels import Labels
 from raysurf.jobs.measuring import MeasuringJob
 from raysurf.jobs.parse import parse_job
-from raysurf.jobs.provenance import collect
-from raysurf.results.store import Store
+from raysurf.jobs.provenance import Labels, collect
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 
 # Names a file; while it is there, this process builds no network.

@@ -7,8 +7,8 @@ from typing import Any
 
 import raysurf as rs
 from raysurf.results import SCHEMAS
-from raysurf.results.compaction import compact
-from raysurf.results.store import Store
+from raysurf.store.compaction import compact
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 

@@ -11,7 +11,7 @@ import raysurf as rs
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse_job
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_sgd

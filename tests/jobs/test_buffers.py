@@ -13,7 +13,7 @@ import raysurf as rs
 from raysurf.jobs.context import Context, Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.network import Network
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import StoreError
-from raysurf.jobs.checkup import check_up, remove_garbage
-from raysurf.results.claims import Claim, Holder
-from raysurf.results.compaction import compact
-from raysurf.results.store import Store
-from raysurf.results.store_clock import now_ns
+from raysurf.maintenance.fsck import check_up, remove_garbage
+from raysurf.store.clock import now_ns
+from raysurf.store.compaction import compact
+from raysurf.store.lease import Claim, Holder
+from raysurf.store.store import Store
 from tests.jobs.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
 
 

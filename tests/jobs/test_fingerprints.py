@@ -18,15 +18,14 @@ import raysurf as rs
 from raysurf import own_code
 from raysurf.cluster.launch import plan_sweeps
 from raysurf.errors import ChangedError
-from raysurf.jobs.checkup import check_up
 from raysurf.jobs.execute import execute
 from raysurf.jobs.fingerprints import kept, shared
 from raysurf.jobs.job import Job
-from raysurf.jobs.labels import Labels
 from raysurf.jobs.outcome import outcome_path
-from raysurf.jobs.provenance import Provenance
+from raysurf.jobs.provenance import Labels, Provenance
+from raysurf.maintenance.fsck import check_up
 from raysurf.models import registry as models
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 

@@ -12,16 +12,15 @@ import torch
 from safetensors.torch import save_file
 
 import raysurf as rs
-from raysurf.cluster.environment import prepare
+from raysurf.cluster.ray_cluster import prepare
 from raysurf.errors import DataError, SpecError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
-from raysurf.jobs.labels import Labels
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.parse import parse_job
-from raysurf.jobs.provenance import collect
-from raysurf.results.store import Store
+from raysurf.jobs.provenance import Labels, collect
+from raysurf.store.store import Store
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, Killed, tiny_sgd

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import raysurf.jobs.removal as removal
+import raysurf.maintenance.removal as removal
 from raysurf.errors import StoreError, UnknownNameError
-from raysurf.jobs.belongings import sizes
-from raysurf.jobs.checkup import check_up, remove_garbage
-from raysurf.jobs.disk_use import disk_use
-from raysurf.jobs.removal import planned_removal, remove_sweep
-from raysurf.results.claims import Claim, Holder
-from raysurf.results.compaction import compact, remove_part
-from raysurf.results.store import Store
+from raysurf.maintenance.fsck import check_up, remove_garbage
+from raysurf.maintenance.inventory import disk_use, sizes
+from raysurf.maintenance.removal import planned_removal, remove_sweep
+from raysurf.store.compaction import compact, remove_part
+from raysurf.store.lease import Claim, Holder
+from raysurf.store.store import Store
 from tests.jobs.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
 from tests.s3_server import make_bucket
 

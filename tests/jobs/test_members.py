@@ -13,9 +13,9 @@ from PIL import Image
 
 import raysurf as rs
 from raysurf.data.registry import load
-from raysurf.data.sizes import num_training
+from raysurf.data.spec import num_training
 from raysurf.errors import SpecError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do
 

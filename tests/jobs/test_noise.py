@@ -15,8 +15,8 @@ from raysurf.errors import DataError, DivergedError, SpecError, UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.network import Network
 from raysurf.jobs.parse import parse_job
-from raysurf.results.store import Store
 from raysurf.stochastic.layers import VarianceLayer, noisy_layers
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import tiny_curve, tiny_noise, tiny_sgd
 from tests.jobs.test_jobs import do

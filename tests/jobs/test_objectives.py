@@ -12,8 +12,8 @@ import raysurf as rs
 from raysurf.errors import SpecError
 from raysurf.jobs.context import Context
 from raysurf.jobs.parse import parse_job
-from raysurf.results.store import Store
-from raysurf.training.block_float import quantise
+from raysurf.store.store import Store
+from raysurf.training.objectives.block_float import quantise
 from raysurf.training.workers import Workers
 from tests.cases import tiny_curve, tiny_sgd
 from tests.jobs.test_jobs import do, rows

@@ -10,14 +10,13 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import OutputError, UnsupportedLayerError
-from raysurf.jobs.context import Context
+from raysurf.jobs.context import Context, require_storable
 from raysurf.jobs.network import Network
-from raysurf.jobs.tensor_bytes import require_storable
-from raysurf.results.store import Store
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VariationalLayer
+from raysurf.store.store import Store
 from raysurf.training import schemes
-from raysurf.training.logits import logits_of, require_logits
+from raysurf.training.evaluation import logits_of, require_logits
 from raysurf.training.workers import Workers
 from tests import odd_networks
 from tests.cases import tiny_curve, tiny_noise, tiny_sgd

@@ -11,13 +11,12 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import PreemptedError
-from raysurf.jobs.context import Progress
+from raysurf.jobs.context import Progress, StoredCheckpoints
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
-from raysurf.jobs.stored_checkpoints import StoredCheckpoints
-from raysurf.results.claims import Claim
-from raysurf.results.store import Store
-from raysurf.training.lookout import Lookout
+from raysurf.store.lease import Claim
+from raysurf.store.store import Store
+from raysurf.training.loop import Lookout
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, Killed, tiny_noise, tiny_sgd
 from tests.data.image_files import cut_off

@@ -18,7 +18,7 @@ from raysurf.jobs.execute import execute, execute_piece
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
 from raysurf.jobs.outcome import figures_of
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 from tests.jobs.gated import builders, labels, open_when_waiting, run_in_group, run_job

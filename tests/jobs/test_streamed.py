@@ -8,7 +8,7 @@ from typing import Any
 import raysurf as rs
 from raysurf.cluster.events import Event, Notice
 from raysurf.jobs.context import Progress
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import Killed
 from tests.data.image_files import cut_off, make_folder
 from tests.jobs.test_jobs import do, rows

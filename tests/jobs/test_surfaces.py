@@ -20,7 +20,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, missing_points
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.profile import along_figures
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import distance
 from tests.cases import JOBS, tiny_curve, tiny_sgd

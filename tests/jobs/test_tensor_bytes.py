@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from raysurf.jobs.tensor_bytes import UNDECODABLE, as_they_lie, as_they_were, decode, encode
+from raysurf.jobs.context import UNDECODABLE, as_they_lie, as_they_were, decode, encode
 
 
 def test_layouts_come_back() -> None:

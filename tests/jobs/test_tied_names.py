@@ -17,7 +17,7 @@ from raysurf.errors import DataError
 from raysurf.jobs.context import Context
 from raysurf.jobs.network import Network
 from raysurf.jobs.weight_files import fitted, misfits
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do

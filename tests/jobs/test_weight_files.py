@@ -12,10 +12,10 @@ from torch import Tensor
 
 import raysurf as rs
 from raysurf.errors import DataError, PointMismatchError
-from raysurf.jobs.tensor_bytes import decode, encode
+from raysurf.jobs.context import decode, encode
 from raysurf.jobs.weight_files import state_in
 from raysurf.models import registry
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do
 

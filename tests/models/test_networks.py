@@ -21,7 +21,7 @@ from raysurf.models.wide_resnet import WideResNet
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import DropoutLayer
 from raysurf.training.evaluation import evaluate, reestimate_batchnorm
-from raysurf.training.layout import channels_last
+from raysurf.training.fast import channels_last
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import buffers_of, point_of
 

@@ -12,9 +12,9 @@ from raysurf.data import registry
 from raysurf.data.spec import DataSpec
 from raysurf.models.shakeshake import Shake, ShakeBlock, ShakeShake, ShiftedShortcut, shake
 from raysurf.training.checkpoints import Checkpoints, Place
+from raysurf.training.epoch import Recipe
 from raysurf.training.loop import EpochEnd, fit
-from raysurf.training.objectives import CrossEntropy
-from raysurf.training.recipe import Recipe
+from raysurf.training.objective import CrossEntropy
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import Point, point_of

@@ -8,8 +8,8 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from raysurf.results.query import Results, open
-from raysurf.results.store import Store
+from raysurf.results.api import Results, open
+from raysurf.store.store import Store
 from tests.report.measured import Row, grid, line, points, run, run_id, weights
 from tests.report.noisy import VARIANCE, prediction
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from raysurf.results.query import Results, open
-from raysurf.results.schemas import SCHEMAS
-from raysurf.results.store import Store
+from raysurf.results.api import Results, open
+from raysurf.store.schemas import SCHEMAS
+from raysurf.store.store import Store
 
 Row = dict[str, Any]
 SGD = {"kind": "sgd", "model": "vgg16", "data": "cifar10", "seed": 0}

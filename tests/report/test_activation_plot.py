@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import StepPatch
 
-from raysurf.report.activation_plot import HEIGHT, activation_figure, moments_text
-from raysurf.report.activation_rows import Ridge, read_neurons
-from raysurf.report.two_panels import BLUE, VERMILION
+from raysurf.report.pictures.activations import HEIGHT, Ridge, activation_figure, moments_text, read_neurons
+from raysurf.report.pictures.trace import BLUE, VERMILION
 from tests.report.measured import run_id
 from tests.report.noisy import activations
 

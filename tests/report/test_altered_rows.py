@@ -14,11 +14,10 @@ import raysurf as rs
 from raysurf.cli import main
 from raysurf.cli.job_text import job_file
 from raysurf.errors import StoreError
-from raysurf.results.address import results_option
-from raysurf.results.one_run import one_run
-from raysurf.results.run_difference import run_difference
-from raysurf.results.store import Store
-from raysurf.tracking.run_folders import offline_notice
+from raysurf.results.runs import one_run, run_difference
+from raysurf.store.filesystem import results_option
+from raysurf.store.store import Store
+from raysurf.tracking.run_contents import offline_notice
 from tests.report.measured import OTHER, SGD, SWA, along, grid, line, points, run, run_id, store, trial, weights
 
 PLANE, PROFILE, FIRST = run_id("plane"), run_id("profile"), run_id("sgd")

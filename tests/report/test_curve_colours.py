@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from matplotlib.lines import Line2D
 
-from raysurf.report.curve_colours import curve_colours
 from raysurf.report.draw import KINDS, composed
-from raysurf.report.measured_runs import choose, measured_runs
-from raysurf.report.sections.plotly_surfaces import PLOTLY
-from raysurf.report.trace import read_trace
-from raysurf.report.two_panels import BLUE, GREY, OKABE_ITO, SOLID, VERMILION, colours_and_styles
-from raysurf.results.query import Results
+from raysurf.report.labels import curve_colours
+from raysurf.report.pictures.trace import BLUE, GREY, OKABE_ITO, SOLID, VERMILION, colours_and_styles, read_trace
+from raysurf.report.runs import choose, measured_runs
+from raysurf.report.sections.surfaces import PLOTLY
+from raysurf.results.api import Results
 from tests.report.measured import OTHER, SGD, along, grid, line, points, run, run_id, store
 
 ENDS = {"start": SGD, "end": OTHER}

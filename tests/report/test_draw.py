@@ -9,8 +9,8 @@ import pytest
 
 from raysurf.errors import SpecError, UnknownNameError
 from raysurf.report.draw import _order, draw, pictures_of_sweep
-from raysurf.report.measured_runs import MeasuredRun
-from raysurf.results.query import Results
+from raysurf.report.runs import MeasuredRun
+from raysurf.results.api import Results
 from tests.report.measured import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
 
 LINE, CURVE, STRAY, PATH, PLANE, RAYS = (

@@ -8,9 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from raysurf.report.class_colours import FLAT, STRENGTHS, colour_of, marker_of, shaded, strength_of
-from raysurf.report.input_plot import input_figure
-from raysurf.report.input_rows import InputPlane, read_inputs
+from raysurf.report.pictures.toy import (
+    FLAT,
+    STRENGTHS,
+    InputPlane,
+    colour_of,
+    input_figure,
+    marker_of,
+    read_inputs,
+    shaded,
+    strength_of,
+)
 from tests.report.measured import Row, run_id
 from tests.report.noisy import inputs
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from raysurf.report.gallery import Gallery
-from raysurf.report.learning_rows import RATE, learning_curves, thinned
 from raysurf.report.sections.learning import NAMED, drawn, learning, learning_figure
+from raysurf.report.sections.learning_rows import RATE, learning_curves, thinned
 from raysurf.report.sweep_rows import sweep_rows
-from raysurf.results.query import Results
-from raysurf.results.store import Store
+from raysurf.results.api import Results
+from raysurf.store.store import Store
 from tests.report.measured import Row, run, run_id, store, trial
 
 SGD: Row = {"kind": "sgd", "epochs": 4}

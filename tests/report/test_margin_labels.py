@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysurf.report.margin_labels import apart
+from raysurf.report.placement import apart
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.report.draw import KINDS
-from raysurf.report.measured_runs import choose
-from raysurf.results.query import Results
+from raysurf.report.runs import choose
+from raysurf.results.api import Results
 from tests.report.measured import along, points, run, run_id, store, trial
 from tests.report.noisy import prediction
 

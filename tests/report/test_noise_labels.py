@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raysurf.report.noise_labels import noise_name
+from raysurf.report.labels import noise_name
 
 
 @pytest.mark.parametrize(

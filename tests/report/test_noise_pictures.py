@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raysurf.report.draw import draw, pictures_of_sweep
-from raysurf.results.query import Results
+from raysurf.results.api import Results
 from tests.report.measured import run, run_id, store
 from tests.report.noisy import DROPOUT, VARIANCE, activations, inputs, prediction, schemes
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raysurf.report.path_plot import path_figure, pivots_of
-from raysurf.report.trace import Trace, read_trace
-from raysurf.report.two_panels import GREY
+from raysurf.report.pictures.lines import path_figure, pivots_of
+from raysurf.report.pictures.trace import GREY, Trace, read_trace
 from tests.report.measured import along, points
 
 

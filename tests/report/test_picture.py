@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from raysurf.errors import SpecError, StoreError
-from raysurf.report.measured_runs import MeasuredRun
 from raysurf.report.page import MAX_ROWS, Caption
 from raysurf.report.picture import write
-from raysurf.report.profile_plot import profile_figure
+from raysurf.report.pictures.lines import profile_figure
+from raysurf.report.pictures.trace import read_trace
+from raysurf.report.runs import MeasuredRun
 from raysurf.report.sweep_rows import sweep_rows
-from raysurf.report.trace import read_trace
 from tests.report.measured import along, points, run, run_id, store, trial
 
 RUN = MeasuredRun(

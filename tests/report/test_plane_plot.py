@@ -14,11 +14,9 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from raysurf.report.plane_grid import measured_alone
-from raysurf.report.plane_plot import BOUNDS, LINE_WIDTH, LOG_ALPHAS, plane_figure
-from raysurf.report.plane_rows import Plane, read_plane
-from raysurf.report.plane_scale import NUM_CLASSES, scale_of
-from raysurf.report.two_panels import BLUE, VERMILION
+from raysurf.report.pictures.plane import BOUNDS, LINE_WIDTH, LOG_ALPHAS, plane_figure
+from raysurf.report.pictures.plane_panel import NUM_CLASSES, Plane, measured_alone, read_plane, scale_of
+from raysurf.report.pictures.trace import BLUE, VERMILION
 from tests.report.measured import Row, grid, line, points, run_id, weights
 
 RUN = run_id("plane")

@@ -10,9 +10,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from raysurf.report.profile_plot import draw_profile, profile_figure
-from raysurf.report.trace import read_trace
-from raysurf.report.two_panels import BLUE, VERMILION
+from raysurf.report.pictures.lines import draw_profile, profile_figure
+from raysurf.report.pictures.trace import BLUE, VERMILION, read_trace
 from tests.report.measured import along, points
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from raysurf.report.measured_runs import MeasuredRun
-from raysurf.report.run_labels import ends_of, labels_of, weights_name, what_it_is
+from raysurf.report.labels import ends_of, labels_of, weights_name, what_it_is
+from raysurf.report.runs import MeasuredRun
 from tests.report.measured import OTHER, SGD, SWA, run_id
 from tests.report.noisy import DROPOUT, VARIANCE
 

@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.lines import Line2D
 
-from raysurf.report.scheme_plot import LOOKS, colours, scheme_figure
-from raysurf.report.scheme_rows import Schemes, read_schemes
-from raysurf.report.two_panels import BLUE, OKABE_ITO, VERMILION
+from raysurf.report.pictures.schemes import LOOKS, Schemes, colours, read_schemes, scheme_figure
+from raysurf.report.pictures.trace import BLUE, OKABE_ITO, VERMILION
 from tests.report.measured import run_id
 from tests.report.noisy import COUNTS, prediction, schemes
 

@@ -12,15 +12,22 @@ import numpy as np
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.plan_record import PlanRecord
+from raysurf.cluster.launch import PlanRecord
 from raysurf.report.gallery import Gallery
-from raysurf.report.log_scale import is_log
-from raysurf.report.sections.best import best_trials
-from raysurf.report.sections.history import best_so_far, history_figure
-from raysurf.report.sections.importance import importance, importances
-from raysurf.report.sections.parallel import ABSENT, drawn, parallel_coordinates, scales
+from raysurf.report.pictures.axes import is_log
+from raysurf.report.sections.search import (
+    ABSENT,
+    best_so_far,
+    drawn,
+    history_figure,
+    importance,
+    importances,
+    parallel_coordinates,
+    scales,
+)
+from raysurf.report.sections.tables import best_trials
 from raysurf.report.sweep_rows import SweepRows, Trial, sweep_rows
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.report.measured import Row
 

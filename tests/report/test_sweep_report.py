@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import SpecError, StoreError, UnknownNameError
-from raysurf.report.sections.best import best_trials
-from raysurf.report.sections.compared import comparisons
+from raysurf.report.sections.tables import best_trials, comparisons
 from raysurf.report.sweep_report import report_page, write_report
 from raysurf.report.sweep_rows import sweep_rows
-from raysurf.results.query import Results
-from raysurf.results.store import Store
+from raysurf.results.api import Results
+from raysurf.store.store import Store
 from tests.report.large_sweep import SWEEP, large_sweep
 from tests.report.measured import Row, along, points, run, run_id, store, trial
 from tests.report.test_picture import Page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from raysurf.report.trace import read_trace
+from raysurf.report.pictures.trace import read_trace
 from tests.report.measured import along, points
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from raysurf.report.two_panels import BLUE, VERMILION
-from raysurf.report.width_plot import read_rays, width_figure
+from raysurf.report.pictures.trace import BLUE, VERMILION
+from raysurf.report.pictures.width import read_rays, width_figure
 from tests.report.measured import Row, points, rays, run_id
 
 RUN = run_id("rays")

@@ -7,10 +7,9 @@ from typing import Any
 
 import raysurf as rs
 from raysurf.jobs.job import Job
-from raysurf.jobs.labels import Labels, describe
-from raysurf.jobs.provenance import Provenance
-from raysurf.results.query import Results, open
-from raysurf.results.store import Store
+from raysurf.jobs.provenance import Labels, Provenance, describe
+from raysurf.results.api import Results, open
+from raysurf.store.store import Store
 
 PROVENANCE = Provenance(None, None, "raysurf run budgets.yaml", {})
 # What a job's figure is read from, and what lies beside it.

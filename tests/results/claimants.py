@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
-from raysurf.results import claims
-from raysurf.results.claims import Claim
-from raysurf.results.store import Store
+from raysurf.store import lease as claims
+from raysurf.store.lease import Claim
+from raysurf.store.store import Store
 
 
 def started(act: Callable[..., None], *arguments: object) -> BaseProcess:

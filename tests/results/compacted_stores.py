@@ -8,8 +8,8 @@ import random
 from typing import Any
 
 from raysurf.errors import StoreError
-from raysurf.results.compaction import compact, remove_part
-from raysurf.results.store import Store
+from raysurf.store.compaction import compact, remove_part
+from raysurf.store.store import Store
 
 
 def rows_of_version(part: str, version: int) -> list[dict[str, Any]]:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.jobs.job import Job
-from raysurf.jobs.labels import Labels, describe
-from raysurf.jobs.provenance import Provenance
-from raysurf.results.query import Results, open
-from raysurf.results.store import Store
+from raysurf.jobs.provenance import Labels, Provenance, describe
+from raysurf.results.api import Results, open
+from raysurf.store.store import Store
 
 HERE = Provenance("0123abcd" * 5, False, "raysurf run faults.yaml --wandb off", {"python": "3.11.8", "torch": "2.6.0"})
 LOOP = 'Traceback (most recent call last):\n  File "/x/raysurf/training/loop.py", line 166, in fit\n    raise\n'

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raysurf.results.query import Results, open
-from raysurf.results.store import Store
+from raysurf.results.api import Results, open
+from raysurf.store.store import Store
 
 Row = dict[str, Any]
 LAYER = {"kind": "variational_dropout", "layers": "dense1", "sharing": "layer"}

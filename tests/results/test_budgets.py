@@ -11,8 +11,8 @@ import pytest
 import raysurf as rs
 from raysurf.errors import StoreError
 from raysurf.jobs.job import Job
-from raysurf.results.compared_runs import compared_runs
-from raysurf.results.comparison import SCHEMA, compare
+from raysurf.results.comparison.compare import SCHEMA, compare
+from raysurf.results.comparison.runs import compared_runs
 from tests.results.budget_runs import BudgetStore, fge, sgd, swa, weights
 
 Row = dict[str, Any]

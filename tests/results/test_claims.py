@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.results import claims, process
-from raysurf.results.claims import Claim, Holder
-from raysurf.results.patience import Patience
-from raysurf.results.store import Store
+from raysurf.store import lease as claims
+from raysurf.store import lease as process
+from raysurf.store.filesystem import Patience
+from raysurf.store.lease import Claim, Holder
+from raysurf.store.store import Store
 from tests.results.claimants import hammer, hold, started
 from tests.results.test_outages import remote
 from tests.results.test_store import epoch

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import raysurf.results.compaction as compaction
+import raysurf.store.compaction as compaction
 from raysurf.errors import StoreError, StoreWarning
 from raysurf.results import SCHEMAS, open
-from raysurf.results.claims import Claim
-from raysurf.results.compaction import compact, remove_part
-from raysurf.results.store import Store
-from raysurf.results.table_files import look_at
+from raysurf.store.compaction import compact, remove_part
+from raysurf.store.lease import Claim
+from raysurf.store.store import Store
+from raysurf.store.tables import look_at
 from tests.results.compacted_stores import compact_for_ever, rows_of_version, write_for_ever
 from tests.s3_server import make_bucket
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from raysurf.errors import StoreError, UnknownNameError
-from raysurf.results.comparison import SCHEMA, compare
-from raysurf.results.layouts import LAYOUTS
-from raysurf.results.published import DATA, NETWORKS
+from raysurf.results.comparison.compare import SCHEMA, compare
+from raysurf.results.comparison.published import DATA, NETWORKS
+from raysurf.results.comparison.tables import LAYOUTS
 from tests.results.noisy_runs import DROPOUT, LAYER, VARIANCE, WEIGHT, NoisyStore, schemes
 
 Row = dict[str, Any]

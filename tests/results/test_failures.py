@@ -8,7 +8,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.errors import StoreError, UnknownNameError
-from raysurf.results.one_run import one_run
+from raysurf.results.runs import one_run
 from tests.cases import tiny_sgd
 from tests.results.failed_runs import DIVERGED, USERS, FailedStore
 

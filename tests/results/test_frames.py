@@ -11,7 +11,7 @@ import pytest
 
 from raysurf.errors import MissingPackageError, StoreError
 from raysurf.results import SCHEMAS, Results, open
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.results.test_store import epoch
 
 

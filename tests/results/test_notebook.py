@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.environment import prepare
-from raysurf.cluster.finished import Finished
+from raysurf.cluster.events import Finished
+from raysurf.cluster.ray_cluster import prepare
 from raysurf.results import open
 from raysurf.results.notebook import arrow_html, html_table, sweep_html
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.results.failed_runs import USERS, FailedStore
 from tests.results.test_params import mixed, write

@@ -16,8 +16,8 @@ from pyarrow import fs
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.errors import StoreError, StoreUnavailableError
-from raysurf.results.patience import Patience, may_pass
-from raysurf.results.store import Store
+from raysurf.store.filesystem import Patience, may_pass
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.results.test_store import epoch
 from tests.small_disk import fill, small_disk

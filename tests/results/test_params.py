@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import raysurf as rs
-from raysurf.cli.params_text import params_text
+from raysurf.cli.trial_text import params_text
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.jobs.job import to_tree
 from raysurf.results import Results, open
-from raysurf.results.parts import values_in
-from raysurf.results.searched_values import typed
-from raysurf.results.store import Store
+from raysurf.results.trials import typed
+from raysurf.store.parts import values_in
+from raysurf.store.store import Store
 from raysurf.tracking.native_sweep import param_key
 from tests.cases import tiny_sgd
 

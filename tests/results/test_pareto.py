@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import raysurf as rs
 from raysurf.errors import StoreError
-from raysurf.results.pareto import front
-from raysurf.results.store import Store
+from raysurf.results.trials import front
+from raysurf.store.store import Store
 
 FIGURES = st.lists(st.tuples(*[st.integers(0, 4).map(float)] * 3), max_size=12)
 MODES = ("min", "max", "min")

@@ -16,7 +16,7 @@ import pytest
 
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results import SCHEMAS, open
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 
 
 def epoch(run_id: str, number: int = 1, **more: Any) -> dict[str, Any]:

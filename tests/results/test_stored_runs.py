@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import save
 
 import raysurf as rs
-from raysurf.cluster.environment import prepare
+from raysurf.cluster.ray_cluster import prepare
 from raysurf.errors import MissingPackageError, StoreError, UnknownNameError
 from raysurf.jobs.context import Context
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.job import Job
 from raysurf.results import Results, open
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_curve, tiny_sgd
 from tests.jobs.test_buffers import base

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import raysurf as rs
-from raysurf.results.claims import Claim
-from raysurf.results.store import Store
-from raysurf.results.tidying import tidy
+from raysurf.store.lease import Claim
+from raysurf.store.store import Store
+from raysurf.store.tidying import tidy
 from tests.cases import tiny_sgd
 
 

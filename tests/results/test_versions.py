@@ -11,9 +11,9 @@ import pytest
 
 from raysurf.errors import StoreError
 from raysurf.results import SCHEMAS, open
-from raysurf.results.compaction import compact
-from raysurf.results.schemas import VERSION
-from raysurf.results.store import Store
+from raysurf.store.compaction import compact
+from raysurf.store.schemas import VERSION
+from raysurf.store.store import Store
 from tests.results.test_store import epoch
 
 TRIAL: dict[str, Any] = {

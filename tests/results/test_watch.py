@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.plan_record import PlanRecord
+from raysurf.cluster.launch import PlanRecord
 from raysurf.errors import UnknownNameError
-from raysurf.results.query import open as open_results
-from raysurf.results.store import Store
-from raysurf.results.watch import plan_path, views
+from raysurf.results.api import open as open_results
+from raysurf.results.progress import plan_path, views
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.command import raysurf
 

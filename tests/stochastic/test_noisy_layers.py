@@ -14,7 +14,7 @@ from torch import nn
 
 from raysurf.errors import UnknownNameError, UnsupportedLayerError
 from raysurf.stochastic.convert import convert
-from raysurf.stochastic.kl import kl_ard, kl_log_uniform
+from raysurf.stochastic.divergence import kl_ard, kl_log_uniform, mmd_closed, mmd_unbiased, signal_to_noise
 from raysurf.stochastic.layers import (
     DropoutLayer,
     NoisyLayer,
@@ -23,7 +23,6 @@ from raysurf.stochastic.layers import (
     noise_mode,
     noisy_layers,
 )
-from raysurf.stochastic.separation import mmd_closed, mmd_unbiased, signal_to_noise
 from tests.cases import residual, transformer
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

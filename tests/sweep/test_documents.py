@@ -13,9 +13,9 @@ from raysurf.errors import SpecError
 from raysurf.jobs.job import Job, to_tree
 from raysurf.sweep.checks import LONGEST_NAME
 from raysurf.sweep.document import load
-from raysurf.sweep.holes import labels
 from raysurf.sweep.plan import continued, make_plan, shared_inputs, waves
-from raysurf.sweep.reader import read
+from raysurf.sweep.space import labels
+from raysurf.sweep.yaml_reader import read
 from tests.cases import ROOT, tiny_sgd
 
 SWEEPS = sorted(path for path in (ROOT / "sweeps").rglob("*.yaml"))

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysurf.errors import SpecError
-from raysurf.sweep import assignments, holes
-from raysurf.sweep.holes import Choice, Each, Float, Int
+from raysurf.sweep import assignments
+from raysurf.sweep import space as holes
+from raysurf.sweep.space import Choice, Each, Float, Int
 
 TREE = {
     "epochs": Int(1, 4),

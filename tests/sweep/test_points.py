@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import SpecError
+from raysurf.sweep.assignments import canonical, fitted, is_whole, misfits
 from raysurf.sweep.document import load
-from raysurf.sweep.holes import Choice, Float, Int
-from raysurf.sweep.points import canonical, fitted, is_whole, misfits
+from raysurf.sweep.space import Choice, Float, Int
 
 TREE = {
     "cycles": Int(1, 9, step=2),

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import raysurf as rs
 from raysurf.errors import SpecError
+from raysurf.sweep.assignments import canonical
 from raysurf.sweep.document import load
-from raysurf.sweep.holes import highest
 from raysurf.sweep.lineage import earlier_generations, history
-from raysurf.sweep.points import canonical
 from raysurf.sweep.population import Population, drawn, perturbed
+from raysurf.sweep.space import highest
 from tests.cases import tiny_noise, tiny_sgd
 from tests.sweep.test_documents import faults, write
 

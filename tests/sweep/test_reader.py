@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import SpecError
-from raysurf.sweep.holes import Choice, Each, Float, Int
-from raysurf.sweep.reader import read
+from raysurf.sweep.space import Choice, Each, Float, Int
+from raysurf.sweep.yaml_reader import read
 
 
 def write(folder: Path, text: str | bytes, name: str = "s.yaml") -> str:
@@ -148,6 +148,7 @@ def test_folder_is_no_file(tmp_path: Path) -> None:
 
 def test_reading_loads_yaml_alone() -> None:
     """Neither torch nor ray, pydantic or optuna is imported to read a file."""
-    code = "import sys, raysurf.sweep.reader; print({'torch', 'ray', 'pydantic', 'optuna', 'numpy'} & set(sys.modules))"
+    code = "import sys; from raysurf.sweep import yaml_reader; "
+    code += "print({'torch', 'ray', 'pydantic', 'optuna', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

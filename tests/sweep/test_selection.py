@@ -8,8 +8,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.errors import SpecError
-from raysurf.sweep.plan import make_plan
-from raysurf.sweep.selection import Only, part_of
+from raysurf.sweep.plan import Only, make_plan, part_of
 from tests.cases import tiny_sgd
 
 

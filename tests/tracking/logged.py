@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from raysurf.results.store import Store
-from raysurf.tracking.wandb_sink import WandbSink
+from raysurf.store.store import Store
+from raysurf.tracking.wandb_runs import WandbSink
 
 CONFIG = {"start.lr": 0.1, "arm": "swa lr=0.1", "group": "swa-abc"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raysurf.tracking.histories import History
+from raysurf.tracking.run_contents import History
 
 
 def epoch(number: int, weights: str = "iterate", **figures: float) -> dict[str, Any]:

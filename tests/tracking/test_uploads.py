@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raysurf.tracking.run_folders import MARK
+from raysurf.tracking.run_contents import MARK
 from tests.cases import ROOT
 from tests.tracking.online import command
 from tests.tracking.test_wandb_online import ids

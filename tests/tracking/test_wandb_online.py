@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raysurf.results.query import open as open_results
-from raysurf.results.store import Store
-from raysurf.tracking.run_folders import wandb_id
+from raysurf.results.api import open as open_results
+from raysurf.store.store import Store
+from raysurf.tracking.run_contents import wandb_id
 from tests.tracking.online import in_process
 from tests.tracking.wandb_records import read_all
 from tests.wandb_server import WandbServer
@@ -19,8 +19,8 @@ SWEEP = """
 import sys
 import raysurf as rs
 from raysurf.cluster.events import Notice
-from raysurf.cluster.wandb_listener import WandbListener
-from raysurf.results.store import Store
+from raysurf.cluster.listeners import WandbListener
+from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
 def tell(event):
@@ -103,8 +103,8 @@ import os, sys, time
 from tests.wandb_server import WandbServer
 server = WandbServer().__enter__()
 os.environ.update(server.environment)
-from raysurf.results.store import Store
-from raysurf.tracking.wandb_sink import WandbSink
+from raysurf.store.store import Store
+from raysurf.tracking.wandb_runs import WandbSink
 from tests.tracking.logged import log
 sink = WandbSink(sys.argv[1], "s", on_warning=print)
 log(sink, Store(sys.argv[1]), count=2)

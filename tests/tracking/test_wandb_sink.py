@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import TrackingError
-from raysurf.results.store import Store
+from raysurf.store.store import Store
 from raysurf.tracking.login import resolve_mode
-from raysurf.tracking.run_folders import wandb_id
-from raysurf.tracking.wandb_sink import WandbSink
+from raysurf.tracking.run_contents import wandb_id
+from raysurf.tracking.wandb_runs import WandbSink
 from tests.cases import ROOT
 from tests.tracking.logged import CONFIG, log
 from tests.tracking.wandb_records import read, read_all
@@ -113,8 +113,8 @@ def test_long_runs_are_thinned(tmp_path: Path) -> None:
 
 LOGS = """
 import sys, time
-from raysurf.results.store import Store
-from raysurf.tracking.wandb_sink import WandbSink
+from raysurf.store.store import Store
+from raysurf.tracking.wandb_runs import WandbSink
 from tests.tracking.logged import log
 sink = WandbSink(sys.argv[1], "sweep-a", mode="offline")
 log(sink, Store(sys.argv[1]))

@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from raysurf.training.block_float import quantise
-from raysurf.training.block_float_loss import BlockFloatLoss
 from raysurf.training.checkpoints import Checkpoints, Place
 from raysurf.training.loop import fit
-from raysurf.training.objective_spec import BlockFloat
+from raysurf.training.objectives.block_float import BlockFloatLoss, quantise
+from raysurf.training.objectives.spec import BlockFloat
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import point_of
 from tests.cases import NETWORKS

@@ -15,14 +15,13 @@ from raysurf.data import registry
 from raysurf.data.dataset import Dataset, labelled_part
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
-from raysurf.training.batches import TwoStreams
 from raysurf.training.checkpoints import Checkpoints, Place
-from raysurf.training.consistency_loss import ConsistencyLoss, TeacherAverage, ramp_up
+from raysurf.training.epoch import Recipe, TwoStreams
 from raysurf.training.evaluation import evaluate
 from raysurf.training.loop import EpochEnd, fit
-from raysurf.training.objective_spec import Consistency
-from raysurf.training.objectives import CrossEntropy
-from raysurf.training.recipe import Recipe
+from raysurf.training.objective import CrossEntropy
+from raysurf.training.objectives.consistency import ConsistencyLoss, TeacherAverage, ramp_up
+from raysurf.training.objectives.spec import Consistency
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from tests.cases import NETWORKS

@@ -15,10 +15,10 @@ from raysurf.data import registry
 from raysurf.data.dataset import Dataset, RawSet, assemble
 from raysurf.data.spec import DataSpec
 from raysurf.errors import PointMismatchError
-from raysurf.training import shared_gradient
-from raysurf.training.curve_loss import CurveLoss
+from raysurf.training import fast as shared_gradient
+from raysurf.training.epoch import Recipe
 from raysurf.training.loop import fit
-from raysurf.training.recipe import Recipe
+from raysurf.training.objectives.curve import CurveLoss
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve

@@ -13,8 +13,7 @@ from raysurf.data import registry
 from raysurf.data.dataset import AugmentSeeds
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DivergedError
-from raysurf.training.epoch import Epoch
-from raysurf.training.recipe import Recipe
+from raysurf.training.epoch import Epoch, Recipe
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 

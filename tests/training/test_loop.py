@@ -19,15 +19,12 @@ from raysurf.data import registry
 from raysurf.data.dataset import Dataset
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DivergedError
-from raysurf.training.batches import shuffled
 from raysurf.training.checkpoints import Checkpoints, Place, State
-from raysurf.training.collectors import CycleAverage
-from raysurf.training.curve_loss import CurveLoss
-from raysurf.training.cycles import num_batches
+from raysurf.training.epoch import Recipe, shuffled
 from raysurf.training.loop import EpochEnd, fit
-from raysurf.training.objectives import CrossEntropy
-from raysurf.training.recipe import Recipe
-from raysurf.training.schedules import Constant, Cyclic
+from raysurf.training.objective import CrossEntropy, CycleAverage
+from raysurf.training.objectives.curve import CurveLoss
+from raysurf.training.schedules import Constant, Cyclic, num_batches
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve
 from raysurf.weightspace.average import RunningAverage

@@ -13,7 +13,8 @@ from torch import nn
 
 from raysurf.data import registry
 from raysurf.data.spec import DataSpec
-from raysurf.training import evaluation, metrics
+from raysurf.training import evaluation
+from raysurf.training import evaluation as metrics
 from raysurf.training.workers import Workers
 from tests.cases import NETWORKS
 

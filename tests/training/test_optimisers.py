@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from raysurf.training import optimisers
+from raysurf.training import fast as optimisers
 from tests.cases import ROOT
 
 CASES = [

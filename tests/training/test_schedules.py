@@ -9,7 +9,7 @@ import pytest
 from raysurf.errors import SpecError
 from raysurf.jobs.fge import middle_of
 from raysurf.jobs.registry import NODES
-from raysurf.training.collectors import CycleAverage
+from raysurf.training.objective import CycleAverage
 from raysurf.training.schedules import (
     Constant,
     Cosine,

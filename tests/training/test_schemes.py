@@ -16,10 +16,12 @@ from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VarianceLayer, VariationalLayer, noise_mode
 from raysurf.stochastic.sampling import samples
 from raysurf.stochastic.spec import Scheme
-from raysurf.training import elbo, evaluation, metrics, schemes
-from raysurf.training.elbo import ELBO, KLWarmUp, NoiseClip
+from raysurf.training import evaluation, schemes
+from raysurf.training import evaluation as metrics
+from raysurf.training.epoch import Recipe
 from raysurf.training.loop import fit
-from raysurf.training.recipe import Recipe
+from raysurf.training.objectives import elbo
+from raysurf.training.objectives.elbo import ELBO, KLWarmUp, NoiseClip
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from raysurf.data import registry
 from raysurf.data.spec import DataSpec
-from raysurf.training import shared_gradient
+from raysurf.training import fast as shared_gradient
 from raysurf.training.checkpoints import Checkpoints, Place, State
-from raysurf.training.curve_loss import CurveLoss
-from raysurf.training.layout import channels_last, flat_views, laid_out_like
+from raysurf.training.epoch import Recipe
+from raysurf.training.fast import channels_last, flat_views, laid_out_like
 from raysurf.training.loop import fit
-from raysurf.training.objectives import step_of
-from raysurf.training.recipe import Recipe
+from raysurf.training.objective import step_of
+from raysurf.training.objectives.curve import CurveLoss
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from raysurf.weightspace.curve import bends_on_line

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from raysurf.models import registry
-from raysurf.training import small_maps
-from raysurf.training.layout import channels_last
-from raysurf.training.small_maps import SmallMapConv2d, convolve_patches, speed_up_small_maps
+from raysurf.training import fast as small_maps
+from raysurf.training.fast import SmallMapConv2d, channels_last, convolve_patches, speed_up_small_maps
 
 
 def derivatives(conv: nn.Module, images: Tensor) -> list[Tensor]:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raysurf.weightspace.gaussian import Moments, sample
+from raysurf.weightspace.average import Moments, sample
 from raysurf.weightspace.point import Point
 from tests.cases import random_point
 

@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from raysurf.report.gallery import Gallery, plain_text
-from raysurf.report.html_text import table
+from raysurf.report.page_html import table
+from raysurf.report.pictures.trace import OKABE_ITO
 from raysurf.report.sweep_rows import SweepRows
-from raysurf.report.two_panels import OKABE_ITO
-from raysurf.results.query import Results
+from raysurf.results.api import Results
 
 FIGURES = ("accuracy", "nll", "brier", "ece")
 MOST_TRIALS = 6

@@ -15,13 +15,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
-from raysurf.report.learning_rows import RATE, LearningCurve, LearningCurves, learning_curves, thinned
-from raysurf.report.log_scale import is_log, plotly_axis, set_log
-from raysurf.report.sections.plotly_surfaces import numbers
+from raysurf.report.pictures.axes import is_log, plotly_axis, set_log
+from raysurf.report.pictures.trace import GREY, OKABE_ITO, Array
+from raysurf.report.sections.learning_rows import RATE, LearningCurve, LearningCurves, learning_curves, thinned
+from raysurf.report.sections.surfaces import numbers
 from raysurf.report.sweep_rows import SweepRows
-from raysurf.report.trace import Array
-from raysurf.report.two_panels import GREY, OKABE_ITO
-from raysurf.results.query import Results
+from raysurf.results.api import Results
 
 Plotted = tuple[list[dict[str, Any]], dict[str, Any]]
 NAMED = 5

@@ -1,0 +1,88 @@
+"""``raysurf plot`` and ``report``."""
+
+from __future__ import annotations
+
+import click
+
+from raysurf.cli.output import echo
+from raysurf.cli.store import strict
+
+PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy", "schedule")
+
+
+@click.command()
+@strict
+@click.argument("kind", type=click.Choice(PICTURES))
+@click.argument("file", required=False)
+@click.option("--sweep", "sweeps", multiple=True, help="Draw the runs of this sweep; may be given again.")
+@click.option(
+    "--run", "run_ids", multiple=True, help="Draw this run, by its id or the beginning of it; may be given again."
+)
+@click.option(
+    "-o",
+    "--output",
+    default=None,
+    help="The file; its suffix (.png, .svg, .pdf, .html) says as what.  [default: RESULTS/pictures/KIND.png; "
+    "schedule.png of a FILE]",
+)
+@click.option(
+    "--x",
+    "axis",
+    type=click.Choice(["t", "arc", "distance"]),
+    metavar="[t|arc]",
+    default=None,
+    help="x-axis of profile and path: position, or arc length (weight distance along the line; `distance` is its older "
+    "name).  [default: t]",
+)
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def plot(
+    kind: str,
+    file: str | None,
+    sweeps: tuple[str, ...],
+    run_ids: tuple[str, ...],
+    output: str | None,
+    axis: str | None,
+    results: str,
+) -> None:
+    """Draw KIND: planes, profiles of curves and lines, widths along rays, minimum-energy paths; of networks that are
+    sampled the schemes of prediction, activations of neurons by class, or a toy network on two-dimensional inputs;
+    learning rates of finished epochs, or with `schedule FILE` those that a file of sweeps asks for, before training.
+
+    Without --sweep and --run every such run in the store is drawn; rows of runs that still go on as well.
+    """
+    if axis is not None and kind not in ("profile", "path"):
+        raise click.UsageError(f"--x is for profile and path; {kind} has axes of its own")
+    if file is not None:
+        if kind != "schedule" or run_ids:
+            raise click.UsageError(f"a file is for schedule, without --run; got {kind} of {file}")
+        from raysurf.cli.planned_rates import draw_planned
+
+        draw_planned(file, output or "schedule.png", sweeps)
+        echo(output or "schedule.png")
+        return
+    from raysurf.report.draw import draw
+    from raysurf.results.api import open
+
+    path = output or (f"{kind}.png" if "://" in results else f"{results}/pictures/{kind}.png")
+    draw(open(results), kind, path, sweeps=sweeps, run_ids=run_ids, axis=axis or "t")
+    echo(path)
+
+
+@click.command()
+@click.argument("sweeps", metavar="SWEEP...", nargs=-1, required=True)
+@click.option("-o", "--output", default="report.html", show_default=True, help="The page; its name ends in .html.")
+@click.option(
+    "--interactive", is_flag=True, help="Pictures to zoom and point at, drawn in the browser (some 5 MB more)."
+)
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def report(sweeps: tuple[str, ...], output: str, interactive: bool, results: str) -> None:
+    """Write one HTML page of some SWEEPs, which needs no network and no other file.
+
+    It has what was asked, what came of it and what it cost, the best trials, the search, surfaces, predictions, tables
+    beside published figures, what failed, and where all of it comes from. A sweep that still runs has its rows so far.
+    """
+    from raysurf.report.sweep_report import write_report
+    from raysurf.results.api import open
+
+    write_report(open(results), sweeps, output, is_interactive=interactive)
+    echo(output)

@@ -1,0 +1,237 @@
+"""``raysurf submit``, ``status``, ``list`` and ``stop``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raysurf.cli.output import echo
+
+if TYPE_CHECKING:
+    from raysurf.cluster.submission import Submitted
+    from raysurf.results.progress import SweepProgress
+
+
+Command = Callable[..., Any]
+
+
+def cluster_address(command: Command) -> Command:
+    """Add ``--address``, with the defaults of Ray's own command line."""
+    return click.option(
+        "--address",
+        envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
+        default="http://127.0.0.1:8265",
+        show_default=True,
+        help="Of the cluster's dashboard; else $RAY_API_SERVER_ADDRESS or $RAY_ADDRESS.",
+    )(command)
+
+
+@click.command()
+@click.argument("file")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--results",
+    default="results",
+    show_default=True,
+    help="Address of the result store: a URI, or a folder that all nodes share; relative only on this machine.",
+)
+@cluster_address
+def submit(file: str, options: tuple[str, ...], results: str, address: str) -> None:
+    """Run FILE on a cluster as a Ray job, and print the job's id; OPTIONS of `run` stand after a --.
+
+    The working folder goes with it, but not what git ignores, results, or what looks like a secret.
+    """
+    import os
+    import secrets
+    from pathlib import Path
+
+    from raysurf.cluster.job_server import JobServer
+    from raysurf.cluster.submission import resolve_results, submit_plan
+    from raysurf.cluster.working_folder import secrets_here
+    from raysurf.data.registry import data_elsewhere
+    from raysurf.jobs.provenance import collect
+    from raysurf.redaction import redact
+    from raysurf.sweep.document import load
+
+    with data_elsewhere():
+        sweeps = load(file)
+    server = JobServer(address)
+    place = resolve_results(results, Path.cwd(), server.is_here())
+    plan = submit_plan(
+        file, sweeps, place, Path.cwd(), secrets.token_hex(4), collect(), options, secrets_here(os.environ)
+    )
+    count = len(plan.folder.files) + len(plan.extra)
+    echo(f"{file}: {count} files, {plan.folder.size_mib:.1f} MiB, to {redact(address)}", err=True)
+    for notice in plan.notices:
+        echo(f"  {notice}", err=True)
+    server.submit(plan)
+    echo(f"results   {place}", err=True)
+    echo(f"next      raysurf status {plan.id}; raysurf logs {plan.id} --follow; raysurf stop {plan.id}", err=True)
+    echo(plan.id)
+
+
+LAST_LINES = 8
+STYLE = click.option(
+    "--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
+)
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--watch", "watches", is_flag=True, help="Go on showing it until it is over.")
+@click.option("--sweep", "sweeps", multiple=True, help="Without JOB: show this sweep; may be given again.")
+@click.option("--results", default=None, help="Without JOB: address of the result store.  [default: results]")
+@click.option("--every", "every_s", default=2.0, show_default=True, help="Seconds between two looks of --watch.")
+@STYLE
+@cluster_address
+def status(
+    job: str | None,
+    watches: bool,
+    sweeps: tuple[str, ...],
+    results: str | None,
+    every_s: float,
+    style: str,
+    address: str,
+) -> None:
+    """Say where the submitted JOB (an id) is, and how much of its plan is done. Exit code 1 if it failed.
+
+    Without JOB, and with --watch, it tells how sweeps get on from the rows in their store alone, from any machine:
+    trials, inputs, the best so far, time left, what is at work, what failed and why.
+    """
+    if every_s <= 0:
+        raise click.UsageError(f"--every takes seconds, above 0; got {every_s:g}")
+    if job is not None and (sweeps or results is not None):
+        raise click.UsageError("--sweep and --results are for a status without JOB, which knows its own")
+    if job is None or watches:
+        if style == "json":
+            raise click.UsageError("json is for the status of a JOB, without --watch")
+        _watch(job, watches, sweeps, "results" if results is None else results, every_s, address)
+        return
+    from raysurf.cluster.job_server import JobServer
+    from raysurf.errors import StoreError
+    from raysurf.results.progress import progress
+
+    found = JobServer(address).job(job)
+    why = ""
+    try:
+        far = progress(found.results, found.sweeps)
+    except (StoreError, OSError) as error:
+        far, why = [], f"the tables cannot be read from here ({error})"
+    if style == "json":
+        import json
+
+        echo(json.dumps({**_row(found), "sweeps": [_counts(each, found.has_ended) for each in far]}, indent=1))
+    else:
+        echo("\n".join(status_lines(found, far, why)))
+    if found.state == "failed":
+        _tell_failure(found)
+        click.get_current_context().exit(1)
+
+
+def _watch(job: str | None, watches: bool, sweeps: Sequence[str], results: str, every_s: float, address: str) -> None:
+    from raysurf.cli.display import watch
+
+    if job is not None:
+        from raysurf.cluster.job_server import JobServer
+
+        found = JobServer(address).job(job)
+        results, sweeps = found.results, ()
+    watch(results, sweeps, every_s, once=not watches)
+
+
+@click.command("list")
+@STYLE
+@cluster_address
+def list_jobs(style: str, address: str) -> None:
+    """List the jobs that raysurf has submitted to a cluster, the first first."""
+    from raysurf.cluster.job_server import JobServer
+
+    rows = [{**_row(each), "sweeps": [sweep.name for sweep in each.sweeps]} for each in JobServer(address).jobs()]
+    if style == "json":
+        import json
+
+        echo(json.dumps(rows, indent=1))
+        return
+    from raysurf.cli.output import text_table
+
+    names = ("id", "state", "began", "file", "results", "sweeps")
+    cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
+    if rows:
+        echo(text_table(names, cells, longest=60))
+    else:
+        echo("no jobs yet; first: raysurf submit FILE", err=True)
+
+
+def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "") -> list[str]:
+    """A job's status, as it is printed.
+
+    Args:
+        job: The job.
+        sweeps: How far its sweeps are.
+        why: Why that is not known, if it is not.
+    """
+    from raysurf.cli.output import text_table
+
+    began, ended = _time(job.began_ms), _time(job.ended_ms)
+    lines = [f"{job.id}  {job.state}{f' since {began}' if began else ''}{f', ended {ended}' if ended else ''}"]
+    lines += [f"file      {job.file}", f"results   {job.results}"]
+    if sweeps:
+        rows = [_counts(each, job.has_ended) for each in sweeps]
+        lines += ["", text_table(list(rows[0]), [list(row.values()) for row in rows])]
+    return lines + (["", why] if why else [])
+
+
+def _counts(each: SweepProgress, has_ended: bool) -> dict[str, Any]:
+    """Trials by state; what an ended job has left running waits for the next."""
+    left = each.waiting + (each.running if has_ended else 0)
+    running = 0 if has_ended else each.running
+    counts = {"trials": each.sweep.trials, "done": each.done, "running": running, "waiting": left}
+    return {"sweep": each.sweep.name, **counts, "stopped": each.stopped, "failed": each.failed}
+
+
+def _row(job: Submitted) -> dict[str, Any]:
+    times = {"began": _time(job.began_ms), "ended": _time(job.ended_ms)}
+    return {
+        "id": job.id,
+        "state": job.state,
+        **times,
+        "file": job.file,
+        "results": job.results,
+        "exit_code": job.exit_code,
+    }
+
+
+def _time(milliseconds: int | None) -> str:
+    return "" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _tell_failure(job: Submitted) -> None:
+    from raysurf.redaction import redact
+
+    for line in redact(job.message).rstrip().splitlines()[-LAST_LINES:]:
+        echo(f"  {line}", err=True)
+    echo(f"failed; all of its log: raysurf logs {job.id}", err=True)
+
+
+@click.command()
+@click.argument("job")
+@cluster_address
+def stop(job: str, address: str) -> None:
+    """Stop the submitted JOB (an id). What is finished is kept, and submitting the file again goes on from there."""
+    from raysurf.cluster.job_server import JobServer
+
+    server = JobServer(address)
+    if (before := server.job(job)).has_ended:
+        echo(f"{job}  {before.state} (it had ended before)")
+        return
+    after = server.stop(job)
+    echo(f"{job}  {after.state}")
+    if not after.has_ended:
+        echo("it was asked to end and has not yet; look again with raysurf status", err=True)
+    else:
+        echo("what is finished is kept. To go on:", err=True)
+        echo(f"  {shlex.join(['raysurf', 'submit', after.file, '--results', after.results])}", err=True)

@@ -1,0 +1,229 @@
+"""``raysurf compact``, ``du``, ``fsck`` and ``rm``."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from raysurf.cli.output import echo
+from raysurf.errors import StoreWarning
+
+if TYPE_CHECKING:
+    from raysurf.maintenance.fsck import Checkup
+    from raysurf.maintenance.removal import Removal
+    from raysurf.store.compaction import Compaction
+
+
+HEADINGS = ("table", "files compacted", "rows", "files removed", "bytes removed", "files waiting")
+
+
+@click.command()
+@click.option("--sweep", "sweeps", multiple=True, help="Only what is of this sweep; may be given again.")
+@click.option("--table", "tables", multiple=True, help="Only this table; may be given again.")
+@click.option(
+    "--grace",
+    "grace_s",
+    type=click.FloatRange(0.0),
+    default=600.0,
+    show_default=True,
+    help="Seconds that files stay whose rows are elsewhere; a query that takes longer may have to be asked again.",
+)
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, results: str) -> None:
+    """Make few large files of the tables' many small ones: queries get many times as fast.
+
+    Sweeps may run and others may read at the same time. The small files wait: a compaction ten minutes later, or
+    more, removes them.
+    """
+    from raysurf.cli.output import text_table
+    from raysurf.results.api import open
+    from raysurf.store.compaction import compact as compact_tables
+
+    found = open(results)
+    found.store.check_writable()
+    includes = found.parts_of_sweeps(*sweeps) if sweeps else None
+    done = compact_tables(found.store, tables or None, includes, grace_s)
+    if cells := [_cells(each) for each in done if not each.held_by]:
+        echo(text_table(HEADINGS, cells))
+    if any(each.waiting for each in done):
+        later = f", {_span(grace_s)} from now or later" if grace_s else ""
+        echo(f"files that wait are removed by the next compaction{later}", err=True)
+    for each in done:
+        if each.held_by:
+            echo(f"{each.table} is being compacted by {each.held_by}; left to it", err=True)
+        for path in each.skipped:
+            echo(f"warning: {path} is broken, and was left alone (see raysurf fsck)", err=True)
+
+
+def _cells(each: Compaction) -> list[object]:
+    from raysurf.wording import Bytes
+
+    return [each.table, each.parts, each.rows, each.removed, Bytes(each.bytes_removed), each.waiting]
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"
+
+
+@click.command()
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def du(style: str, results: str) -> None:
+    """Say how many bytes each sweep takes: tables, weights, checkpoints, predictions, W&B files, and the rest.
+
+    A run counts for the sweep that ran it first. JSON gives bytes.
+    """
+    from raysurf.cli.output import text_table
+    from raysurf.maintenance.inventory import KINDS, disk_use
+    from raysurf.results.api import open
+    from raysurf.wording import Bytes
+
+    found = disk_use(open(results).store)
+    if style == "json":
+        rows = [{"sweep": each.sweep, "runs": each.runs, **each.bytes, "total": each.total} for each in found]
+        echo(json.dumps(rows, indent=1))
+        return
+    cells = [
+        [each.sweep or "(no sweep)", each.runs, *(Bytes(each.bytes[kind]) for kind in KINDS), Bytes(each.total)]
+        for each in found
+    ]
+    totals = [Bytes(sum(each.bytes[kind] for each in found)) for kind in KINDS]
+    cells.append(["all", sum(each.runs for each in found), *totals, Bytes(sum(each.total for each in found))])
+    echo(text_table(["sweep", "runs", *KINDS, "total"], cells))
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Remove what is garbage for certain, and nothing else.")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def fsck(fix: bool, style: str, results: str) -> None:
+    """Look a result store over: files cut short or broken, checksums, orphans, claims of the dead, left-overs.
+
+    Reads all tables and training states, and changes nothing without --fix. Exit code 1 if anything was found.
+    """
+    from raysurf.maintenance.fsck import check_up, remove_garbage
+    from raysurf.results.api import open
+    from raysurf.wording import counted
+
+    store = open(results).store
+    if fix:
+        store.check_writable()
+    found = check_up(store)
+    if style == "json":
+        echo(json.dumps([asdict(finding) for finding in found.findings], indent=1))
+    else:
+        _tell(found)
+    if found.running:
+        text = f"at work: {'; '.join(found.running)}; rows and files of runs that have not ended may be theirs"
+        echo(f"{text}, and were not looked at", err=True)
+    if fix:
+        echo(f"{counted(remove_garbage(store, found), 'file')} removed", err=True)
+    elif any(finding.is_garbage for finding in found.findings):
+        echo("raysurf fsck --fix removes what is garbage, and nothing else", err=True)
+    if found.findings:
+        click.get_current_context().exit(1)
+
+
+def _tell(found: Checkup) -> None:
+    from raysurf.wording import counted
+
+    for finding in found.findings:
+        echo(f"{finding.path}{' (garbage)' if finding.is_garbage else ''}")
+        echo(click.wrap_text(f"{finding.what}: {finding.meaning}", 100, "    ", "    "))
+    if not found.findings:
+        echo(f"{counted(found.files, 'file')}, nothing wrong")
+        return
+    garbage = sum(finding.is_garbage for finding in found.findings)
+    echo(f"{counted(found.files, 'file')}, {counted(len(found.findings), 'finding')}, {garbage} of them garbage")
+
+
+SHOWN = 6
+
+
+@click.command()
+@click.argument("sweep")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+def rm(sweep: str, dry_run: bool, results: str) -> None:
+    """Remove SWEEP: its trials, and its runs with their weights, states, predictions, rows and W&B files.
+
+    Runs that another sweep needs stay. While a sweep runs on the store nothing is removed.
+    """
+    from raysurf.maintenance.removal import planned_removal, remove_sweep
+    from raysurf.results.api import open
+
+    store = open(results).store
+    if dry_run:
+        removal = planned_removal(store, sweep)
+    else:
+        store.check_writable()
+        removal = remove_sweep(store, sweep, lambda text: echo(text, err=True))
+    echo("\n".join(_lines(removal, dry_run)))
+
+
+def _lines(removal: Removal, dry_run: bool) -> list[str]:
+    from raysurf.cli.output import text_table
+    from raysurf.maintenance.inventory import KINDS
+    from raysurf.wording import Bytes, counted
+
+    verb = "would be removed" if dry_run else "removed"
+    lines = [f"{removal.sweep}: {counted(removal.trials, 'trial')} and {counted(len(removal.runs), 'run')} {verb}"]
+    if removal.files:
+        counts, sizes = Counter(file.kind for file in removal.files), removal.bytes
+        cells: list[list[object]] = [[kind, counts[kind], Bytes(sizes[kind])] for kind in KINDS if counts[kind]]
+        cells.append(["all", len(removal.files), Bytes(sizes.total())])
+        lines += ["", *text_table(["what", "files", "bytes"], cells).splitlines()]
+    if removal.compacted_rows:
+        rows = counted(removal.compacted_rows, "row")
+        lines += ["", f"{rows} in compacted files; their room is free after a later raysurf compact"]
+    if removal.kept:
+        kept = list(removal.kept.items())
+        stay = "1 of its runs stays, being" if len(kept) == 1 else f"{len(kept)} of its runs stay, being"
+        lines += [
+            "",
+            f"{stay} needed; remove {removal.sweep} again when that is gone:",
+            *text_table(["run", "for"], kept[:SHOWN], None).splitlines(),
+        ]
+        lines += [f"and {len(kept) - SHOWN} more"] if len(kept) > SHOWN else []
+    return lines
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@contextmanager
+def told_warnings() -> Iterator[None]:
+    """Tell what is left out of a store on stderr, each thing once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", StoreWarning)
+        told: set[str] = set()
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if not issubclass(category, StoreWarning):
+                others(message, category, *rest, **more)
+            elif str(message) not in told:
+                told.add(str(message))
+                echo(f"warning: {message}", err=True)
+
+        warnings.showwarning = show
+        yield
+
+
+def _be_strict(context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        context.with_resource(warnings.catch_warnings())
+        warnings.simplefilter("error", StoreWarning)
+
+
+def strict(command: F) -> F:
+    """Give a command that reads tables the option ``--strict``."""
+    text = "Fail if a file of a table cannot be read, instead of leaving it out with a warning."
+    return click.option("--strict", is_flag=True, expose_value=False, callback=_be_strict, help=text)(command)

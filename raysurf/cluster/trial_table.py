@@ -1,0 +1,241 @@
+"""The ``trials`` table of one sweep: what was tried, what came of it, and what can be taken as finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import mean, stdev
+from typing import Any
+
+from raysurf.errors import Fault, SpecError
+from raysurf.jobs.completeness import FinishedJobs
+from raysurf.redaction import redact
+from raysurf.results.error_text import BLOCKED
+from raysurf.results.progress import plan_path
+from raysurf.store.compaction import remove_part
+from raysurf.store.parts import mapping_in
+from raysurf.store.store import Store
+from raysurf.sweep.plan import Only, part_of
+from raysurf.sweep.sweep import Assignment, Sweep
+
+Row = dict[str, Any]
+
+
+def part(sweep: str, number: int) -> str:
+    """The name of a trial's row file."""
+    return f"{sweep}-{number:06d}"
+
+
+class Ledger:
+    """One sweep's rows of ``trials``, and the rows of other definitions under its name.
+
+    Args:
+        store: Where the rows are.
+        sweep: Whose they are.
+        retry_failed: Whether a trial that failed counts as one that is still to be run.
+        done: Looks for what is finished.
+
+    ``retried`` holds the numbers of trials whose failure the search was told of before they were tried again.
+    """
+
+    def __init__(
+        self, store: Store, sweep: Sweep, retry_failed: bool = False, done: FinishedJobs | None = None
+    ) -> None:
+        self.store, self.sweep, self.retry_failed = store, sweep, retry_failed
+        self.done = done or FinishedJobs(store)
+        self._began: dict[int, float] = {}
+        self.others: list[Row] = []
+        self._of_seeds: dict[tuple[int, ...], tuple[str, ...]] = {}
+        self._parts: list[str] = []
+        self._stale: list[str] = []
+        mine: list[Row] = []
+        for name in store.parts("trials"):
+            if name.rpartition("-")[0] == sweep.name:
+                for row in store.read_rows("trials", name):
+                    is_mine = row["definition"] in self._definitions(tuple(row["seeds"]))
+                    (mine if is_mine else self.others).append(row)
+                    (self._parts if is_mine else self._stale).append(name)
+        self.rows = self._numbered(mine)
+        self.retried = {number for number, row in self.rows.items() if row.get("retried")}
+        # Of fewer seeds: the assignment is tried, but not with all of them.
+        self._fewer = {n: row for n, row in self.rows.items() if row["definition"] not in sweep.definitions}
+        self.rows |= {number: {**row, "state": "running"} for number, row in self._fewer.items()}
+
+    def _definitions(self, seeds: tuple[int, ...]) -> tuple[str, ...]:
+        """Digests under which rows count as this sweep's: its own, and that of the sweep with fewer of its seeds."""
+        if seeds not in self._of_seeds:
+            earlier = self.sweep.definitions
+            if seeds and set(seeds) < set(self.sweep.seeds):
+                earlier = dataclasses.replace(self.sweep, seeds=seeds).definitions
+            self._of_seeds[seeds] = earlier
+        return self._of_seeds[seeds]
+
+    def _numbered(self, rows: list[Row]) -> dict[int, Row]:
+        """Rows by trial number; an arm's numbers shift when the arms before it get more trials."""
+        arms = part_of(self.sweep, Only()).arms
+        axes = list(arms[0].params)
+        waiting: dict[tuple[Any, ...], list[Row]] = {}
+        for row in sorted(rows, key=lambda row: int(row["trial"])):
+            params = mapping_in(row["params"], self.store.uri, f"trial {row['trial']}")
+            waiting.setdefault(tuple(params.get(axis) for axis in axes), []).append(row)
+        if len(arms) == 1:
+            return {int(row["trial"]): row for row in rows}
+        beyond = itertools.count(sum(arm.trials for arm in arms))
+        found: dict[int, Row] = {}
+        for arm in arms:
+            for place, row in enumerate(waiting.pop(tuple(arm.params.values()), [])):
+                found[arm.first + place if place < arm.trials else next(beyond)] = row
+        return found
+
+    def adopt(self) -> None:
+        """Rewrite rows whose number has shifted or whose digest is of an older version."""
+        for number, row in {**self.rows, **self._fewer}.items():
+            definition = row["definition"] if number in self._fewer else self.sweep.digest
+            if int(row["trial"]) != number or row["definition"] != definition:
+                new = {**row, "trial": number, "definition": definition}
+                self.store.write_rows("trials", part(self.sweep.name, number), [new])
+        for name in set(self._parts) - {part(self.sweep.name, number) for number in self.rows}:
+            remove_part(self.store, "trials", name)
+
+    def require_own_name(self, replace: bool) -> None:
+        """Check that no finished trial of another definition would be lost.
+
+        Trials of which all runs are this sweep's, which has no search, are taken over: it has more seeds or settings.
+
+        Args:
+            replace: Whether they are to be.
+
+        Raises:
+            SpecError: If one would, with how many there are of which definition, of which file.
+        """
+        sweep = self.sweep
+        is_told = sweep.search is not None and sweep.search.warm_start is True
+        is_one_job = not sweep.parameters and len(sweep.seeds) < 2 and not sweep.baselines
+        finished = [row for row in self.others if row["state"] in ("done", "stopped")]
+        if not finished or replace or is_told or is_one_job:
+            return
+        if not sweep.is_searched:
+            own = {job.id for arm in sweep.arms for job in sweep.fill(arm).jobs}
+            finished = [row for row in finished if not own.issuperset(row["run_ids"])]
+        if not finished:
+            return
+        path = plan_path(sweep.name)
+        plan = self.store.get_json(path) if self.store.exists(path) else {}
+        counts = Counter(row["definition"] for row in finished)
+        files = {plan.get("definition"): plan.get("file")}
+        told = [
+            f"{count} finished of definition {each}" + (f" ({files[each]})" if files.get(each) else "")
+            for each, count in counts.items()
+        ]
+        got = f"trials in {self.store.uri} of another definition under this name: {', '.join(told)}"
+        instead = (
+            f"there with warm_start: [{sweep.name}] to learn from them; or --replace, which drops their rows of trials"
+        )
+        expected = f"another name for this one, definition {sweep.digest}"
+        raise SpecError([Fault(f"{sweep.name}.name", got, expected, f"{instead} and keeps their runs")])
+
+    def finished(
+        self, number: int, assignment: Assignment
+    ) -> tuple[str, tuple[float, ...] | None, float | None, str | None] | None:
+        """State, values, spread and error of a trial that has ended; None if it is still to be run.
+
+        A trial that failed with its input is to be run, since the input is tried again.
+        """
+        row = self.rows.get(number, {"run_ids": None})
+        run_ids = [job.id for job in assignment.jobs]
+        for needed in (needed for job in assignment.jobs for needed in job.ancestors):
+            self.done.look_at(needed)
+        if row["run_ids"] == run_ids and self._has_ended_unfinished(row):
+            return row["state"], None, None, row["error"]
+        figures = [self.done.figures(job) for job in assignment.jobs]
+        if any(each is None for each in figures):
+            return None
+        return "done", *self.values([each for each in figures if each is not None]), None
+
+    def values(self, figures: Sequence[Mapping[str, float]]) -> tuple[tuple[float, ...] | None, float | None]:
+        """The mean over the seeds of each figure that is searched, and of a single one its spread."""
+        search = self.sweep.search
+        found = [[each[m] for each in figures if m in each] for m in (search.metrics if search else ())]
+        if not found or not all(found):
+            return None, None
+        return tuple(map(mean, found)), (stdev(found[0]) if len(found) == 1 and len(found[0]) > 1 else None)
+
+    def is_told_as_failed(self, number: int, assignment: Assignment) -> bool:
+        """Whether a search has gone on from this trial's failure, though the trial has been tried again or will be."""
+        row = self.rows.get(number, {})
+        retries = self.retry_failed and self.sweep.is_searched and row.get("state") == "failed"
+        is_same = row.get("run_ids") == [job.id for job in assignment.jobs]
+        return is_same and (number in self.retried or (retries and not str(row["error"]).startswith(BLOCKED)))
+
+    def _has_ended_unfinished(self, row: Row) -> bool:
+        """Whether a trial was stopped, or failed such that it is not to be tried again."""
+        if row["state"] == "failed":
+            return not self.retry_failed and not str(row["error"]).startswith(BLOCKED)
+        return bool(row["state"] == "stopped")
+
+    def count_finished(self, numbers: Collection[int] | None = None) -> int:
+        """Trials of this definition that have ended and are not to be tried again; of some, or of all."""
+        rows = (row for number, row in self.rows.items() if numbers is None or number in numbers)
+        return sum(row["state"] == "done" or self._has_ended_unfinished(row) for row in rows)
+
+    def count_failed(self, numbers: Collection[int]) -> int:
+        """Those of ``count_finished`` that failed."""
+        rows = (row for number, row in self.rows.items() if number in numbers and row["state"] == "failed")
+        return sum(map(self._has_ended_unfinished, rows))
+
+    def params(self, number: int) -> dict[str, Any]:
+        """The assignment of a trial that has begun."""
+        return mapping_in(self.rows[number]["params"], self.store.uri, f"trial {number}")
+
+    def begun(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+        """Parameters of the trials that have begun, by their position in ``numbers``."""
+        return {place: self.params(number) for place, number in enumerate(numbers) if number in self.rows}
+
+    def write(
+        self,
+        number: int,
+        assignment: Assignment | None,
+        params: Mapping[str, Any],
+        state: str,
+        values: tuple[float, ...] | None = None,
+        std: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Write a trial's row; it replaces the one before."""
+        for name in self._stale:
+            remove_part(self.store, "trials", name)
+        self._stale.clear()
+        before = self.rows.get(number, {})
+        now = datetime.now(UTC)
+        started = before.get("started_at", now) if state != "running" else now
+        if state == "running":
+            self._began[number] = time.monotonic()
+        # Of one that has begun in another process nothing is known.
+        took = time.monotonic() - self._began[number] if number in self._began else before.get("wall_s")
+        search = self.sweep.search
+        row = {
+            "sweep": self.sweep.name,
+            "trial": number,
+            "definition": self.sweep.digest,
+            "arm": assignment.arm if assignment else "",
+            "params": json.dumps(dict(params), sort_keys=True),
+            "run_ids": [job.id for job in assignment.jobs] if assignment else [],
+            "seeds": list(self.sweep.seeds),
+            "metric": ", ".join(search.metrics) if search else "",
+            "mode": ", ".join(search.directions) if search else "",
+            "value": values[0] if values and len(values) == 1 else None,
+            "values": values,
+            "std": std,
+            "state": state,
+            "error": None if error is None else redact(error),
+            "started_at": started,
+            "wall_s": None if state == "running" else took,
+            "retried": number in self.retried or None,
+        }
+        self.rows[number] = row
+        self.store.write_rows("trials", part(self.sweep.name, number), [row])

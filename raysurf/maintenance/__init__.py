@@ -1,0 +1,1 @@
+"""Inventory, repair and removal of what a store has."""

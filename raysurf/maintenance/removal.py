@@ -1,0 +1,196 @@
+"""Removing a sweep from a store: its trials, and all of its runs that nothing else needs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from raysurf.errors import StoreError, UnknownNameError
+from raysurf.jobs.outcome import outcome_path
+from raysurf.maintenance.inventory import Belonging, Inventory, inventory
+from raysurf.store import lease as process
+from raysurf.store.compaction import compact, remove_part
+from raysurf.store.lease import DEAD_S, FOLDER, Claim, Holder, pauses
+from raysurf.store.schemas import SCHEMAS
+from raysurf.store.store import Store
+
+ALL = (0, 2**31)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is removed with a sweep.
+
+    Args:
+        sweep: Its name.
+        trials: How many of its trials have a row.
+        runs: Runs that go.
+        kept: Runs of the sweep that stay, each with what needs it.
+        files: Files that go, rows that were compacted aside.
+        compacted_rows: Rows in compacted files that go.
+    """
+
+    sweep: str
+    trials: int
+    runs: tuple[str, ...]
+    kept: dict[str, str]
+    files: tuple[Belonging, ...]
+    compacted_rows: int
+
+    @property
+    def bytes(self) -> Counter[str]:
+        """Bytes of the files by kind."""
+        found: Counter[str] = Counter()
+        for file in self.files:
+            found[file.kind] += file.size
+        return found
+
+
+def planned_removal(store: Store, sweep: str) -> Removal:
+    """What would go with a sweep; changes nothing.
+
+    A run of the sweep stays if another sweep ran it first, has it in a trial, or has a run that stands on it. That a
+    sweep took a baseline or an input of this one as it was, without a run of its own on it, is not known; it is run
+    again there if it is wanted.
+
+    Args:
+        store: The store.
+        sweep: The name of a sweep.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+        StoreError: If the store cannot be read.
+    """
+    return _planned(inventory(store, SCHEMAS), sweep)
+
+
+def remove_sweep(store: Store, sweep: str, tell: Callable[[str], None] = lambda text: None) -> Removal:
+    """Remove a sweep. If that is broken off it is to be asked for again, and goes on.
+
+    Nobody may run a sweep on the store at the time: it could be about to use runs of this one. Whoever begins one
+    waits, if it is this one.
+
+    Args:
+        store: The store.
+        sweep: Its name.
+        tell: Given the one line that says what is being waited for.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+        StoreError: If a sweep is being run, or the store cannot be read or written.
+    """
+    _planned(inventory(store, SCHEMAS), sweep)
+    with ExitStack() as claims:
+        claims.enter_context(_claimed(store, f"sweep.{sweep}", tell))
+        for name in _running(store) - {f"sweep.{sweep}"}:
+            # Whoever is dead no longer counts; who lives is told of.
+            claims.enter_context(_claimed(store, name, tell))
+        found = inventory(store, SCHEMAS)
+        plan = _planned(found, sweep)
+        for run in plan.runs:
+            store.delete(outcome_path(run))
+        tables = [table for table in SCHEMAS if table not in ("runs", "trials")]
+        for path in [file.path for file in plan.files if file.kind != "tables"]:
+            store.delete(path)
+        gone = set(plan.runs)
+        # Rows of runs and trials say what is to go, so they are the last.
+        for table in (*tables, "runs"):
+            for part in _parts(found, table, gone):
+                remove_part(store, table, part)
+        for part in _trials(found, sweep):
+            remove_part(store, "trials", part)
+        for folder in {_folder(file.path) for file in plan.files if file.kind != "tables"}:
+            # Of W&B's folders links to its logs may be left.
+            if store.is_local and (folder.startswith("wandb/") or not store.list(folder)):
+                store.delete_folder(folder)
+        if plan.compacted_rows:
+            compact(store, [table for table, files in found.tables.items() if files.used])
+    return plan
+
+
+def _planned(found: Inventory, sweep: str) -> Removal:
+    if sweep not in found.sweeps:
+        raise UnknownNameError("sweep", sweep, found.sweeps or ("none yet",))
+    mine = {run for run, facts in found.runs.items() if facts.sweep == sweep}
+    mine |= found.trials.get(sweep, frozenset()) - found.runs.keys()
+    needed: dict[str, str] = {}
+    for other, runs in found.trials.items():
+        if other != sweep:
+            needed |= {run: f"a trial of {other}" for run in runs}
+    for run, facts in found.runs.items():
+        if facts.sweep != sweep:
+            needed.setdefault(run, f"sweep {facts.sweep}")
+    waiting = list(needed)
+    while waiting:
+        facts_of = found.runs.get(run := waiting.pop())
+        for each in facts_of.inputs if facts_of else ():
+            if each not in needed:
+                needed[each] = f"{run} of {facts_of.sweep}" if facts_of else run
+                waiting.append(each)
+    kept = {run: needed[run] for run in sorted(mine & needed.keys())}
+    gone = mine - needed.keys()
+    trajectories = {found.runs[run].trajectory for run in gone if run in found.runs} - {
+        facts.trajectory for run, facts in found.runs.items() if run not in gone
+    }
+    rows, paths = 0, set[str]()
+    for table, files in found.tables.items():
+        for part in _trials(found, sweep) if table == "trials" else _parts(found, table, gone):
+            rows += files.chosen[part].parts[part].rows if part in files.chosen else 0
+            paths.add(f"tables/{table}/{part}.parquet")
+    files_gone = [file for file in found.files if file.path in paths or _is_of(file, sweep, gone, trajectories)]
+    return Removal(sweep, len(_trials(found, sweep)), tuple(sorted(gone)), kept, tuple(files_gone), rows)
+
+
+def _parts(found: Inventory, table: str, runs: set[str]) -> list[str]:
+    return [part for part in found.tables[table].parts if part.partition(".")[0] in runs]
+
+
+def _trials(found: Inventory, sweep: str) -> list[str]:
+    return [part for part in found.tables["trials"].parts if part.rpartition("-")[0] == sweep]
+
+
+def _is_of(file: Belonging, sweep: str, runs: set[str], trajectories: set[str | None]) -> bool:
+    """Whether something else than a table's file is of a sweep, of one of some runs, or of one of some trajectories."""
+    is_theirs = file.run in runs or (file.trajectory is not None and file.trajectory in trajectories)
+    return file.kind != "tables" and (is_theirs or file.sweep == sweep)
+
+
+def _folder(path: str) -> str:
+    """The folder that is of one run, trajectory or sweep alone."""
+    return "/".join(path.split("/")[:2])
+
+
+def _running(store: Store) -> set[str]:
+    """Names of the claims of all sweeps that are being run, or were when their process ended."""
+    names = (name.removesuffix(".json").rpartition(".")[0] for name in store.marks(FOLDER))
+    return {name for name in names if name.startswith("sweep.")}
+
+
+def _claimed(store: Store, name: str, tell: Callable[[str], None]) -> Claim:
+    """The claim on a sweep, so that nobody runs it meanwhile.
+
+    Raises:
+        StoreError: If somebody runs it.
+    """
+    claim, began = Claim(store, name, "raysurf rm", ALL), time.monotonic()
+    for pause in pauses():
+        if (holder := claim.take()) is None:
+            return claim
+        if _is_alive(holder) or time.monotonic() - began > DEAD_S + 5.0:
+            got = f"sweep {name.removeprefix('sweep.')}, which is being run by {holder}"
+            raise StoreError(store.uri, got, "no sweep that runs, as it may use what is removed: wait for it or end it")
+        if pause > 1.0:
+            tell(f"waiting for a sign of life of {holder}")
+        time.sleep(pause)
+    raise AssertionError("pauses never end")
+
+
+def _is_alive(holder: Holder) -> bool:
+    """Whether a holder is known to run: its process is one of this machine."""
+    return holder.place is not None and holder.place == process.place() and not holder.is_gone

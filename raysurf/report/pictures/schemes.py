@@ -1,0 +1,246 @@
+"""The picture of prediction schemes: test error and NLL against the number of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from raysurf.report.labels import told_apart
+from raysurf.report.pictures.axes import set_log
+from raysurf.report.pictures.lines import MAX_ANNOTATED
+from raysurf.report.pictures.trace import OKABE_ITO, Array, LineStyle
+from raysurf.report.placement import MarginLabel, write_beside
+
+FIGURES = ("error", "nll")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One scheme's figures, for the numbers of samples that every replicate has.
+
+    Args:
+        num_samples: Ascending, shape (k,).
+        error: Test error, a fraction, shape (replicates, k).
+        nll: Test negative log-likelihood, in nats a sample, shape (replicates, k).
+    """
+
+    num_samples: Array
+    error: Array
+    nll: Array
+
+    def values(self, figure: str) -> Array:
+        """``error`` or ``nll``."""
+        return self.error if figure == "error" else self.nll
+
+
+@dataclass(frozen=True)
+class Schemes:
+    """A setting: one run, or its replicates with other seeds.
+
+    Args:
+        label: What it is called.
+        num_runs: Replicates.
+        steps: By scheme; those that every replicate has.
+    """
+
+    label: str
+    num_runs: int
+    steps: dict[str, Steps]
+
+
+def read_schemes(rows: Iterable[Mapping[str, Any]], run_ids: Sequence[str], label: str) -> Schemes:
+    """The schemes of a setting.
+
+    Where several weights of a run were measured in one scheme, those of its ensemble are meant, else the first
+    that are not the last iterate.
+
+    Args:
+        rows: Of ``predictions``, of any runs, in any order.
+        run_ids: Its runs, replicates of each other.
+        label: What it is called.
+    """
+    found = [_of_run([row for row in rows if row["run_id"] == run_id]) for run_id in run_ids]
+    steps = {}
+    for scheme in dict.fromkeys(name for by_scheme in found for name in by_scheme):
+        replicates = [by_scheme.get(scheme, {}) for by_scheme in found]
+        at = sorted(set.intersection(*(set(by_samples) for by_samples in replicates)))
+        if at:
+            each = np.array([[by_samples[num] for num in at] for by_samples in replicates], dtype=float)
+            steps[scheme] = Steps(np.array(at, dtype=float), each[..., 0], each[..., 1])
+    return Schemes(label, len(run_ids), steps)
+
+
+def _of_run(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, float]]]:
+    """Error and NLL on test, by scheme and number of samples."""
+    test = [row for row in rows if row["split"] == "test"]
+    ensembles = {row["weights"] for row in test if row["scheme"] == "ensemble"}
+    found: dict[str, dict[int, tuple[float, float]]] = {}
+    for row in sorted(test, key=lambda row: (row["weights"] not in ensembles, row["weights"] == "last")):
+        figures = 1.0 - row["accuracy"], row["nll"]
+        found.setdefault(row["scheme"], {}).setdefault(row["num_samples"], figures)
+    return found
+
+
+TEXTS = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
+LOG_FROM = 5.0
+BAND_ALPHA = 0.18
+MOST_DIGITS = 5
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a scheme is drawn; its colour is that of the setting.
+
+    Args:
+        text: What it is called.
+        line: Of the line against the number of samples.
+        marker: At each number of samples; none if the scheme does not depend on it and is a line across the panel.
+        is_filled: Whether the marker is; hollow ones are larger, so that they show around filled ones.
+        width: Of the line.
+    """
+
+    text: str
+    line: LineStyle
+    marker: str = ""
+    is_filled: bool = False
+    width: float = 1.4
+
+    def style(self, colour: str) -> dict[str, Any]:
+        """Of its lines and of its entry in the legend."""
+        return {
+            "color": colour,
+            "linestyle": self.line,
+            "linewidth": self.width,
+            "marker": self.marker,
+            "markersize": 4.5 if self.is_filled else 8.0,
+            "markerfacecolor": colour if self.is_filled else "none",
+        }
+
+
+LOOKS = {
+    "deterministic": Look("deterministic (mean weights)", "--"),
+    "stochastic": Look("stochastic (one sample)", "none", "D"),
+    "ensemble": Look("ensemble of K samples", "-", "o", is_filled=True, width=2.2),
+    "zero_mean": Look("control: means set to zero", "-.", "s"),
+    "permuted": Look("control: permuted", ":", "x"),
+}
+
+
+def scheme_figure(settings: Sequence[Schemes], *, title: str, data: str) -> Figure:
+    """Draw test error and NLL against the number of samples, a colour a setting and a line style a scheme.
+
+    Lines are means over replicates, bands reach from the lowest to the highest of them. An axis whose values differ
+    by more than LOG_FROM is logarithmic, so that an ensemble near zero and mean weights at chance are both readable.
+
+    Args:
+        settings: What was measured.
+        title: Above the picture.
+        data: Name of the data set, for the axes.
+
+    Source:
+        The schemes are those of Neklyudov et al. 2018 (arXiv:1803.03764); colours of Okabe & Ito 2008.
+    """
+    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = dict(zip(FIGURES, figure.subplots(1, 2), strict=True))
+    every = [steps.num_samples for each in settings for steps in each.steps.values()]
+    counts = np.unique(np.concatenate([[1.0, 2.0], *every]))
+    for name, panel in panels.items():
+        panel.set_xlabel("number of samples K")
+        panel.set_ylabel(f"{data} {TEXTS[name]}".strip())
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+        values = [steps.values(name).ravel() for each in settings for steps in each.steps.values()]
+        _scale(panel, counts, np.concatenate([np.empty(0), *values]))
+    figure.suptitle(title, fontsize=12)
+    for each, colour in zip(settings, colours(len(settings)), strict=True):
+        for scheme, look in LOOKS.items():
+            if scheme in each.steps:
+                for name, panel in panels.items():
+                    _draw(panel, each.steps[scheme], name, look, colour, counts)
+    _legend(figure, settings)
+    if len(settings) <= MAX_ANNOTATED:
+        figure.draw_without_rendering()
+        for name, panel in panels.items():
+            _annotate(panel, settings, name, counts[-1])
+    return figure
+
+
+def colours(num: int) -> list[str]:
+    """A colour a setting; where there are more settings than colours that all can tell apart, a row of shades."""
+    if num <= len(OKABE_ITO):
+        return list(OKABE_ITO[:num])
+    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.95, num))]
+
+
+def _draw(panel: Axes, steps: Steps, name: str, look: Look, colour: str, counts: Array) -> None:
+    at, values = steps.num_samples, steps.values(name)
+    if not look.marker:
+        at, values = counts[[0, -1]], np.repeat(values[:, -1:], 2, axis=1)
+    panel.plot(at, values.mean(axis=0), **look.style(colour), zorder=3 + look.is_filled)
+    if len(values) > 1:
+        low, high = values.min(axis=0), values.max(axis=0)
+        panel.fill_between(at, low, high, color=colour, alpha=BAND_ALPHA, linewidth=0)
+        if len(at) == 1:
+            panel.vlines(at, low, high, color=colour, linewidth=look.width)
+
+
+def _scale(panel: Axes, counts: Array, values: Array) -> None:
+    """The axes: samples on a log axis at round numbers; figures on one where they are far apart."""
+    panel.set_xscale("log")
+    ticks = [n * 10.0**power for power in range(8) for n in (1, 2, 5) if counts[0] <= n * 10.0**power <= counts[-1]]
+    panel.xaxis.set_major_locator(FixedLocator(ticks))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    decades = float(np.log10(counts[-1] / counts[0]))
+    panel.set_xlim(counts[0] / 10 ** (0.05 * decades), counts[0] * 10 ** (1.25 * decades))
+    values = values[np.isfinite(values)]
+    positive = values[values > 0]
+    if not len(positive) or positive.max() <= LOG_FROM * values.min():
+        panel.margins(y=0.12)
+        return
+    if values.min() > 0:
+        set_log(panel, values)
+        return
+    panel.set_yscale("symlog", linthresh=float(positive.min()), subs=(2, 5))
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _legend(figure: Figure, settings: Sequence[Schemes]) -> None:
+    """To the right of the panels: what the colours are, and what the lines; the figure is as high as that takes."""
+    named = []
+    for each, colour in zip(settings, colours(len(settings)), strict=True):
+        text = each.label + (f"\n(mean and range of {each.num_runs} seeds)" if each.num_runs > 1 else "")
+        named.append(Line2D([], [], color=colour, linewidth=5, label=text))
+    lines = [
+        Line2D([], [], **look.style("black"), label=look.text)
+        for scheme, look in LOOKS.items()
+        if any(scheme in each.steps for each in settings)
+    ]
+    gap = Line2D([], [], linestyle="none", label=" ")
+    handles = [*named, gap, *lines]
+    figure.set_figheight(max(4.2, 0.4 + 0.19 * sum(1 + str(handle.get_label()).count("\n") for handle in handles)))
+    figure.legend(handles=handles, loc="outside right center", handlelength=3.2, fontsize=9, frameon=False)
+
+
+def _annotate(panel: Axes, settings: Sequence[Schemes], name: str, last: float) -> None:
+    """The figures of each setting's largest ensemble, bold, and of its mean weights."""
+    found = [
+        (float(each.steps[scheme].values(name).mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
+        for each, colour in zip(settings, colours(len(settings)), strict=True)
+        for scheme in ("ensemble", "deterministic")
+        if scheme in each.steps
+    ]
+    texts = told_apart([value for value, *_ in found], most=MOST_DIGITS)
+    write_beside(panel, [MarginLabel(text, *each) for text, each in zip(texts, found, strict=True)], last)

@@ -1,0 +1,102 @@
+"""The picture of widths: loss and error along random rays from weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from raysurf.report.pictures.axes import set_log
+from raysurf.report.pictures.trace import OKABE_ITO, QUANTITIES, Array, legend_below, two_panels
+
+LOG_FROM = 100.0
+Steps = dict[int | None, dict[float, tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Rays:
+    """All rays from one origin.
+
+    Args:
+        label: What the origin is called.
+        lines: By quantity, a line a ray, each of shape (n, 2): distance from the origin, and the figure or NaN.
+    """
+
+    label: str
+    lines: dict[str, list[Array]]
+
+    def mean(self, quantity: str) -> Array:
+        """The mean over rays, shape (n, 2), step by step, of distance and figure.
+
+        A step where one ray has no figure is left out: the others alone would look like a dip or a bump.
+        """
+        lines = self.lines[quantity]
+        steps = min((len(line) for line in lines), default=0)
+        whole = np.mean([line[:steps] for line in lines], axis=0) if steps else np.empty((0, 2))
+        found: Array = whole[~np.isnan(whole[:, 1])]
+        return found
+
+
+def read_rays(rows: Iterable[Mapping[str, Any]], run_id: str) -> list[Rays]:
+    """The rays of one run, by origin; the origin itself, measured once, is the first point of each of its rays.
+
+    Args:
+        rows: Of ``surface``, of any runs, in any order. Two origins may have the same name: the point of an origin
+            stands before those of its rays.
+        run_id: The run.
+    """
+    origins: list[tuple[str, dict[str, Steps]]] = []
+    begun = -1
+    for row in sorted((row for row in rows if row["run_id"] == run_id), key=lambda row: int(row["point"])):
+        is_new = row["ray"] is None and row["point"] != begun
+        if not origins or row["origin"] != origins[-1][0] or is_new:
+            origins.append((row["origin"], {quantity: {} for quantity in QUANTITIES}))
+        if row["ray"] is None:
+            begun = row["point"]
+        for quantity, split in QUANTITIES.items():
+            if row["split"] == split:
+                value = np.nan if row[quantity] is None else row[quantity]
+                origins[-1][1][quantity].setdefault(row["ray"], {})[row["t"]] = row["distance"], value
+    return [Rays(name or "", {q: _lines(by_ray) for q, by_ray in steps.items()}) for name, steps in origins]
+
+
+def width_figure(origins: Sequence[Rays], *, title: str, data: str) -> Figure:
+    """Draw train loss and test error against the distance from weights: rays thin, their mean thick.
+
+    Args:
+        origins: Rays by the weights that they start from, a colour each.
+        title: Above the picture.
+        data: Name of the data set, for the axes.
+
+    Source:
+        Izmailov et al. 2018 (arXiv:1803.05407), figure 4.
+    """
+    figure, panels = two_panels(title, data, "weight distance along random rays")
+    for quantity, panel in panels.items():
+        shown = [np.empty(0)]
+        for i, rays in enumerate(origins):
+            colour, style = OKABE_ITO[i % len(OKABE_ITO)], ("-", "--", ":")[i // len(OKABE_ITO) % 3]
+            for line in rays.lines[quantity]:
+                panel.plot(*line.T, linestyle=style, color=colour, linewidth=0.7, alpha=0.55)
+                shown.append(line[:, 1])
+            count = len(rays.lines[quantity])
+            label = f"{rays.label} (mean of {count} ray{'s' * (count != 1)})"
+            panel.plot(*rays.mean(quantity).T, linestyle=style, color=colour, linewidth=2.6, label=label)
+        values = np.concatenate(shown)
+        values = values[~np.isnan(values)]
+        if len(values) and values.min() > 0 and values.max() > LOG_FROM * values.min():
+            set_log(panel, values)
+    legend_below(figure, panels["loss"])
+    return figure
+
+
+def _lines(by_ray: Steps) -> list[Array]:
+    """A line a ray; a step that some rays have and others do not is there for all, as NaN, so that steps agree."""
+    origin = by_ray.get(None, {})
+    rays = [by_ray[number] for number in sorted(number for number in by_ray if number is not None)] or [{}]
+    every = sorted({t for steps in by_ray.values() for t in steps})
+    lines = [np.array([({**origin, **ray}).get(t, (np.nan, np.nan)) for t in every]) for ray in rays]
+    return [line.reshape(-1, 2) for line in lines]

@@ -1,0 +1,361 @@
+"""The search of a sweep: history, importance and parallel coordinates."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
+from raysurf.report.pictures.axes import is_log, plotly_axis, set_log
+from raysurf.report.pictures.trace import BLUE, VERMILION, Array
+from raysurf.report.sweep_rows import SweepRows, Trial, short
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+LEAST_FINISHED = 2
+HISTORY_SAYS = (
+    "A dot a trial, in the order of the search; the line is the best so far, crosses are trials without a figure."
+)
+
+
+def search_history(sweep: SweepRows, gallery: Gallery) -> str:
+    """The picture; none if fewer than ``LEAST`` trials have a figure."""
+    if not sweep.metrics or sum(trial.values[0] is not None for trial in sweep.trials) < LEAST_FINISHED:
+        return ""
+    title = f"Search history of {sweep.name}"
+    if gallery.is_interactive:
+        return gallery.plotly(*_history_plotly(sweep), title, HISTORY_SAYS)
+    tips = {trial.number: trial.tip for trial in sweep.trials}
+    with plain_text():
+        figure = history_figure(sweep)
+    return gallery.picture(figure, title, HISTORY_SAYS, tips=tips)
+
+
+def history_figure(sweep: SweepRows) -> Figure:
+    """A panel a metric.
+
+    Args:
+        sweep: One that searches.
+    """
+    figure = Figure(figsize=(9.0, 3.2 * len(sweep.metrics)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for i, panel in enumerate(figure.subplots(len(sweep.metrics), 1, squeeze=False)[:, 0]):
+        _panel(panel, sweep, i)
+    panel.set_xlabel("trial")
+    return figure
+
+
+def best_so_far(values: Array, mode: str) -> Array:
+    """The best of each value and those before it; NaN until there is one."""
+    found: Array = (np.fmax if mode == "max" else np.fmin).accumulate(values)
+    return found
+
+
+def values_of(sweep: SweepRows, metric: int) -> Array:
+    """A searched figure of all trials; NaN where there is none."""
+    return np.array([np.nan if t.values[metric] is None else t.values[metric] for t in sweep.trials], dtype=float)
+
+
+def _panel(panel: Axes, sweep: SweepRows, i: int) -> None:
+    at = np.array([trial.number for trial in sweep.trials], dtype=float)
+    values = values_of(sweep, i)
+    panel.grid(alpha=0.25)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.set_ylabel(f"{sweep.metrics[i]} ({'higher' if sweep.modes[i] == 'max' else 'lower'} is better)")
+    if is_log(values):
+        set_log(panel, values)
+    panel.step(at, best_so_far(values, sweep.modes[i]), where="post", color=VERMILION, linewidth=1.8, zorder=2)
+    for trial, x, value in zip(sweep.trials, at, values, strict=True):
+        if np.isfinite(value):
+            panel.plot([x], [value], "o", color=BLUE, markersize=5, alpha=0.85, zorder=3, gid=f"{TRIAL}{trial.number}")
+        else:
+            across = panel.get_xaxis_transform()
+            panel.plot([x], [0.02], "x", color="#666666", markersize=5, transform=across, gid=f"{TRIAL}{trial.number}")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _history_plotly(sweep: SweepRows) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    values = values_of(sweep, 0)
+    at = [trial.number for trial in sweep.trials]
+    best = best_so_far(values, sweep.modes[0])
+    tips = [plotly_text(trial.tip) for trial in sweep.trials]
+    dots: dict[str, Any] = {"type": "scatter", "mode": "markers", "x": at, "y": _known(values), "text": tips}
+    dots |= {"name": "trials", "marker": {"color": BLUE, "size": 8}}
+    dots["hovertemplate"] = "%{y:.5g}<br>%{text}<extra></extra>"
+    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": at, "y": _known(best), "name": "best so far"}
+    line["line"] = {"shape": "hv", "color": VERMILION}
+    axis = plotly_axis(sweep.metrics[0], values, is_log(values))
+    return [dots, line], {"xaxis": {"title": {"text": "trial"}}, "yaxis": axis, "hovermode": "closest"}
+
+
+def _known(values: Array) -> list[float | None]:
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+
+
+LEAST_WEIGHED = 8
+SEED = 0
+# A quarter of Optuna's default: what it would add is seconds, and a hundredth of a share.
+TREES = 16
+
+
+def importances(sweep: SweepRows) -> tuple[dict[str, float], int, list[str]]:
+    """The importance of the searched values that all trials have, for the first metric.
+
+    Args:
+        sweep: One that searches.
+
+    Returns:
+        Shares by name, the largest first, which sum to 1; the number of trials that they come from; and the names of
+        values that are left out: they do not differ, or depend on a choice that some trials made otherwise.
+
+    Source:
+        Functional ANOVA over a random forest, Hutter et al. 2014, as Optuna has it. Bounds are those of the values
+        that were tried.
+    """
+    trials = [trial for trial in sweep.ranked if sweep.metrics and trial.values[0] is not None]
+    names = [name for name in sweep.params if all(name in trial.params for trial in trials)]
+    names = [name for name in names if len({repr(trial.params[name]) for trial in trials}) > 1]
+    left_out = [name for name in sweep.params if name not in names]
+    if len(trials) < LEAST_WEIGHED or len(names) < 2 or len({trial.values[0] for trial in trials}) < 2:
+        return {}, len(trials), left_out
+    return _fanova(sweep, trials, names), len(trials), left_out
+
+
+def importance(sweep: SweepRows, gallery: Gallery) -> str:
+    """The picture; none if there are too few trials or values to tell."""
+    shares, number, left_out = importances(sweep)
+    if not shares:
+        return ""
+    says = f"Share of the variance of {sweep.metrics[0]} that each value explains (fANOVA over {number} trials)."
+    if left_out:
+        says += f" Left out, since they do not differ or only some trials have them: {', '.join(left_out)}."
+    with plain_text():
+        figure = importance_figure(shares)
+    return gallery.picture(figure, f"Importance of the searched values of {sweep.name}", says)
+
+
+def importance_figure(shares: dict[str, float]) -> Figure:
+    """A bar a value.
+
+    Args:
+        shares: By name, the largest first.
+    """
+    figure = Figure(figsize=(9.0, 0.9 + 0.32 * len(shares)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    places = range(len(shares))[::-1]
+    panel.barh(places, list(shares.values()), color=BLUE, height=0.6)
+    panel.set_yticks(places, list(shares))
+    for place, share in zip(places, shares.values(), strict=True):
+        panel.annotate(f"{share:.2f}", (share, place), (4, 0), textcoords="offset points", va="center", fontsize=9)
+    panel.set_xlim(0, max(1e-9, *shares.values()) * 1.1)
+    panel.set_xlabel("importance (share of variance)")
+    panel.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _fanova(sweep: SweepRows, trials: Sequence[Trial], names: Sequence[str]) -> dict[str, float]:
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    scales = {name: _distribution([trial.params[name] for trial in trials], name in sweep.log) for name in names}
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(direction="maximize" if sweep.modes[0] == "max" else "minimize")
+        for trial in sorted(trials, key=lambda trial: trial.number):
+            params = {name: _in(scales[name], trial.params[name]) for name in names}
+            study.add_trial(optuna.create_trial(params=params, distributions=scales, value=trial.values[0]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = get_param_importances(
+                study, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=SEED), params=list(names)
+            )
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _distribution(values: Sequence[Any], log: bool) -> BaseDistribution:
+    """A distribution that gives these values: the file's own bounds are in no table."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        log = min(values) > 0 and (log or is_log(np.array(values, dtype=float)))
+        return FloatDistribution(min(values), max(values), log=log)
+    return CategoricalDistribution(sorted({str(value) for value in values}))
+
+
+def _in(scale: BaseDistribution, value: Any) -> Any:
+    from optuna.distributions import CategoricalDistribution
+
+    return str(value) if isinstance(scale, CategoricalDistribution) else float(value)
+
+
+LEAST_LINES = 3
+MOST_AXES = 12
+MOST_TICKS = 8
+LONGEST = 18
+# Where a line stands on an axis whose value its trial does not have.
+ABSENT = -0.12
+PARALLEL_SAYS = (
+    "A line a finished trial; the better it is, the more its line stands out from the page, the best on top. A line "
+    "at the foot of an axis is a trial that does not have that value."
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One axis.
+
+    Args:
+        name: What stands above it.
+        ticks: Text by position, from 0 to 1.
+        at: The position of every trial, shape (n,); ``ABSENT`` where it has no value.
+    """
+
+    name: str
+    ticks: dict[float, str]
+    at: Array
+
+
+def parallel_coordinates(sweep: SweepRows, gallery: Gallery) -> str:
+    """The picture; none if fewer than ``LEAST`` trials have a figure, or nothing was searched."""
+    trials = drawn(sweep)
+    if len(trials) < LEAST_LINES or not sweep.params:
+        return ""
+    title = f"Parallel coordinates of {sweep.name}"
+    axes = scales(sweep, trials)
+    left_out = len(sweep.params) - MOST_AXES
+    says = PARALLEL_SAYS + (f" {left_out} further values are not shown." if left_out > 0 else "")
+    if gallery.is_interactive:
+        return gallery.plotly(*_parallel_plotly(trials, axes), title, says)
+    with plain_text():
+        figure = parallel_figure(trials, axes)
+    return gallery.picture(figure, title, says, tips={trial.number: trial.tip for trial in trials})
+
+
+def drawn(sweep: SweepRows) -> list[Trial]:
+    """Finished trials with a figure, the worst first, so that the best are drawn over them."""
+    return [trial for trial in reversed(sweep.ranked) if sweep.metrics and trial.values[0] is not None]
+
+
+def scales(sweep: SweepRows, trials: Sequence[Trial]) -> list[Scale]:
+    """The axes: searched values, those that differ before those that do not, and last the figure."""
+    found = [
+        _scale(name, [trial.params.get(name) for trial in trials], name in sweep.log)
+        for name in sweep.params[:MOST_AXES]
+    ]
+    return [*found, _scale(sweep.metrics[0], [trial.values[0] for trial in trials])]
+
+
+def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
+    """Draw the lines.
+
+    Args:
+        trials: In the order in which they are drawn.
+        axes: At least two.
+    """
+    figure = Figure(figsize=(max(9.0, 1.35 * len(axes)), 4.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    panel: Axes = figure.subplots()
+    panel.set_xlim(-0.35, len(axes) - 0.55)
+    panel.set_ylim(ABSENT - 0.06 if any((axis.at == ABSENT).any() for axis in axes) else -0.04, 1.05)
+    panel.axis("off")
+    x = np.arange(len(axes))
+    lines = np.stack([axis.at for axis in axes], axis=1)
+    for trial, line, colour in zip(trials, lines, _colours(len(trials)), strict=True):
+        panel.plot(x, line, color=colour, linewidth=1.3, alpha=0.8, gid=f"{TRIAL}{trial.number}")
+    for place, axis in enumerate(axes):
+        panel.plot([place, place], [0, 1], color="black", linewidth=1, zorder=4)
+        up = place % 2 and len(axes) > 5
+        name = axis.name if len(axis.name) <= LONGEST + 6 else f"…{axis.name[-LONGEST - 5 :]}"
+        panel.annotate(name, (place, 1.0), (0, 20 if up else 8), textcoords="offset points", ha="center", fontsize=9)
+        for at, text in axis.ticks.items():
+            panel.plot([place - 0.03, place], [at, at], color="black", linewidth=1, zorder=4)
+            style: dict[str, Any] = {"fontsize": 8, "va": "center", "ha": "right", "zorder": 5}
+            box = {"facecolor": "white", "alpha": 0.75, "pad": 0.8, "linewidth": 0}
+            panel.text(place - 0.05, at, text, bbox=box, **style)
+        if (axis.at == ABSENT).any():
+            panel.text(place, ABSENT - 0.05, "not set", ha="center", va="top", fontsize=8, color="#666666")
+    return figure
+
+
+def _scale(name: str, values: Sequence[Any], log: bool = False) -> Scale:
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return _numeric(name, values, [float(value) for value in known], log)
+    texts = sorted({short(value) for value in known})
+    place = {text: (i + 0.5) / len(texts) for i, text in enumerate(texts)}
+    at = [ABSENT if value is None else place[short(value)] for value in values]
+    # If no trial has a value, there is nothing to step over.
+    step = max(1, -(-len(texts) // MOST_TICKS))
+    shown = {place[text]: _cut(text) for text in texts[::step]}
+    return Scale(name, shown, np.array(at, dtype=float))
+
+
+def _numeric(name: str, values: Sequence[Any], known: list[float], log: bool) -> Scale:
+    low, high = min(known), max(known)
+    log = low > 0 and (log or is_log(np.array(known)))
+
+    def place(value: float) -> float:
+        if low == high:
+            return 0.5
+        if log:
+            return math.log(value / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
+    wanted = np.geomspace(low, high, 5) if log else np.linspace(low, high, 5)
+    if all(value.is_integer() for value in known) and high - low < MOST_TICKS:
+        wanted = np.arange(low, high + 1)
+    ticks = {place(float(value)): f"{value:.3g}" for value in wanted}
+    at = [ABSENT if value is None else place(float(value)) for value in values]
+    return Scale(name, ticks, np.array(at, dtype=float))
+
+
+def _colours(number: int) -> list[str]:
+    """From pale to dark."""
+    return [to_hex(colour) for colour in colormaps["viridis_r"](np.linspace(0.0, 1.0, number))]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _parallel_plotly(trials: Sequence[Trial], axes: Sequence[Scale]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    lines = np.round(np.stack([axis.at for axis in axes], axis=1), 4).tolist()
+    x = list(range(len(axes)))
+    data: list[dict[str, Any]] = []
+    for trial, line, colour in zip(trials, lines, _colours(len(trials)), strict=True):
+        tip = plotly_text(trial.tip)
+        style = {"color": colour, "width": 1.5}
+        data.append({"type": "scatter", "mode": "lines+markers", "x": x, "y": line, "text": tip, "line": style})
+        data[-1] |= {"hovertemplate": "%{text}<extra></extra>", "marker": {"size": 4}}
+    notes = [
+        {"x": place, "y": at, "text": plotly_text(text), "xanchor": "right", "showarrow": False, "font": {"size": 10}}
+        | {"bgcolor": "rgba(255, 255, 255, 0.75)", "borderpad": 1}
+        for place, axis in enumerate(axes)
+        for at, text in axis.ticks.items()
+    ]
+    names = {"tickvals": x, "ticktext": [plotly_text(axis.name) for axis in axes], "side": "top", "zeroline": False}
+    names["automargin"] = True
+    return data, {
+        "showlegend": False,
+        "annotations": notes,
+        "xaxis": names,
+        "yaxis": {"visible": False},
+        "hovermode": "closest",
+    }

@@ -1,0 +1,1 @@
+"""Our metrics beside published ones."""

@@ -1,0 +1,189 @@
+"""Comparisons as headings and cells in the talk's layout, for whatever prints them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raysurf.results.comparison.published import DATA, DATA_NOTES, NETWORKS
+
+if TYPE_CHECKING:
+    from raysurf.results.comparison.compare import Comparison
+
+DASH = "–"
+Row = dict[str, Any]
+Cells = list[list[str]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of print.
+
+    Args:
+        labels: Network, data, method and setting, as far as the table names them.
+        is_ours: Whether there are runs of it; if not, it has published figures alone.
+        num_seeds: How many runs have its figures.
+        figures: Ours and the published figure of each column; None for a column whose figure is on another line.
+    """
+
+    labels: tuple[str, ...]
+    is_ours: bool
+    num_seeds: int
+    figures: tuple[tuple[str, str] | None, ...]
+
+
+@dataclass(frozen=True)
+class PrintedTable:
+    """A comparison, ready to be set as a table.
+
+    Args:
+        title: What it is, with units, and how to read it.
+        headings: Of its columns.
+        num_labels: How many columns at the left say what a line is of; the others are figures.
+        cells: A list a line, as many as there are headings.
+        notes: What one must know to read it.
+    """
+
+    title: str
+    headings: list[str]
+    num_labels: int
+    cells: Cells
+    notes: Sequence[str]
+
+
+def printed(found: Comparison) -> PrintedTable:
+    """The table with two columns a figure, ours and the published one, or with published figures below ours."""
+    if found.layout.is_stacked:
+        how = ", published figures below" if has_published(found) else ""
+        headings, cells = stacked(found)
+        num_labels = headings.index("seeds")
+    else:
+        how = ", beside the published figure"
+        names, lines = label_headings(found), lines_of(found)
+        num_labels = len(names)
+        headings = [
+            *names,
+            "seeds",
+            *(part for column in found.layout.columns for part in (column.heading, "published")),
+        ]
+        cells = [
+            [*line.labels, seed_count(line.num_seeds), *(part for pair in line.figures for part in pair or ("", ""))]
+            for line in lines
+        ]
+    title = f"{found.layout.title}; ours, mean ± std over seeds{how}"
+    return PrintedTable(title, headings, num_labels, cells, notes_of(found))
+
+
+def lines_of(found: Comparison) -> list[Line]:
+    """The lines of print, from rows of a figure each."""
+    rows: dict[tuple[str, str, str], dict[str, dict[str, Row]]] = {}
+    for row in found.table.to_pylist():
+        settings = rows.setdefault((row["model"], row["data"], row["method"]), {})
+        settings.setdefault(row["setting"], {})[row["figure"]] = row
+    lines = []
+    for (model, data, method), settings in rows.items():
+        there = {name for figures in settings.values() for name in figures}
+        for setting, figures in settings.items():
+            most = max(row["num_seeds"] for row in figures.values())
+            pairs = [
+                None if column.name in there - figures.keys() else figure_pair(found, figures.get(column.name), most)
+                for column in found.layout.columns
+            ]
+            labels = tuple(line_labels(found, model, data, method, setting))
+            is_ours = any(row["group"] is not None for row in figures.values())
+            lines.append(Line(labels, is_ours, most, tuple(pairs)))
+    return lines
+
+
+def stacked(found: Comparison) -> tuple[list[str], Cells]:
+    """Headings and cells of a line a setting, and below those of a row of the layout a line of what was published."""
+    has_settings = _has_settings(found)
+    cells: Cells = []
+    published: dict[tuple[str, ...], list[str]] = {}
+    lines = lines_of(found)
+    for number, line in enumerate(lines):
+        labels, setting = (line.labels[:-1], line.labels[-1]) if has_settings else (line.labels, "")
+        if line.is_ours:
+            ours = ["" if pair is None else pair[0] for pair in line.figures]
+            cells.append([*labels, setting or "ours", seed_count(line.num_seeds), *ours])
+        theirs = published.setdefault(labels, [DASH] * len(line.figures))
+        for column, pair in enumerate(line.figures):
+            if pair is not None and pair[1] != DASH:
+                theirs[column] = pair[1]
+        is_last = number + 1 == len(lines) or lines[number + 1].labels[: len(labels)] != labels
+        if is_last and any(figure != DASH for figure in theirs):
+            cells.append([*labels, "published", "", *theirs])
+    names = label_headings(found)
+    names = names[:-1] if has_settings else names
+    return [*names, "figures", "seeds", *(column.heading for column in found.layout.columns)], cells
+
+
+def label_headings(found: Comparison) -> list[str]:
+    """Headings of the labels; that of the setting only if some row has more than one."""
+    heading = found.layout.method_heading
+    if found.layout.is_bracketed:
+        names = [f"network ({heading})" if any(found.table["method"].to_pylist()) else "network", "data"]
+    else:
+        names = ["network", "data", heading]
+    return [*names, "setting"] if _has_settings(found) else names
+
+
+def line_labels(found: Comparison, model: str, data: str, method: str, setting: str) -> list[str]:
+    """The labels below these headings."""
+    network = _networks(found)[model]
+    if found.layout.is_bracketed:
+        labels = [f"{network} ({method})" if method else network, DATA.get(data, data)]
+    else:
+        labels = [network, DATA.get(data, data), method]
+    return [*labels, setting] if _has_settings(found) else labels
+
+
+def _has_settings(found: Comparison) -> bool:
+    return any(found.table["setting"].to_pylist())
+
+
+def has_published(found: Comparison) -> bool:
+    return any(value is not None for value in found.table["published"].to_pylist())
+
+
+def _networks(found: Comparison) -> dict[str, str]:
+    """What networks are called: as published, with our name too where two of ours go by that name."""
+    names = {model: NETWORKS.get(model, model) for model in set(found.table["model"].to_pylist())}
+    counts = Counter(names.values())
+    return {model: f"{name} ({model})" if counts[name] > 1 else name for model, name in names.items()}
+
+
+def notes_of(found: Comparison) -> Sequence[str]:
+    """What one must know to read the table, in a paragraph; none if there is nothing."""
+    notes = [f"published: {found.layout.published.source}"] if has_published(found) else []
+    notes += [note for data, note in DATA_NOTES.items() if data in found.table["data"].to_pylist()]
+    return ["\n".join(notes)] if notes else []
+
+
+def seed_count(number: int) -> str:
+    return str(number or DASH)
+
+
+def figure_pair(found: Comparison, row: Row | None, most: int) -> tuple[str, str]:
+    """Ours and the published figure; ours says its number of runs where the line has more."""
+    if row is None:
+        return DASH, DASH
+    unit, decimals = row["unit"], found.layout.decimals
+    ours = _number(row["mean"], unit, decimals)
+    if row["std"] is not None:
+        ours += f" ± {_number(row['std'], unit, decimals)}"
+    if 0 < row["num_seeds"] < most:
+        ours += f" (n = {row['num_seeds']})"
+    return ours, _number(row["published"], unit, decimals)
+
+
+def _number(value: float | None, unit: str, decimals: int) -> str:
+    """Fractions as percent, nats with two digits and an exponent, as in print: -5.9e2."""
+    if value is None:
+        return DASH
+    if unit == "fraction":
+        return f"{100 * value:.{decimals}f}"
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(exponent)}"

@@ -1,0 +1,115 @@
+"""The runs that a comparison looks at, with their figures, chosen by kind and sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raysurf.results.trials import require_known
+from raysurf.store.parts import job_in, mapping_in, values_in
+
+if TYPE_CHECKING:
+    from raysurf.results.api import Results
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run with the figures that comparisons read.
+
+    Args:
+        run_id: Its id.
+        group: The id with seeds left out: the same for all replicates.
+        kind: Kind of its job.
+        model: Network.
+        data: Data set.
+        budget: Epochs spent, inputs counted once, over those of the first full schedule; None if there is none.
+        epochs: Epochs that it trained itself.
+        arm: Readable name of its setting.
+        params: The searched values.
+        spec: The whole job.
+        status: Such as ``done``.
+        metrics: Its figures, by ``split/name``.
+        accuracies: On test, by weights and prediction scheme: the accuracy of the most samples, and their number.
+    """
+
+    run_id: str
+    group: str
+    kind: str
+    model: str
+    data: str
+    budget: float | None
+    epochs: float
+    arm: str
+    params: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    status: str
+    metrics: Mapping[str, float]
+    accuracies: Mapping[tuple[str, str], tuple[float, int]]
+
+
+def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] = ()) -> list[ComparedRun]:
+    """Runs of some kinds that have ended, in the order in which they were run.
+
+    Args:
+        results: The store.
+        kinds: Kinds of jobs.
+        sweeps: Only the runs of these sweeps, whichever ran them first, and of the inputs of theirs. They are called
+            what the first of these sweeps calls them.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+    """
+    chosen, called = members(results, sweeps), _names(results, sweeps)
+    accuracies: dict[str, dict[tuple[str, str], tuple[float, int]]] = {}
+    query = """select run_id, weights, scheme, arg_max(accuracy, num_samples) as accuracy, max(num_samples) as most
+        from predictions where split = 'test' group by all"""
+    for row in results.sql(query).to_pylist():
+        figures = accuracies.setdefault(row["run_id"], {})
+        figures[row["weights"], row["scheme"]] = (row["accuracy"], row["most"])
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    query = f"""select run_id, "group", kind, model, data, budget, epochs, role, arm, params, spec, status, metrics
+        from runs where kind in ({listed}) order by started_at nulls last, trial nulls last, seed, run_id"""
+    found = []
+    for row in results.sql(query).to_pylist():
+        run_id, role = row["run_id"], row.pop("role")
+        if chosen is not None and run_id not in chosen:
+            continue
+        if role == "input":
+            row["arm"] = f"input of {row['arm']}"
+        row |= called.get(run_id, {})
+        read: dict[str, Any] = {"spec": job_in(row.pop("spec"), results.store.uri, run_id)}
+        read["metrics"] = mapping_in(row.pop("metrics"), results.store.uri, run_id)
+        read["params"] = values_in(row.pop("params"), results.store.uri, run_id)
+        found.append(ComparedRun(**row, **read, accuracies=accuracies.get(run_id, {})))
+    return found
+
+
+def members(results: Results, sweeps: Sequence[str]) -> set[str] | None:
+    """Ids of the runs of some sweeps and of everything that they came from; None means all runs."""
+    if not sweeps:
+        return None
+    runs = results.table("runs", ["run_id", "sweep", "inputs"]).to_pylist()
+    trials = results.table("trials", ["sweep", "run_ids"]).to_pylist()
+    require_known(sweeps, (*runs, *trials))
+    inputs = {row["run_id"]: row["inputs"] for row in runs}
+    left = [row["run_id"] for row in runs if row["sweep"] in sweeps]
+    left += [run_id for row in trials if row["sweep"] in sweeps for run_id in row["run_ids"]]
+    members: set[str] = set()
+    while left:
+        run_id = left.pop()
+        if run_id not in members:
+            members.add(run_id)
+            left += inputs.get(run_id, [])
+    return members
+
+
+def _names(results: Results, sweeps: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Arm and searched values, as JSON, that the sweeps asked for give to the runs of their trials."""
+    found: dict[str, dict[str, str]] = {}
+    trials = results.table("trials", ["sweep", "trial", "arm", "params", "run_ids"]).to_pylist() if sweeps else []
+    mine = [row for row in trials if row["sweep"] in sweeps]
+    for row in sorted(mine, key=lambda row: (sweeps.index(row["sweep"]), row["trial"])):
+        for run_id in row["run_ids"]:
+            found.setdefault(run_id, {"arm": row["arm"], "params": row["params"]})
+    return found

@@ -1,0 +1,344 @@
+"""The reader of result tables for queries: Arrow data sets and DuckDB views."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from raysurf.errors import StoreError, StoreUnavailableError, StoreWarning
+from raysurf.store.parts import OURS, table_in
+from raysurf.store.schemas import SCHEMAS, schema_of
+from raysurf.store.store import Store
+from raysurf.store.tables import (
+    FOLDER,
+    PART,
+    SUFFIX,
+    TableFiles,
+    groups_of,
+    look_at,
+    open_compacted,
+    rows_of_part,
+    rows_of_parts,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from raysurf.store.store import Store
+
+
+OF_DUCKDB = {
+    pa.string(): "varchar",
+    pa.float64(): "double",
+    pa.int32(): "integer",
+    pa.int64(): "bigint",
+    pa.bool_(): "boolean",
+    pa.timestamp("ms", tz="UTC"): "timestamptz",
+}
+
+
+def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> ds.Dataset:
+    """The rows of a table as a dataset, in its written schema.
+
+    Args:
+        store: The store.
+        files: The table's.
+        skipped: Parts whose own files are left out.
+
+    Raises:
+        OSError, ArrowException, StoreError: If a compacted file cannot be read.
+    """
+    schema, format = schema_of(files.table), ds.ParquetFileFormat()
+    whole = _own(store, files, skipped)
+    fragments: list[Any] = []
+    memory: list[pa.Table] = []
+    for file, parts in files.used.items():
+        if not (unused := files.unused(file)):
+            whole.append(store.full(file.path))
+            continue
+        fragment = format.make_fragment(store.full(file.path), store.fs)
+        with store.fs.open_input_file(store.full(file.path)) as stream:
+            reader, footer = open_compacted(stream, file)
+            mixed = groups_of(footer, unused)
+            groups = range(reader.num_row_groups)
+        if clean := sorted(set(groups) - set(mixed)):
+            fragments.append(fragment.subset(row_group_ids=clean))
+        memory += [each.select(schema.names).cast(schema) for each in rows_of_parts(store, file, parts, mixed)]
+    found = [ds.dataset(whole, schema=schema, filesystem=store.fs, format=format)]
+    if fragments:
+        found.append(ds.FileSystemDataset(fragments, schema, format, store.fs))
+    if memory:
+        found.append(ds.dataset(pa.concat_tables(memory)))
+    return found[0] if len(found) == 1 else ds.dataset(found)
+
+
+def view(store: Store, files: TableFiles) -> str | None:
+    """The same as a query of DuckDB's; None if there are no files or they lie on a bucket."""
+    if not store.is_local:
+        return None
+    whole = _own(store, files)
+    columns = ", ".join(f"{_quoted(f.name)}::{_type(f.type)} as {_quoted(f.name)}" for f in schema_of(files.table))
+    parted: list[str] = []
+    for file in files.used:
+        if not (unused := files.unused(file)):
+            whole.append(store.full(file.path))
+            continue
+        names = ", ".join(map(_text, sorted(unused)))
+        parted.append(f"select {columns} from {_reader([store.full(file.path)])} where {PART} not in ({names})")
+    if whole:
+        parted.append(f"select {columns} from {_reader(whole)}")
+    return " union all ".join(parted) or None
+
+
+def _own(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> list[str]:
+    """Own files in the file system. Listing them has refused links that lead out of the store."""
+    folder = store.full(f"tables/{files.table}")
+    return [f"{folder}/{part}{SUFFIX}" for part in files.own if part not in skipped]
+
+
+def _reader(files: Sequence[str]) -> str:
+    return f"read_parquet([{', '.join(map(_text, files))}], hive_partitioning = false)"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _type(kind: pa.DataType) -> str:
+    return f"{OF_DUCKDB[kind.value_type]}[]" if pa.types.is_list(kind) else OF_DUCKDB[kind]
+
+
+T = TypeVar("T")
+UNREADABLE = (pa.ArrowException, OSError, StoreError)
+# How often a query is asked again whose files were compacted away while it read them.
+TRIES = 3
+WITH = re.compile(r"\s*with(\s+recursive)?\s", re.IGNORECASE)
+
+
+class Reading:
+    """Reads the tables of a store.
+
+    Every file is taken for whole at first. Only when one turns out not to be are all of the table's looked at, one by
+    one, and what cannot be read is left out.
+
+    Args:
+        store: The store.
+        is_strict: Whether a file that cannot be read is an error.
+    """
+
+    def __init__(self, store: Store, is_strict: bool = False) -> None:
+        self.store, self.is_strict = store, is_strict
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of a table.
+
+        Raises:
+            StoreError: If a file cannot be read, and that is an error.
+        """
+
+        def read(is_checked: bool) -> pa.Table:
+            found: pa.Table = self._dataset(name, is_checked).to_table(columns=list(columns) if columns else None)
+            for field in found.schema:
+                if not field.nullable and found[field.name].null_count:
+                    raise pa.ArrowInvalid(f"no value of {field.name} in some rows")
+            return found
+
+        return self._tolerating(name, read)
+
+    def run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of one run, for which only its own parts are looked at; None if they are to be asked for otherwise.
+
+        That is if no part has its name, or one cannot be read.
+        """
+        files = look_at(self.store, name, run=run_id)
+        try:
+            rows = [rows_of_part(self.store, name, part, files) for part in files.parts]
+        except StoreUnavailableError:
+            raise
+        except StoreError:
+            return None
+        if not rows or not all(each.num_rows for each in rows):
+            return None
+        found = pa.concat_tables(rows)
+        return found.filter(pc.equal(found["run_id"], run_id)).select(list(columns or found.column_names))
+
+    def count(self, name: str) -> int:
+        """How many rows a table has."""
+        return self._tolerating(name, lambda is_checked: int(self._dataset(name, is_checked).count_rows()))
+
+    def sql(self, query: str) -> pa.Table:
+        """The answer to a query in DuckDB's SQL over all tables.
+
+        Raises:
+            StoreError: If a file cannot be read, and that is an error, or if the query fails; the tables or columns
+                that there are are named.
+        """
+        import duckdb
+
+        # Listing a table's files takes time; those that the query does not name are left out.
+        named = [name for name in SCHEMAS if name in query.lower()]
+        mistakes = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+        if any("\ud800" <= sign <= "\udfff" for sign in query):
+            raise StoreError(self.store.uri, f"SQL with bytes that are no text: {query!a}", "SQL in UTF-8")
+
+        def read(is_checked: bool) -> pa.Table:
+            connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+            try:
+                for name in named:
+                    connection.register(name, self._dataset(name, is_checked))
+                return _answer(connection, query)
+            except mistakes:
+                raise
+            except duckdb.Error as error:
+                if is_checked or self.is_strict:
+                    raise
+                raise pa.ArrowInvalid(str(error)) from error
+            finally:
+                connection.close()
+
+        try:
+            if (found := self._natively(query, named)) is not None:
+                return found
+            return self._tolerating("a table" if len(named) != 1 else named[0], read)
+        except duckdb.Error as error:
+            columns = [f"{name} ({', '.join(SCHEMAS[name].names)})" for name in named]
+            others = [name for name in SCHEMAS if name not in named]
+            raise StoreError(self.store.uri, str(error).strip(), f"SQL over {'; '.join(columns + others)}") from error
+
+    def _natively(self, query: str, named: Sequence[str]) -> pa.Table | None:
+        """The answer by DuckDB's own reader; None if it is to be asked for in the other way.
+
+        DuckDB may then read the tables' files and nothing else. As it could also write them, all that it is asked are
+        SELECTs.
+        """
+        import duckdb
+
+        if not self.store.is_local:
+            return None
+        connection = _database(self.store.root, os.getpid()).cursor()
+        try:
+            if any(each.type != duckdb.StatementType.SELECT for each in connection.extract_statements(query)):
+                return None
+            views = {name: view(self.store, look_at(self.store, name)) for name in named}
+            if None in views.values():
+                return None
+            # Not as views, whose making reads the files' footers once more.
+            known = ", ".join(f"{name} as not materialized ({text})" for name, text in views.items())
+            begins = WITH.match(query)
+            if begins and known:
+                query = f"{begins[0]} {known}, {query[begins.end() :]}"
+            elif known:
+                query = f"with {known} {query}"
+            return _answer(connection, query)
+        except duckdb.Error:
+            # The user's mistake, files of different columns, or one that cannot be read: the other way tells.
+            return None
+        finally:
+            connection.close()
+
+    def _tolerating(self, name: str, read: Callable[[bool], T]) -> T:
+        """What is read, without what cannot be read."""
+        for is_checked in (False, True):
+            for _ in range(TRIES):
+                try:
+                    return read(is_checked)
+                except StoreUnavailableError:
+                    raise
+                except FileNotFoundError as error:
+                    # Compacted away meanwhile; or gone for good, though a list names it.
+                    failure: Exception = error
+                except UNREADABLE as error:
+                    failure = error
+                    break
+            if self.is_strict:
+                break
+        raise self._unreadable(name, failure) from failure
+
+    def _unreadable(self, name: str, error: Exception) -> StoreError:
+        said = " ".join(str(error).split())[:300]
+        return StoreError(self.store.uri, f"a file of {name} that cannot be read ({said})", OURS)
+
+    def _dataset(self, name: str, is_checked: bool) -> ds.Dataset:
+        if not is_checked:
+            return dataset(self.store, look_at(self.store, name))
+        files = self._readable_compacted(name)
+        return dataset(self.store, files, self._unreadable_parts(files))
+
+    def _readable_compacted(self, name: str) -> TableFiles:
+        """The files of a table, as if compacted ones that cannot be read were not there."""
+        files, left_out = look_at(self.store, name), set[str]()
+        while True:
+            for file, parts in files.used.items():
+                try:
+                    for _ in rows_of_parts(self.store, file, parts):
+                        pass
+                except UNREADABLE as error:
+                    left_out.add(file.id)
+                    files = look_at(self.store, name, left_out)
+                    lost = len(parts - set(files.parts))
+                    self._warn(f"{file.path} cannot be read ({error}); {lost} parts are in no other file")
+                    break
+            else:
+                return files
+
+    def _unreadable_parts(self, files: TableFiles) -> set[str]:
+        schema, found = schema_of(files.table), set[str]()
+        for part in files.own:
+            path = f"tables/{files.table}/{part}{SUFFIX}"
+            try:
+                table_in(self.store.get_bytes(path), schema, self.store.uri, path)
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:
+                if not self.store.exists(path):
+                    raise FileNotFoundError(path) from error
+                found.add(part)
+                self._warn(f"{path} is left out: {error.got.removeprefix(f'{path}, which ').removeprefix(f'{path} ')}")
+        return found
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(StoreWarning(f"results {self.store.uri!r}: {text}"), stacklevel=2)
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    """Rows of a query; an empty text or a comment is an error of DuckDB's."""
+    import duckdb
+
+    if (found := connection.sql(query)) is None:
+        raise duckdb.ParserException(f"{query.strip()!r} is no query")
+    return found.to_arrow_table()
+
+
+@lru_cache(maxsize=4)
+def _database(root: str, process: int) -> duckdb.DuckDBPyConnection:
+    """A DuckDB that can read the tables of one store, and nothing else; making one takes longer than most queries.
+
+    It is never used by a forked process. Each query has a cursor of its own, which knows only what is set globally.
+    """
+    import duckdb
+
+    found = duckdb.connect(":memory:")
+    found.execute("set global allowed_directories = ?", [[f"{root}/tables/", f"{root}/{FOLDER}/"]])
+    # Files of running jobs are replaced all the time.
+    found.execute("set global enable_external_file_cache = false")
+    # For speed, where a version has it. Of footers none is used that is younger than 10 s or of another time than its
+    # file; reading ahead in small files on a disk costs more than it saves.
+    for setting in ("parquet_metadata_cache = true", "disable_parquet_prefetching = true", "async_threads = 0"):
+        with contextlib.suppress(duckdb.CatalogException):
+            found.execute(f"set global {setting}")
+    found.execute("set global enable_external_access = false")
+    found.execute("set global lock_configuration = true")
+    return found

@@ -1,0 +1,224 @@
+"""Runs by id: their jobs, logs and differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from raysurf.errors import StoreError, UnknownNameError
+from raysurf.store.parts import mapping_in
+
+if TYPE_CHECKING:
+    from raysurf.results.api import Results
+
+
+SHOWN = 8
+
+
+def one_run(results: Results, text: str) -> dict[str, Any]:
+    """The ``runs`` row of a run.
+
+    Args:
+        results: The store.
+        text: The run's id, or a beginning of it that no other run's id has; the kind may be left out.
+
+    Raises:
+        UnknownNameError: If no run's id begins like that.
+        StoreError: If those of several do; they are named.
+    """
+    known = sorted(results.table("runs", ["run_id"])["run_id"].to_pylist())
+    found = [text] if text in known else [each for each in known if text and _begins(each, text)]
+    if not found:
+        raise UnknownNameError("run", text, known[:SHOWN] + ["…"] * (len(known) > SHOWN) or ["none yet"])
+    if len(found) > 1:
+        rows = results.table("runs", ["run_id", "sweep", "arm", "seed"]).to_pylist()
+        called = {row["run_id"]: f"{row['run_id']} ({row['sweep']}: {row['arm']}, seed {row['seed']})" for row in rows}
+        listed = [called[each] for each in found[:SHOWN]] + [f"{len(found) - SHOWN} more"] * (len(found) > SHOWN)
+        raise StoreError(
+            results.store.uri, f"{text!r}, which {len(found)} runs begin with", f"one of {'; '.join(listed)}"
+        )
+    name = found[0].replace("'", "''")
+    (row,) = results.table("runs", where=f"run_id = '{name}'").to_pylist()
+    return dict(row)
+
+
+def _begins(run_id: str, text: str) -> bool:
+    return run_id.startswith(text) or run_id.rpartition("-")[2].startswith(text)
+
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """One run.
+
+    Args:
+        run_id: Its id.
+        row: Its row of ``runs``; None while it runs for the first time.
+        epochs: Its rows of ``epochs``, in order.
+    """
+
+    run_id: str
+    row: Row | None
+    epochs: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class TrialLog:
+    """A trial.
+
+    Args:
+        trial: Its row of ``trials``; None if it is one run that was asked for.
+        runs: The inputs that it ran for itself, then its runs, one a seed.
+    """
+
+    trial: Row | None
+    runs: tuple[RunLog, ...]
+
+
+def trial_log(results: Results, sweep: str, number: str) -> TrialLog:
+    """What is known of a trial.
+
+    Args:
+        results: The store.
+        sweep: The name of a sweep.
+        number: The trial's number in it.
+
+    Raises:
+        UnknownNameError: If there is no such sweep or trial; what there is is named.
+    """
+    names = sorted(set(results.table("trials", ["sweep"])["sweep"].to_pylist()))
+    if sweep not in names:
+        raise UnknownNameError("sweep", sweep, names or ("none yet",))
+    rows = results.table("trials", where=f"sweep = '{_quoted(sweep)}'").sort_by("trial").to_pylist()
+    found = next((row for row in rows if str(row["trial"]) == number), None)
+    if found is None:
+        raise UnknownNameError(f"trial of {sweep}", number, _spans([row["trial"] for row in rows]))
+    own = f"role = 'input' and sweep = '{_quoted(sweep)}' and trial = {found['trial']}"
+    inputs = results.table("runs", where=own).sort_by("started_at").to_pylist()
+    run_ids = [row["run_id"] for row in inputs if row["run_id"] not in found["run_ids"]]
+    return TrialLog(found, tuple(_run(results, run_id) for run_id in (*run_ids, *found["run_ids"])))
+
+
+def run_log(results: Results, text: str) -> TrialLog:
+    """What is known of a run.
+
+    Args:
+        results: The store.
+        text: Its id, or a beginning of it that no other run's id has; the kind may be left out.
+
+    Raises:
+        UnknownNameError: If no run's id begins like that.
+        StoreError: If those of several do; they are named.
+    """
+    return TrialLog(None, (_run(results, str(one_run(results, text)["run_id"])),))
+
+
+def _run(results: Results, run_id: str) -> RunLog:
+    where = f"run_id = '{_quoted(run_id)}'"
+    rows = results.table("runs", where=where).to_pylist()
+    epochs = results.table("epochs", where=where).sort_by([("epoch", "ascending"), ("weights", "ascending")])
+    return RunLog(run_id, rows[0] if rows else None, tuple(epochs.to_pylist()))
+
+
+def _spans(numbers: Sequence[int]) -> list[str]:
+    """Rising numbers as few words: 0 to 5, 8."""
+    spans: list[tuple[int, int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1] = (spans[-1][0], number)
+        else:
+            spans.append((number, number))
+    return [str(first) if first == last else f"{first} to {last}" for first, last in spans]
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+# Columns of ``runs`` that say where a run comes from and how it went.
+NETWORK = ("model_source", "model_shapes", "weights_file")
+PROVENANCE = ("git_commit", "git_dirty", "device", "workers", "data_fingerprint", *NETWORK, "command")
+RUN = ("sweep", "trial", "role", "status", "budget", "skipped")
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A thing that two runs have differently; None stands for nothing. ``name`` is a dotted path, or a column."""
+
+    name: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True)
+class RunDifference:
+    """Two runs beside one another.
+
+    Args:
+        a, b: Their ids.
+        job: What differs in their jobs, by dotted path, defaults that were not stated being nothing.
+        versions: Packages, and Python.
+        provenance: Commit, whether tracked files differed from it, device, workers, fingerprints, command.
+        run: Sweep, trial, role, status, budget, unreadable files.
+        figures: All figures of either, those that agree too.
+    """
+
+    a: str
+    b: str
+    job: tuple[Differing, ...]
+    versions: tuple[Differing, ...]
+    provenance: tuple[Differing, ...]
+    run: tuple[Differing, ...]
+    figures: tuple[Differing, ...]
+
+
+def run_difference(results: Results, a: str, b: str) -> RunDifference:
+    """Compare two runs.
+
+    Args:
+        results: The store.
+        a, b: Ids of runs, or beginnings of ids that are unique.
+
+    Raises:
+        UnknownNameError: If there is no such run.
+        StoreError: If an id is not unique.
+    """
+    first, second = one_run(results, a), one_run(results, b)
+
+    def read(name: str) -> tuple[Any, Any]:
+        ours, theirs = (mapping_in(row[name], results.store.uri, row["run_id"]) for row in (first, second))
+        return ours, theirs
+
+    def columns(names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {name: first[name] for name in names}, {name: second[name] for name in names}
+
+    ours, theirs = read("spec")
+    return RunDifference(
+        first["run_id"],
+        second["run_id"],
+        _differing(dict(_flat(ours)), dict(_flat(theirs))),
+        _differing(*read("versions")),
+        _differing(*columns(PROVENANCE)),
+        _differing(*columns(RUN)),
+        _differing(*read("metrics"), also_equal=True),
+    )
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any], also_equal: bool = False) -> tuple[Differing, ...]:
+    names = dict.fromkeys((*a, *b))
+    pairs = (Differing(name, a.get(name), b.get(name)) for name in names)
+    # A boolean equals a number to Python, and is another setting.
+    return tuple(each for each in pairs if also_equal or (type(each.a), each.a) != (type(each.b), each.b))
+
+
+def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The scalars of nested mappings and lists, each with its dotted path."""
+    if isinstance(tree, Mapping | list) and tree:
+        items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+        for key, inner in items:
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, tree

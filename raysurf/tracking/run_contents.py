@@ -1,0 +1,220 @@
+"""Contents of a W&B run: history, summary, tables, and its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raysurf.store.filesystem import results_option
+from raysurf.store.schemas import schema_of
+from raysurf.store.store import Store
+
+POINTS = 500
+Row = dict[str, Any]
+# Geometries whose points lie on one line, so that their figures are curves over t.
+LINES = ("curve", "line", "chain", "path")
+SPLITS = ("train", "validation", "test")
+# What is measured besides the iterate.
+WEIGHTS = ("average", "t=0.5", "band")
+
+
+@dataclass
+class History:
+    """What has been told of the runs whose rows are one history, and what is left to tell.
+
+    Epochs are counted on from one run to the next, so that the axis only rises. Of many steps every so many are told,
+    and the last of each run when its history ends.
+
+    Args:
+        follow: The runs, in the order in which they are trained.
+        expected_rows: About how many steps there will be.
+    """
+
+    follow: tuple[str, ...]
+    expected_rows: int = POINTS
+    told: dict[tuple[str, str, int], set[str]] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def stride(self) -> int:
+        """One of so many steps is told."""
+        return max(1, -(-self.expected_rows // POINTS))
+
+    def new_epochs(self, run_id: str, rows: Iterable[Row], ends: bool = False) -> Iterator[Row]:
+        """Figures of epochs that have not been told, an axis beside them."""
+        steps = epoch_steps(rows)
+        if not steps:
+            return
+        self.epochs[run_id] = max(steps)
+        earlier = self.follow[: self.follow.index(run_id)]
+        before = sum(self.epochs.get(each, 0) for each in earlier)
+        for number in self._chosen(list(steps), ends):
+            if step := self._untold(run_id, "epochs", number, steps[number]):
+                yield {"epoch": before + number, **step}
+
+    def new_points(self, run_id: str, rows: Iterable[Row], ends: bool = False) -> Iterator[Row]:
+        """Figures of a line's points that have not been told, with their ``t``."""
+        steps, axes = point_steps(rows)
+        for number in self._chosen(list(steps), ends):
+            if step := self._untold(run_id, "surface", number, steps[number]):
+                yield {**axes[number], **step}
+
+    def _chosen(self, numbers: list[int], ends: bool) -> list[int]:
+        # Of 500 steps and fewer the stride is one, whatever their numbers.
+        return [n for n in numbers if n % self.stride == 0 or (ends and n == numbers[-1])]
+
+    def _untold(self, run_id: str, table: str, number: int, step: Row) -> Row:
+        told = self.told.setdefault((run_id, table, number), set())
+        found = {name: value for name, value in step.items() if name not in told}
+        told |= set(found)
+        return found
+
+
+def epoch_steps(rows: Iterable[Row]) -> dict[int, Row]:
+    """One step an epoch, the figures of all weights that were measured in it side by side."""
+    steps: dict[int, Row] = {}
+    for row in rows:
+        step = steps.setdefault(row["epoch"], {"lr": row["lr"]})
+        prefix = "" if row["weights"] == "iterate" else f"{row['weights']}/"
+        for name, value in row.items():
+            split, _, figure = name.partition("_")
+            if split in SPLITS and value is not None:
+                step[f"{prefix}{split}/{figure}"] = value
+        if row["kl"] is not None:
+            step["train/kl"] = row["kl"]
+    return dict(sorted(steps.items()))
+
+
+def point_steps(rows: Iterable[Row]) -> tuple[dict[int, Row], dict[int, Row]]:
+    """One step a point of a line, the splits side by side, and where each lies; planes and rays are no lines."""
+    steps: dict[int, Row] = {}
+    axes: dict[int, Row] = {}
+    for row in sorted(rows, key=lambda row: int(row["point"])):
+        if row["geometry"] not in LINES:
+            continue
+        axes[row["point"]] = {k: row[k] for k in ("t", "distance") if row[k] is not None}
+        step = steps.setdefault(row["point"], {})
+        for name in ("loss", "nll", "error"):
+            if row[name] is not None:
+                step[f"{row['geometry']}/{row['split']}_{name}"] = row[name]
+    return steps, axes
+
+
+def define_axes(handle: Any) -> None:
+    """Tell W&B which figures lie over epochs, and which over positions on a line."""
+    for axis in ("epoch", "t", "distance"):
+        handle.define_metric(axis, hidden=True)
+    handle.define_metric("lr", step_metric="epoch")
+    for split in SPLITS:
+        handle.define_metric(f"{split}/*", step_metric="epoch")
+        for weights in WEIGHTS:
+            handle.define_metric(f"{weights}/{split}/*", step_metric="epoch")
+    for geometry in LINES:
+        handle.define_metric(f"{geometry}/*", step_metric="t")
+
+
+FIGURES = ("accuracy", "nll", "brier", "ece")
+# W&B shows no more rows of a table than this.
+MOST_ROWS = 10_000
+TABLES = ("predictions", "layers", "surface")
+
+
+def figure_name(weights: str, scheme: str, split: str, figure: str) -> str:
+    """What a figure of predictions is called in a summary, such as ``final/ensemble/test_accuracy``."""
+    by = "" if scheme == "deterministic" else f"{scheme}/"
+    return f"{weights}/{by}{split}_{figure}"
+
+
+def summary_of(store: Store, run_id: str) -> dict[str, float]:
+    """Figures of every scheme, an ensemble's being those of its most samples; and what noisy layers carry."""
+    rows = sorted(store.rows_of("predictions", run_id), key=lambda row: int(row["num_samples"]))
+    figures: dict[str, float] = {}
+    for row in rows:
+        for name in FIGURES:
+            figures[figure_name(row["weights"], row["scheme"], row["split"], name)] = row[name]
+    for row in store.rows_of("layers", run_id):
+        for name in ("log_alpha", "snr", "kl", "mmd"):
+            if row[name] is not None:
+                figures[f"layers/{row['layer']}/{name}"] = row[name]
+    return figures
+
+
+def tables_of(store: Store, run_id: str) -> dict[str, tuple[list[str], list[list[Any]]]]:
+    """Columns and rows of a run's tables that W&B shows; of more rows than it takes the first."""
+    found = {}
+    for table in TABLES:
+        rows = store.rows_of(table, run_id)[:MOST_ROWS]
+        filled = [name for name in schema_of(table).names if any(row[name] is not None for row in rows)]
+        columns = [name for name in filled if name != "run_id"]
+        if rows:
+            found[table] = (columns, [[row[name] for name in columns] for row in rows])
+    return found
+
+
+def weights_of(store: Store, run_id: str) -> list[str]:
+    """Paths in the store of the tensors that a run has kept."""
+    return [path for path in store.list(f"jobs/{run_id}") if path.endswith(".safetensors") and path.count("/") == 2]
+
+
+MARK = "raysurf-complete.json"
+
+
+def home_of(store: Store) -> Path:
+    """The folder whose ``wandb/`` subfolder takes the runs: the store's own if it is a local one, else the current."""
+    return Path(store.root if store.is_local else ".")
+
+
+def wandb_id(store: Store, run_id: str, sweep: str = "") -> str:
+    """The id that a run has in W&B: the same job in two stores is two runs there.
+
+    Args:
+        store: The store.
+        run_id: The run in the tables.
+        sweep: A sweep that uses the run again; a run of W&B's is in one group alone, so this is another one.
+    """
+    of = f"{store.address}\n{sweep}" if sweep else store.address
+    return f"{run_id}-{hashlib.sha256(of.encode()).hexdigest()[:6]}"
+
+
+def folders_of(directory: Path, wandb_id: str) -> list[Path]:
+    """The folders that W&B has made for a run of its own."""
+    return sorted((directory / "wandb").glob(f"*run-*-{wandb_id}"))
+
+
+def id_in(directory: Path, store: Store, run_id: str, sweep: str) -> str:
+    """W&B id of a run within a sweep; a run that another sweep has logged gets an id of its own."""
+    first = wandb_id(store, run_id)
+    others = _sweeps(directory, first) - {sweep}
+    return wandb_id(store, run_id, sweep) if others else first
+
+
+def is_logged(directory: Path, store: Store, run_id: str, sweep: str) -> bool:
+    """Whether a run was logged completely in this sweep, by any process."""
+    return any(sweep in _sweeps(directory, each) for each in (wandb_id(store, run_id), wandb_id(store, run_id, sweep)))
+
+
+def _sweeps(directory: Path, wandb_id: str) -> set[str]:
+    """Sweep in which a W&B run was logged completely, or None."""
+    marks = [folder / MARK for folder in folders_of(directory, wandb_id)]
+    return {str(json.loads(mark.read_text()).get("sweep", "")) for mark in marks if mark.exists()}
+
+
+def mark_logged(folder: Path, run_id: str, sweep: str, native: Mapping[str, Any] | None) -> None:
+    """Mark a run as logged completely, and keep the config of its W&B sweep for ``sync``."""
+    (folder / MARK).write_text(json.dumps({"run_id": run_id, "sweep": sweep, "native": native}))
+
+
+def offline_notice(directory: Path) -> str:
+    """One line on the offline runs under a folder: how to look at them, and how to upload them."""
+    folder = directory / "wandb"
+    if folder.is_absolute() and folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    at = results_option("results" if str(directory) == "results" else str(folder.parent))
+    return (
+        f"{folder} (offline; view: wandb leet {shlex.quote(str(folder))}; upload: wandb login, then raysurf sync{at})"
+    )

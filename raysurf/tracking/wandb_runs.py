@@ -1,0 +1,336 @@
+"""One W&B sink a sweep: it follows the result rows and turns them into W&B runs, and nothing waits for it."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raysurf.errors import RaysurfError
+from raysurf.store.store import Store
+from raysurf.tracking.login import resolve_mode, why_not_online
+from raysurf.tracking.native_sweep import make_native_sweep
+from raysurf.tracking.run_contents import (
+    POINTS,
+    History,
+    define_axes,
+    folders_of,
+    home_of,
+    id_in,
+    is_logged,
+    mark_logged,
+    offline_notice,
+    summary_of,
+    tables_of,
+    weights_of,
+)
+
+Scalar = bool | int | float | str | None
+FINISH_S = 15.0
+# Characters that W&B takes of a tag, and of the name of a run or group.
+TAG, NAME = 64, 128
+
+
+@dataclass
+class _Run:
+    """A W&B run: what it is, and while it is open its handle and what it has of the rows that it follows."""
+
+    run_id: str
+    name: str
+    job_type: str
+    tags: list[str]
+    config: dict[str, Any]
+    follow: tuple[str, ...]
+    inputs: tuple[str, ...]
+    expected_rows: int
+    in_native_sweep: bool
+    handle: Any = None
+    history: History = field(init=False)
+
+    def begin(self) -> None:
+        """Nothing of it is told yet."""
+        self.history = History(self.follow, self.expected_rows)
+
+
+class WandbSink:
+    """Logs the runs of one sweep, from a thread of its own, from their rows in the store.
+
+    A run that an earlier process has logged whole is left alone; one that it left incomplete is removed and logged
+    again from its rows, so that no history is doubled. A server that refuses or is away is told of once, and the runs
+    are written offline from then on, those that were open anew. If that fails too, nothing is logged after it: the
+    rows are in the tables in any case.
+
+    Args:
+        store_uri: The result store.
+        sweep: Its name is the W&B group.
+        project: The W&B project.
+        mode: auto, online, offline or off.
+        directory: Folder whose ``wandb/`` subfolder takes the runs; the store's own if it is a local folder.
+        native: What W&B is told of the sweep; the runs of its trials join a sweep of W&B's own then, if online.
+        pictures: Draws what there is of a run: PNG files by name.
+        with_weights: Whether the weights that a run keeps are logged as an artifact, and those of its inputs as used.
+        on_warning: Given the one line that says what failed.
+    """
+
+    def __init__(
+        self,
+        store_uri: str,
+        sweep: str,
+        *,
+        project: str = "raysurf",
+        mode: str = "auto",
+        directory: str | None = None,
+        native: Mapping[str, Any] | None = None,
+        pictures: Callable[[str], Mapping[str, Path]] = lambda run_id: {},
+        with_weights: bool = False,
+        on_warning: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.store, self.sweep, self.project = Store(store_uri), sweep, project
+        self.mode = resolve_mode(mode)
+        self.directory = Path(directory) if directory else home_of(self.store)
+        self.native, self.pictures, self.with_weights = native, pictures, with_weights
+        self.on_warning = on_warning
+        self._runs: dict[str, _Run] = {}
+        self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._failed, self._is_short_told = self.mode == "off", False
+        self._thread = threading.Thread(target=self._work, name=f"wandb-{sweep}", daemon=True)
+        self._thread.start()
+
+    @property
+    def notice(self) -> str:
+        """One line: where the runs are, how to look at them, and how to upload them; empty when off."""
+        if self.mode == "online":
+            return f"project {self.project}, group {self.sweep}"
+        is_there = any((self.directory / "wandb").glob("offline-run-*"))
+        return offline_notice(self.directory) if self.mode == "offline" and is_there else ""
+
+    def open_run(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        job_type: str,
+        tags: Sequence[str],
+        config: Mapping[str, Scalar],
+        follow: Sequence[str],
+        inputs: Sequence[str] = (),
+        expected_rows: int = POINTS,
+        is_trial: bool = False,
+    ) -> None:
+        """Begin a W&B run.
+
+        Args:
+            run_id: The run in the tables; it stands in the config too.
+            name: Its name for people.
+            job_type: The kind of job.
+            tags: Words to find it by.
+            config: Flat, with ``arm`` and ``group`` among it.
+            follow: Runs whose rows are its history, itself among them, in the order in which they are trained.
+            inputs: Runs whose outcomes it uses; they stand in the config.
+            expected_rows: About how many epochs or points there will be; of more than 500, every so many are logged.
+            is_trial: Whether it belongs to the native sweep.
+        """
+        whole = {**config, "run_id": run_id, "inputs": list(inputs)}
+        short = [self._short(tag, TAG) for tag in tags if tag]
+        run = _Run(
+            run_id,
+            self._short(name, NAME),
+            job_type,
+            short,
+            whole,
+            tuple(follow),
+            tuple(inputs),
+            expected_rows,
+            is_trial,
+        )
+
+        def order() -> None:
+            if run_id in self._runs or is_logged(self.directory, self.store, run_id, self.sweep):
+                return
+            self._init(run)
+            self._runs[run_id] = run
+
+        self._orders.put(order)
+
+    def _short(self, text: str, most: int) -> str:
+        """Cut a text to W&B's limit, with a hash to keep it unique; the user is told once."""
+        if len(text) <= most:
+            return text
+        if not self._is_short_told:
+            self._is_short_told = True
+            self.on_warning(f"W&B takes {TAG} characters of a tag and {NAME} of a name; longer ones are cut there")
+        return f"{text[: most - 7]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+    def rows_changed(self, run_id: str) -> None:
+        """Say that a run has new rows; costs nothing."""
+
+        def order() -> None:
+            for run in self._runs.values():
+                if run_id in run.follow:
+                    self._log_new(run, run_id)
+
+        self._orders.put(order)
+
+    def close_run(self, run_id: str, summary: Mapping[str, float | str], failed: bool) -> None:
+        """End a W&B run: its last rows, its summary, its tables, pictures and weights, its state."""
+
+        def order() -> None:
+            if (run := self._runs.get(run_id)) is None:
+                return
+            for followed in run.follow:
+                self._log_new(run, followed, ends=True)
+            run.handle.summary.update({**summary_of(self.store, run_id), **summary})
+            self._log_media(run)
+            if self.with_weights:
+                self._log_weights(run)
+            folder = Path(run.handle.dir).parent
+            run.handle.finish(exit_code=1 if failed else 0)
+            mark_logged(folder, run_id, self.sweep, self.native)
+            del self._runs[run_id]
+
+        self._orders.put(order)
+
+    def close(self, timeout_s: float = 20.0) -> None:
+        """Finish what was ordered, but wait no longer than ``timeout_s`` for it."""
+        self._orders.put(None)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._give_up(f"W&B did not finish within {timeout_s:g} s; the rows are in {self.store.uri}")
+
+    def _work(self) -> None:
+        is_asked = False
+        while (order := self._orders.get()) is not None:
+            if self._failed:
+                continue
+            if self.mode == "online" and not is_asked:
+                is_asked = True
+                if why := why_not_online():
+                    self._go_offline(why)
+            try:
+                self._do(order)
+            except Exception as error:
+                self._give_up(f"W&B failed and is left out from here on ({_said(error)}); the rows are complete")
+
+    def _do(self, order: Callable[[], None]) -> None:
+        try:
+            order()
+        except Exception as error:
+            if self.mode != "online":
+                raise
+            self._go_offline(_said(error))
+            for run in self._runs.values():
+                self._init(run)
+                for followed in run.follow:
+                    self._log_new(run, followed)
+            order()
+
+    def _go_offline(self, why: str) -> None:
+        self.mode = "offline"
+        self.on_warning(f"W&B cannot be reached: {why}; its runs are written offline, and raysurf sync sends them")
+
+    def _give_up(self, text: str) -> None:
+        if not self._failed:
+            self._failed = True
+            self.on_warning(text)
+
+    def _init(self, run: _Run) -> None:
+        import wandb
+
+        # What an earlier process, or the server that went away, has left incomplete.
+        wandb_id = id_in(self.directory, self.store, run.run_id, self.sweep)
+        for folder in folders_of(self.directory, wandb_id):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        settings = wandb.Settings(
+            console="off",
+            silent=True,
+            disable_git=True,
+            init_timeout=30,
+            finish_timeout=FINISH_S,
+            finish_timeout_raises=True,
+            sweep_id=self._native_sweep() if run.in_native_sweep else None,
+            x_disable_stats=True,
+            x_disable_machine_info=True,
+            x_save_requirements=False,
+            x_transaction_log_flush_interval=1,
+        )
+        run.begin()
+        run.handle = wandb.init(
+            project=self.project,
+            id=wandb_id,
+            name=run.name,
+            group=self._short(self.sweep, NAME),
+            job_type=run.job_type,
+            tags=run.tags,
+            config=run.config,
+            dir=str(self.directory),
+            mode="online" if self.mode == "online" else "offline",
+            reinit="create_new",
+            settings=settings,
+        )
+        define_axes(run.handle)
+        if self.with_weights and self.mode == "online":
+            self._use_weights(run)
+
+    def _native_sweep(self) -> str | None:
+        """The id of W&B's own sweep; offline there is none, and ``raysurf sync`` makes it."""
+        if self.native is None or self.mode != "online":
+            return None
+        return make_native_sweep(self.directory, self.project, self.native)[0]
+
+    def _log_new(self, run: _Run, followed: str, ends: bool = False) -> None:
+        for step in run.history.new_epochs(followed, self.store.rows_of("epochs", followed), ends):
+            run.handle.log(step)
+        for step in run.history.new_points(followed, self.store.rows_of("surface", followed), ends):
+            run.handle.log(step)
+
+    def _log_media(self, run: _Run) -> None:
+        import wandb
+
+        found: dict[str, Any] = {
+            name: wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+            for name, (columns, rows) in tables_of(self.store, run.run_id).items()
+        }
+        try:
+            for name, file in self.pictures(run.run_id).items():
+                found[f"picture/{name}"] = wandb.Image(str(file))
+        except (RaysurfError, ValueError) as error:
+            # The rows are logged all the same.
+            self.on_warning(f"no picture of {run.run_id} for W&B ({_said(error)})")
+        if found:
+            run.handle.log(found)
+
+    def _log_weights(self, run: _Run) -> None:
+        import wandb
+
+        paths = weights_of(self.store, run.run_id)
+        if not paths:
+            return
+        artifact = wandb.Artifact(_artifact(run.run_id), type="weights", metadata={"run_id": run.run_id})
+        for path in paths:
+            with artifact.new_file(path.rsplit("/", 1)[-1], mode="wb") as file:
+                file.write(self.store.get_bytes(path))
+        run.handle.log_artifact(artifact)
+
+    def _use_weights(self, run: _Run) -> None:
+        """Say which weights it is made from; those that W&B does not have stand in the config alone."""
+        import wandb
+
+        for needed in run.inputs:
+            try:
+                run.handle.use_artifact(f"{_artifact(needed)}:latest")
+            except (ValueError, wandb.Error):
+                continue
+
+
+def _artifact(run_id: str) -> str:
+    return f"weights-{run_id}"
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
