@@ -35,11 +35,13 @@ class _Spoken(Metaclass):
 class Value(BaseModel, metaclass=_Spoken):
     """A frozen pydantic model that coerces nothing, forbids unknown keys, NaN and infinity.
 
+    Validators are built at first use: a file is checked with a few of the kinds.
+
     Raises:
         SpecError: With every fault of what it is made of.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class Node(Value):

@@ -11,8 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from raysurf.errors import StoreError, StoreUnavailableError, StoreWarning
 from raysurf.store.parts import OURS, table_in
@@ -32,8 +30,7 @@ from raysurf.store.tables import (
 
 if TYPE_CHECKING:
     import duckdb
-
-    from raysurf.store.store import Store
+    import pyarrow.dataset as ds
 
 
 OF_DUCKDB = {
@@ -57,6 +54,8 @@ def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> d
     Raises:
         OSError, ArrowException, StoreError: If a compacted file cannot be read.
     """
+    import pyarrow.dataset as ds
+
     schema, format = schema_of(files.table), ds.ParquetFileFormat()
     whole = _own(store, files, skipped)
     fragments: list[Any] = []
@@ -163,6 +162,8 @@ class Reading:
 
         That is if no part has its name, or one cannot be read.
         """
+        import pyarrow.compute as pc
+
         files = look_at(self.store, name, run=run_id)
         try:
             rows = [rows_of_part(self.store, name, part, files) for part in files.parts]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from raysurf.results.api import Results
 from raysurf.results.reader import Reading
 from raysurf.store.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 # Tables that are asked for again and again, and small enough to be kept; of the others the list of files is.
 KEPT = ("runs", "trials", "predictions", "landmarks")
@@ -31,6 +34,8 @@ class _KeptReading(Reading):
         self._known: dict[str, ds.Dataset] = {}
 
     def _dataset(self, name: str, is_checked: bool) -> ds.Dataset:
+        import pyarrow.dataset as ds
+
         if name not in self._known or is_checked:
             found = super()._dataset(name, is_checked)
             self._known[name] = ds.dataset(found.to_table()) if name in KEPT else found

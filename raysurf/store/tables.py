@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError, StoreWarning
@@ -322,6 +321,8 @@ def rows_of_parts(
         StoreError: If the file cannot be read.
         FileNotFoundError: If it is there no more.
     """
+    import pyarrow.compute as pc
+
     try:
         with store.fs.open_input_file(store.full(file.path)) as stream:
             reader, footer = open_compacted(stream, file)
