@@ -24,7 +24,7 @@ import raysurf as rs
 from raysurf.cli import main
 from raysurf.data.registry import load as load_data
 from raysurf.errors import DataError, SpecError, StoreError, StoreWarning, UnknownNameError
-from raysurf.jobs.context import Context
+from raysurf.jobs.context import StoreContext
 from raysurf.jobs.execute import execute
 from raysurf.jobs.outcome import figures_of, outcome_path
 from raysurf.jobs.provenance import Labels, collect
@@ -122,7 +122,7 @@ def test_stored_weights_that_are_none(name: str, canary: Path, tmp_path: Path) -
     store, job = Store(str(tmp_path / "r")), tiny_sgd()
     store.put_bytes(f"jobs/{job.id}/weights.safetensors", FILES[name](canary))
     with pytest.raises(StoreError, match="remove it and run again"):
-        Context(job, store, HERE, lambda at: None).weights(job)
+        StoreContext(job, store, HERE, lambda at: None).weights(job)
 
 
 def test_checkpoints_that_are_none_are_passed_over(canary: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_checkpoints_that_are_none_are_passed_over(canary: Path, tmp_path: Path)
 
     store, job = Store(str(tmp_path / "r")), tiny_sgd()
     folder = f"trajectories/{job.trajectory}" if job.trajectory else f"jobs/{job.id}/checkpoint"
-    Context(job, store, HERE, lambda at: None).checkpoints.save(Place(1), lambda: {"trainable/a": torch.ones(2)})
+    StoreContext(job, store, HERE, lambda at: None).checkpoints.save(Place(1), lambda: {"trainable/a": torch.ones(2)})
     (tmp_path / "outside.json").write_text("{}")
     bad = pickle.dumps(Evil(canary))
     good = save({"trainable/a": torch.zeros(2)})
@@ -158,7 +158,7 @@ def test_checkpoints_that_are_none_are_passed_over(canary: Path, tmp_path: Path)
         store.put_bytes(f"{folder}/{epochs_done}.json", text)
         for odd in ("x.json", "..json", "-3.json", "1-.json", "1--2.json", "1e9.json", "endx.json", "٣.json"):
             store.put_bytes(f"{folder}/{odd}", note(good))
-        found = Context(job, store, HERE, lambda at: None).checkpoints.load()
+        found = StoreContext(job, store, HERE, lambda at: None).checkpoints.load()
         assert found is not None
         assert found[0] == Place(1) and found[1]["trainable/a"].sum() == 2
 
@@ -370,7 +370,7 @@ def test_links_out_of_the_store_are_refused(tmp_path: Path) -> None:
     (tmp_path / "r" / "tables" / "epochs" / "b.parquet").symlink_to(outside / "weights.safetensors")
     (tmp_path / "r" / "again").symlink_to(tmp_path / "r" / "tables")
     for refused in (
-        lambda: Context(job, store, HERE, lambda at: None).weights(job),
+        lambda: StoreContext(job, store, HERE, lambda at: None).weights(job),
         lambda: store.put_bytes(f"jobs/{job.id}/weights.safetensors", b"ours"),
         lambda: store.delete(f"jobs/{job.id}/weights.safetensors"),
         lambda: store.delete_folder(f"jobs/{job.id}"),

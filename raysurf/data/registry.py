@@ -10,11 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysurf import own_code
-from raysurf.data.spec import DataSpec
+from raysurf.data.spec import DataSpec, image_folders, root_of
 from raysurf.errors import DataError, Fault, SpecError, UnknownNameError
 from raysurf.redaction import holds_secret, redact
 
@@ -54,11 +53,6 @@ FILES = {
 def names() -> tuple[str, ...]:
     """Names of every data set."""
     return tuple(LOADERS)
-
-
-def root_of(spec: DataSpec) -> Path:
-    """Where a set's files lie, or are downloaded to."""
-    return Path(spec.root or os.environ.get("RAYSURF_DATA") or Path.home() / ".cache" / "raysurf").expanduser()
 
 
 _elsewhere = ContextVar("data lie on another machine", default=False)
@@ -120,15 +114,6 @@ def _check_own(name: str) -> None:
         raise SpecError([Fault("data", f"{name!r}: {error}", "a function that needs no arguments")]) from error
     except ValueError:  # It has no signature, as some that are written in C.
         pass
-
-
-def image_folders(spec: DataSpec) -> tuple[str, str]:
-    """The folders of a streamed set's training and test images."""
-    if spec.name == "imagenet":
-        root = root_of(spec) if spec.root else root_of(spec) / "imagenet"
-        return str(root / "train"), str(root / "val")
-    assert spec.train is not None and spec.test is not None
-    return spec.train, spec.test
 
 
 def _check_fields(spec: DataSpec) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -162,3 +163,17 @@ def num_training(spec: DataSpec) -> int | None:
     every, held_out = SIZES[spec.name]
     kept = every - (held_out if spec.validation is None else spec.validation)
     return max(1, round(spec.share * kept)) if kept > 0 else None
+
+
+def root_of(spec: DataSpec) -> Path:
+    """Where a set's files lie, or are downloaded to."""
+    return Path(spec.root or os.environ.get("RAYSURF_DATA") or Path.home() / ".cache" / "raysurf").expanduser()
+
+
+def image_folders(spec: DataSpec) -> tuple[str, str]:
+    """The folders of a streamed set's training and test images."""
+    if spec.name == "imagenet":
+        root = root_of(spec) if spec.root else root_of(spec) / "imagenet"
+        return str(root / "train"), str(root / "val")
+    assert spec.train is not None and spec.test is not None
+    return spec.train, spec.test

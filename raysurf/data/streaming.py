@@ -20,9 +20,8 @@ from torchvision.transforms import v2
 
 from raysurf.data.dataset import AugmentSeeds, Batch, Dataset, Labels, kept_and_held
 from raysurf.data.images import decode
-from raysurf.data.registry import image_folders
 from raysurf.data.sets.folder import find_images
-from raysurf.data.spec import DataSpec
+from raysurf.data.spec import DataSpec, image_folders
 from raysurf.errors import DataError
 
 

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -16,17 +15,13 @@ from torch import Tensor
 
 from raysurf.errors import ChangedError, DataError, OutputError, StoreError, StoreUnavailableError
 from raysurf.jobs.fingerprints import Fingerprints, differences, require_like_inputs, told
-from raysurf.jobs.job import Job
+from raysurf.jobs.job import Job, Row
 from raysurf.store.parts import encode_part
 from raysurf.store.schemas import schema_of
 from raysurf.store.store import Store
 from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import first_not_finite
-
-if TYPE_CHECKING:
-    pass
-
 
 # What the reader raises on bytes that are something else.
 UNDECODABLE = (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
@@ -101,7 +96,7 @@ class StoredCheckpoints(Checkpoints):
     LONG_S = 600.0
     END = "end"
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: StoreContext) -> None:
         self.context, job = context, context.job
         self._shared = job.trajectory is not None
         self._folder = f"trajectories/{job.trajectory}" if self._shared else f"jobs/{job.id}/checkpoint"
@@ -202,9 +197,6 @@ def _digest(rows: Mapping[str, list[Row]]) -> str:
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 
-Row = dict[str, Any]
-
-
 @dataclass(frozen=True)
 class Progress:
     """How far a job is: epochs done of all, and the newest figures; what schedulers and displays look at.
@@ -220,8 +212,8 @@ class Progress:
     flush: Callable[[], None] = lambda: None
 
 
-class Context:
-    """The one facade that a job runs behind, in-process, in a Tune trial or in a Ray Train worker.
+class StoreContext:
+    """The context of a job whose rows and weights go to a store: in-process, in a Tune trial or in a Ray Train worker.
 
     Rows are kept in memory and written as one file a table, so that a job that runs again replaces its rows
     and never doubles them. Only rank 0 writes.
@@ -234,9 +226,6 @@ class Context:
         part: Name of the file of its rows; the job's own id, or the id, a dot and a piece's name where several
             processes measure pieces of one job.
         accept_changed: Whether its inputs, and states to go on from, may be of another network or other data.
-
-    ``skipped`` names the files of the job's data that this process could not read; ``data_fingerprint`` is that of the
-    data, once they are loaded; ``elsewhere_s`` is the time that other sittings and processes took for its points.
     """
 
     FLUSH_S = 1.0
@@ -263,11 +252,6 @@ class Context:
         self._flushed = self._flush_s = 0.0
 
     def saw(self, fingerprints: Mapping[str, str | None]) -> None:
-        """Keep the fingerprints of the job's network and data.
-
-        Raises:
-            ChangedError: If its inputs saw others, and that is not accepted.
-        """
         self.fingerprints = {name: value for name, value in fingerprints.items() if value is not None}
         require_like_inputs(self.job, self.store, self.fingerprints, self.accept_changed, self.workers.rank == 0)
 
@@ -315,11 +299,6 @@ class Context:
             self.store.put_bytes(f"jobs/{self.job.id}/{name}.safetensors", encode(tensors))
 
     def load(self, job: Job, name: str) -> State:
-        """The tensors that a finished input kept under a name, on this worker's device.
-
-        Raises:
-            StoreError: If they are missing or corrupt.
-        """
         path = f"jobs/{job.id}/{name}.safetensors"
         try:
             tensors = decode(self.store.get_bytes(path))
@@ -333,16 +312,6 @@ class Context:
         return {key: tensors[key].to(self.workers.device) for key in sorted(tensors)}
 
     def weights(self, job: Job, name: str = "weights") -> tuple[State, State]:
-        """A finished input's point and buffers.
-
-        Args:
-            job: The input.
-            name: What it kept them under.
-
-        Raises:
-            StoreError: If they are missing or corrupt.
-            DataError: If a weight is NaN or infinite.
-        """
         parts: dict[str, State] = {"point": {}, "buffer": {}}
         for key, value in self.load(job, name).items():
             part, _, tensor = key.partition("/")

@@ -13,7 +13,7 @@ from raysurf.jobs.training_job import ContinuedJob
 from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
     from raysurf.training.checkpoints import State
 
 

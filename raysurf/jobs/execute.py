@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError
 from raysurf.jobs.completeness import files_of
-from raysurf.jobs.context import Context, Progress
+from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.fingerprints import Unchanged, of_inputs
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
@@ -135,7 +135,7 @@ def execute_piece(
         if telling is not None:
             # Who has measured the job in one piece, and was broken off, has left what there is in the job's own part.
             left = set(numbers) - {row["point"] for row in store.read_rows("surface", job.id)}
-            context = Context(job, store, workers, telling, f"{job.id}.{first}", accept_changed)
+            context = StoreContext(job, store, workers, telling, f"{job.id}.{first}", accept_changed)
             with without_exit():
                 measure(job, context, sorted(left), job.survey)
 
@@ -150,13 +150,13 @@ def _once(
 ) -> Figures:
     with turn(job, store, workers, progress, labels.sweep) as telling:
         if telling is not None:
-            return _run(Context(job, store, workers, telling, accept_changed=accept_changed), labels)
+            return _run(StoreContext(job, store, workers, telling, accept_changed=accept_changed), labels)
     Unchanged(store, accept_changed, workers.rank == 0).require(job)
     # What rank 0 returns counts; on a shared disk other nodes may see an outcome later.
     return figures_of(store, job.id) or {}
 
 
-def _run(context: Context, labels: Labels) -> Figures:
+def _run(context: StoreContext, labels: Labels) -> Figures:
     job, store, workers = context.job, context.store, context.workers
     started, began = datetime.now(UTC), time.perf_counter()
 

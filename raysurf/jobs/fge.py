@@ -12,7 +12,7 @@ from raysurf.stochastic.spec import Scheme
 from raysurf.training.schedules import Cycles
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
     from raysurf.jobs.network import MemberAnswers, Network
     from raysurf.training.checkpoints import State
 

@@ -19,7 +19,7 @@ from raysurf.values import Node, as_tuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
     from raysurf.training.checkpoints import State
     from raysurf.weightspace.plane import Plane
 

@@ -14,7 +14,8 @@ from raysurf.values import Node
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
+    from raysurf.jobs.network import Network
 
 
 class InitialSigma(Node):
@@ -99,6 +100,20 @@ class SigmaFromNoise(InitialSigma):
             known = ", ".join(layers) or "none"
             raise DataError(self.of.id, f"no noisy layer {name}", f"noise in it (there are {known})")
         return layers[name].variance().detach().expand(shaped.shape).sqrt() * self.scale
+
+
+def initialise_sigmas(net: Network, init: InitialSigma) -> None:
+    """Give all variance layers of a network initial deviations, drawn from its job's seed."""
+    import torch
+
+    from raysurf.stochastic.layers import VarianceLayer, noisy_layers
+    from raysurf.training.workers import stream
+
+    with torch.no_grad():
+        for name, layer in noisy_layers(net.model).items():
+            if isinstance(layer, VarianceLayer):
+                torch.manual_seed(stream(net.job.seed, "sigma", name).getrandbits(63))
+                layer.sigma.copy_(init.sigma_of(name, layer.sigma, net.context))
 
 
 def _bound(weights: Tensor) -> float:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, Field
 
@@ -18,8 +18,13 @@ from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.values import Node
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context
-    from raysurf.training.checkpoints import State
+    from torch import Tensor
+
+    from raysurf.store.store import Store
+    from raysurf.training.checkpoints import Checkpoints, State
+    from raysurf.training.workers import Workers
+
+Row = dict[str, Any]
 
 SPLITS = ("train", "validation", "test")
 SETTINGS: dict[str, Any] = {
@@ -33,6 +38,68 @@ SETTINGS: dict[str, Any] = {
 }
 # Measuring a point takes two or three forward passes; an epoch's steps are forward and backward.
 POINT_EPOCHS = 0.7
+
+
+class Context(Protocol):
+    """What a job sees of the world while it runs: its inputs' weights, its workers, and where rows and weights go.
+
+    ``skipped`` names the files of the job's data that this process could not read; ``elsewhere_s`` is the time that
+    other sittings and processes took for its points.
+    """
+
+    job: Job
+    store: Store
+    workers: Workers
+    skipped: Collection[str]
+    elsewhere_s: float
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where the training loop keeps its state."""
+
+    def saw(self, fingerprints: Mapping[str, str | None]) -> None:
+        """Keep the fingerprints of the job's network and data.
+
+        Raises:
+            ChangedError: If its inputs saw others, and that is not accepted.
+        """
+
+    def report(self, table: str, *rows: Row) -> None:
+        """Add rows of a table."""
+
+    def flush(self) -> None:
+        """Write the rows so far."""
+
+    def recall(self, table: str) -> list[Row]:
+        """Rows that an earlier sitting wrote into this part; they count as reported."""
+
+    def rows_of_all_parts(self, table: str) -> list[Row]:
+        """This part's rows, as reported, and those that other processes have written of the same job."""
+
+    def progress(self, epoch: int, epochs: int, figures: Mapping[str, float] | None = None) -> None:
+        """Say how far the job is."""
+
+    def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep named tensors of this job."""
+
+    def load(self, job: Job, name: str) -> State:
+        """The tensors that a finished input kept under a name, on this worker's device.
+
+        Raises:
+            StoreError: If they are missing or corrupt.
+        """
+
+    def weights(self, job: Job, name: str = "weights") -> tuple[State, State]:
+        """A finished input's point and buffers.
+
+        Args:
+            job: The input.
+            name: What it kept them under.
+
+        Raises:
+            StoreError: If they are missing or corrupt.
+            DataError: If a weight is NaN or infinite.
+        """
 
 
 class Job(Node):

@@ -19,7 +19,7 @@ from raysurf.models.spec import ModelSpec
 from raysurf.results.error_text import one_line
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context, Row
+    from raysurf.jobs.job import Context, Row
     from raysurf.jobs.network import Network
 
 QUANTITIES = ("loss", "nll", "error")
@@ -200,3 +200,28 @@ def spread_names(*more: str) -> tuple[str, ...]:
     """Names of the figures of ``spread``, and of further statistics."""
     stats = ("max", "min", "mean", *more)
     return tuple(f"{split}/{stat}_{name}" for split in SPLITS for name in QUANTITIES for stat in stats)
+
+
+def along_figures(rows: Sequence[Row]) -> dict[str, float]:
+    """The figures of a profile from its ``surface`` rows; points without a value are left out."""
+    figures = spread(rows)
+    for split in SPLITS:
+        mine = sorted((row for row in rows if row["split"] == split), key=lambda row: float(row["t"]))
+        within = [row for row in mine if -1e-9 <= row["t"] <= 1 + 1e-9]
+        if len(within) > 1:
+            figures["length"] = within[-1]["distance"] - within[0]["distance"]
+        for name in QUANTITIES:
+            line = [(row["t"], row["distance"], float(row[name])) for row in within if row[name] is not None]
+            if len(line) < 2 or not line[-1][1] > line[0][1]:
+                continue
+            steps = [(b[0] - a[0], b[1] - a[1], 0.5 * (a[2] + b[2])) for a, b in zip(line, line[1:], strict=False)]
+            (t0, d0, first), (t1, d1, last) = line[0], line[-1]
+            excess = max(v - (first + (last - first) * (t - t0) / (t1 - t0)) for t, _, v in line)
+            figures |= {
+                f"{split}/t_integral_{name}": sum(dt * v for dt, _, v in steps) / (t1 - t0),
+                f"{split}/arc_integral_{name}": sum(dl * v for _, dl, v in steps) / (d1 - d0),
+                f"{split}/frankle_barrier_{name}": max(v for _, _, v in line) - 0.5 * (first + last),
+                f"{split}/entezari_barrier_{name}": excess,
+                f"{split}/barrier_{name}": excess,
+            }
+    return figures

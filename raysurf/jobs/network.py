@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +14,14 @@ from raysurf import own_code
 from raysurf.data import registry as data_sets
 from raysurf.data.dataset import UNLABELLED, labelled_part
 from raysurf.errors import DataError, UnknownNameError
-from raysurf.jobs.context import Context, require_storable
+from raysurf.jobs.context import require_storable
 from raysurf.jobs.fingerprints import digest_of_file, shapes_of
-from raysurf.jobs.job import SPLITS
+from raysurf.jobs.job import SPLITS, Context
 from raysurf.jobs.placing import Placing
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.dropping import own_noise
-from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.stochastic.spec import Scheme
 from raysurf.training import evaluation, schemes
 from raysurf.training.checkpoints import State
@@ -38,10 +37,6 @@ from raysurf.training.objectives.spec import BlockFloat, Consistency
 from raysurf.training.schedules import Schedule
 from raysurf.training.workers import stream
 from raysurf.weightspace.point import Point, buffers_of, point_of, squared_norm
-
-if TYPE_CHECKING:
-    from raysurf.jobs.initial import InitialSigma
-
 
 MemberAnswers = dict[str, evaluation.Answers]
 
@@ -363,11 +358,3 @@ class Network(Placing):
         )
         kl = float(elbo.divergence(self.model).detach())
         return {"train/elbo": -len(self.data.train) * nll - kl, "train/kl": kl}
-
-    @torch.no_grad()
-    def initialise_sigmas(self, init: InitialSigma) -> None:
-        """Give all variance layers initial deviations, drawn from the job's seed."""
-        for name, layer in noisy_layers(self.model).items():
-            if isinstance(layer, VarianceLayer):
-                torch.manual_seed(stream(self.job.seed, "sigma", name).getrandbits(63))
-                layer.sigma.copy_(init.sigma_of(name, layer.sigma, self.context))

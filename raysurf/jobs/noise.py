@@ -14,7 +14,7 @@ from raysurf.values import as_tuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raysurf.jobs.context import Context, Row
+    from raysurf.jobs.job import Context, Row
     from raysurf.jobs.network import Network
 
 

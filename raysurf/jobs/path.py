@@ -15,7 +15,7 @@ from raysurf.training.schedules import Constant
 from raysurf.values import Value, as_tuple
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
     from raysurf.jobs.network import Network
     from raysurf.training.checkpoints import Place, State
     from raysurf.weightspace.point import Point
@@ -109,8 +109,8 @@ class Path(StartedJob, AtPoints):
         return _track([start, *_pivots(tensors), end], first, last, own)
 
     def run(self, context: Context) -> dict[str, float]:
+        from raysurf.jobs.measuring import along_figures
         from raysurf.jobs.network import Network
-        from raysurf.jobs.profile import along_figures
 
         net = Network(self, context)
         band = self._train(net, context)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from raysurf.data.dataset import Dataset
-from raysurf.jobs.context import Context
+from raysurf.jobs.job import Context
 from raysurf.training.batchnorm import has_power_iterations, renew_power_iterations, statistic_names
 from raysurf.training.checkpoints import State
 from raysurf.training.evaluation import reestimate_batchnorm

@@ -25,7 +25,7 @@ from raysurf.jobs.path import Path
 from raysurf.values import as_tuple
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context, Row
+    from raysurf.jobs.job import Context, Row
     from raysurf.weightspace.plane import Plane as Frame
 
 Drawn = WeightsJob | PointOf | Curve | Path

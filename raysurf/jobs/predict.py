@@ -18,7 +18,7 @@ from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.values import as_tuple
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
     from raysurf.jobs.network import Network
 
 FIGURES = ("accuracy", "error", "nll", "brier", "ece")

@@ -10,12 +10,11 @@ from pydantic import Field, model_validator
 from raysurf.errors import DegenerateError
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.geometry import Chain, Line, Source
-from raysurf.jobs.job import SPLITS
-from raysurf.jobs.measuring import ALONG, QUANTITIES, MeasuringJob, Spot, spread, spread_names
+from raysurf.jobs.measuring import ALONG, MeasuringJob, Spot, along_figures, spread_names
 from raysurf.jobs.path import Path
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context, Row
+    from raysurf.jobs.job import Context, Row
 
 
 class Profile(MeasuringJob):
@@ -81,28 +80,3 @@ class Profile(MeasuringJob):
 
     def figures(self, rows: Sequence[Row]) -> dict[str, float]:
         return along_figures(rows)
-
-
-def along_figures(rows: Sequence[Row]) -> dict[str, float]:
-    """The figures of a profile from its ``surface`` rows; points without a value are left out."""
-    figures = spread(rows)
-    for split in SPLITS:
-        mine = sorted((row for row in rows if row["split"] == split), key=lambda row: float(row["t"]))
-        within = [row for row in mine if -1e-9 <= row["t"] <= 1 + 1e-9]
-        if len(within) > 1:
-            figures["length"] = within[-1]["distance"] - within[0]["distance"]
-        for name in QUANTITIES:
-            line = [(row["t"], row["distance"], float(row[name])) for row in within if row[name] is not None]
-            if len(line) < 2 or not line[-1][1] > line[0][1]:
-                continue
-            steps = [(b[0] - a[0], b[1] - a[1], 0.5 * (a[2] + b[2])) for a, b in zip(line, line[1:], strict=False)]
-            (t0, d0, first), (t1, d1, last) = line[0], line[-1]
-            excess = max(v - (first + (last - first) * (t - t0) / (t1 - t0)) for t, _, v in line)
-            figures |= {
-                f"{split}/t_integral_{name}": sum(dt * v for dt, _, v in steps) / (t1 - t0),
-                f"{split}/arc_integral_{name}": sum(dl * v for _, dl, v in steps) / (d1 - d0),
-                f"{split}/frankle_barrier_{name}": max(v for _, _, v in line) - 0.5 * (first + last),
-                f"{split}/entezari_barrier_{name}": excess,
-                f"{split}/barrier_{name}": excess,
-            }
-    return figures

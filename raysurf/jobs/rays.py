@@ -12,7 +12,7 @@ from raysurf.jobs.job import SPLITS
 from raysurf.jobs.measuring import QUANTITIES, MeasuringJob, Spot, spread, spread_names
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context, Row
+    from raysurf.jobs.job import Context, Row
 
 
 class Rays(MeasuringJob):

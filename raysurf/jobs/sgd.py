@@ -11,7 +11,7 @@ from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.training_job import FirstJob, Stage
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
 
 
 class SGD(WeightsJob, FirstJob):

@@ -14,7 +14,7 @@ from raysurf.stochastic.spec import Scheme
 from raysurf.training.schedules import Cycles
 
 if TYPE_CHECKING:
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
     from raysurf.jobs.network import Network
     from raysurf.training.checkpoints import State
     from raysurf.training.loop import EpochEnd

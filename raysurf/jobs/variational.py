@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.errors import DataError
-from raysurf.jobs.initial import InitialSigma
+from raysurf.jobs.initial import InitialSigma, initialise_sigmas
 from raysurf.jobs.job import SPLITS, WeightsJob
 from raysurf.jobs.training_job import FirstJob, Stage
 from raysurf.models.spec import NoisyModelSpec
@@ -18,7 +18,7 @@ from raysurf.values import as_tuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
     from raysurf.jobs.network import Network
     from raysurf.models.spec import ModelSpec
     from raysurf.training.checkpoints import State
@@ -146,7 +146,7 @@ class Variational(WeightsJob, FirstJob):
         if self.start is not None:
             _begin(net, self.start.model_spec, *context.weights(self.start))
         if self.init is not None:
-            net.initialise_sigmas(self.init)
+            initialise_sigmas(net, self.init)
 
 
 def _begin(net: Network, spec: ModelSpec, point: State, buffers: State) -> None:

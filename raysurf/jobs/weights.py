@@ -18,7 +18,7 @@ from raysurf.redaction import holds_secret
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.job import Context
 
 
 class Weights(WeightsJob):

@@ -234,7 +234,7 @@ def _cluster(nodes: int) -> Iterator[None]:
 
 def _checkpoint(rounds: int) -> None:
     """Keeping the state of VGG-16, over an epoch of ten seconds."""
-    from raysurf.jobs.context import Context
+    from raysurf.jobs.context import StoreContext
     from raysurf.models import registry
     from raysurf.training.checkpoints import Place
     from raysurf.training.fast import channels_last
@@ -246,7 +246,7 @@ def _checkpoint(rounds: int) -> None:
     took = []
     with tempfile.TemporaryDirectory() as folder:
         job = rs.SGD(model="vgg16", data="cifar10", epochs=999, lr=0.1)
-        checkpoints = Context(job, Store(folder), Workers(), lambda progress: None).checkpoints
+        checkpoints = StoreContext(job, Store(folder), Workers(), lambda progress: None).checkpoints
         for epoch in range(1, rounds + 2):
             checkpoints._cost = 0.0
             began = time.perf_counter()

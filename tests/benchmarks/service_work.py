@@ -12,8 +12,7 @@ from pydantic import Field
 
 from raysurf.data.spec import DataSpec
 from raysurf.jobs import registry
-from raysurf.jobs.context import Context
-from raysurf.jobs.job import Job
+from raysurf.jobs.job import Context, Job
 from raysurf.models.spec import ModelSpec
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import raysurf as rs
-from raysurf.jobs.context import Context, Progress
+from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
@@ -130,7 +130,7 @@ def test_shorter_run_leaves_the_states_of_a_longer_one(tmp_path: Path) -> None:
     """What a longer run, in another process, has reached beyond the end of this one is not removed."""
     store = Store(str(tmp_path))
     longer, shorter = (
-        Context(of_budget(budget), store, Workers(), lambda at: None).checkpoints for budget in (2.5, 1.5)
+        StoreContext(of_budget(budget), store, Workers(), lambda at: None).checkpoints for budget in (2.5, 1.5)
     )
     longer.SHARE = 1e9  # type: ignore[misc]
     for epoch in (2, 5):
@@ -176,7 +176,7 @@ def test_swag_is_sampled_again_without_training(tmp_path: Path) -> None:
     assert isinstance(diagonal, rs.SWAG)
     assert epochs_trained(low_rank, store) == [1, 2, 3, 4]
     assert epochs_trained(diagonal, store) == []
-    contexts = {job.id: Context(job, store, Workers(), lambda at: None) for job in (low_rank, diagonal)}
+    contexts = {job.id: StoreContext(job, store, Workers(), lambda at: None) for job in (low_rank, diagonal)}
     means = [contexts[job.id].weights(job)[0] for job in (low_rank, diagonal)]
     assert all(torch.equal(means[0][name], value) for name, value in means[1].items())
     drawn = [next(job.draw_members(contexts[job.id], 1, 0))[0] for job in (low_rank, diagonal)]

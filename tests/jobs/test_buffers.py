@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 import raysurf as rs
-from raysurf.jobs.context import Context, Progress
+from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.job import Job
 from raysurf.jobs.network import Network
 from raysurf.store.store import Store
@@ -140,8 +140,8 @@ def opened(job: Job, store: Store, name: str = "weights") -> tuple[dict[str, Ten
     return context(job, store).weights(job, name)
 
 
-def context(job: Job, store: Store) -> Context:
-    return Context(job, store, Workers(), lambda at: None)
+def context(job: Job, store: Store) -> StoreContext:
+    return StoreContext(job, store, Workers(), lambda at: None)
 
 
 def by_hand(job: Job, store: Store, point: dict[str, Tensor], buffers: dict[str, Tensor]) -> float:

@@ -10,7 +10,7 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import SpecError
-from raysurf.jobs.context import Context
+from raysurf.jobs.context import StoreContext
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.training.objectives.block_float import quantise
@@ -78,7 +78,7 @@ def test_average_of_few_bits_has_many(tmp_path: Path) -> None:
     base = tiny_sgd(**settings, epochs=6, until=4, objective=rs.BlockFloat())
     job, store = rs.SWA(start=base, epochs=3, lr=0.02), Store(str(tmp_path / "r"))
     figures = do(job, store)
-    context = Context(job, store, Workers(), lambda at: None)
+    context = StoreContext(job, store, Workers(), lambda at: None)
     points = {name: context.weights(job, name)[0] for name in ("weights", "last")}
     few = {k: [torch.equal(v, quantise(v, 8, "nearest", True)) for v in p.values()] for k, p in points.items()}
     assert all(few["last"])

@@ -10,7 +10,7 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import OutputError, UnsupportedLayerError
-from raysurf.jobs.context import Context, require_storable
+from raysurf.jobs.context import StoreContext, require_storable
 from raysurf.jobs.network import Network
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VariationalLayer
@@ -27,8 +27,8 @@ def model(name: str, **options: Any) -> rs.ModelSpec:
     return rs.ModelSpec(name=f"tests.odd_networks:{name}", options=options)
 
 
-def context_of(job: Any, store: Store) -> Context:
-    return Context(job, store, Workers(), lambda at: None)
+def context_of(job: Any, store: Store) -> StoreContext:
+    return StoreContext(job, store, Workers(), lambda at: None)
 
 
 def path_of(**changes: Any) -> rs.Path:

@@ -14,12 +14,11 @@ from torch import nn
 
 import raysurf as rs
 from raysurf.errors import DataError, DegenerateError, DivergedError, MeasuringError, PointMismatchError, SpecError
-from raysurf.jobs.context import Context
+from raysurf.jobs.context import StoreContext
 from raysurf.jobs.execute import execute_piece
 from raysurf.jobs.job import Job
-from raysurf.jobs.measuring import MeasuringJob, missing_points
+from raysurf.jobs.measuring import MeasuringJob, along_figures, missing_points
 from raysurf.jobs.parse import parse_job
-from raysurf.jobs.profile import along_figures
 from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import distance
@@ -134,7 +133,9 @@ def test_plane_marks_what_lies_on_it(tmp_path: Path) -> None:
     do(job, store)
     marks = store.rows_of("landmarks", job.id)
     ends = [row for row in marks if row["landmark"] < 3]
-    length = distance(*(Context(job, store, Workers(), lambda at: None).weights(each)[0] for each in job.sources[:2]))  # type: ignore[arg-type]
+    length = distance(
+        *(StoreContext(job, store, Workers(), lambda at: None).weights(each)[0] for each in job.sources[:2])
+    )  # type: ignore[arg-type]
     assert [(row["x"], row["y"], row["off_plane"]) for row in ends[:2]] == [(0, 0, 0), (pytest.approx(length), 0, 0)]
     assert [row["name"] for row in ends] == ["sgd seed 0", "sgd seed 1", "curve bend1"]
     drawn = [row for row in marks if row["geometry"] == "curve"]
@@ -314,7 +315,7 @@ def test_free_end_is_trained_and_measured(tmp_path: Path) -> None:
     """A curve with a free end moves it, keeps the fixed one, and offers the moved end as a point."""
     store, job = Store(str(tmp_path)), tiny_curve(fix_end=False, via=tiny_sgd(seed=2))
     do(job, store)
-    context = Context(job, store, Workers(), lambda at: None)
+    context = StoreContext(job, store, Workers(), lambda at: None)
     points = job.track(context).points
     assert job.point_names == ("bend1", "end")
     assert distance(points[0], context.weights(job.start)[0]) == 0

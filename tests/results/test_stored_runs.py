@@ -15,7 +15,7 @@ from safetensors.torch import save
 import raysurf as rs
 from raysurf.cluster.ray_cluster import prepare
 from raysurf.errors import MissingPackageError, StoreError, UnknownNameError
-from raysurf.jobs.context import Context
+from raysurf.jobs.context import StoreContext
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.job import Job
 from raysurf.results import Results, open
@@ -61,7 +61,7 @@ def equal(arrays: Any, tensors: Any) -> bool:
 )
 def test_weights_are_those_that_jobs_see(job: Job, names: tuple[str, ...], results: Results) -> None:
     """Point and buffers are what a job that starts from them gets, as arrays or tensors; other names are told."""
-    context = Context(job, Store(results.store.uri), Workers(), lambda at: None)
+    context = StoreContext(job, Store(results.store.uri), Workers(), lambda at: None)
     for name in names:
         point, buffers = job.named_point(context, name) if name in job.point_names else context.weights(job, name)
         found = results.weights(job.id, name)

@@ -11,8 +11,7 @@ import numpy as np
 from torchvision import datasets
 
 from raysurf.data.dataset import Images, Labels, RawSet
-from raysurf.data.registry import root_of
-from raysurf.data.spec import DataSpec
+from raysurf.data.spec import DataSpec, root_of
 from raysurf.errors import DataError
 
 VALIDATION = 5000
