@@ -166,6 +166,17 @@ class StoreWarning(RaysurfError, UserWarning):
         return self.text
 
 
+class PlugWarning(RaysurfError, UserWarning):
+    """A plug of another package that was left out, since it cannot be used."""
+
+    def __init__(self, text: str) -> None:
+        self.text = redact(text)
+        super().__init__(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class StoreUnavailableError(StoreError):
     """A store that is full, or away for longer than is waited; nothing is wrong with what was to be written."""
 

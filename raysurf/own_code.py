@@ -46,6 +46,12 @@ def look_in(folder: str | Path) -> None:
         _folders.append(path)
 
 
+def places() -> tuple[str, ...]:
+    """Where modules are looked for, in order; while none may be imported, only where Python looks by itself."""
+    own = (os.getcwd(), *_folders)
+    return tuple(dict.fromkeys((*sys.path, *own) if are_imported() else (path for path in sys.path if path not in own)))
+
+
 @contextmanager
 def no_imports() -> Iterator[None]:
     """Find modules without importing them while a ``with`` lasts."""
@@ -159,9 +165,9 @@ def sources(name: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def digest_of_imported(name: str) -> str | None:
+def digest_of_imported(name: str | None) -> str | None:
     """The ``digest`` of code as it was when this process imported it."""
-    return _digests.get(name, (None, None))[1]
+    return None if name is None else _digests.get(name, (None, None))[1]
 
 
 def digest(name: str) -> str | None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidationInfo
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from raysurf.errors import Fault, SpecError, nearest
+from raysurf import plugs
+from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
 
 Path = tuple[str | int, ...]
 PathFault = tuple[Path, Fault]
+# Of a validation's context: whether the networks and data that are named must be there.
+LOOK_UP = "look_up"
 WRAPPERS = (Union, types.UnionType, typing.Annotated, tuple)
 
 if TYPE_CHECKING:
@@ -28,8 +33,8 @@ class _Spoken(Metaclass):
         try:
             return Metaclass.__call__(cls, *args, **kwargs)
         except ValidationError as error:
-            found = error.errors(include_url=False)
-        raise SpecError([pydantic_fault(cls, dict(each), (cls.__name__,))[1] for each in found])
+            found = faults_of(cls, error, (cls.__name__,))
+        raise SpecError([each for _, each in found])
 
 
 class Value(BaseModel, metaclass=_Spoken):
@@ -44,10 +49,85 @@ class Value(BaseModel, metaclass=_Spoken):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
+def kinds(*expected: type[Node]) -> dict[str, type[Node]]:
+    """The kinds that may stand where one of some classes is expected, by name."""
+    groups = [group for group in plugs.GROUPS if group in {cls.PLUGS for cls in expected}]
+    found = {name: plug for group in groups for name, plug in plugs.every(group)}
+    return {name: cls for name, cls in found.items() if issubclass(cls, expected)}
+
+
+def _union_by_kind(expected: tuple[type[Node], ...]) -> CoreSchema:
+    return core_schema.with_info_plain_validator_function(partial(_built, expected))
+
+
+def _built(expected: tuple[type[Node], ...], value: Any, info: ValidationInfo) -> Node:
+    """The node that a tree describes; what is a node already is taken as it is."""
+    if isinstance(value, expected):
+        return value
+    if not isinstance(value, Mapping):
+        raise refusal(((), Fault("", shown(value), f"a mapping with kind: one of {', '.join(kinds(*expected))}")))
+    kind = value.get("kind")
+    if kind is None:
+        raise refusal(((), Fault("", "no kind", f"kind: one of {', '.join(kinds(*expected))}")))
+    cls = _class_of(kind, expected)
+    inner = {name: each for name, each in value.items() if name != "kind"}
+    try:
+        return cls.model_validate(inner, context=info.context)
+    except ValidationError as error:
+        raise refusal(*faults_of(cls, error, ())) from None
+
+
+def _class_of(kind: Any, expected: tuple[type[Node], ...]) -> type[Node]:
+    for group in dict.fromkeys(cls.PLUGS for cls in expected) if isinstance(kind, str) else ():
+        try:
+            found: type[Node] = plugs.find(group, kind)
+        except UnknownNameError:
+            continue
+        except SpecError as error:
+            raise refusal(*((("kind",), each) for each in error.faults)) from None
+        if issubclass(found, expected):
+            return found
+    known = kinds(*expected)
+    hint = f"did you mean {near!r}?" if (near := nearest(str(kind), known)) else ""
+    raise refusal((("kind",), Fault("", shown(kind), f"one of {', '.join(known)}", hint)))
+
+
+def refusal(*faults: PathFault) -> ValidationError:
+    """What a validator raises to say faults in our own words, each with its path below the value."""
+    lines = []
+    for path, each in faults:
+        said = {"got": each.got, "expected": each.expected, "hint": each.hint}
+        lines.append(InitErrorDetails(type=PydanticCustomError("said", "{expected}", said), loc=path, input=None))
+    return ValidationError.from_exception_data("value", lines)
+
+
 class Node(Value):
-    """A value that is chosen by name: one of several kinds may stand in its place."""
+    """A value that is chosen by name: one of several kinds may stand in its place.
+
+    A class without a ``kind`` stands for every kind that subclasses it, those of other packages too: where it is a
+    field's type, or is validated itself, ``kind`` says which of them is built.
+
+    Attributes:
+        kind: Its name in a file.
+        PLUGS: The group of its plugs.
+    """
 
     kind: ClassVar[str] = ""
+    PLUGS: ClassVar[str] = ""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler(source) if cls.kind else _union_by_kind((cls,))
+
+
+class _ByKind:
+    """Of a union of nodes: ``kind`` says which of them is built."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return _union_by_kind(tuple(_nodes_in(source)))
+
+
+BY_KIND = _ByKind()
 
 
 def as_tuple(value: Any) -> Any:
@@ -55,36 +135,53 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def pydantic_fault(cls: type[Value], error: Mapping[str, Any], path: Path) -> PathFault:
-    """Say one of pydantic's errors in our words.
+def faults_of(cls: type[Value], error: ValidationError, path: Path) -> list[PathFault]:
+    """Say pydantic's errors in our words.
 
     Args:
         cls: The model that was validated.
-        error: One item of ``ValidationError.errors()``.
+        error: What pydantic raised.
         path: Where the model stands in the document.
     """
+    return [fault for each in error.errors(include_url=False) for fault in _faults_of(cls, dict(each), path)]
+
+
+def _faults_of(cls: type[Value], error: Mapping[str, Any], path: Path) -> Iterable[PathFault]:
     inner = tuple(part for part in error["loc"] if not str(part).startswith("function-"))
     here, kind = (*path, *inner), error["type"]
-    if kind == "extra_forbidden":
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    if kind == "said":
+        yield fault(here, error["ctx"]["got"], error["ctx"]["expected"], error["ctx"]["hint"])
+    elif kind == "extra_forbidden":
         owner = _class_at(cls, inner[:-1])
         known = list(owner.model_fields) if owner else []
         near = nearest(str(inner[-1]), known)
         expected = f"one of {', '.join(known)}" if known else "a known key"
-        return fault(here, "an unknown key", expected, f"did you mean {near!r}?" if near else "")
-    if kind == "missing":
-        return fault(here, "nothing", "a value, which is required")
-    wanted = _class_at(cls, inner)
-    if kind == "model_type" and wanted is not None:
-        if issubclass(wanted, Node):
-            return fault(here, shown(error["input"]), f"a {wanted.__name__}")
+        yield fault(here, "an unknown key", expected, f"did you mean {near!r}?" if near else "")
+    elif kind == "missing":
+        yield fault(here, "nothing", "a value, which is required")
+    elif kind == "model_type" and (wanted := _class_at(cls, inner)) is not None:
         short = f"a name, {wanted.model_fields['name'].description}; or " if "name" in wanted.model_fields else ""
-        return fault(here, shown(error["input"]), f"{short}a mapping of {', '.join(wanted.model_fields)}")
-    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    message = message.replace("a valid tuple", "a list")
-    if kind == "value_error":
-        got = "" if isinstance(error["input"], Mapping | Value) else shown(error["input"])
-        return fault(here, got, message) if got else fault(here, message, "values that fit together")
-    return fault(here, shown(error["input"]), message)
+        yield fault(here, shown(error["input"]), f"{short}a mapping of {', '.join(wanted.model_fields)}")
+    elif kind == "value_error":
+        yield from _faults_in(error["ctx"]["error"], here, error["input"], message)
+    else:
+        yield fault(here, shown(error["input"]), message.replace("a valid tuple", "a list"))
+
+
+def _faults_in(error: Exception, here: Path, value: Any, message: str) -> Iterable[PathFault]:
+    """What a validator has raised."""
+    if isinstance(error, SpecError):
+        for each in error.faults:
+            yield fault((*here, *each.where.split(".")[1:]), each.got, each.expected, each.hint)
+    elif isinstance(error, UnknownNameError):
+        yield fault(here, shown(error.got), f"one of {', '.join(error.known)}", error.hint)
+    elif isinstance(error, DataError):
+        yield fault(here, error.got, error.expected)
+    elif isinstance(value, Mapping | Value):
+        yield fault(here, message, "values that fit together")
+    else:
+        yield fault(here, shown(value), message)
 
 
 def _class_at(cls: type[Value], inner: Path) -> type[Value] | None:
@@ -102,6 +199,10 @@ def values_in(annotation: Any) -> list[type[Value]]:
     if get_origin(annotation) in WRAPPERS:
         return [cls for arg in get_args(annotation) for cls in values_in(arg)]
     return [annotation] if isinstance(annotation, type) and issubclass(annotation, Value) else []
+
+
+def _nodes_in(annotation: Any) -> Iterable[type[Node]]:
+    return (cls for cls in values_in(annotation) if issubclass(cls, Node))
 
 
 def fault(path: Path, got: str, expected: str, hint: str = "") -> PathFault:

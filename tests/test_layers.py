@@ -14,8 +14,9 @@ from tests.cases import ROOT
 ROOMS = [
     {"redaction"},
     {"errors"},
-    {"values"},
     {"packages", "own_code", "wording"},
+    {"plugs"},
+    {"values"},
     {"weightspace", "stochastic"},
     {"models", "data"},
     {"training"},
@@ -32,10 +33,11 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ONLY = {
     "redaction": set(),
     "errors": {"redaction"},
-    "values": {"errors"},
     "packages": {"errors"},
     "own_code": {"errors"},
     "wording": set(),
+    "plugs": {"errors", "own_code"},
+    "values": {"errors", "plugs"},
     "store": {"errors", "values", "packages", "redaction", "wording"},
     "results": {"errors", "values", "packages", "redaction", "wording", "store"},
     "tracking": {"errors", "values", "packages", "redaction", "wording", "store", "results"},

@@ -188,7 +188,8 @@ class Unchanged:
         if data not in self._stamps:
             self._stamps[data] = data_sets.stamp(data)
         if name not in self._sources:
-            self._sources[name] = own_code.digest(name) if own_code.is_named_in(name) else None
+            code = job.model_spec.code
+            self._sources[name] = None if code is None else own_code.digest(code)
         if job.weights_file not in self._files:
             self._files[job.weights_file] = digest_of_file(job.weights_file)
         found = {

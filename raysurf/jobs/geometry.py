@@ -14,7 +14,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DegenerateError, nearest
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.models.spec import ModelSpec
-from raysurf.values import Node, as_tuple
+from raysurf.values import BY_KIND, Node, as_tuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,7 @@ class PointOf(Node):
     """One point of a job that leaves several: a curve's ``bend1``, the ``last`` iterate of SWA, a path's ``pivot3``."""
 
     kind: ClassVar[str] = "point"
+    PLUGS: ClassVar[str] = "places"
 
     of: Job = Field(description="the job")
     name: str = Field(description="which of its points")
@@ -66,7 +67,7 @@ class PointOf(Node):
         return self.of.setting(name)
 
 
-Source = WeightsJob | PointOf
+Source = Annotated[WeightsJob | PointOf, BY_KIND]
 Sources = Annotated[tuple[Source, ...], BeforeValidator(as_tuple)]
 
 
@@ -238,6 +239,7 @@ class Line(Node):
     """The straight segment between two weights."""
 
     kind: ClassVar[str] = "line"
+    PLUGS: ClassVar[str] = "places"
     start: Source = Field(description="weights at t = 0")
     end: Source = Field(description="weights at t = 1")
 
@@ -260,6 +262,7 @@ class Chain(Node):
     """Straight segments from each of several weights to the next."""
 
     kind: ClassVar[str] = "chain"
+    PLUGS: ClassVar[str] = "places"
     weights: Sources = Field(description="two or more weights, in order")
 
     @model_validator(mode="after")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class InitialSigma(Node):
     """Gives initial deviations to variance layers. sigma is used squared, so that its sign is free."""
 
+    PLUGS: ClassVar[str] = "initial"
+
     def sigma_of(self, name: str, shaped: Tensor, context: Context) -> Tensor:
         """Initial sigma of a variance layer, shaped as a tensor given; draws come from torch's global generator."""
         raise AssertionError(f"{type(self).__name__} has no values")

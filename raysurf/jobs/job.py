@@ -109,6 +109,8 @@ class Job(Node):
     so a new field may be added to a kind as long as its default means what was done before.
     """
 
+    PLUGS: ClassVar[str] = "jobs"
+
     @cached_property
     def tree(self) -> dict[str, Any]:
         """The job as one would write it in YAML, what was not stated left out, nested inputs included."""

@@ -62,7 +62,7 @@ class Network(Placing):
         if job is context.job:
             context.saw(
                 {
-                    "model_source": own_code.digest_of_imported(job.model_spec.name),
+                    "model_source": own_code.digest_of_imported(job.model_spec.code),
                     "model_shapes": shapes_of(self.model),
                     "data_stamp": stamp,
                     "data_fingerprint": self.data.fingerprint,

@@ -22,13 +22,13 @@ from raysurf.jobs.geometry import (
 from raysurf.jobs.job import WeightsJob
 from raysurf.jobs.measuring import MeasuringJob, Spot, spread, spread_names
 from raysurf.jobs.path import Path
-from raysurf.values import as_tuple
+from raysurf.values import BY_KIND, as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context, Row
     from raysurf.weightspace.plane import Plane as Frame
 
-Drawn = WeightsJob | PointOf | Curve | Path
+Drawn = Annotated[WeightsJob | PointOf | Curve | Path, BY_KIND]
 Count = Annotated[int, Field(ge=2)]
 CURVE_POINTS = 61
 COORDINATES = ("x", "y", "off_plane")

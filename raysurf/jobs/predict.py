@@ -15,7 +15,7 @@ from raysurf.jobs.swa import SWAG
 from raysurf.jobs.training_job import Data
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
-from raysurf.values import as_tuple
+from raysurf.values import BY_KIND, as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
@@ -40,7 +40,7 @@ class Predict(Job):
 
     kind: ClassVar[str] = "predict"
 
-    weights: WeightsJob | PointOf | FGE | Curve = Field(description="the weights to measure")
+    weights: Annotated[WeightsJob | PointOf | FGE | Curve, BY_KIND] = Field(description="the weights to measure")
     data: Data | None = Field(None, description="data to measure on, if not that of the weights")
     batchnorm: Literal["fixed", "reestimate"] | None = Field(
         None, description="keep the stored statistics, or re-estimate (dropout off); default: keep where there are any"

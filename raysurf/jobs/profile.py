@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from raysurf.jobs.curve import Curve
 from raysurf.jobs.geometry import Chain, Line, Source
 from raysurf.jobs.measuring import ALONG, MeasuringJob, Spot, along_figures, spread_names
 from raysurf.jobs.path import Path
+from raysurf.values import BY_KIND
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context, Row
@@ -35,7 +36,9 @@ class Profile(MeasuringJob):
 
     kind: ClassVar[str] = "profile"
 
-    along: Curve | Path | Line | Chain = Field(description="a curve or path job, or kind: line or chain of weights")
+    along: Annotated[Curve | Path | Line | Chain, BY_KIND] = Field(
+        description="a curve or path job, or kind: line or chain of weights"
+    )
     num_points: int = Field(61, ge=2, description="points, both ends included")
     margin: float = Field(0.0, ge=0, description="how far to go on beyond both ends, as a share of the line's length")
 

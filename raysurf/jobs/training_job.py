@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
+from raysurf.data import registry as data_sets
 from raysurf.data.spec import DataSpec, num_training
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job, WeightsJob
+from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.training.objectives.spec import BlockFloat, Consistency, ObjectiveSpec
 from raysurf.training.schedules import Constant, Cycles, PlateauLinear, Schedule, cycle_steps, num_batches
+from raysurf.values import LOOK_UP
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,20 @@ class Stage:
     member_epochs: float | None = None
 
 
-Model = Annotated[ModelSpec, BeforeValidator(ModelSpec.parse)]
-Data = Annotated[DataSpec, BeforeValidator(DataSpec.parse)]
+def _found_model(spec: ModelSpec, info: ValidationInfo) -> ModelSpec:
+    if (info.context or {}).get(LOOK_UP):
+        models.check(spec.name, spec.options)
+    return spec
+
+
+def _found_data(spec: DataSpec, info: ValidationInfo) -> DataSpec:
+    if (info.context or {}).get(LOOK_UP):
+        data_sets.check(spec)
+    return spec
+
+
+Model = Annotated[ModelSpec, BeforeValidator(ModelSpec.parse), AfterValidator(_found_model)]
+Data = Annotated[DataSpec, BeforeValidator(DataSpec.parse), AfterValidator(_found_data)]
 
 
 class TrainingJob(Job):

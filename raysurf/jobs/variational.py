@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from raysurf.errors import DataError
 from raysurf.jobs.initial import InitialSigma, initialise_sigmas
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 FIGURES = ("accuracy", "error", "nll", "brier", "ece")
 
 
-def _one_or_several(value: Any) -> Any:
-    return (value,) if isinstance(value, Noise) else as_tuple(value)
+def _one_or_several(value: Any, info: ValidationInfo) -> Any:
+    is_one = isinstance(value, Noise | Mapping)
+    return (Noise.model_validate(value, context=info.context),) if is_one else as_tuple(value)
 
 
 class Variational(WeightsJob, FirstJob):

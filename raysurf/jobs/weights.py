@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
@@ -14,6 +14,7 @@ from raysurf.jobs.training_job import Data, Model
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.redaction import holds_secret
+from raysurf.values import LOOK_UP
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +39,13 @@ class Weights(WeightsJob):
     prefix: str | None = Field(
         None, description="what names in the file begin with; module., model. and _orig_mod. need not be said"
     )
+
+    @field_validator("pretrained")
+    @classmethod
+    def _found(cls, pretrained: str | None, info: ValidationInfo) -> str | None:
+        if pretrained is not None and "model" in info.data and (info.context or {}).get(LOOK_UP):
+            models.check_pretrained(info.data["model"].name, pretrained)
+        return pretrained
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -8,36 +8,26 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from raysurf import own_code
+from raysurf import own_code, plugs
 from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
 
-BUILDERS = {
-    "digits_conv": "raysurf.models.small:digits_conv",
-    "lenet5": "raysurf.models.small:lenet5",
-    "lenet5_bn": "raysurf.models.small:lenet5_bn",
-    "toy_mlp": "raysurf.models.small:toy_mlp",
-    "vgg_like": "raysurf.models.vgg:vgg_like",
-    "vgg16": "raysurf.models.vgg:vgg16",
-    "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
-    "densenet40_12": "raysurf.models.densenet:densenet40_12",
-    "preresnet110": "raysurf.models.preresnet:preresnet110",
-    "preresnet164": "raysurf.models.preresnet:preresnet164",
-    "wrn28_10": "raysurf.models.wide_resnet:wrn28_10",
-    "pyramidnet272": "raysurf.models.pyramidnet:pyramidnet272",
-    "shakeshake26_2x64d": "raysurf.models.shakeshake:shakeshake26_2x64d",
-    "cnn13": "raysurf.models.small:cnn13",
-}
 TORCHVISION = "torchvision."
 # What every builder is called with, besides the options of its model.
 GIVEN = ("num_classes", "image_shape")
 
 
-def names() -> tuple[str, ...]:
-    """Names of raysurf's own networks."""
-    return tuple(BUILDERS)
+def _is_torchvisions(name: str) -> bool:
+    return not own_code.is_named_in(name) and not plugs.has("models", name)
+
+
+def _builder(name: str) -> Callable[..., nn.Module]:
+    builder: Callable[..., nn.Module] = (
+        own_code.imported(name) if own_code.is_named_in(name) else plugs.find("models", name)
+    )
+    return builder
 
 
 @functools.lru_cache
@@ -68,21 +58,19 @@ def check(name: str, options: Iterable[str] = ()) -> None:
 
 @functools.lru_cache
 def _check(name: str, options: tuple[str, ...]) -> None:
-    if name in BUILDERS and not options:
+    if name in plugs.GROUPS["models"].own and not options:
         return
-    if (
-        name not in BUILDERS
-        and ":" not in name
-        and (bare := name.removeprefix(TORCHVISION)) not in _torchvision_names()
-    ):
+    if _is_torchvisions(name):
+        bare = name.removeprefix(TORCHVISION)
+        if bare in _torchvision_names():
+            return
         from torchvision.models import list_models
 
         if bare in list_models():
             what = f"the networks that classify images (torchvision's {bare} does something else, or is quantised)"
             raise UnknownNameError("model", name, (what,))
-        raise UnknownNameError("model", name, (*BUILDERS, *_torchvision_names()))
-    if name in BUILDERS or ":" in name:
-        _require_fits(name, own_code.imported(BUILDERS.get(name, name)), options)
+        raise UnknownNameError("model", name, (*plugs.names("models"), *_torchvision_names()))
+    _require_fits(name, _builder(name), options)
 
 
 def _require_fits(name: str, builder: Callable[..., nn.Module], options: Sequence[str]) -> None:
@@ -134,7 +122,7 @@ def check_pretrained(name: str, pretrained: str) -> None:
     """
     bare = name.removeprefix(TORCHVISION)
     has_them = bare in _torchvision_names()
-    if name in BUILDERS or not has_them:
+    if not (_is_torchvisions(name) and has_them):
         instead = f"model: {TORCHVISION}{name}" if has_them else "a network of torchvision's"
         raise DataError(pretrained, f"{pretrained!r} for {name}, which is not torchvision's", f"{instead}, or file")
     from torchvision.models import get_model_weights
@@ -168,14 +156,12 @@ def build(
     """
     options = dict(options or {})
     _check(name, tuple(sorted(options)))
-    if name in BUILDERS or ":" in name:
-        network = own_code.imported(BUILDERS.get(name, name))(
-            num_classes=num_classes, image_shape=image_shape, **options
-        )
-    else:
+    if _is_torchvisions(name):
         from torchvision.models import get_model_builder
 
         network = get_model_builder(name.removeprefix(TORCHVISION))(num_classes=num_classes, **options)
+    else:
+        network = _builder(name)(num_classes=num_classes, image_shape=image_shape, **options)
     from torch import nn
 
     if not isinstance(network, nn.Module):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from raysurf import plugs
 from raysurf.stochastic.spec import Noise
 from raysurf.values import Value
 
@@ -22,6 +23,11 @@ class ModelSpec(Value):
 
     name: str = Field(description="such as preresnet110, torchvision's resnet50, or package.module:function of yours")
     options: dict[str, bool | int | float | str] = Field({}, description="what its builder takes, such as width: 4")
+
+    @property
+    def code(self) -> str | None:
+        """``module:function`` that builds it, if that is neither raysurf's nor torchvision's."""
+        return plugs.code_of("models", self.name)
 
     @property
     def noise(self) -> tuple[Noise, ...]:

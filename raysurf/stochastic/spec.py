@@ -21,6 +21,8 @@ CONTROLS: tuple[Scheme, ...] = ("zero_mean", "permuted")
 class Noise(Node):
     """Some layers of a network and the noise that they get."""
 
+    PLUGS: ClassVar[str] = "noise"
+
     CONTROLS: ClassVar[tuple[Scheme, ...]] = CONTROLS
 
     layers: str = Field(min_length=1, description="names of layers, with * and ?; several separated by commas")

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raysurf.errors import SpecError, nearest
-from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse
 from raysurf.sweep import assignments
 from raysurf.sweep import space as holes
 from raysurf.sweep.assignments import misfits
-from raysurf.sweep.lineage import FIXED, KINDS
+from raysurf.sweep.lineage import FIXED, kinds_that_go_on
 from raysurf.sweep.search import MAX_TRIALS, Search
 from raysurf.sweep.sweep import Sweep
 from raysurf.values import Path, PathFault, fault, shown
@@ -75,7 +74,7 @@ def job_faults(tree: Any) -> list[PathFault]:
         return [(("job", *found.where.split(".")), found) for found in error.faults]
     faults: dict[tuple[Path, str], PathFault] = {}
     for params in every:
-        for path, found in parse(holes.fill(tree, params), Job, ("job",))[1]:
+        for path, found in parse(holes.fill(tree, params), ("job",))[1]:
             place = place_of(tree, params, path)
             faults.setdefault((place, found.expected), (place, found))
     return list(faults.values())
@@ -202,8 +201,9 @@ def population_faults(sweep: Sweep, search: Search) -> list[PathFault]:
         instead = "the worst of a generation are replaced when it ends"
         faults.append(fault(("search", "stopping"), "early stopping of a population", "no stopping", instead))
     jobs = {job.kind: job for assignment in sweep.samples for job in assignment.jobs}
-    for kind in jobs.keys() - set(KINDS):
-        able = f"one of {', '.join(KINDS)}, which can start from the weights of their own kind"
+    able_kinds = kinds_that_go_on()
+    for kind in jobs.keys() - set(able_kinds):
+        able = f"one of {', '.join(able_kinds)}, which can start from the weights of their own kind"
         faults.append(fault(("job", "kind"), f"{kind} with sampler pbt", able))
     if any(getattr(job, "budget", None) is not None for job in jobs.values()):
         faults.append(fault(("job", "budget"), "budget with sampler pbt", "epochs, which every generation trains"))

@@ -12,13 +12,12 @@ from pydantic import ValidationError
 
 from raysurf import own_code
 from raysurf.errors import Fault, SpecError
-from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse
 from raysurf.sweep import yaml_reader as reader
 from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, holes_in, job_faults, sweep_faults
 from raysurf.sweep.search import Budget, Search
 from raysurf.sweep.sweep import Failures, Resources, Sweep
-from raysurf.values import PathFault, Value, fault, pydantic_fault, shown
+from raysurf.values import PathFault, Value, fault, faults_of, shown
 
 KEYS = ("name", "job", "search", "seeds", "baselines", "resources", "budget", "failures")
 
@@ -90,7 +89,7 @@ def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None,
     }
     baselines = []
     for i, inner in enumerate(_list(tree, "baselines", "jobs", faults)):
-        job, found = parse(inner, Job, ("baselines", i))
+        job, found = parse(inner, ("baselines", i))
         faults += found
         baselines.append(job)
     if "job" not in tree:
@@ -123,5 +122,5 @@ def _value(cls: type[Value], tree: Mapping[str, Any], key: str, faults: list[Pat
     try:
         return cls.model_validate(value)
     except ValidationError as error:
-        faults += [pydantic_fault(cls, dict(each), (key,)) for each in error.errors(include_url=False)]
+        faults += faults_of(cls, error, (key,))
         return None

@@ -11,21 +11,21 @@ from typing import Any
 
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job, WeightsJob
-from raysurf.jobs.registry import JOBS
 from raysurf.jobs.training_job import TrainingJob
 from raysurf.store.parts import LINEAGE
 from raysurf.sweep.space import Params
-from raysurf.values import shown
+from raysurf.values import kinds, shown
 
 # How a training begins: fields that the first generation alone has.
 BEGINNING = ("model", "init", "kl_warmup")
 # What a generation cannot change: where it starts, and how long it is.
 FIXED = (*BEGINNING, "start", "origin", "epochs", "until", "base_epochs")
-KINDS = tuple(
-    kind
-    for kind, cls in JOBS.items()
-    if issubclass(cls, WeightsJob) and issubclass(cls, TrainingJob) and "start" in cls.model_fields
-)
+
+
+def kinds_that_go_on() -> tuple[str, ...]:
+    """Kinds of training jobs whose weights can be the start of another one of the kind."""
+    every = kinds(WeightsJob).items()
+    return tuple(kind for kind, cls in every if issubclass(cls, TrainingJob) and "start" in cls.model_fields)
 
 
 def own_values(params: Mapping[str, Any]) -> Params:

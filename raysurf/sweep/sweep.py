@@ -235,7 +235,7 @@ class Sweep:
         tree = holes.fill(self.job, values)
         if before is not None:
             tree = going_on_from(before, tree)
-        job, faults = parse(tree, Job, ("job",))
+        job, faults = parse(tree, ("job",))
         if faults:
             raise SpecError([fault for _, fault in faults])
         assert isinstance(job, Job)
@@ -246,7 +246,7 @@ class Sweep:
         """Jobs by id that are written without a hole, for every seed: whatever trials want them want the same."""
         found: dict[str, Job] = {}
         for tree in holes.without_holes(self.job):
-            job, faults = parse(tree, Job, ("job",)) if "kind" in tree else (None, [])
+            job, faults = parse(tree, ("job",)) if "kind" in tree else (None, [])
             if isinstance(job, Job) and not faults:
                 for each in tuple(job.with_seed(seed) for seed in self.seeds) or (job,):
                     found |= {part.id: part for part in (*each.ancestors, each)}

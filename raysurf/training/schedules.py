@@ -29,6 +29,8 @@ class Span:
 class Schedule(Node):
     """A learning rate as a function of the position in training."""
 
+    PLUGS: ClassVar[str] = "schedules"
+
     def rate(self, step: int, span: Span) -> float:
         """The learning rate.
 

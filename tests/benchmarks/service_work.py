@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from raysurf import plugs
 from raysurf.data.spec import DataSpec
-from raysurf.jobs import registry
 from raysurf.jobs.job import Context, Job
 from raysurf.models.spec import ModelSpec
 
@@ -58,8 +58,7 @@ class Work(Job):
         return figures
 
 
-registry.NODES = (*registry.NODES, Work)
-registry.JOBS[Work.kind] = Work
+plugs.GROUPS["jobs"].own[Work.kind] = f"{__name__}:Work"
 
 
 def work(x: float, epochs: int, epoch_s: float, busy: bool, after_epoch: Callable[[int, float], Any]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from raysurf.jobs.registry import kinds
 from raysurf.sweep.document import load
 from raysurf.sweep.rates import EPOCH_STEPS, Chain, chains, rates_of
 from raysurf.training.schedules import Schedule
+from raysurf.values import kinds
 from tests.cases import ROOT
 
 BASE = "{kind: sgd, model: lenet5, data: digits, epochs: 20, until: 8, lr: 0.1, seed: SEED}"

@@ -8,7 +8,6 @@ import pytest
 
 from raysurf.errors import SpecError
 from raysurf.jobs.fge import middle_of
-from raysurf.jobs.registry import NODES
 from raysurf.training.objective import CycleAverage
 from raysurf.training.schedules import (
     Constant,
@@ -22,6 +21,7 @@ from raysurf.training.schedules import (
     Triangle,
     WarmUp,
 )
+from raysurf.values import kinds
 from raysurf.weightspace.average import RunningAverage
 
 PER_EPOCH = 390
@@ -192,7 +192,7 @@ def test_what_rates_depend_on(schedule: Schedule) -> None:
 
 def test_every_kind_is_tested() -> None:
     """The list above has every schedule that may stand in a file."""
-    assert {type(schedule) for schedule in EVERY} == {node for node in NODES if issubclass(node, Schedule)}
+    assert {type(schedule) for schedule in EVERY} == set(kinds(Schedule).values())
 
 
 @pytest.mark.parametrize(

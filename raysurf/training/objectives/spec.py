@@ -14,6 +14,8 @@ Bits = int | None
 class ObjectiveSpec(Node):
     """What the steps of a training job minimise, and in what arithmetic."""
 
+    PLUGS: ClassVar[str] = "objectives"
+
 
 class CrossEntropy(ObjectiveSpec):
     """Mean cross-entropy of all examples; the default, to be stated where a start has another."""

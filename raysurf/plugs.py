@@ -1,0 +1,233 @@
+"""Plugs: what a file names by a word, such as a kind of job or a network; raysurf's own and those of other packages.
+
+A package adds one by an entry point, whose name is the word and whose group is ``raysurf.`` and one of ``GROUPS``:
+
+    [project.entry-points."raysurf.schedules"]
+    polynomial = "my_package.polynomial:Polynomial"
+
+Each is imported when it is first used. Importing this imports none of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from typing import Any
+
+from raysurf import own_code
+from raysurf.errors import Fault, PlugWarning, SpecError, UnknownNameError
+
+PREFIX = "raysurf."
+
+
+@dataclass(frozen=True)
+class Group:
+    """Plugs of one sort.
+
+    Args:
+        what: What they are, for errors.
+        contract: ``module:class`` that they subclass; empty for plain functions.
+        own: raysurf's own, ``module:name`` by name.
+    """
+
+    what: str
+    contract: str
+    own: dict[str, str]
+
+
+GROUPS = {
+    "jobs": Group(
+        "kind of job",
+        "raysurf.jobs.job:Job",
+        {
+            "sgd": "raysurf.jobs.sgd:SGD",
+            "swa": "raysurf.jobs.swa:SWA",
+            "swag": "raysurf.jobs.swa:SWAG",
+            "fge": "raysurf.jobs.fge:FGE",
+            "curve": "raysurf.jobs.curve:Curve",
+            "path": "raysurf.jobs.path:Path",
+            "variational": "raysurf.jobs.variational:Variational",
+            "profile": "raysurf.jobs.profile:Profile",
+            "plane": "raysurf.jobs.plane:Plane",
+            "rays": "raysurf.jobs.rays:Rays",
+            "predict": "raysurf.jobs.predict:Predict",
+            "noise": "raysurf.jobs.noise:NoiseOf",
+            "regions": "raysurf.jobs.noise:Regions",
+            "weights": "raysurf.jobs.weights:Weights",
+        },
+    ),
+    "places": Group(
+        "place in weight space",
+        "raysurf.values:Node",
+        {
+            "line": "raysurf.jobs.geometry:Line",
+            "chain": "raysurf.jobs.geometry:Chain",
+            "point": "raysurf.jobs.geometry:PointOf",
+        },
+    ),
+    "schedules": Group(
+        "schedule",
+        "raysurf.training.schedules:Schedule",
+        {
+            "constant": "raysurf.training.schedules:Constant",
+            "plateau_linear": "raysurf.training.schedules:PlateauLinear",
+            "cyclic": "raysurf.training.schedules:Cyclic",
+            "triangle": "raysurf.training.schedules:Triangle",
+            "linear": "raysurf.training.schedules:Linear",
+            "cosine": "raysurf.training.schedules:Cosine",
+            "cosine_cycles": "raysurf.training.schedules:CosineCycles",
+            "warm_up": "raysurf.training.schedules:WarmUp",
+        },
+    ),
+    "objectives": Group(
+        "objective",
+        "raysurf.training.objectives.spec:ObjectiveSpec",
+        {
+            "cross_entropy": "raysurf.training.objectives.spec:CrossEntropy",
+            "block_float": "raysurf.training.objectives.spec:BlockFloat",
+            "consistency": "raysurf.training.objectives.spec:Consistency",
+        },
+    ),
+    "noise": Group(
+        "noise",
+        "raysurf.stochastic.spec:Noise",
+        {
+            "dropout": "raysurf.stochastic.spec:Dropout",
+            "gaussian_dropout": "raysurf.stochastic.spec:GaussianDropout",
+            "variational_dropout": "raysurf.stochastic.spec:VariationalDropout",
+            "variance": "raysurf.stochastic.spec:VarianceNoise",
+        },
+    ),
+    "initial": Group(
+        "initial deviation",
+        "raysurf.jobs.initial:InitialSigma",
+        {
+            "uniform": "raysurf.jobs.initial:UniformSigma",
+            "constant": "raysurf.jobs.initial:ConstantSigma",
+            "kaiming": "raysurf.jobs.initial:KaimingSigma",
+            "from_means": "raysurf.jobs.initial:SigmaFromMeans",
+            "from_variational": "raysurf.jobs.initial:SigmaFromNoise",
+        },
+    ),
+    "models": Group(
+        "model",
+        "",
+        {
+            "digits_conv": "raysurf.models.small:digits_conv",
+            "lenet5": "raysurf.models.small:lenet5",
+            "lenet5_bn": "raysurf.models.small:lenet5_bn",
+            "toy_mlp": "raysurf.models.small:toy_mlp",
+            "vgg_like": "raysurf.models.vgg:vgg_like",
+            "vgg16": "raysurf.models.vgg:vgg16",
+            "vgg16_bn": "raysurf.models.vgg:vgg16_bn",
+            "densenet40_12": "raysurf.models.densenet:densenet40_12",
+            "preresnet110": "raysurf.models.preresnet:preresnet110",
+            "preresnet164": "raysurf.models.preresnet:preresnet164",
+            "wrn28_10": "raysurf.models.wide_resnet:wrn28_10",
+            "pyramidnet272": "raysurf.models.pyramidnet:pyramidnet272",
+            "shakeshake26_2x64d": "raysurf.models.shakeshake:shakeshake26_2x64d",
+            "cnn13": "raysurf.models.small:cnn13",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Plug:
+    """A plug of another package: the entry point's target, and the package with its version."""
+
+    target: str
+    package: str
+
+
+def names(group: str) -> tuple[str, ...]:
+    """The plugs of a group by name, raysurf's own first; imports none."""
+    return tuple(dict.fromkeys((*GROUPS[group].own, *_of_others().get(group, {}))))
+
+
+def has(group: str, name: str) -> bool:
+    """Whether a group has a plug of this name; imports none."""
+    return name in GROUPS[group].own or name in _of_others().get(group, {})
+
+
+def code_of(group: str, name: str) -> str | None:
+    """``module:name`` of what is no part of raysurf: the name itself if it is one, or the target of a plug."""
+    if own_code.is_named_in(name):
+        return name
+    found = () if name in GROUPS[group].own else _of_others().get(group, {}).get(name, ())
+    return found[0].target if found else None
+
+
+def find(group: str, name: str) -> Any:
+    """Import a plug.
+
+    Raises:
+        UnknownNameError: If there is none of this name; the nearest is suggested.
+        SpecError: If its import fails, it is not what its group has, or two packages have it.
+    """
+    if name in (own := GROUPS[group].own):
+        return _attribute(own[name])
+    found = _of_others().get(group, {}).get(name)
+    if not found:
+        raise UnknownNameError(GROUPS[group].what, name, names(group))
+    if len(found) > 1:
+        packages = " and ".join(plug.package for plug in found)
+        raise SpecError([Fault(group, f"{name!r}, which {packages} have", "one package with it; uninstall the other")])
+    return _imported(group, name, found[0])
+
+
+def every(group: str) -> Iterator[tuple[str, Any]]:
+    """Import every plug of a group: names and plugs; one that fails is left out with a warning that names it."""
+    for name in names(group):
+        try:
+            yield name, find(group, name)
+        except SpecError as error:
+            warnings.warn(PlugWarning(f"left out {error.faults[0].got}"), stacklevel=2)
+
+
+def _of_others() -> dict[str, dict[str, tuple[Plug, ...]]]:
+    return _read(own_code.places())
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: tuple[str, ...]) -> dict[str, dict[str, tuple[Plug, ...]]]:
+    """Plugs of the packages on a path, by group and name; those of one name are several if their targets differ."""
+    found: dict[str, dict[str, tuple[Plug, ...]]] = {}
+    for package in distributions(path=list(path)):
+        for entry in package.entry_points:
+            group = entry.group.removeprefix(PREFIX)
+            if group != entry.group and group in GROUPS:
+                plugs = found.setdefault(group, {}).setdefault(entry.name, ())
+                target = entry.value.partition("[")[0].strip()
+                if all(plug.target != target for plug in plugs):
+                    found[group][entry.name] = (*plugs, Plug(target, _named(package)))
+    return found
+
+
+def _named(package: Distribution) -> str:
+    is_described = package.read_text("METADATA") or package.read_text("PKG-INFO")
+    return f"{package.name} {package.version}" if is_described else "a package without metadata"
+
+
+def _imported(group: str, name: str, plug: Plug) -> Any:
+    what = f"plug {name!r} of {plug.package} ({PREFIX}{group})"
+    try:
+        found = own_code.imported(plug.target, what)
+    except SpecError as error:
+        raise SpecError([Fault(group, f"{what}: {fault.got}", fault.expected) for fault in error.faults]) from error
+    if contract := GROUPS[group].contract:
+        parent = _attribute(contract)
+        if not (isinstance(found, type) and issubclass(found, parent)):
+            raise SpecError([Fault(group, f"{what}: {plug.target}", f"a subclass of {parent.__name__}")])
+        if (kind := found.kind) != name:  # type: ignore[attr-defined]
+            raise SpecError([Fault(group, f"{what}: {plug.target} of kind {kind!r}", f"kind = {name!r} in it")])
+    return found
+
+
+def _attribute(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
