@@ -16,11 +16,13 @@ from raysurf.sweep.space import (
     Params,
     Tree,
     at_step,
+    children,
     highest,
     labels,
     num_steps,
     parameters,
     places,
+    under,
 )
 from raysurf.values import shown
 
@@ -61,9 +63,9 @@ def size(tree: Tree) -> float:
         return math.inf if tree.step is None else num_steps(tree.low, tree.high, tree.step) + 1
     if isinstance(tree, Choice):
         return sum(map(size, tree.options))
-    if isinstance(tree, Mapping | list):
-        return math.prod(map(size, tree.values() if isinstance(tree, Mapping) else tree))
-    return 1
+    if isinstance(tree, Each):
+        return 1
+    return math.prod(size(part) for _, part in children(tree))
 
 
 def samples(tree: Tree) -> list[Params]:
@@ -101,14 +103,10 @@ def _assignments(tree: Tree, values: Callable[[str, Hole], Iterable[Any]], name:
             yield {name: value}
     elif isinstance(tree, Choice | Each):
         for label in values(name, tree):
-            inside = f"{name}.{label}" if name else label
-            for inner in _assignments(tree.by_label[label], values, inside):
+            for inner in _assignments(tree.by_label[label], values, under(name, label)):
                 yield {name: label, **inner}
-    elif isinstance(tree, Mapping | list):
-        items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
-        yield from _product([(v, f"{name}.{k}" if name else str(k)) for k, v in items if any(places(v))], values)
     else:
-        yield {}
+        yield from _product([(part, under(name, step)) for step, part in children(tree) if any(places(part))], values)
 
 
 def _product(parts: Sequence[tuple[Tree, str]], values: Callable[[str, Hole], Iterable[Any]]) -> Iterator[Params]:
@@ -155,16 +153,14 @@ def _label(hole: Choice | Each, value: Any) -> str | None:
 
 def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Hole]]:
     """The searched holes that an assignment comes upon, which goes into an option only where it chooses one."""
-    if isinstance(tree, Float | Int):
+    if isinstance(tree, Float | Int | Choice):
         yield name, tree
-    elif isinstance(tree, Choice):
-        yield name, tree
+    if isinstance(tree, Choice):
         if (label := canonical(tree, params.get(name))) is not None:
-            inside = f"{name}.{label}" if name else label
-            yield from reached(tree.by_label[label], params, inside)
-    elif isinstance(tree, Mapping | list):
-        for key, inner in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
-            yield from reached(inner, params, f"{name}.{key}" if name else str(key))
+            yield from reached(tree.by_label[label], params, under(name, label))
+    elif not isinstance(tree, Each):
+        for step, part in children(tree):
+            yield from reached(part, params, under(name, step))
 
 
 def _expanded(tree: Tree, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +171,7 @@ def _expanded(tree: Tree, params: Mapping[str, Any]) -> dict[str, Any]:
         hole = searched.get(name)
         if isinstance(hole, Choice) and _label(hole, value) is None:
             for label, option in hole.by_label.items():
-                inside = f"{name}.{label}" if name else label
+                inside = under(name, label)
                 if isinstance(option, Float | Int) and inside not in params and canonical(option, value) is not None:
                     found |= {name: label, inside: value}
                     break

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from raysurf.errors import SpecError, nearest
 from raysurf.jobs.parse import parse
@@ -13,7 +13,6 @@ from raysurf.sweep import space as holes
 from raysurf.sweep.assignments import misfits
 from raysurf.sweep.lineage import FIXED, kinds_that_go_on
 from raysurf.sweep.search import MAX_TRIALS, Search
-from raysurf.sweep.sweep import Sweep
 from raysurf.values import Path, PathFault, fault, shown
 
 # Those of Optuna's samplers that learn from trials which were only added to their study.
@@ -28,6 +27,28 @@ OF_SAMPLERS = {
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # A file's name has 255 bytes, of which the lock of a study's journal, while it is given back, takes 63 more than it.
 LONGEST_NAME = 190
+
+
+class Sweep(Protocol):
+    """What is asked of a sweep."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def job(self) -> Any: ...
+    @property
+    def search(self) -> Search | None: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+    @property
+    def is_searched(self) -> bool: ...
+    @property
+    def arms(self) -> list[dict[str, Any]]: ...
+    @property
+    def samples(self) -> Sequence[Any]: ...
+    def trials_in(self, arm: Mapping[str, Any]) -> int: ...
 
 
 def did_you_mean(got: object, known: Sequence[str]) -> str:
@@ -56,27 +77,29 @@ def sweep_faults(sweep: Sweep) -> list[PathFault]:
 
 def job_faults(tree: Any) -> list[PathFault]:
     """Find everything wrong with a job and its holes, whatever is chosen."""
-    misplaced = []
-    for path, hole in holes_in(tree, ("job",)):
-        if path[-1] in ("kind", "seed"):
-            instead = "use seeds: for replicates" if path[-1] == "seed" else "put the hole around the whole mapping"
-            misplaced.append(fault(path, shown(hole), "a plain value: no hole may stand here", instead))
-        if isinstance(hole, holes.Each):
-            for i, option in enumerate(hole.options):
-                for inner, found in holes_in(option, (*path, i)):
-                    misplaced.append(fault(inner, shown(found), "a plain value: an option of !each holds no hole"))
+    misplaced, every = [], list(holes.places(tree, path=("job",)))
+    axes = {place.name for place in every if isinstance(place.hole, holes.Each)}
+    for place in every:
+        got = shown(place.hole)
+        if place.path[-1] in ("kind", "seed"):
+            instead = (
+                "use seeds: for replicates" if place.path[-1] == "seed" else "put the hole around the whole mapping"
+            )
+            misplaced.append(fault(place.path, got, "a plain value: no hole may stand here", instead))
+        if not axes.isdisjoint(place.chosen):
+            misplaced.append(fault(place.path, got, "a plain value: an option of !each holds no hole"))
     if misplaced:
         return misplaced
     try:
         holes.arms(tree)
-        every = assignments.samples(tree)
+        samples = assignments.samples(tree)
     except SpecError as error:
         return [(("job", *found.where.split(".")), found) for found in error.faults]
     faults: dict[tuple[Path, str], PathFault] = {}
-    for params in every:
+    for params in samples:
         for path, found in parse(holes.fill(tree, params), ("job",))[1]:
-            place = place_of(tree, params, path)
-            faults.setdefault((place, found.expected), (place, found))
+            where = place_of(tree, params, path)
+            faults.setdefault((where, found.expected), (where, found))
     return list(faults.values())
 
 
@@ -213,20 +236,6 @@ def population_faults(sweep: Sweep, search: Search) -> list[PathFault]:
             fixed = "a plain value, the same for all generations" if field else "one job, with holes in it"
             faults.append(fault(("job", *name.split(".")) if name else ("job",), f"{hole} with sampler pbt", fixed))
     return faults
-
-
-def holes_in(tree: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Every hole under a tree, with its path."""
-    if isinstance(tree, holes.Float | holes.Int | holes.Choice | holes.Each):
-        yield path, tree
-        for i, option in enumerate(getattr(tree, "options", ())):
-            yield from holes_in(option, (*path, i))
-    elif isinstance(tree, Mapping):
-        for key, inner in tree.items():
-            yield from holes_in(inner, (*path, key))
-    elif isinstance(tree, list):
-        for i, inner in enumerate(tree):
-            yield from holes_in(inner, (*path, i))
 
 
 def place_of(tree: Any, params: Mapping[str, Any], path: Path) -> Path:

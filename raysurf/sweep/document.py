@@ -14,8 +14,9 @@ from raysurf import own_code
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.parse import parse
 from raysurf.sweep import yaml_reader as reader
-from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, holes_in, job_faults, sweep_faults
+from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, job_faults, sweep_faults
 from raysurf.sweep.search import Budget, Search
+from raysurf.sweep.space import places
 from raysurf.sweep.sweep import Failures, Resources, Sweep
 from raysurf.values import PathFault, Value, fault, faults_of, shown
 
@@ -77,8 +78,8 @@ def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None,
         if key not in KEYS:
             faults.append(fault((key,), "an unknown key", f"one of {', '.join(KEYS)}", did_you_mean(key, KEYS)))
         elif key != "job":
-            for path, hole in holes_in(tree[key], (key,)):
-                faults.append(fault(path, shown(hole), "a plain value: holes may stand under job alone"))
+            for place in places(tree[key], path=(key,)):
+                faults.append(fault(place.path, shown(place.hole), "a plain value: holes may stand under job alone"))
     parts = {
         "search": _value(Search, tree, "search", faults),
         "budget": _value(Budget, tree, "budget", faults),
@@ -107,14 +108,14 @@ def _list(tree: Mapping[str, Any], key: str, of: str, faults: list[PathFault]) -
     value = tree.get(key, [])
     if isinstance(value, list):
         return value
-    if not any(True for _ in holes_in(value, ())):
+    if not any(places(value)):
         faults.append(fault((key,), shown(value), f"a list of {of}"))
     return []
 
 
 def _value(cls: type[Value], tree: Mapping[str, Any], key: str, faults: list[PathFault]) -> Any:
     value = tree.get(key)
-    if value is None or any(True for _ in holes_in(value, ())):
+    if value is None or any(places(value)):
         return None
     if not isinstance(value, Mapping):
         faults.append(fault((key,), shown(value), f"a mapping of {', '.join(cls.model_fields)}"))

@@ -26,6 +26,7 @@ LONGEST_LABEL = 40
 # What a float can count.
 MAX_STEPS = 2**53
 
+Path = tuple[str | int, ...]
 Tree = Any
 Params = dict[str, Any]
 
@@ -213,7 +214,22 @@ def _named(option: Tree) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
+def children(tree: Tree) -> Iterator[tuple[str | int, Tree]]:
+    """The parts of a mapping, a list or a hole, each with its key, number or option label."""
+    if isinstance(tree, Choice | Each):
+        yield from tree.by_label.items()
+    elif isinstance(tree, Mapping):
+        yield from tree.items()
+    elif isinstance(tree, list):
+        yield from enumerate(tree)
+
+
+def under(name: str, step: str | int) -> str:
+    """The dotted path of a part."""
+    return f"{name}.{step}" if name else str(step)
+
+
+def _replaced(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
     """Rebuild a tree with what ``take`` makes of every hole; a choice gives the label whose option to go into."""
     if isinstance(tree, Float | Int):
         return take(name, tree)
@@ -221,43 +237,37 @@ def _walk(tree: Tree, name: str, take: Callable[[str, Hole], Any]) -> Tree:
         label = take(name, tree)
         if label not in tree.by_label:
             raise SpecError([Fault(name, repr(label), f"one of {', '.join(tree.by_label)}")])
-        return _walk(tree.by_label[label], f"{name}.{label}" if name else label, take)
-    if isinstance(tree, Mapping):
-        return {k: _walk(v, f"{name}.{k}" if name else str(k), take) for k, v in tree.items()}
-    if isinstance(tree, list):
-        return [_walk(v, f"{name}.{i}" if name else str(i), take) for i, v in enumerate(tree)]
-    return tree
+        return _replaced(tree.by_label[label], under(name, label), take)
+    inner = {step: _replaced(part, under(name, step), take) for step, part in children(tree)}
+    return inner if isinstance(tree, Mapping) else list(inner.values()) if isinstance(tree, list) else tree
 
 
 @dataclass(frozen=True)
 class Place:
-    """A hole, its parameter's name, and the choices that lead to it."""
+    """A hole, its parameter's name, the choices that lead to it, and its path, options by their numbers."""
 
     name: str
     hole: Hole
     chosen: Params
+    path: Path
 
 
-def places(tree: Tree, name: str = "", chosen: Params | None = None) -> Iterator[Place]:
+def places(tree: Tree, name: str = "", chosen: Params | None = None, path: Path = ()) -> Iterator[Place]:
     """Every hole of a tree, those inside options included."""
-    chosen = chosen or {}
+    chosen, is_choice = chosen or {}, isinstance(tree, Choice | Each)
     if isinstance(tree, Hole):
-        yield Place(name, tree, chosen)
-        if isinstance(tree, Choice | Each):
-            for label, option in tree.by_label.items():
-                yield from places(option, f"{name}.{label}" if name else label, {**chosen, name: label})
-    elif isinstance(tree, Mapping | list):
-        for k, v in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
-            yield from places(v, f"{name}.{k}" if name else str(k), chosen)
+        yield Place(name, tree, chosen, path)
+    for number, (step, part) in enumerate(children(tree)):
+        inside = {**chosen, name: step} if is_choice else chosen
+        yield from places(part, under(name, step), inside, (*path, number if is_choice else step))
 
 
 def without_holes(tree: Tree) -> Iterator[Mapping[str, Any]]:
     """All mappings in which nothing is searched, those in options of choices among them."""
     if isinstance(tree, Mapping) and not any(places(tree)):
         yield tree
-    inner = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, list) else ()
-    for value in (*inner, *getattr(tree, "options", ())):
-        yield from without_holes(value)
+    for _, part in children(tree):
+        yield from without_holes(part)
 
 
 def parameters(tree: Tree) -> dict[str, Hole]:
@@ -309,7 +319,7 @@ def choose(tree: Tree, take: Callable[[str, Searched], Any]) -> Params:
         found[name] = take(name, hole)
         return found[name]
 
-    _walk(tree, "", each)
+    _replaced(tree, "", each)
     return found
 
 
@@ -352,7 +362,7 @@ def fill(tree: Tree, params: Mapping[str, Any]) -> Tree:
         used.add(name)
         return params[name]
 
-    filled = _walk(tree, "", take)
+    filled = _replaced(tree, "", take)
     if extra := sorted(params.keys() - used):
         raise SpecError(
             [Fault(extra[0], repr(params[extra[0]]), f"a hole there; the holes are {', '.join(used) or 'none'}")]

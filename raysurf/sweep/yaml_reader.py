@@ -15,9 +15,8 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from raysurf.errors import Fault, SpecError, nearest
-from raysurf.sweep.space import Choice, Each, Float, Int
+from raysurf.sweep.space import Choice, Each, Float, Int, Path
 
-Path = tuple[str | int, ...]
 Place = tuple[str, int]
 
 PLAIN = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
