@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from raysurf import own_code
 from raysurf.data import registry as data_sets
-from raysurf.data.dataset import UNLABELLED, labelled_part
-from raysurf.errors import DataError, UnknownNameError
+from raysurf.data.dataset import labelled_part
+from raysurf.errors import UnknownNameError
 from raysurf.jobs.context import require_storable
 from raysurf.jobs.fingerprints import digest_of_file, shapes_of
 from raysurf.jobs.job import SPLITS, Context
@@ -25,15 +25,12 @@ from raysurf.stochastic.dropping import own_noise
 from raysurf.stochastic.spec import Scheme
 from raysurf.training import evaluation, schemes
 from raysurf.training.checkpoints import State
-from raysurf.training.epoch import Recipe, TwoStreams
+from raysurf.training.epoch import Recipe
 from raysurf.training.evaluation import Figures, require_logits
 from raysurf.training.fast import channels_last, laid_out_like
 from raysurf.training.loop import EpochEnd
-from raysurf.training.objective import CrossEntropy, Objective
+from raysurf.training.objective import Objective
 from raysurf.training.objectives import elbo
-from raysurf.training.objectives.block_float import BlockFloatLoss
-from raysurf.training.objectives.consistency import ConsistencyLoss
-from raysurf.training.objectives.spec import BlockFloat, Consistency
 from raysurf.training.schedules import Schedule
 from raysurf.training.workers import stream
 from raysurf.weightspace.point import Point, buffers_of, point_of, squared_norm
@@ -115,33 +112,13 @@ class Network(Placing):
             self.job.origin + origin,
             setting("optimiser"),
             cycle_iterations,
-            self._streams(),
+            self.job.objective_spec.streams(self.data, setting("batch_size")),
         )
-
-    def _streams(self) -> TwoStreams | None:
-        """Batches of labelled and unlabelled examples, if the objective is one that takes them."""
-        spec = self.job.setting("objective")
-        if not isinstance(spec, Consistency):
-            return None
-        known = self.data.train.labels.cpu() != UNLABELLED
-        if bool(known.all()):
-            raise DataError(
-                self.data.name, "a label of every training example", "a set that labelled can take them from"
-            )
-        labelled, unlabelled = known.nonzero().flatten(), (~known).nonzero().flatten()
-        return TwoStreams(labelled, unlabelled, self.job.setting("batch_size"), spec.labelled_batch)
 
     def objective(self, recipe: Recipe) -> Objective:
         """What the job minimises, of this network with the weights that it now has."""
-        spec, setting = self.job.setting("objective"), self.job.setting
-        if isinstance(spec, BlockFloat):
-            return BlockFloatLoss(self.model, spec, setting("weight_decay"))
-        if isinstance(spec, Consistency):
-            per_epoch = recipe.steps_per_epoch(len(self.data.train))
-            return ConsistencyLoss(
-                self.model, spec, setting("weight_decay"), setting("precision"), per_epoch, self.job.epochs_of_objective
-            )
-        return CrossEntropy(self.model, setting("weight_decay"), setting("precision"))
+        objective: Objective = self.job.objective_spec.build(self, recipe)
+        return objective
 
     def laid_out(self, point: Mapping[str, Tensor]) -> Point:
         """A copy of a point in the memory layout of this network."""

@@ -13,8 +13,8 @@ from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
-from raysurf.training.objectives.spec import BlockFloat, Consistency, ObjectiveSpec
-from raysurf.training.schedules import Constant, Cycles, PlateauLinear, Schedule, cycle_steps, num_batches
+from raysurf.training.objectives.spec import CrossEntropy, ObjectiveSpec
+from raysurf.training.schedules import Constant, Cycles, PlateauLinear, Schedule, cycle_steps
 from raysurf.values import LOOK_UP
 
 
@@ -80,6 +80,12 @@ class TrainingJob(Job):
         return self
 
     @property
+    def objective_spec(self) -> ObjectiveSpec:
+        """The objective as it holds for this job."""
+        objective: ObjectiveSpec = self.setting("objective") or CrossEntropy()
+        return objective
+
+    @property
     def epochs_of_objective(self) -> int:
         """Epochs of the jobs that it starts from, as far as they had the same objective."""
         start = getattr(self, "start", None)
@@ -93,7 +99,7 @@ class TrainingJob(Job):
         Raises:
             ValueError: If it does not; it says what does.
         """
-        objective, labelled = self.setting("objective"), self.data_spec.labelled
+        labelled = self.data_spec.labelled
         if not self.takes_objective:
             if self.objective is not None:
                 raise ValueError(
@@ -104,25 +110,7 @@ class TrainingJob(Job):
                     f"data with labelled: {labelled}, which {self.kind} cannot train on; leave labelled out"
                 )
             return
-        if isinstance(objective, Consistency):
-            if labelled is None:
-                raise ValueError("objective consistency, and data without labelled: the examples that keep their label")
-            if objective.labelled_batch > labelled:
-                raise ValueError(f"labelled_batch {objective.labelled_batch} is more than labelled {labelled}")
-            if objective.labelled_batch >= (size := self.setting("batch_size")):
-                raise ValueError(f"labelled_batch {objective.labelled_batch} leaves no room in batch_size {size}")
-        elif labelled is not None:
-            raise ValueError(
-                f"data with labelled: {labelled}, and no objective of kind: consistency; to train on as many examples "
-                "alone, give share instead of labelled"
-            )
-        if isinstance(objective, BlockFloat):
-            if (precision := self.setting("precision")) != "fp32":
-                raise ValueError(
-                    f"objective block_float, and precision {precision}; it rounds float32 numbers: use fp32"
-                )
-            if (optimiser := self.setting("optimiser")) != "sgd":
-                raise ValueError(f"objective block_float, and optimiser {optimiser}; it rounds the momenta of sgd")
+        self.objective_spec.require_fits(self.setting, labelled)
 
     def setting(self, name: str) -> Any:
         """A setting as it holds for this job: its own, else its start's, else the default."""
@@ -254,10 +242,9 @@ class CyclicJob(ContinuedJob):
     @property
     def steps_per_epoch(self) -> int | None:
         """Steps of an epoch; None where the number of training examples is not known before the data are read."""
-        known, size, objective = num_training(self.data_spec), self.setting("batch_size"), self.setting("objective")
-        if known is not None and isinstance(objective, Consistency):
-            known, size = known - (self.data_spec.labelled or 0), size - objective.labelled_batch
-        return None if known is None else num_batches(known, size)
+        if (known := num_training(self.data_spec)) is None:
+            return None
+        return self.objective_spec.steps_per_epoch(known, self.setting("batch_size"), self.data_spec.labelled)
 
     def cycle_length(self, steps_per_epoch: int) -> int:
         """Steps of a cycle of the schedule."""

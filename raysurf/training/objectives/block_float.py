@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from raysurf.training.objective import cross_entropy
-from raysurf.training.objectives.spec import BlockFloat
 
 
 @torch.no_grad()
@@ -91,7 +90,7 @@ class BlockFloatLoss:
 
     Args:
         model: Its modules and the names of its parameters stay as they are.
-        spec: Bits and blocks.
+        spec: A ``BlockFloat``: bits and blocks.
         decay: L2 coefficient, by the optimiser, of the accumulators.
 
     Source:
@@ -103,7 +102,7 @@ class BlockFloatLoss:
 
     own_rates: Mapping[str, float] = {}
 
-    def __init__(self, model: nn.Module, spec: BlockFloat, decay: float) -> None:
+    def __init__(self, model: nn.Module, spec: Any, decay: float) -> None:
         self.model, self.spec, self.decay = model, spec, decay
         self.trainables: Mapping[str, Tensor] = dict(model.named_parameters())
         self._shared = random.Random(0)

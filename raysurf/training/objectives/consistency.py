@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,6 @@ from raysurf.data.dataset import UNLABELLED
 from raysurf.stochastic.effective import copy_of
 from raysurf.training.evaluation import autocast, logits_of
 from raysurf.training.objective import Objective
-from raysurf.training.objectives.spec import Consistency
 
 if TYPE_CHECKING:
     from raysurf.training.objective import Collector
@@ -38,7 +37,7 @@ class ConsistencyLoss:
 
     Args:
         model: Trained in place. With ``pi`` it is its own teacher, and its batch-norm statistics see both views.
-        spec: Method and weights.
+        spec: A ``Consistency``: method and weights.
         decay: L2 coefficient, by the optimiser.
         precision: fp32 or bf16.
         steps_per_epoch: Of the ramp-up.
@@ -55,7 +54,7 @@ class ConsistencyLoss:
     def __init__(
         self,
         model: nn.Module,
-        spec: Consistency,
+        spec: Any,
         decay: float,
         precision: str,
         steps_per_epoch: int,
