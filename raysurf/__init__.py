@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from raysurf.jobs.initial import UniformSigma as UniformSigma
     from raysurf.jobs.noise import NoiseOf as NoiseOf
     from raysurf.jobs.noise import Regions as Regions
+    from raysurf.jobs.parse import parse_job as parse_job
     from raysurf.jobs.path import Cycle as Cycle
     from raysurf.jobs.path import Path as Path
     from raysurf.jobs.plane import Plane as Plane
@@ -83,6 +84,7 @@ HOMES = {
     "raysurf.jobs.profile": ("Profile",),
     "raysurf.jobs.rays": ("Rays",),
     "raysurf.jobs.noise": ("NoiseOf", "Regions"),
+    "raysurf.jobs.parse": ("parse_job",),
     "raysurf.jobs.sgd": ("SGD",),
     "raysurf.jobs.swa": ("SWA", "SWAG"),
     "raysurf.jobs.variational": ("Variational",),

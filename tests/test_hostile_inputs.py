@@ -30,6 +30,7 @@ from raysurf.jobs.outcome import figures_of, outcome_path
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.results import SCHEMAS
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
@@ -255,13 +256,13 @@ def test_hostile_tables(
     that was not written.
     """
     store = Store(str(tmp_path / "r"))
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     store.put_bytes("tables/runs/a.parquet", TABLES[name](canary))
     if name == "empty":
-        assert store.read_rows("runs", "a") == []
+        assert read_rows(store, "runs", "a") == []
     else:
         with pytest.raises(StoreError, match="a Parquet file that raysurf wrote"):
-            store.read_rows("runs", "a")
+            read_rows(store, "runs", "a")
     with pytest.raises(StoreError, match="a Parquet file that raysurf wrote"):
         rs.results.open(store.uri, strict=True).table("runs")
     with pytest.warns(StoreWarning, match=r"tables/runs/a.parquet is left out"):
@@ -282,16 +283,16 @@ def test_stored_specs_are_not_run(
     monkeypatch.syspath_prepend(str(tmp_path))
     store, job = Store(str(tmp_path / "r")), tiny_sgd()
     execute(job, store, HERE, lambda at: None, LABELS)
-    (row,) = store.read_rows("runs", job.id)
+    (row,) = read_rows(store, "runs", job.id)
     spec = json.dumps({**json.loads(row["spec"]), "model": "evil_model:build"})
-    store.write_rows("runs", job.id, [row | {"spec": spec, "model": "evil_model:build"}])
+    write_rows(store, "runs", job.id, [row | {"spec": spec, "model": "evil_model:build"}])
     picture = str(tmp_path / "x.svg")
     for arguments in (("table", "runs"), ("compare", "budgets"), ("plot", "schedule", "-o", picture)):
         code, said = command(monkeypatch, capsys, *arguments, "--results", store.uri)
         assert code == 0, said
     odd = ({"start": 5}, {"along": None}, {"weights": ["x"]}, {"along": {"kind": "point"}}, {"num_bends": "3"})
     for wrong in ("{", "[1]", "[" * 100_000, *map(json.dumps, odd)):
-        store.write_rows("runs", job.id, [row | {"spec": wrong}])
+        write_rows(store, "runs", job.id, [row | {"spec": wrong}])
         assert is_one_error(*command(monkeypatch, capsys, "compare", "budgets", "--results", store.uri))
 
 
@@ -334,11 +335,11 @@ def test_hostile_names(
 ) -> None:
     """Ids, parts, tables and sweeps that lead out of the store are refused wherever they are given."""
     store = Store(str(tmp_path / "r"))
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     refusals: list[Callable[[], object]] = [
-        lambda: store.write_rows("epochs", name, [epoch("a")]),
-        lambda: store.read_rows("epochs", name),
-        lambda: store.read_rows(name, "a"),
+        lambda: write_rows(store, "epochs", name, [epoch("a")]),
+        lambda: read_rows(store, "epochs", name),
+        lambda: read_rows(store, name, "a"),
         lambda: store.put_json(outcome_path(name), {}),
         lambda: store.list(name),
         lambda: store.delete(name),
@@ -364,7 +365,7 @@ def test_links_out_of_the_store_are_refused(tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "weights.safetensors").write_bytes(b"theirs")
     store, job = Store(str(tmp_path / "r")), tiny_sgd()
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     (tmp_path / "r" / "jobs").mkdir()
     (tmp_path / "r" / "jobs" / job.id).symlink_to(outside)
     (tmp_path / "r" / "tables" / "epochs" / "b.parquet").symlink_to(outside / "weights.safetensors")
@@ -375,7 +376,7 @@ def test_links_out_of_the_store_are_refused(tmp_path: Path) -> None:
         lambda: store.delete(f"jobs/{job.id}/weights.safetensors"),
         lambda: store.delete_folder(f"jobs/{job.id}"),
         lambda: store.list(f"jobs/{job.id}"),
-        lambda: store.read_rows("epochs", "b"),
+        lambda: read_rows(store, "epochs", "b"),
         lambda: rs.results.open(store.uri).table("epochs"),
     ):
         with pytest.raises(StoreError, match=r"a link to .*outside.*; expected files and folders of the store's own"):

@@ -16,6 +16,7 @@ import pytest
 import raysurf
 from raysurf.packages import OF_RUN
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.cases import ROOT
 from tests.results.test_store import epoch
 from tests.test_layers import imports
@@ -75,7 +76,7 @@ def test_results_need_the_projects_own_dependencies_alone(room: str) -> None:
 
 def test_tables_are_read_without_the_extra(tmp_path: Path) -> None:
     """Tables, SQL and commands work where torch, Ray and the others are not installed."""
-    Store(str(tmp_path / "r")).write_rows("epochs", "a", [epoch("a")])
+    write_rows(Store(str(tmp_path / "r")), "epochs", "a", [epoch("a")])
     read = "from raysurf.results import open; r = open(sys.argv[1]); print(r.sql('select lr from epochs').to_pylist())"
     done = without_the_extra(read, str(tmp_path / "r"))
     assert done.stdout == "[{'lr': 0.1}]\n", done.stderr
@@ -93,7 +94,7 @@ def test_tables_are_read_without_the_extra(tmp_path: Path) -> None:
 )
 def test_a_command_that_needs_more_says_so(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
     """One line, what to install, exit code 2, nothing written."""
-    Store(str(tmp_path / "r")).write_rows("epochs", "a", [epoch("a")])
+    write_rows(Store(str(tmp_path / "r")), "epochs", "a", [epoch("a")])
     before = sorted(tmp_path.rglob("*"))
     command = "from raysurf.cli.main import main; sys.argv[0] = 'raysurf'; main()"
     done = without_the_extra(command, *arguments, "--results", str(tmp_path / "r"))

@@ -33,6 +33,7 @@ from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.store.lease import remove_dead
 from raysurf.store.store import Store
+from raysurf.store.tables import rows_of_run
 from raysurf.store.tidying import tidy
 from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
@@ -186,7 +187,7 @@ class Driver:
             ready = all(figures_of(self.store, needed.id) is not None for needed in job.ancestors)
             if not isinstance(job, MeasuringJob) or not ready or figures_of(self.store, job.id) is not None:
                 continue
-            missing = missing_points(job, self.store.rows_of("surface", job.id))
+            missing = missing_points(job, rows_of_run(self.store, "surface", job.id))
             self.pieces.measured[job.id] = job.points_to_measure - len(missing)
             for points in pieces(job, missing):
                 labels = Labels(sweep.name, "points", job.kind, self.provenance)

@@ -6,8 +6,8 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from raysurf.cluster.capacity import Capacity, local_capacity
 from raysurf.cluster.events import Event, RunEnded, StageStarted
@@ -19,6 +19,7 @@ from raysurf.errors import Fault, JobFailedError, SpecError
 from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
+from raysurf.jobs.parse import parse_job
 from raysurf.packages import require_run
 from raysurf.results.progress import plan_path
 from raysurf.store.store import Store
@@ -131,7 +132,7 @@ def launch(
 
 
 def run(
-    what: Job | Sweep | Sequence[Sweep],
+    what: Job | Mapping[str, Any] | Sweep | Sequence[Sweep],
     results: str | os.PathLike[str] = "results",
     address: str | None = None,
     executor: Executor | None = None,
@@ -144,8 +145,8 @@ def run(
     """Run a job, a sweep or several; what is done already is not run again.
 
     Args:
-        what: A job, which runs in this process and on all its cores unless an address is given, or sweeps, which run
-            through Ray.
+        what: A job, or its tree as ``results.spec`` gives it, which runs in this process and on all its cores unless
+            an address is given; or sweeps, which run through Ray.
         results: Address of the result store, a folder or a URI; read it with ``raysurf.results.open``.
         address: Of a running Ray cluster.
         executor: ``ray`` or ``inline`` (this process, one job after another), if not by that rule.
@@ -170,6 +171,8 @@ def run(
         PreemptedError: If jobs run in this process and it got SIGTERM, which nobody else handles; what is done is kept.
     """
     store = Store(results)
+    if isinstance(what, Mapping):
+        what = parse_job(what)
     if isinstance(what, Job):
         executor = executor or ("inline" if address is None else "ray")
         cpus = int(local_capacity().cpus) if executor == "inline" else 1

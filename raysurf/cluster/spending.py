@@ -12,6 +12,7 @@ from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from raysurf.sweep.sweep import Sweep
 
 FOLDER = "budgets"
@@ -92,7 +93,7 @@ class Spending:
         if self.budget is None:
             return spans
         for job in jobs:
-            rows = self.store.read_rows("runs", job.id)
+            rows = read_rows(self.store, "runs", job.id)
             if not rows:
                 # Broken off: what it has trained is charged, and gone on from when it begins again.
                 self._epochs[job.id] = (job.trajectory or job.id, float(self._reached(job)))
@@ -114,7 +115,7 @@ class Spending:
         return float(min(job.epochs_to_train, self._reached(job) + 1))
 
     def _reached(self, job: Job) -> int:
-        return max((each["epoch"] for each in self.store.read_rows("epochs", job.id)), default=0)
+        return max((each["epoch"] for each in read_rows(self.store, "epochs", job.id)), default=0)
 
     def _total(self, more: Iterable[Job] = ()) -> float:
         """Epochs spent, with what more jobs would add; along a trajectory each epoch once."""

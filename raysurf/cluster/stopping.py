@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from raysurf.cluster.trial_table import Ledger
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from raysurf.sweep.search import Search
 
 
@@ -167,7 +168,7 @@ def stored_figures(store: Store, run_id: str, metric: str) -> Iterator[tuple[int
     """A run's figure after each epoch, as it was told when it trained: of several weights the last ones'."""
     split, _, name = metric.partition("/")
     found: dict[int, float] = {}
-    for row in store.read_rows("epochs", run_id):
+    for row in read_rows(store, "epochs", run_id):
         if (figure := _figure(row, split, name)) is not None:
             found[row["epoch"]] = figure
     yield from sorted(found.items())

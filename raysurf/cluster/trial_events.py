@@ -19,6 +19,7 @@ from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import Labels, describe
 from raysurf.results.error_text import BLOCKED
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, write_rows
 from raysurf.sweep.sweep import Assignment, Sweep
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def skipped_notices(store: Store, jobs: Iterable[Job]) -> Iterator[Notice]:
     """A line for every job of a streamed data set that could not read some of its files; ``runs`` names them all."""
     for job in jobs:
         if job.data_spec.name in STREAMED:
-            for row in store.read_rows("runs", job.id):
+            for row in read_rows(store, "runs", job.id):
                 if files := row.get("skipped"):
                     what = "1 image file" if len(files) == 1 else f"{len(files)} image files"
                     yield Notice(f"{job.id} skipped {what} that could not be read, such as {files[0]}")
@@ -98,10 +99,10 @@ class InputHandlers:
         """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
         store = self.driver.store
         for job in request.jobs:
-            if figures_of(store, job.id) is None and (report.get("lost") or not store.read_rows("runs", job.id)):
+            if figures_of(store, job.id) is None and (report.get("lost") or not read_rows(store, "runs", job.id)):
                 row = describe(job, request.labels, report["state"], {}, report.get("error"))
                 trained = float(report.get("epoch", 0) if report.get("run_id") == job.id else 0)
-                store.write_rows("runs", job.id, [row | _UNMEASURED | {"epochs": trained}])
+                write_rows(store, "runs", job.id, [row | _UNMEASURED | {"epochs": trained}])
 
 
 class PieceHandlers(InputHandlers):

@@ -20,6 +20,7 @@ from raysurf.results.progress import plan_path
 from raysurf.store.compaction import remove_part
 from raysurf.store.parts import mapping_in
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names, read_rows, write_rows
 from raysurf.sweep.plan import Only, part_of
 from raysurf.sweep.sweep import Assignment, Sweep
 
@@ -54,9 +55,9 @@ class Ledger:
         self._parts: list[str] = []
         self._stale: list[str] = []
         mine: list[Row] = []
-        for name in store.parts("trials"):
+        for name in part_names(store, "trials"):
             if name.rpartition("-")[0] == sweep.name:
-                for row in store.read_rows("trials", name):
+                for row in read_rows(store, "trials", name):
                     is_mine = row["definition"] in self._definitions(tuple(row["seeds"]))
                     (mine if is_mine else self.others).append(row)
                     (self._parts if is_mine else self._stale).append(name)
@@ -98,7 +99,7 @@ class Ledger:
             definition = row["definition"] if number in self._fewer else self.sweep.digest
             if int(row["trial"]) != number or row["definition"] != definition:
                 new = {**row, "trial": number, "definition": definition}
-                self.store.write_rows("trials", part(self.sweep.name, number), [new])
+                write_rows(self.store, "trials", part(self.sweep.name, number), [new])
         for name in set(self._parts) - {part(self.sweep.name, number) for number in self.rows}:
             remove_part(self.store, "trials", name)
 
@@ -238,4 +239,4 @@ class Ledger:
             "retried": number in self.retried or None,
         }
         self.rows[number] = row
-        self.store.write_rows("trials", part(self.sweep.name, number), [row])
+        write_rows(self.store, "trials", part(self.sweep.name, number), [row])

@@ -12,6 +12,7 @@ from typing import Any
 from raysurf.errors import Fault, SpecError, nearest
 from raysurf.store.parts import mapping_in
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names, read_rows
 from raysurf.sweep.assignments import fitted, is_whole
 from raysurf.sweep.space import Each
 from raysurf.sweep.sweep import Sweep
@@ -100,7 +101,7 @@ def require_sources(sweeps: Sequence[Sweep], store: Store) -> None:
     named = [(sweep, name) for sweep in sweeps for name in _names(sweep)]
     if not named:
         return
-    stored = {part.rpartition("-")[0] for part in store.parts("trials")}
+    stored = {part.rpartition("-")[0] for part in part_names(store, "trials")}
     faults = []
     for sweep, name in named:
         earlier = {each.name for each in sweeps[: list(sweeps).index(sweep)]}
@@ -121,9 +122,9 @@ def _names(sweep: Sweep) -> tuple[str, ...]:
 
 def _candidates(store: Store, sweep: Sweep, names: Sequence[str]) -> Iterator[Row]:
     """Rows of trials of some sweeps, this one's own definition left out, and what earlier definitions were told."""
-    for part in store.parts("trials"):
+    for part in part_names(store, "trials"):
         if part.rpartition("-")[0] in names:
-            yield from (row for row in store.read_rows("trials", part) if row["definition"] not in sweep.definitions)
+            yield from (row for row in read_rows(store, "trials", part) if row["definition"] not in sweep.definitions)
     if sweep.name in names:
         for path in store.list(f"{FOLDER}/{sweep.name}"):
             kept = store.get_json(path)

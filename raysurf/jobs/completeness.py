@@ -10,6 +10,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.store.store import Store
+from raysurf.store.tables import is_kept, parts_of_run
 
 
 class FinishedJobs:
@@ -56,7 +57,7 @@ class FinishedJobs:
         path = outcome_path(job.id)
         if not self.store.exists(path):
             return None
-        return next((each for each in (path, *self._files(job)) if not self.store.is_whole(each)), None)
+        return next((each for each in (path, *self._files(job)) if not is_kept(self.store, each)), None)
 
     def _files(self, job: Job) -> Iterable[str]:
         """What the job has written, as far as its outcome says."""
@@ -66,7 +67,7 @@ class FinishedJobs:
         except (StoreError, KeyError, TypeError):
             files = []
         if isinstance(job, MeasuringJob):
-            files += [f"tables/surface/{part}.parquet" for part in self.store.parts_of("surface", job.id)]
+            files += [f"tables/surface/{part}.parquet" for part in parts_of_run(self.store, "surface", job.id)]
         return files
 
 

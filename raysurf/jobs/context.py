@@ -19,6 +19,7 @@ from raysurf.jobs.job import Job, Row
 from raysurf.store.parts import encode_part
 from raysurf.store.schemas import schema_of
 from raysurf.store.store import Store
+from raysurf.store.tables import parts_of_run, read_rows, write_rows
 from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import first_not_finite
@@ -267,22 +268,22 @@ class StoreContext:
         began = time.monotonic()
         if self.workers.rank == 0:
             for table in sorted(self._dirty):
-                self.store.write_rows(table, self.part, self.rows[table])
+                write_rows(self.store, table, self.part, self.rows[table])
         self._dirty.clear()
         self._flushed = time.monotonic()
         self._flush_s = self._flushed - began
 
     def recall(self, table: str) -> list[Row]:
         """Rows that an earlier sitting wrote into this part; they count as reported."""
-        self.rows[table] = self.store.read_rows(table, self.part)
+        self.rows[table] = read_rows(self.store, table, self.part)
         # All workers must have read the same rows before one of them writes more.
         self.workers.barrier()
         return self.rows[table]
 
     def rows_of_all_parts(self, table: str) -> list[Row]:
         """This part's rows, as reported, and those that other processes have written of the same job."""
-        others = [part for part in self.store.parts_of(table, self.job.id) if part != self.part]
-        return [*self.rows.get(table, []), *(row for part in others for row in self.store.read_rows(table, part))]
+        others = [part for part in parts_of_run(self.store, table, self.job.id) if part != self.part]
+        return [*self.rows.get(table, []), *(row for part in others for row in read_rows(self.store, table, part))]
 
     def restore(self, rows: dict[str, list[Row]]) -> None:
         """Go back to the rows of a checkpoint; later ones are forgotten, in the store as well."""

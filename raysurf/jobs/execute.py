@@ -20,6 +20,7 @@ from raysurf.jobs.provenance import Labels, describe, device_name
 from raysurf.own_code import without_exit
 from raysurf.store.lease import Claim, Holder, pauses
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.workers import Workers
 
 Telling = Callable[[Progress], None]
@@ -134,7 +135,7 @@ def execute_piece(
     with turn(job, store, workers, progress, sweep, (first, numbers[-1] + 1)) as telling:
         if telling is not None:
             # Who has measured the job in one piece, and was broken off, has left what there is in the job's own part.
-            left = set(numbers) - {row["point"] for row in store.read_rows("surface", job.id)}
+            left = set(numbers) - {row["point"] for row in read_rows(store, "surface", job.id)}
             context = StoreContext(job, store, workers, telling, f"{job.id}.{first}", accept_changed)
             with without_exit():
                 measure(job, context, sorted(left), job.survey)
@@ -172,7 +173,7 @@ def _run(context: StoreContext, labels: Labels) -> Figures:
                 "skipped": sorted(skipped) or None,
                 **(context.fingerprints or of_inputs(job, store)),
             }
-            store.write_rows("runs", job.id, [row])
+            write_rows(store, "runs", job.id, [row])
 
     try:
         with without_exit():

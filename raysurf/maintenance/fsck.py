@@ -18,14 +18,14 @@ from raysurf.jobs.outcome import outcome_path
 from raysurf.jobs.parse import parse_job
 from raysurf.maintenance.inventory import OF_SWEEPS, Inventory, inventory
 from raysurf.store.clock import now_ns
+from raysurf.store.compacted import FOLDER as COMPACTED
+from raysurf.store.compacted import SUFFIX, require_as_written
 from raysurf.store.compaction import GRACE_S
 from raysurf.store.lease import DEAD_S, Holder
 from raysurf.store.lease import FOLDER as CLAIMS
 from raysurf.store.parts import table_in
 from raysurf.store.schemas import SCHEMAS, schema_of
 from raysurf.store.store import STALE_S, Store
-from raysurf.store.tables import FOLDER as COMPACTED
-from raysurf.store.tables import SUFFIX, require_as_written
 from raysurf.store.truncated import is_torn
 
 AGAIN = "the run is done again when its sweep is run"

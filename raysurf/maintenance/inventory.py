@@ -16,10 +16,10 @@ from pyarrow import fs
 
 from raysurf.errors import SpecError
 from raysurf.jobs.parse import parse_job
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
+from raysurf.store.compacted import FOLDER as COMPACTED
 from raysurf.store.schemas import SCHEMAS
 from raysurf.store.store import Store
-from raysurf.store.tables import FOLDER as COMPACTED
 from raysurf.store.tables import TableFiles, look_at
 
 KINDS = ("tables", "weights", "checkpoints", "predictions", "wandb", "other")
@@ -94,7 +94,7 @@ def inventory(store: Store, tables: Iterable[str]) -> Inventory:
     Raises:
         StoreError: If it cannot be read.
     """
-    results = Results(store)
+    results = Reader(store)
     columns = ["run_id", "sweep", "inputs", "spec"]
     runs = {
         row["run_id"]: RunFacts(row["sweep"], tuple(row["inputs"] or ()), _trajectory(row["spec"]))

@@ -17,7 +17,7 @@ from raysurf.report.pictures.noise import ACTIVATIONS, SCHEMES, TOY
 from raysurf.report.pictures.schedule import SCHEDULE
 from raysurf.report.pictures.surfaces import PATH, PLANE, PROFILE, WIDTH
 from raysurf.report.runs import MeasuredRun, Wanted, choose, measured_runs
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 from raysurf.store.parts import made_of_rows
 
 KINDS: dict[str, PictureKind] = {
@@ -35,7 +35,7 @@ Found = dict[tuple[str, str], list[MeasuredRun]]
 
 
 def draw(
-    results: Results,
+    results: Reader,
     kind: str,
     path: str,
     *,
@@ -66,7 +66,7 @@ def draw(
 
 
 def pictures_of_sweep(
-    results: Results, sweep: str, folder: str, profiles: Sequence[str] = (), found_before: Found | None = None
+    results: Reader, sweep: str, folder: str, profiles: Sequence[str] = (), found_before: Found | None = None
 ) -> list[str]:
     """Draw every picture that a sweep's rows allow.
 
@@ -94,13 +94,13 @@ def pictures_of_sweep(
     return written
 
 
-def _worth_drawing(results: Results, kind: PictureKind, sweep: str, known: Found) -> list[MeasuredRun]:
+def _worth_drawing(results: Reader, kind: PictureKind, sweep: str, known: Found) -> list[MeasuredRun]:
     wanted = replace(kind.wanted, where=kind.in_sweep or kind.wanted.where)
     runs = _with_rows(results, wanted, known)
     return [run for run in runs if wanted.job in ("", run.kind) and sweep in run.sweeps]
 
 
-def _with_rows(results: Results, wanted: Wanted, known: Found) -> list[MeasuredRun]:
+def _with_rows(results: Reader, wanted: Wanted, known: Found) -> list[MeasuredRun]:
     """Every run with such rows, asked for once."""
     key = (wanted.table, wanted.where)
     if key not in known:
@@ -108,13 +108,13 @@ def _with_rows(results: Results, wanted: Wanted, known: Found) -> list[MeasuredR
     return known[key]
 
 
-def _draw(results: Results, kind: PictureKind, path: str, chosen: Sequence[MeasuredRun], axis: str) -> None:
+def _draw(results: Reader, kind: PictureKind, path: str, chosen: Sequence[MeasuredRun], axis: str) -> None:
     with made_of_rows(results.store.uri, f"the picture {kind.title!r}"):
         picture = composed(results, kind, chosen, axis)
         write(kind.figure(picture), path, picture.title, _caption(results, kind, picture))
 
 
-def composed(results: Results, kind: PictureKind, chosen: Sequence[MeasuredRun], axis: str = "t") -> Picture:
+def composed(results: Reader, kind: PictureKind, chosen: Sequence[MeasuredRun], axis: str = "t") -> Picture:
     """What a picture of some runs shows, and what belongs beside them; its kind's ``figure`` draws it.
 
     Args:
@@ -136,7 +136,7 @@ def composed(results: Results, kind: PictureKind, chosen: Sequence[MeasuredRun],
     return Picture(tuple(runs), labels_of(runs), rows, landmarks, title, data, axis, colours)
 
 
-def _caption(results: Results, kind: PictureKind, picture: Picture) -> Caption:
+def _caption(results: Reader, kind: PictureKind, picture: Picture) -> Caption:
     runs = picture.runs
     return Caption(
         f"{kind.says} Drawn by raysurf from the rows of {_some(run.run_id for run in runs)}"
@@ -171,7 +171,7 @@ def _order(runs: Sequence[MeasuredRun], columns: Sequence[str]) -> Callable[[Map
     return lambda row: (number[row["run_id"]], *((row[column] is None, row[column]) for column in columns))
 
 
-def pictures_of_run(results: Results, run_id: str, folder: Path) -> dict[str, Path]:
+def pictures_of_run(results: Reader, run_id: str, folder: Path) -> dict[str, Path]:
     """Draw what a run was made to measure: its plane, profile, path or widths.
 
     Pictures that any kind of job may have, such as its prediction schemes, are left out: every run would have

@@ -9,7 +9,7 @@ from typing import Any
 
 from raysurf.report.pictures.trace import OKABE_ITO
 from raysurf.report.runs import MeasuredRun
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 
 NAMES = {
     "dropout": "dropout",
@@ -177,7 +177,7 @@ DETAILS: tuple[Detail, ...] = (
 QUERY = "select run_id from runs where kind in ('curve', 'path') order by started_at nulls last, run_id"
 
 
-def curve_colours(results: Results) -> dict[str, str]:
+def curve_colours(results: Reader) -> dict[str, str]:
     """A colour a curve or path, by the id of its run, in the order in which they were run; later ones change none.
 
     There are more curves than colours that all can tell apart: in a picture line styles tell those of one colour apart.

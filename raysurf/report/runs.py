@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raysurf.errors import StoreError, UnknownNameError, nearest
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 from raysurf.store.parts import job_in, mapping_in, values_in
 
 COLUMNS = ("run_id", "sweep", "kind", "arm", "group", "model", "data", "seed", "spec", "inputs", "metrics", "params")
@@ -76,7 +76,7 @@ class MeasuredRun:
         return self.run_id.partition("-")[0]
 
 
-def measured_runs(results: Results, wanted: Wanted) -> list[MeasuredRun]:
+def measured_runs(results: Reader, wanted: Wanted) -> list[MeasuredRun]:
     """Every run that has the wanted rows, of whatever kind, running ones too, in the order in which they were run."""
     sweeps: dict[str, list[str]] = {}
     for trial in sorted(
@@ -113,7 +113,7 @@ def measured_runs(results: Results, wanted: Wanted) -> list[MeasuredRun]:
 
 
 def choose(
-    results: Results, wanted: Wanted, sweeps: Sequence[str] = (), run_ids: Sequence[str] = ()
+    results: Reader, wanted: Wanted, sweeps: Sequence[str] = (), run_ids: Sequence[str] = ()
 ) -> list[MeasuredRun]:
     """The runs that a picture shows, those of the first sweep named before those of the next.
 
@@ -155,7 +155,7 @@ def choose(
     return sorted(found, key=lambda run: min((order[name] for name in run.sweeps if name in order), default=len(order)))
 
 
-def _the_run(results: Results, everything: Sequence[MeasuredRun], wanted: Wanted, given: str) -> MeasuredRun:
+def _the_run(results: Reader, everything: Sequence[MeasuredRun], wanted: Wanted, given: str) -> MeasuredRun:
     matches = [r for r in everything if r.run_id.startswith(given) or r.run_id.partition("-")[2].startswith(given)]
     fitting = [run for run in matches if wanted.job in ("", run.kind)]
     if len(fitting) == 1:

@@ -26,12 +26,12 @@ from raysurf.report.sections.summary import provenance, summary
 from raysurf.report.sections.surfaces import TITLES, surfaces
 from raysurf.report.sections.tables import best_trials, comparisons, failed_runs, trials_table
 from raysurf.report.sweep_rows import SweepRows, sweep_rows
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 from raysurf.results.snapshot import Snapshot
 from raysurf.store.parts import made_of_rows
 
 # A section that finds nothing in the rows of a sweep is left out.
-OF_A_SWEEP: tuple[tuple[str, Callable[[Results, SweepRows, Gallery], str]], ...] = (
+OF_A_SWEEP: tuple[tuple[str, Callable[[Reader, SweepRows, Gallery], str]], ...] = (
     ("Summary", lambda results, sweep, gallery: summary(sweep)),
     ("Best trials", lambda results, sweep, gallery: best_trials(sweep)),
     ("Search history", lambda results, sweep, gallery: search_history(sweep, gallery)),
@@ -47,7 +47,7 @@ OF_A_SWEEP: tuple[tuple[str, Callable[[Results, SweepRows, Gallery], str]], ...]
 )
 
 
-def write_report(results: Results, sweeps: Sequence[str], path: str, *, is_interactive: bool = False) -> None:
+def write_report(results: Reader, sweeps: Sequence[str], path: str, *, is_interactive: bool = False) -> None:
     """Write the report of some sweeps.
 
     Args:
@@ -66,7 +66,7 @@ def write_report(results: Results, sweeps: Sequence[str], path: str, *, is_inter
     write_whole(path, report_page(results, sweeps, is_interactive=is_interactive).encode("utf-8", "replace"))
 
 
-def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool = False) -> str:
+def report_page(results: Reader, sweeps: Sequence[str], *, is_interactive: bool = False) -> str:
     """The page, as HTML; see ``write_report``."""
     results, gallery = Snapshot(results.store), Gallery(is_interactive)
     names = list(dict.fromkeys(sweeps))
@@ -99,7 +99,7 @@ def report_page(results: Results, sweeps: Sequence[str], *, is_interactive: bool
     return _document(title, f"<h1>{escape(title)}</h1>{nav}{''.join(parts)}<footer>{escape(made)}</footer>", gallery)
 
 
-def _section(results: Results, title: str, make: Callable[[], str]) -> str:
+def _section(results: Reader, title: str, make: Callable[[], str]) -> str:
     """Draw a section; if its rows are malformed, say so in its place."""
     try:
         with made_of_rows(results.store.uri, f"the section {title!r}"):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from raysurf.results.api import Results
 from raysurf.results.comparison.runs import members
 from raysurf.results.progress import plan_path
+from raysurf.results.reader import Reader
 from raysurf.store.parts import mapping_in, values_in
 
 Row = dict[str, Any]
@@ -128,7 +128,7 @@ class SweepRows:
         return [run_id for run_id, row in self.runs.items() if row["role"] == "baseline" and row["sweep"] == self.name]
 
 
-def sweep_rows(results: Results, name: str) -> SweepRows:
+def sweep_rows(results: Reader, name: str) -> SweepRows:
     """Read a sweep.
 
     Args:
@@ -175,7 +175,7 @@ def sweep_rows(results: Results, name: str) -> SweepRows:
     return replace(found, measured_baselines=tuple(_baselines(found, metrics)), log=_logarithmic(results, name))
 
 
-def _logarithmic(results: Results, name: str) -> frozenset[str]:
+def _logarithmic(results: Reader, name: str) -> frozenset[str]:
     """Parameters with a log-uniform range, as far as the stored plan tells."""
     path = plan_path(name)
     plan = results.store.get_json(path) if results.store.exists(path) else None
@@ -217,7 +217,7 @@ def _means(runs: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str, 
     return {name: fmean(values) for name, values in found.items() if values}
 
 
-def _with_ids(results: Results, ids: set[str]) -> list[Row]:
+def _with_ids(results: Reader, ids: set[str]) -> list[Row]:
     rows: Sequence[Row] = results.table("runs").to_pylist()
     mine = [row for row in rows if row["run_id"] in ids]
     return sorted(mine, key=lambda row: (row["started_at"] is None, row["started_at"] or 0, row["run_id"]))

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from raysurf.errors import StoreError, nearest
+from raysurf.errors import StoreError
 from raysurf.packages import imported
-from raysurf.results.reader import Reading
-from raysurf.store.parts import require_known
-from raysurf.store.schemas import SCHEMAS, schema_of
+from raysurf.results.reader import Reader
+from raysurf.store.compacted import FOLDER as COMPACTED
 from raysurf.store.store import Store
-from raysurf.store.tables import FOLDER as COMPACTED
+from raysurf.store.tables import require_known
 
 if TYPE_CHECKING:
     from raysurf.results.failures import Failures
     from raysurf.results.runs import RunDifference
     from raysurf.results.weights import Framework, StoredWeights
-
-ONE_RUN = re.compile(r"\s*run_id\s*=\s*'(?P<run>[A-Za-z0-9_-]+)'\s*")
 
 
 def open(uri: str | os.PathLike[str] = "results", strict: bool = False) -> Results:
@@ -50,61 +46,13 @@ def open(uri: str | os.PathLike[str] = "results", strict: bool = False) -> Resul
     return Results(store, strict)
 
 
-class Results:
-    """The tables of one store. They are read anew at every call, so a running sweep shows its rows so far."""
+class Results(Reader):
+    """The tables of one store, and the questions that are asked of them most.
 
-    def __init__(self, store: Store, strict: bool = False) -> None:
-        self.store, self._reading = store, Reading(store, strict)
-
-    def tables(self) -> list[str]:
-        """Names of the tables that have rows."""
-        return [name for name in SCHEMAS if self.store.parts(name)]
-
-    def schema(self, name: str) -> pa.Schema:
-        """The written schema of a table, with units and meanings as field metadata.
-
-        Raises:
-            UnknownNameError: If there is no such table.
-        """
-        return schema_of(name)
-
-    def table(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
-        """A table.
-
-        Args:
-            name: Such as ``runs``.
-            columns: Those to read; all if not given.
-            where: A condition in SQL, such as ``scheme = 'ensemble'``.
-
-        Returns:
-            Its rows, in the written schema; none if nothing was written yet.
-
-        Raises:
-            UnknownNameError: If there is no such table.
-            StoreError: If a column does not exist, or the condition is no SQL.
-        """
-        schema = schema_of(name)
-        if wrong := [column for column in columns or () if column not in schema.names]:
-            near = nearest(wrong[0], schema.names)
-            hint = f" (did you mean {near!r}?)" if near else ""
-            expected = f"one of {', '.join(schema.names)}{hint}"
-            raise StoreError(self.store.uri, f"no column {wrong[0]!r} in {name}", expected)
-        if where is not None:
-            # What is asked most, and needs no look at the files of other runs.
-            one = ONE_RUN.fullmatch(where) if "run_id" in schema.names else None
-            if one and (found := self._reading.run(name, one["run"], columns)) is not None:
-                return found
-            listed = ", ".join(f'"{column}"' for column in columns) if columns else "*"
-            return self.sql(f"select {listed} from {name} where {where}")
-        return self._reading.table(name, columns)
-
-    def sql(self, query: str) -> pa.Table:
-        """Ask in SQL (DuckDB's) over all tables.
-
-        Raises:
-            StoreError: If the query fails; the tables or columns that there are are named.
-        """
-        return self._reading.sql(query)
+    Args:
+        store: The store.
+        strict: Whether a file that cannot be read is an error; else it is left out, with a ``StoreWarning``.
+    """
 
     def to_pandas(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
         """A table as a pandas DataFrame; see ``table``.
@@ -163,21 +111,21 @@ class Results:
 
         return stored_weights(self, run, name, framework)
 
-    def spec(self, run: str) -> Any:
-        """The job of a run as a value, with its inputs: ``raysurf.run(results.spec(run), results="elsewhere")``.
+    def spec(self, run: str) -> dict[str, Any]:
+        """The job of a run as a tree, with its inputs: ``raysurf.run(results.spec(run), results="elsewhere")``.
 
-        Nothing is looked up or imported that the job names, such as its data or a network of one's own.
+        ``raysurf.parse_job`` makes a value of it.
 
         Args:
             run: Its id, which may be cut short as long as it is unique.
 
         Raises:
             UnknownNameError: If there is no such run.
-            StoreError: If the id is not unique, or what is stored is no job.
+            StoreError: If the id is not unique, or what is stored is no mapping.
         """
-        from raysurf.results.stored_job import stored_job
+        from raysurf.results.runs import stored_spec
 
-        return stored_job(self, run)
+        return stored_spec(self, run)
 
     def parts_of_sweeps(self, *sweeps: str) -> Callable[[str, str], bool]:
         """Takes a table and a part of it, and says whether it is of some sweeps: a trial, or a run that they ran first.
@@ -264,4 +212,4 @@ class Results:
     def _repr_html_(self) -> str:
         from raysurf.results.notebook import store_html
 
-        return store_html(self, {name: self._reading.count(name) for name in self.tables()})
+        return store_html(self)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from raysurf.results.error_text import BLOCKED, TRACEBACK, ErrorText, read
+from raysurf.results.reader import Reader
 from raysurf.results.trials import require_known
-
-if TYPE_CHECKING:
-    from raysurf.results.api import Results
 
 COLUMNS = ["run_id", "sweep", "trial", "role", "arm", "seed", "status", "error", "command", "started_at"]
 
@@ -80,7 +78,7 @@ class Failures:
         return sum(len(group.runs) for group in self.groups)
 
 
-def failures(results: Results, sweeps: Sequence[str] = ()) -> Failures:
+def failures(results: Reader, sweeps: Sequence[str] = ()) -> Failures:
     """Find what failed and has not been done since.
 
     Runs of trials that a sweep no longer has, since its definition has changed, are not looked at.

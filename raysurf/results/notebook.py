@@ -11,13 +11,14 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from raysurf.errors import StoreError
-from raysurf.results.trials import ranked, trials_of
+from raysurf.results.failures import failures
+from raysurf.results.reader import Reader
+from raysurf.results.trials import pareto, ranked, trials_of
 from raysurf.store.parts import mapping_in, values_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from raysurf.results.api import Results
 
 ROWS, TRIALS, FAILURES, LONGEST = 20, 5, 3, 60
 # Shown of every trial that has them, beside what is searched.
@@ -54,9 +55,10 @@ def arrow_html(table: pa.Table) -> str:
     return f"{shown}<small>{_count(table.num_rows, 'row')}{more}</small>"
 
 
-def store_html(results: Results, counts: dict[str, int]) -> str:
-    """A store: its tables, of which ``counts`` says the rows, and its sweeps by what became of their trials."""
-    shown = [f"<b>{html.escape(results.store.uri)}</b>", html_table(["table", "rows"], list(counts.items()))]
+def store_html(results: Reader) -> str:
+    """A store: its tables with their rows, and its sweeps by what became of their trials."""
+    counts = [(name, results.count(name)) for name in results.tables()]
+    shown = [f"<b>{html.escape(results.store.uri)}</b>", html_table(["table", "rows"], counts)]
     states: dict[str, Counter[str]] = {}
     for row in results.table("trials", ["sweep", "state"]).to_pylist():
         states.setdefault(row["sweep"], Counter())[row["state"]] += 1
@@ -65,7 +67,7 @@ def store_html(results: Results, counts: dict[str, int]) -> str:
     return "".join(shown)
 
 
-def sweep_html(results: Results, sweep: str) -> str:
+def sweep_html(results: Reader, sweep: str) -> str:
     """A sweep: what became of its trials, the best of them with their searched values and figures, what failed.
 
     Raises:
@@ -82,7 +84,7 @@ def sweep_html(results: Results, sweep: str) -> str:
         shown.append(html_table(*_trials(results, best)))
         more = f"the best {len(best)} of {len(done)}" if best[0]["metric"] else f"{len(best)} of {len(done)}"
         shown += [f"<small>{more}</small>"] if len(best) < len(done) else []
-    groups = results.failures(sweep).groups
+    groups = failures(results, [sweep]).groups
     lines = [[len(group.runs), " ".join(f"{group.what.error} {group.what.message}".split())] for group in groups]
     if lines:
         shown.append(html_table(["failed", "why"], lines[:FAILURES]))
@@ -103,11 +105,11 @@ def show_arrow_tables() -> None:
         formatter.for_type_by_name(*name, arrow_html)
 
 
-def _best(results: Results, sweep: str, done: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _best(results: Reader, sweep: str, done: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The trials to show: the best few, of several metrics of their Pareto front, of no search the first."""
     if done and ", " in done[0]["metric"]:
         try:
-            front = results.pareto(sweep)["trial"].to_pylist()
+            front = pareto(results, sweep)["trial"].to_pylist()
         except StoreError:
             return []
         rows = {row["trial"]: row for row in done}
@@ -115,7 +117,7 @@ def _best(results: Results, sweep: str, done: Sequence[dict[str, Any]]) -> list[
     return ranked(done)[:TRIALS]
 
 
-def _trials(results: Results, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
+def _trials(results: Reader, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
     """Headings and cells: number, searched figures, setting, searched values, figures of the runs."""
     uri = results.store.uri
     metrics = rows[0]["metric"].split(", ") if rows[0]["metric"] else []

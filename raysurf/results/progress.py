@@ -11,7 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from raysurf.errors import StoreError, UnknownNameError
-from raysurf.results.api import Results, open
+from raysurf.results.api import open
+from raysurf.results.failures import failures
+from raysurf.results.reader import Reader
+from raysurf.results.sql import quoted_list
 from raysurf.store.store import Store
 from raysurf.store.tables import look_at
 
@@ -71,7 +74,7 @@ def plan_path(sweep: str) -> str:
     return f"sweeps/{quote(sweep, safe='')}.json"
 
 
-def views(results: Results, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepView]:
+def views(results: Reader, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepView]:
     """Where sweeps are.
 
     Args:
@@ -106,7 +109,7 @@ def views(results: Results, sweeps: Sequence[str] = (), now: datetime | None = N
 
 
 def _view(
-    results: Results,
+    results: Reader,
     name: str,
     plan: Mapping[str, Any],
     trials: list[Row],
@@ -159,8 +162,8 @@ def _named(trial: Row, trials: list[Row]) -> str:
     return str(trial["arm"]) if len({row["arm"] for row in trials}) > 1 else f"trial {trial['trial']}"
 
 
-def _failures(results: Results, name: str) -> tuple[tuple[int, str], ...]:
-    groups = results.failures(name).groups
+def _failures(results: Reader, name: str) -> tuple[tuple[int, str], ...]:
+    groups = failures(results, [name]).groups
     return tuple((len(group.runs), _one_line(f"{group.what.error} {group.what.message}")) for group in groups)
 
 
@@ -168,12 +171,11 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:120]
 
 
-def _running(results: Results, ended: set[str], now: datetime) -> tuple[RunningRun, ...]:
+def _running(results: Reader, ended: set[str], now: datetime) -> tuple[RunningRun, ...]:
     changed = {run_id: at for run_id, at in _changes(results.store).items() if run_id not in ended}
     if not changed:
         return ()
-    listed = ", ".join(f"'{run_id}'" for run_id in changed)
-    query = f"select run_id, max(epoch) as epoch from epochs where run_id in ({listed}) group by 1"
+    query = f"select run_id, max(epoch) as epoch from epochs where run_id in {quoted_list(changed)} group by 1"
     found = [
         RunningRun(row["run_id"], row["epoch"], max(0.0, (now - changed[row["run_id"]]).total_seconds()))
         for row in results.sql(query).to_pylist()

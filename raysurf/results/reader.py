@@ -12,21 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from raysurf.errors import StoreError, StoreUnavailableError, StoreWarning
+from raysurf.errors import StoreError, StoreUnavailableError, StoreWarning, nearest
+from raysurf.results.sql import quoted, quoted_list, quoted_name
+from raysurf.store.compacted import FOLDER, PART, SUFFIX, groups_of, open_compacted, rows_of_parts
 from raysurf.store.parts import OURS, table_in
 from raysurf.store.schemas import SCHEMAS, schema_of
 from raysurf.store.store import Store
-from raysurf.store.tables import (
-    FOLDER,
-    PART,
-    SUFFIX,
-    TableFiles,
-    groups_of,
-    look_at,
-    open_compacted,
-    rows_of_part,
-    rows_of_parts,
-)
+from raysurf.store.tables import TableFiles, look_at, part_names, rows_of_part
 
 if TYPE_CHECKING:
     import duckdb
@@ -85,14 +77,16 @@ def view(store: Store, files: TableFiles) -> str | None:
     if not store.is_local:
         return None
     whole = _own(store, files)
-    columns = ", ".join(f"{_quoted(f.name)}::{_type(f.type)} as {_quoted(f.name)}" for f in schema_of(files.table))
+    columns = ", ".join(
+        f"{quoted_name(f.name)}::{_type(f.type)} as {quoted_name(f.name)}" for f in schema_of(files.table)
+    )
     parted: list[str] = []
     for file in files.used:
         if not (unused := files.unused(file)):
             whole.append(store.full(file.path))
             continue
-        names = ", ".join(map(_text, sorted(unused)))
-        parted.append(f"select {columns} from {_reader([store.full(file.path)])} where {PART} not in ({names})")
+        unread = quoted_list(sorted(unused))
+        parted.append(f"select {columns} from {_reader([store.full(file.path)])} where {PART} not in {unread}")
     if whole:
         parted.append(f"select {columns} from {_reader(whole)}")
     return " union all ".join(parted) or None
@@ -105,15 +99,7 @@ def _own(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> list
 
 
 def _reader(files: Sequence[str]) -> str:
-    return f"read_parquet([{', '.join(map(_text, files))}], hive_partitioning = false)"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"read_parquet([{', '.join(map(quoted, files))}], hive_partitioning = false)"
 
 
 def _type(kind: pa.DataType) -> str:
@@ -124,44 +110,77 @@ T = TypeVar("T")
 UNREADABLE = (pa.ArrowException, OSError, StoreError)
 # How often a query is asked again whose files were compacted away while it read them.
 TRIES = 3
+ONE_RUN = re.compile(r"\s*run_id\s*=\s*'(?P<run>[A-Za-z0-9_-]+)'\s*")
 WITH = re.compile(r"\s*with(\s+recursive)?\s", re.IGNORECASE)
 
 
-class Reading:
-    """Reads the tables of a store.
+class Reader:
+    """Queries of one store's tables, which are read anew at every call, so that a running sweep shows its rows so far.
 
-    Every file is taken for whole at first. Only when one turns out not to be are all of the table's looked at, one by
-    one, and what cannot be read is left out.
+    Files are expected to be whole. If one is not, all files of its table are checked, and those that cannot be read are
+    left out, with a ``StoreWarning`` that names them.
 
     Args:
         store: The store.
-        is_strict: Whether a file that cannot be read is an error.
+        strict: Whether a file that cannot be read is an error instead.
     """
 
-    def __init__(self, store: Store, is_strict: bool = False) -> None:
-        self.store, self.is_strict = store, is_strict
+    def __init__(self, store: Store, strict: bool = False) -> None:
+        self.store, self.is_strict = store, strict
 
-    def table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a table.
+    def tables(self) -> list[str]:
+        """Names of the tables that have rows."""
+        return [name for name in SCHEMAS if part_names(self.store, name)]
+
+    def schema(self, name: str) -> pa.Schema:
+        """The written schema of a table, with units and meanings as field metadata.
 
         Raises:
-            StoreError: If a file cannot be read, and that is an error.
+            UnknownNameError: If there is no such table.
         """
+        return schema_of(name)
 
-        def read(is_checked: bool) -> pa.Table:
-            found: pa.Table = self._dataset(name, is_checked).to_table(columns=list(columns) if columns else None)
-            for field in found.schema:
-                if not field.nullable and found[field.name].null_count:
-                    raise pa.ArrowInvalid(f"no value of {field.name} in some rows")
+    def table(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """A table.
+
+        Args:
+            name: Such as ``runs``.
+            columns: Those to read; all if not given.
+            where: A condition in SQL, such as ``scheme = 'ensemble'``.
+
+        Returns:
+            Its rows, in the written schema; none if nothing was written yet.
+
+        Raises:
+            UnknownNameError: If there is no such table.
+            StoreError: If a column does not exist, or the condition is no SQL.
+        """
+        schema = schema_of(name)
+        if wrong := [column for column in columns or () if column not in schema.names]:
+            near = nearest(wrong[0], schema.names)
+            expected = f"one of {', '.join(schema.names)}" + (f" (did you mean {near!r}?)" if near else "")
+            raise StoreError(self.store.uri, f"no column {wrong[0]!r} in {name}", expected)
+        if where is None:
+            return self._tolerating(name, lambda is_checked: self._read(name, columns, is_checked))
+        # The most frequent condition, for which the files of other runs need not be listed.
+        one = ONE_RUN.fullmatch(where) if "run_id" in schema.names else None
+        if one and (found := self._one_run(name, one["run"], columns)) is not None:
             return found
+        return self.sql(f"select {', '.join(map(quoted_name, columns or ())) or '*'} from {name} where {where}")
 
-        return self._tolerating(name, read)
+    def count(self, name: str) -> int:
+        """How many rows a table has."""
+        return self._tolerating(name, lambda is_checked: int(self._dataset(name, is_checked).count_rows()))
 
-    def run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
-        """The rows of one run, for which only its own parts are looked at; None if they are to be asked for otherwise.
+    def _read(self, name: str, columns: Sequence[str] | None, is_checked: bool) -> pa.Table:
+        found: pa.Table = self._dataset(name, is_checked).to_table(columns=list(columns) if columns else None)
+        for field in found.schema:
+            if not field.nullable and found[field.name].null_count:
+                raise pa.ArrowInvalid(f"no value of {field.name} in some rows")
+        return found
 
-        That is if no part has its name, or one cannot be read.
-        """
+    def _one_run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+        """The rows of one run from its own parts; None if no part has its name, or one cannot be read."""
         import pyarrow.compute as pc
 
         files = look_at(self.store, name, run=run_id)
@@ -176,16 +195,11 @@ class Reading:
         found = pa.concat_tables(rows)
         return found.filter(pc.equal(found["run_id"], run_id)).select(list(columns or found.column_names))
 
-    def count(self, name: str) -> int:
-        """How many rows a table has."""
-        return self._tolerating(name, lambda is_checked: int(self._dataset(name, is_checked).count_rows()))
-
     def sql(self, query: str) -> pa.Table:
-        """The answer to a query in DuckDB's SQL over all tables.
+        """Ask in SQL (DuckDB's) over all tables.
 
         Raises:
-            StoreError: If a file cannot be read, and that is an error, or if the query fails; the tables or columns
-                that there are are named.
+            StoreError: If the query fails; the tables or columns that there are are named.
         """
         import duckdb
 

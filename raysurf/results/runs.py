@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from raysurf.errors import StoreError, UnknownNameError
+from raysurf.results.reader import Reader
+from raysurf.results.sql import quoted
 from raysurf.store.parts import mapping_in
-
-if TYPE_CHECKING:
-    from raysurf.results.api import Results
-
 
 SHOWN = 8
 
 
-def one_run(results: Results, text: str) -> dict[str, Any]:
+def one_run(results: Reader, text: str) -> dict[str, Any]:
     """The ``runs`` row of a run.
 
     Args:
@@ -38,9 +36,14 @@ def one_run(results: Results, text: str) -> dict[str, Any]:
         raise StoreError(
             results.store.uri, f"{text!r}, which {len(found)} runs begin with", f"one of {'; '.join(listed)}"
         )
-    name = found[0].replace("'", "''")
-    (row,) = results.table("runs", where=f"run_id = '{name}'").to_pylist()
+    (row,) = results.table("runs", where=f"run_id = {quoted(found[0])}").to_pylist()
     return dict(row)
+
+
+def stored_spec(results: Reader, run: str) -> dict[str, Any]:
+    """The job of a run as a tree; see ``Results.spec``."""
+    row = one_run(results, run)
+    return mapping_in(row["spec"], results.store.uri, row["run_id"])
 
 
 def _begins(run_id: str, text: str) -> bool:
@@ -78,7 +81,7 @@ class TrialLog:
     runs: tuple[RunLog, ...]
 
 
-def trial_log(results: Results, sweep: str, number: str) -> TrialLog:
+def trial_log(results: Reader, sweep: str, number: str) -> TrialLog:
     """What is known of a trial.
 
     Args:
@@ -92,17 +95,17 @@ def trial_log(results: Results, sweep: str, number: str) -> TrialLog:
     names = sorted(set(results.table("trials", ["sweep"])["sweep"].to_pylist()))
     if sweep not in names:
         raise UnknownNameError("sweep", sweep, names or ("none yet",))
-    rows = results.table("trials", where=f"sweep = '{_quoted(sweep)}'").sort_by("trial").to_pylist()
+    rows = results.table("trials", where=f"sweep = {quoted(sweep)}").sort_by("trial").to_pylist()
     found = next((row for row in rows if str(row["trial"]) == number), None)
     if found is None:
         raise UnknownNameError(f"trial of {sweep}", number, _spans([row["trial"] for row in rows]))
-    own = f"role = 'input' and sweep = '{_quoted(sweep)}' and trial = {found['trial']}"
+    own = f"role = 'input' and sweep = {quoted(sweep)} and trial = {found['trial']}"
     inputs = results.table("runs", where=own).sort_by("started_at").to_pylist()
     run_ids = [row["run_id"] for row in inputs if row["run_id"] not in found["run_ids"]]
     return TrialLog(found, tuple(_run(results, run_id) for run_id in (*run_ids, *found["run_ids"])))
 
 
-def run_log(results: Results, text: str) -> TrialLog:
+def run_log(results: Reader, text: str) -> TrialLog:
     """What is known of a run.
 
     Args:
@@ -116,8 +119,8 @@ def run_log(results: Results, text: str) -> TrialLog:
     return TrialLog(None, (_run(results, str(one_run(results, text)["run_id"])),))
 
 
-def _run(results: Results, run_id: str) -> RunLog:
-    where = f"run_id = '{_quoted(run_id)}'"
+def _run(results: Reader, run_id: str) -> RunLog:
+    where = f"run_id = {quoted(run_id)}"
     rows = results.table("runs", where=where).to_pylist()
     epochs = results.table("epochs", where=where).sort_by([("epoch", "ascending"), ("weights", "ascending")])
     return RunLog(run_id, rows[0] if rows else None, tuple(epochs.to_pylist()))
@@ -132,10 +135,6 @@ def _spans(numbers: Sequence[int]) -> list[str]:
         else:
             spans.append((number, number))
     return [str(first) if first == last else f"{first} to {last}" for first, last in spans]
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
 
 
 # Columns of ``runs`` that say where a run comes from and how it went.
@@ -175,7 +174,7 @@ class RunDifference:
     figures: tuple[Differing, ...]
 
 
-def run_difference(results: Results, a: str, b: str) -> RunDifference:
+def run_difference(results: Reader, a: str, b: str) -> RunDifference:
     """Compare two runs.
 
     Args:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from raysurf.results.api import Results
-from raysurf.results.reader import Reading
+from raysurf.results.reader import Reader
 from raysurf.store.store import Store
 
 if TYPE_CHECKING:
@@ -18,16 +17,8 @@ if TYPE_CHECKING:
 KEPT = ("runs", "trials", "predictions", "landmarks")
 
 
-class Snapshot(Results):
+class Snapshot(Reader):
     """The tables of a store as they are when each is first asked for."""
-
-    def __init__(self, store: Store) -> None:
-        super().__init__(store)
-        self._reading = _KeptReading(store)
-
-
-class _KeptReading(Reading):
-    """Asks every question of what it has read or listed at the first."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -44,5 +35,5 @@ class _KeptReading(Reading):
     def _natively(self, query: str, named: Sequence[str]) -> pa.Table | None:
         return None
 
-    def run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
+    def _one_run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         return None

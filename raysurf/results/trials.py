@@ -6,16 +6,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from raysurf.errors import StoreError, UnknownNameError
+from raysurf.results.reader import Reader
 from raysurf.store.parts import values_in
 from raysurf.store.schemas import SCHEMAS
-
-if TYPE_CHECKING:
-    from raysurf.results.api import Results
 
 
 def front(points: Sequence[Sequence[float]], modes: Sequence[str]) -> list[int]:
@@ -47,7 +45,7 @@ def _is_finite(row: dict[str, Any]) -> bool:
     return all(figure is not None and math.isfinite(figure) for figure in figures)
 
 
-def pareto(results: Results, sweep: str) -> pa.Table:
+def pareto(results: Reader, sweep: str) -> pa.Table:
     """The rows of a sweep's Pareto front; see ``Results.pareto``."""
     columns = ("sweep", "trial", "arm", "params", "run_ids", "metric", "mode", "values", "value")
     rows = [row for row in results.table("trials", [*columns, "state"]).to_pylist() if row["state"] == "done"]
@@ -86,7 +84,7 @@ def require_known(sweeps: Sequence[str], rows: Iterable[dict[str, Any]]) -> None
             raise UnknownNameError("sweep", name, known or ("none yet",))
 
 
-def trials_of(results: Results, sweep: str) -> list[dict[str, Any]]:
+def trials_of(results: Reader, sweep: str) -> list[dict[str, Any]]:
     """The rows of ``trials`` of a sweep, by number; none if all that it has is inputs and baselines.
 
     Raises:
@@ -99,13 +97,13 @@ def trials_of(results: Results, sweep: str) -> list[dict[str, Any]]:
     return sorted(mine, key=lambda row: row["trial"])
 
 
-def running(results: Results) -> dict[str, int]:
+def running(results: Reader) -> dict[str, int]:
     """By sweep how many trials have begun and not ended: they run, or were broken off."""
     rows = results.table("trials", ["sweep", "state"]).to_pylist()
     return dict(sorted(Counter(row["sweep"] for row in rows if row["state"] == "running").items()))
 
 
-def parts_of_sweeps(results: Results, sweeps: Sequence[str]) -> Callable[[str, str], bool]:
+def parts_of_sweeps(results: Reader, sweeps: Sequence[str]) -> Callable[[str, str], bool]:
     """Whether a part of a table is of some sweeps; see ``Results.parts_of_sweeps``."""
     rows = results.table("runs", ["run_id", "sweep"]).to_pylist()
     require_known(sweeps, [*rows, *results.table("trials", ["sweep"]).to_pylist()])
@@ -117,7 +115,7 @@ def parts_of_sweeps(results: Results, sweeps: Sequence[str]) -> Callable[[str, s
     return is_theirs
 
 
-def best_trial(results: Results, sweep: str) -> dict[str, Any]:
+def best_trial(results: Reader, sweep: str) -> dict[str, Any]:
     """The row of a sweep's best finished trial; see ``Results.best``."""
     rows = trials_of(results, sweep)
     done = [row for row in rows if row["state"] == "done"]
@@ -154,7 +152,7 @@ COLUMNS = ("sweep", "trial", "arm", "state")
 INT64 = range(-(2**63), 2**63)
 
 
-def searched_values(results: Results, sweep: str) -> pa.Table:
+def searched_values(results: Reader, sweep: str) -> pa.Table:
     """A row a trial; see ``Results.params``."""
     rows = trials_of(results, sweep)
     schema = SCHEMAS["trials"]

@@ -11,11 +11,11 @@ from safetensors import SafetensorError
 
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.packages import imported
+from raysurf.results.reader import Reader
 from raysurf.results.runs import one_run
 from raysurf.store.parts import mapping_in
 
 if TYPE_CHECKING:
-    from raysurf.results.api import Results
     from raysurf.store.store import Store
 
 Framework = Literal["numpy", "torch"]
@@ -44,7 +44,7 @@ class StoredWeights:
     buffers: Mapping[str, Any]
 
 
-def stored_weights(results: Results, run: str, name: str, framework: Framework) -> StoredWeights:
+def stored_weights(results: Reader, run: str, name: str, framework: Framework) -> StoredWeights:
     """Read weights; see ``Results.weights``."""
     if framework not in ("numpy", "torch"):
         raise UnknownNameError("framework", framework, ("numpy", "torch"))

@@ -36,25 +36,14 @@ import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError
 from raysurf.store.clock import now_ns
+from raysurf.store.compacted import FOLDER, PART, SUFFIX, Compacted, Entry, listed, require_as_written, rows_of_parts
 from raysurf.store.filesystem import mark_of
 from raysurf.store.lease import FOLDER as CLAIMS
 from raysurf.store.lease import Claim
-from raysurf.store.parts import file_of, fitted, migrated, say_version, table_in
+from raysurf.store.parts import file_of, fitted, migrated, table_in
 from raysurf.store.schemas import SCHEMAS, VERSION, schema_of
 from raysurf.store.store import Store
-from raysurf.store.tables import (
-    FOLDER,
-    PART,
-    SUFFIX,
-    Compacted,
-    Entry,
-    TableFiles,
-    is_compacted,
-    listed,
-    look_at,
-    require_as_written,
-    rows_of_parts,
-)
+from raysurf.store.tables import TableFiles, is_compacted, look_at, say_version, write_rows
 from raysurf.store.truncated import is_torn
 
 # Seconds.
@@ -139,7 +128,7 @@ def remove_part(store: Store, table: str, part: str) -> None:
         names = store.marks(CLAIMS)
         is_listed = any(name.startswith(f"compact.{table}.") for name in names) or is_compacted(store, table, part)
     if is_listed:
-        store.write_rows(table, part, [])
+        write_rows(store, table, part, [])
 
 
 class _Compactor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,11 +13,7 @@ import pyarrow.parquet as pq
 from raysurf.errors import RaysurfError, StoreError
 from raysurf.store.schemas import VERSION
 
-if TYPE_CHECKING:
-    from raysurf.store.store import Store
-
-
-PATH, KEY = "version.json", b"raysurf.version"
+KEY = b"raysurf.version"
 NEWER = f"version {VERSION} or older (it was written by a newer raysurf: update this one)"
 
 
@@ -42,32 +38,6 @@ def require_no_newer(version: int, uri: str, path: str) -> None:
     """
     if version > VERSION:
         raise StoreError(uri, f"{path} of version {version}", NEWER)
-
-
-def require_known(store: Store) -> int | None:
-    """The version that a store says it is of, None if it says none.
-
-    Raises:
-        StoreError: If it is newer than what this raysurf knows.
-    """
-    if not store.exists(PATH):
-        return None
-    said = store.get_json(PATH)
-    found = said.get("version") if isinstance(said, dict) else None
-    if type(found) is not int:
-        raise StoreError(store.uri, f"{str(said)[:40]} in {PATH}", 'a version, such as {"version": 1}')
-    require_no_newer(found, store.uri, PATH)
-    return found
-
-
-def say_version(store: Store) -> None:
-    """Write down that a store has rows of this version, unless it says so.
-
-    Raises:
-        StoreError: If it has rows of a newer one.
-    """
-    if require_known(store) != VERSION:
-        store.put_json(PATH, {"version": VERSION})
 
 
 def migrated(rows: pa.Table, table: str, version: int) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The result store: rows as one Parquet file a job and table, blobs beside them, each written whole or not at all."""
+"""The result store: files on a disk or bucket, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -29,9 +29,6 @@ from raysurf.store.filesystem import (
     open_address,
     require_inside,
 )
-from raysurf.store.parts import encode_part, say_version
-from raysurf.store.schemas import schema_of
-from raysurf.store.tables import look_at, part_path, rows_of_part
 from raysurf.store.truncated import torn_file
 
 STALE_S = 3600.0
@@ -77,7 +74,6 @@ class Store:
         self.patience = patience or Patience()
         self._answered = known
         self._swept, self._root_seen = False, known
-        self._version_said = False
 
     def make(self) -> None:
         """Make the folder. That it is absent later is an outage, in this process and where the store is ``known``."""
@@ -110,44 +106,6 @@ class Store:
             probe_file.unlink()
         except OSError as error:
             raise StoreError(self.uri, f"{error.strerror} at {place}", "a folder that can be written") from error
-
-    def write_rows(self, table: str, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replace a part of a table, as a whole.
-
-        Args:
-            table: Its name.
-            part: The part's name; whoever writes it decides, so that a second try replaces the first.
-            rows: Values by column; nullable columns may be left out.
-
-        Raises:
-            StoreError: If a column is unknown or missing, or the store cannot be written.
-        """
-        path, data = part_path(self, table, part), encode_part(rows, schema_of(table), self.uri, table)
-        if not self._version_said:
-            say_version(self)
-            self._version_said = True
-        self.put_bytes(path, data)
-
-    def read_rows(self, table: str, part: str) -> list[dict[str, Any]]:
-        """The rows of a part; none if it is absent or was cut short, which counts as not written.
-
-        Raises:
-            StoreError: If it is no Parquet file, or not of the table's schema.
-        """
-        rows: list[dict[str, Any]] = rows_of_part(self, table, part).to_pylist()
-        return rows
-
-    def parts(self, table: str) -> list[str]:
-        """Names of the parts of a table, sorted."""
-        return look_at(self, table).parts
-
-    def parts_of(self, table: str, run_id: str) -> list[str]:
-        """Names of the parts that hold a run's rows: its id, or its id, a dot and a piece's name."""
-        return [part for part in self.parts(table) if part.partition(".")[0] == run_id]
-
-    def rows_of(self, table: str, run_id: str) -> list[dict[str, Any]]:
-        """A run's rows, of all its parts."""
-        return [row for part in self.parts_of(table, run_id) for row in self.read_rows(table, part)]
 
     def put_bytes(self, path: str, data: bytes) -> None:
         """Write a blob; a reader sees all of it or what was there before, also if the writer is killed.
@@ -219,10 +177,7 @@ class Store:
         return self._ask(f"looking for {path}", look)
 
     def is_whole(self, path: str) -> bool:
-        """Whether a blob of a folder is there and was not cut short; of a bucket, where none ever is, always.
-
-        A part of a table is also there if it was compacted.
-        """
+        """Whether a blob of a folder is there and not truncated; of a bucket, where none ever is, always."""
         target = Path(self.full(path))
 
         def look() -> bool:
@@ -230,10 +185,7 @@ class Store:
                 self._require_root()
             return not torn
 
-        if not self.is_local or self._ask(f"looking at {path}", look):
-            return True
-        _, table, name = path.split("/") if path.startswith("tables/") and path.count("/") == 2 else ("", "", "")
-        return not target.exists() and name.removesuffix(".parquet") in (look_at(self, table).parts if table else ())
+        return not self.is_local or self._ask(f"looking at {path}", look)
 
     def delete(self, path: str) -> None:
         """Remove a blob, if it is there."""

@@ -16,104 +16,108 @@ doubled. ``results.compaction`` says how files come and go.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import re
-import warnings
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from functools import cached_property
+from typing import Any
+from weakref import WeakSet
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from raysurf.errors import StoreError, StoreWarning
-from raysurf.store.parts import OURS, fitted, migrated, require_no_newer, table_in
-from raysurf.store.schemas import schema_of
+from raysurf.errors import StoreError
+from raysurf.store.compacted import SUFFIX, Compacted, lists_of, rows_of_parts, run_of
+from raysurf.store.parts import encode_part, fitted, migrated, require_no_newer, table_in
+from raysurf.store.schemas import VERSION, schema_of
+from raysurf.store.store import Mark, Store
 from raysurf.store.truncated import is_torn
 
-if TYPE_CHECKING:
-    from raysurf.store.store import Mark, Store
-
-FOLDER, PART = "compact", "_part"
-SUFFIX = ".parquet"
+VERSION_FILE = "version.json"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-class Entry(NamedTuple):
-    """A part as a compacted file holds it: the version of its own file, how many rows, and SHA-256 of its own file.
+_versioned: WeakSet[Store] = WeakSet()
 
-    A part that was removed has no rows.
+
+def require_known(store: Store) -> int | None:
+    """The version that a store says it is of, None if it says none.
+
+    Raises:
+        StoreError: If it is newer than what this raysurf knows.
     """
-
-    size: int
-    time_ns: int
-    inode: int
-    rows: int
-    digest: str
-
-    @property
-    def mark(self) -> Mark:
-        """The version of its own file."""
-        return self[:3]
+    if not store.exists(VERSION_FILE):
+        return None
+    said = store.get_json(VERSION_FILE)
+    found = said.get("version") if isinstance(said, dict) else None
+    if type(found) is not int:
+        raise StoreError(store.uri, f"{str(said)[:40]} in {VERSION_FILE}", 'a version, such as {"version": 1}')
+    require_no_newer(found, store.uri, VERSION_FILE)
+    return found
 
 
-@dataclass(frozen=True, eq=False)
-class Compacted:
-    """A compacted file.
+def say_version(store: Store) -> None:
+    """Write down that a store has rows of this version, unless it says so; looked at once a store and process.
+
+    Raises:
+        StoreError: If it has rows of a newer one.
+    """
+    if store not in _versioned:
+        if require_known(store) != VERSION:
+            store.put_json(VERSION_FILE, {"version": VERSION})
+        _versioned.add(store)
+
+
+def write_rows(store: Store, table: str, part: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace a part of a table, as a whole.
 
     Args:
-        table: Whose rows it holds.
-        id: Its number, a hyphen, and what makes it unique.
-        made_ns: When its list was written, by the store's clock.
-        version: Of the schema that its rows follow.
-        digest: SHA-256 of the file.
-        parts: What it holds, by part.
+        store: The store.
+        table: The table's name.
+        part: The part's name; whoever writes it decides, so that a second try replaces the first.
+        rows: Values by column; nullable columns may be left out.
+
+    Raises:
+        StoreError: If a column is unknown or missing, or the store cannot be written.
     """
+    path, data = part_path(store, table, part), encode_part(rows, schema_of(table), store.uri, table)
+    say_version(store)
+    store.put_bytes(path, data)
 
-    table: str
-    id: str
-    made_ns: int
-    version: int
-    digest: str
-    parts: Mapping[str, Entry]
 
-    @property
-    def path(self) -> str:
-        """Of its rows in the store."""
-        return f"{FOLDER}/{self.table}/{self.id}{SUFFIX}"
+def read_rows(store: Store, table: str, part: str) -> list[dict[str, Any]]:
+    """The rows of a part; none if it is absent or truncated, which counts as not written.
 
-    @property
-    def list_path(self) -> str:
-        """Of its list in the store."""
-        return f"{FOLDER}/{self.table}/{self.id}.json"
+    Raises:
+        StoreError: If it is no Parquet file, or not of the table's schema.
+    """
+    rows: list[dict[str, Any]] = rows_of_part(store, table, part).to_pylist()
+    return rows
 
-    @property
-    def number(self) -> int:
-        """Its place in the order of lists."""
-        return int(self.id.partition("-")[0])
 
-    @cached_property
-    def marks(self) -> dict[str, Mark]:
-        """The versions of the parts in it."""
-        return {part: each.mark for part, each in self.parts.items()}
+def part_names(store: Store, table: str) -> list[str]:
+    """Names of the parts of a table, sorted."""
+    return look_at(store, table).parts
 
-    @cached_property
-    def by_run(self) -> dict[str, list[str]]:
-        """The parts in it by the run that they are of."""
-        found: dict[str, list[str]] = {}
-        for part in self.parts:
-            found.setdefault(run_of(part), []).append(part)
-        return found
 
-    @cached_property
-    def num_rows(self) -> int:
-        """Rows in it, those of newer versions elsewhere included."""
-        return sum(each.rows for each in self.parts.values())
+def parts_of_run(store: Store, table: str, run_id: str) -> list[str]:
+    """Names of the parts that hold a run's rows: its id, or its id, a dot and a piece's name."""
+    return look_at(store, table, run=run_id).parts
+
+
+def rows_of_run(store: Store, table: str, run_id: str) -> list[dict[str, Any]]:
+    """A run's rows, of all its parts."""
+    return [row for part in parts_of_run(store, table, run_id) for row in read_rows(store, table, part)]
+
+
+def is_kept(store: Store, path: str) -> bool:
+    """Whether a file is there and not truncated, or is the part of a table that was compacted."""
+    if store.is_whole(path):
+        return True
+    folder, _, name = path.rpartition("/")
+    table = folder.removeprefix("tables/")
+    is_part = path == f"tables/{table}/{name}" and "/" not in table
+    return is_part and not store.exists(path) and name.removesuffix(SUFFIX) in part_names(store, table)
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str |
         marks = {name.removesuffix(SUFFIX): mark for name, mark in found.items() if name.endswith(SUFFIX)}
         if run is not None:
             marks = {part: mark for part, mark in marks.items() if run_of(part) == run}
-        compacted = _lists(store, table)
+        compacted = lists_of(store, table)
         if compacted is None:
             continue
         compacted = tuple(file for file in compacted if file.id not in left_out)
@@ -186,11 +190,6 @@ def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str |
                 if marks.get(part, mark) == mark:
                     chosen[part] = file
         return TableFiles(table, marks, compacted, chosen)
-
-
-def run_of(part: str) -> str:
-    """The run that a part of a table is of; of ``trials`` the sweep, a hyphen and the trial."""
-    return part.partition(".")[0]
 
 
 def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None = None) -> pa.Table:
@@ -237,139 +236,3 @@ def part_path(store: Store, table: str, part: str) -> str:
 def is_compacted(store: Store, table: str, part: str) -> bool:
     """Whether a compacted file lists a part."""
     return any(part in file.parts for file in look_at(store, table, run=run_of(part)).compacted)
-
-
-def _lists(store: Store, table: str) -> tuple[Compacted, ...] | None:
-    """All compacted files, those to be preferred last; None if a list has vanished while it was read."""
-    found = []
-    for name, mark in store.marks(f"{FOLDER}/{table}").items():
-        if not name.endswith(".json"):
-            continue
-        path = f"{FOLDER}/{table}/{name}"
-        try:
-            known = _known(_List(store.address, table, name, mark, store))
-        except StoreError:
-            if store.exists(path):
-                raise
-            return None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            text = f"{store.uri}: {path} cannot be read ({error}); rows that are compacted there are not seen"
-            warnings.warn(StoreWarning(text), stacklevel=2)
-            continue
-        require_no_newer(known.version, store.uri, path)
-        found.append(known)
-    return tuple(sorted(found, key=lambda file: (file.number, file.id)))
-
-
-@dataclass(frozen=True)
-class _List:
-    """One version of a list, wherever it is read from."""
-
-    address: str
-    table: str
-    name: str
-    mark: Mark
-    store: Store = field(compare=False)
-
-
-@lru_cache(maxsize=256)
-def _known(each: _List) -> Compacted:
-    """What a list says; lists are never changed, and parsing one takes as long as a query."""
-    data = each.store.get_bytes(f"{FOLDER}/{each.table}/{each.name}")
-    return _parsed(each.table, each.name.removesuffix(".json"), each.mark, data)
-
-
-def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
-    found = json.loads(data)
-    parts = {part: Entry(*said) for part, said in found["parts"].items()}
-    columns = list(zip(*parts.values(), strict=True))[:4]
-    if {type(number) for column in columns for number in column} - {int}:
-        raise ValueError("a size, time, inode or number of rows is no number")
-    int(name.partition("-")[0])
-    return Compacted(table, name, mark[1], int(found["version"]), str(found["sha256"]), parts)
-
-
-def listed(version: int, digest: str, parts: Mapping[str, Entry]) -> dict[str, Any]:
-    """A list as it is written."""
-    return {"version": version, "sha256": digest, "parts": {part: list(each) for part, each in parts.items()}}
-
-
-def require_as_written(store: Store, file: Compacted) -> None:
-    """Check every byte of a compacted file.
-
-    Raises:
-        StoreError: If one is another than when it was written, or the file cannot be read.
-        FileNotFoundError: If it is there no more.
-    """
-    try:
-        with store.fs.open_input_file(store.full(file.path)) as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
-    if found != file.digest:
-        raise StoreError(store.uri, f"{file.path}, which is not what was written", OURS)
-
-
-def rows_of_parts(
-    store: Store, file: Compacted, parts: set[str], groups: Collection[int] | None = None
-) -> Iterator[pa.Table]:
-    """The rows of some parts of a compacted file, with their parts, a group of rows at a time; of some groups, or all.
-
-    Raises:
-        StoreError: If the file cannot be read.
-        FileNotFoundError: If it is there no more.
-    """
-    import pyarrow.compute as pc
-
-    try:
-        with store.fs.open_input_file(store.full(file.path)) as stream:
-            reader, footer = open_compacted(stream, file)
-            for group in groups_of(footer, parts):
-                if groups is None or group in groups:
-                    # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
-                    found = reader.read_row_group(group, use_threads=False)
-                    yield found.filter(pc.is_in(found[PART], pa.array(sorted(parts), pa.string())))
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
-
-
-@dataclass(frozen=True)
-class _Footer:
-    """What stands at the end of a compacted file, which is never changed.
-
-    Args:
-        metadata: All of it.
-        low, high: The first and the last part in each row group; rows are sorted by part.
-    """
-
-    metadata: pq.FileMetaData
-    low: list[str]
-    high: list[str]
-
-
-_footers: WeakKeyDictionary[Compacted, _Footer] = WeakKeyDictionary()
-
-
-def open_compacted(stream: Any, file: Compacted) -> tuple[pq.ParquetFile, _Footer]:
-    """A compacted file for reading, and its footer, which a process parses once."""
-    if (known := _footers.get(file)) is not None:
-        return pq.ParquetFile(stream, metadata=known.metadata), known
-    reader = pq.ParquetFile(stream)
-    column, metadata = reader.schema_arrow.names.index(PART), reader.metadata
-    said = [metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups)]
-    if not all(each is not None and each.has_min_max for each in said):
-        raise pa.ArrowInvalid("it does not say which parts are where")
-    found = _footers[file] = _Footer(metadata, [each.min for each in said], [each.max for each in said])
-    return reader, found
-
-
-def groups_of(footer: _Footer, parts: Collection[str]) -> list[int]:
-    """Row groups of a compacted file in which some parts may have rows."""
-    found = set[int]()
-    for part in parts:
-        found.update(range(bisect_left(footer.high, part), bisect_right(footer.low, part)))
-    return sorted(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.errors import TrackingError, UnknownNameError
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 from raysurf.store.parts import LINEAGE, values_in
 from raysurf.tracking.login import server_address, why_not_online
 from raysurf.tracking.native_sweep import param_key
@@ -49,7 +49,7 @@ class Shown:
         return [figure_name(weights, scheme, split, figure) for weights, scheme in self.schemes]
 
 
-def shown(results: Results, sweep: str) -> Shown:
+def shown(results: Reader, sweep: str) -> Shown:
     """What there is to show of a sweep's trials, inputs and baselines.
 
     Raises:
@@ -99,7 +99,7 @@ class Dashboard:
     report: str
 
 
-def make_dashboard(results: Results, sweep: str, project: str = "raysurf", entity: str | None = None) -> Dashboard:
+def make_dashboard(results: Reader, sweep: str, project: str = "raysurf", entity: str | None = None) -> Dashboard:
     """Make the workspace and the report of a sweep, or bring those that were made before up to date.
 
     Args:

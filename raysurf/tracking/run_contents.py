@@ -13,6 +13,7 @@ from typing import Any
 from raysurf.store.filesystem import results_option
 from raysurf.store.schemas import schema_of
 from raysurf.store.store import Store
+from raysurf.store.tables import rows_of_run
 
 POINTS = 500
 Row = dict[str, Any]
@@ -132,12 +133,12 @@ def figure_name(weights: str, scheme: str, split: str, figure: str) -> str:
 
 def summary_of(store: Store, run_id: str) -> dict[str, float]:
     """Figures of every scheme, an ensemble's being those of its most samples; and what noisy layers carry."""
-    rows = sorted(store.rows_of("predictions", run_id), key=lambda row: int(row["num_samples"]))
+    rows = sorted(rows_of_run(store, "predictions", run_id), key=lambda row: int(row["num_samples"]))
     figures: dict[str, float] = {}
     for row in rows:
         for name in FIGURES:
             figures[figure_name(row["weights"], row["scheme"], row["split"], name)] = row[name]
-    for row in store.rows_of("layers", run_id):
+    for row in rows_of_run(store, "layers", run_id):
         for name in ("log_alpha", "snr", "kl", "mmd"):
             if row[name] is not None:
                 figures[f"layers/{row['layer']}/{name}"] = row[name]
@@ -148,7 +149,7 @@ def tables_of(store: Store, run_id: str) -> dict[str, tuple[list[str], list[list
     """Columns and rows of a run's tables that W&B shows; of more rows than it takes the first."""
     found = {}
     for table in TABLES:
-        rows = store.rows_of(table, run_id)[:MOST_ROWS]
+        rows = rows_of_run(store, table, run_id)[:MOST_ROWS]
         filled = [name for name in schema_of(table).names if any(row[name] is not None for row in rows)]
         columns = [name for name in filled if name != "run_id"]
         if rows:

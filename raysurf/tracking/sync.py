@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.errors import TrackingError, UnknownNameError
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 from raysurf.store.parts import values_in
 from raysurf.store.store import Store
 from raysurf.tracking.login import server_address, why_not_online
@@ -69,7 +69,7 @@ def offline_runs(store: Store) -> tuple[list[OfflineRun], list[str]]:
     return whole, incomplete
 
 
-def send(results: Results, sweep: str | None = None, project: str = "raysurf") -> Sent:
+def send(results: Reader, sweep: str | None = None, project: str = "raysurf") -> Sent:
     """Send what W&B does not have yet.
 
     Args:
@@ -122,7 +122,7 @@ def _sync(folders: list[Path], project: str) -> str:
     return done.stdout + done.stderr
 
 
-def _join(results: Results, sweep: str, native: dict[str, Any] | None, ids: dict[str, str], project: str) -> bool:
+def _join(results: Reader, sweep: str, native: dict[str, Any] | None, ids: dict[str, str], project: str) -> bool:
     """Make W&B's own sweep of the trials among some runs; a sweep that it has already is left as it is."""
     escaped = sweep.replace("'", "''")
     trials: list[dict[str, Any]] = results.table("trials", where=f"sweep = '{escaped}'").to_pylist()

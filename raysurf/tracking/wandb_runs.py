@@ -13,6 +13,7 @@ from typing import Any
 
 from raysurf.errors import RaysurfError
 from raysurf.store.store import Store
+from raysurf.store.tables import rows_of_run
 from raysurf.tracking.login import resolve_mode, why_not_online
 from raysurf.tracking.native_sweep import make_native_sweep
 from raysurf.tracking.run_contents import (
@@ -284,9 +285,9 @@ class WandbSink:
         return make_native_sweep(self.directory, self.project, self.native)[0]
 
     def _log_new(self, run: _Run, followed: str, ends: bool = False) -> None:
-        for step in run.history.new_epochs(followed, self.store.rows_of("epochs", followed), ends):
+        for step in run.history.new_epochs(followed, rows_of_run(self.store, "epochs", followed), ends):
             run.handle.log(step)
-        for step in run.history.new_points(followed, self.store.rows_of("surface", followed), ends):
+        for step in run.history.new_points(followed, rows_of_run(self.store, "surface", followed), ends):
             run.handle.log(step)
 
     def _log_media(self, run: _Run) -> None:

@@ -24,6 +24,7 @@ from raysurf.results import SCHEMAS, open
 from raysurf.store.compaction import compact
 from raysurf.store.parts import file_of
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.benchmarks.rounds import Timed, in_turns, is_quick, seconds, tell
 
 EPOCHS, WRITERS, WRITES = 500, 8, 25
@@ -130,7 +131,7 @@ def _append(folder: str, rounds: int) -> None:
         pq.write_table(pa.Table.from_pylist(each, schema=SCHEMA), bare / "x.parquet")
 
     timed = {
-        "ours": partial(seconds, lambda: store.write_rows("epochs", run_id(0), each)),
+        "ours": partial(seconds, lambda: write_rows(store, "epochs", run_id(0), each)),
         "peer": partial(seconds, peer),
         "arrow": partial(seconds, lambda: pq.write_table(rows, bare / "y.parquet")),
     }
@@ -143,7 +144,7 @@ def _write(root: str, name: int) -> None:
     store, rows = Store(root), rows_of([run_id(name)]).to_pylist()
     for number in range(WRITES):
         part = run_id(1000 * name + number)
-        store.write_rows("epochs", part, [row | {"run_id": part} for row in rows])
+        write_rows(store, "epochs", part, [row | {"run_id": part} for row in rows])
 
 
 def _writers(folder: str) -> None:

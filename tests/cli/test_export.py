@@ -22,6 +22,7 @@ from raysurf.cli.job_text import job_file
 from raysurf.cli.output import FORMATS, encoded, markdown_table
 from raysurf.results import open as open_results
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from raysurf.sweep.document import load
 from tests.cases import tiny_sgd
 from tests.results.failed_runs import FailedStore
@@ -54,7 +55,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 def epochs() -> Store:
     """A store of one epoch, once the folder is the test's."""
     store = Store("r")
-    store.write_rows("epochs", "a", [epoch("a", test_nll=0.123456)])
+    write_rows(store, "epochs", "a", [epoch("a", test_nll=0.123456)])
     return store
 
 

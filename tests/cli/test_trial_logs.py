@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.errors import ClusterError, RaysurfError, StoreError, UnknownNameError
+from raysurf.store.tables import read_rows, write_rows
 from tests.cases import tiny_sgd
 from tests.results.failed_runs import HERE, USERS, FailedStore
 from tests.results.test_store import epoch
@@ -36,10 +37,10 @@ def store(tmp_path: Path) -> FailedStore:
     store.run(AVERAGE, USERS, trial=4, params={"start.lr": 0.2, "momentum": 0.9}, device="cpu (x86_64)")
     store.trial(4, AVERAGE, error=USERS)
     store.trial(5, tiny_sgd(seed=9))
-    store.store.write_rows("epochs", AVERAGE.id, [epoch(AVERAGE.id, number) for number in (2, 1)])
-    (row,) = store.store.read_rows("runs", AVERAGE.id)
+    write_rows(store.store, "epochs", AVERAGE.id, [epoch(AVERAGE.id, number) for number in (2, 1)])
+    (row,) = read_rows(store.store, "runs", AVERAGE.id)
     began = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-    store.store.write_rows("runs", AVERAGE.id, [row | {"started_at": began, "wall_s": 12.34, "workers": 2}])
+    write_rows(store.store, "runs", AVERAGE.id, [row | {"started_at": began, "wall_s": 12.34, "workers": 2}])
     return store
 
 

@@ -13,6 +13,7 @@ import pytest
 from raysurf.cli.display import line, lines
 from raysurf.results.progress import SweepView, plan_path
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.cases import ROOT
 from tests.command import raysurf
 from tests.report.large_sweep import DIVERGED
@@ -37,7 +38,7 @@ def told(stream: IO[str] | None) -> str:
 def trial(store: Store, number: int, state: str, **said: Any) -> None:
     row = {"sweep": "s", "trial": number, "definition": "d", "arm": "sgd", "params": "{}", "seeds": []}
     row |= {"run_ids": [run_id("sgd", number)], "metric": "validation/nll", "mode": "min", "state": state}
-    store.write_rows("trials", f"s-{number}", [row | {"started_at": datetime.now(UTC)} | said])
+    write_rows(store, "trials", f"s-{number}", [row | {"started_at": datetime.now(UTC)} | said])
 
 
 def test_watching_a_store_that_fills(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_watching_a_store_that_fills(tmp_path: Path) -> None:
         trial(store, 0, "done", value=0.5, wall_s=3.0)
         assert told(watch.stdout) == "s trials: 1 done, 0 running, 0 failed of 2; best validation/nll 0.5000 (trial 0)"
         name = run_id("sgd", 1)
-        store.write_rows("runs", name, [run(name, sweep="s", trial=1, status="failed", error=DIVERGED)])
+        write_rows(store, "runs", name, [run(name, sweep="s", trial=1, status="failed", error=DIVERGED)])
         trial(store, 1, "failed", wall_s=1.0)
         out, err = watch.communicate(timeout=60)
         assert out.splitlines()[0].startswith("s: 1 failed: DivergedError the loss is not finite at epoch 1")

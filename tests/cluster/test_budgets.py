@@ -16,6 +16,7 @@ from raysurf.cluster.spending import Spending, Verdict, covered
 from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from raysurf.sweep.document import load
 from raysurf.sweep.plan import Arm
 from tests.cases import tiny_sgd
@@ -76,15 +77,15 @@ def test_what_runs_is_charged_and_what_is_left_over_given_back(tmp_path: Path) -
     from raysurf.jobs.provenance import Labels, collect, describe
 
     row = describe(first[0], Labels("spent", "trial", "sgd", collect()), "stopped", {}, None) | {"epochs": 4.0}
-    store.write_rows("runs", first[0].id, [row])
+    write_rows(store, "runs", first[0].id, [row])
     spending.ended(0)
     assert spending.spent()["epochs"] == 4
     assert spending.may_begin(1, second) is Verdict.YES
     spending.started(1, second)
-    store.write_rows("runs", second[0].id, [row | {"run_id": second[0].id, "epochs": 6.0, "status": "done"}])
+    write_rows(store, "runs", second[0].id, [row | {"run_id": second[0].id, "epochs": 6.0, "status": "done"}])
     spending.ended(1)
     assert spending.may_begin(2, sweep.fill({"lr": 0.05}).jobs) is Verdict.NO
-    store.write_rows("runs", first[0].id, [row | {"sweep": "another"}])
+    write_rows(store, "runs", first[0].id, [row | {"sweep": "another"}])
     spending.settle(first)
     assert spending.spent()["epochs"] == 6
 

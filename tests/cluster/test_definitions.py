@@ -15,6 +15,7 @@ from raysurf.cluster.launch import PlanRecord, plan_sweeps
 from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, write_rows
 from raysurf.sweep.document import load
 from tests.cases import tiny_sgd
 
@@ -166,8 +167,8 @@ def test_stores_of_earlier_versions_go_on(tmp_path: Path) -> None:
     for number, lr in ((0, 0.11), (1, 0.12)):
         job = sweep.fill({"lr": lr}).jobs[0]
         rs.run(job, str(tmp_path))
-        row = {**store.read_rows("trials", f"one-{number:06d}")[0], "definition": earlier, "run_ids": [job.id]}
-        store.write_rows("trials", f"one-{number:06d}", [{**row, "params": json.dumps({"lr": lr})}])
+        row = {**read_rows(store, "trials", f"one-{number:06d}")[0], "definition": earlier, "run_ids": [job.id]}
+        write_rows(store, "trials", f"one-{number:06d}", [{**row, "params": json.dumps({"lr": lr})}])
     after = [row for row in run(tmp_path, sweep) if row["sweep"] == "one"]
     assert [row["definition"] for row in after] == [sweep.digest] * 3
     assert [json.loads(row["params"])["lr"] for row in after[:2]] == [0.11, 0.12]

@@ -19,6 +19,7 @@ from raysurf.cluster.stopping import EarlyStopping, Hyperband, MedianRule, Succe
 from raysurf.cluster.trial_table import Ledger
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.cases import tiny_sgd
 
 FIGURES = st.lists(st.floats(-10, 10), min_size=1, max_size=9)
@@ -101,7 +102,7 @@ def test_stored_epochs_are_as_they_were_told(tmp_path: Path) -> None:
         {"run_id": "r", "epoch": 3, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, "validation_error": 0.4},
         {"run_id": "r", "epoch": 3, "weights": "average", "lr": 0.1, "epoch_s": 1.0, "validation_error": 0.25},
     ]
-    store.write_rows("epochs", "r", rows)
+    write_rows(store, "epochs", "r", rows)
     assert list(stored_figures(store, "r", "validation/accuracy")) == [(1, 0.5), (3, 0.75)]
     assert list(stored_figures(store, "r", "validation/nll")) == []
     tree = tiny_sgd(epochs=3).with_holes(lr=rs.Float(0.1, 0.2))

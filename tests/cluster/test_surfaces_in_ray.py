@@ -15,6 +15,7 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names
 from tests.cases import tiny_sgd
 
 PLANE = """
@@ -46,7 +47,7 @@ def test_points_are_spread_and_the_same(tmp_path: Path) -> None:
     assert rs.run(sweep, str(tmp_path / "ray"), listener=heard.append).failed == 0
     rs.run(sweep, str(tmp_path / "inline"), executor="inline")
     assert surface(tmp_path / "ray") == surface(tmp_path / "inline")
-    parts = [part.partition(".")[0] for part in Store(str(tmp_path / "ray")).parts("surface")]
+    parts = [part.partition(".")[0] for part in part_names(Store(str(tmp_path / "ray")), "surface")]
     assert (parts.count(plane().id), parts.count(line.id)) == (7, 3)
     told = [(event.job.id, event.done) for event in heard if isinstance(event, events.PointsMeasured)]
     assert (plane().id, 25) in told

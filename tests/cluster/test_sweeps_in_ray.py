@@ -16,6 +16,7 @@ from raysurf.errors import ChangedError, ResourceError
 from raysurf.jobs.job import to_tree
 from raysurf.jobs.outcome import outcome_path
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from tests.cases import tiny_sgd
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -288,6 +289,6 @@ def test_what_a_worker_finds_changed_ends_the_run(
     monkeypatch.setattr(logging.getLogger("ray"), "propagate", True)
     with pytest.raises(ChangedError, match=rf"{start.id}.*names and shapes.*expected another"):
         rs.run(rs.Sweep(job, name="on_top"), str(tmp_path))
-    assert not store.read_rows("runs", job.id)
+    assert not read_rows(store, "runs", job.id)
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert rs.run(rs.Sweep(job, name="on_top"), str(tmp_path), accept_changed=True).failed == 0

@@ -13,6 +13,7 @@ from raysurf.cluster.trial_table import Ledger
 from raysurf.cluster.warm_start import warm_start
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names
 from tests.cases import tiny_sgd
 from tests.cluster.test_suggestions import suggested, sweep_of
 
@@ -94,7 +95,7 @@ def test_earlier_definitions_are_learnt_from(tmp_path: Path) -> None:
     assert run(seed=2, warm_start=True) == ["warm start of again: 1 of again taken"]
     assert run(seed=2, warm_start=True) == ["warm start of again: 1 of again taken"]
     assert run(seed=3, warm_start=True) == ["warm start of again: 2 of again taken"]
-    assert len(store.parts("trials")) == 1
+    assert len(part_names(store, "trials")) == 1
 
 
 def test_unknown_sources_are_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, SpecError
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do
 
@@ -55,7 +56,7 @@ def test_own_data_train_as_a_built_in_set(tmp_path: Path) -> None:
     mine = do(job := tiny_sgd(data=own, epochs=2), store)
     theirs = do(tiny_sgd(data=rs.DataSpec(name="digits", share=0.2), epochs=2), store)
     assert mine == pytest.approx(theirs, rel=1e-4)
-    (row,) = store.read_rows("runs", job.id)
+    (row,) = read_rows(store, "runs", job.id)
     assert row["data"] == f"{__name__}:load_digits"
     assert row["data_fingerprint"]
 

@@ -11,6 +11,7 @@ import pytest
 import raysurf as rs
 from raysurf.data.spec import DataSpec
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from tests.cases import tiny_sgd
 from tests.data.image_files import make_folder
 from tests.jobs.test_jobs import do
@@ -48,7 +49,7 @@ def test_label_is_no_part_of_a_job(tmp_path: Path) -> None:
     assert plain.id == named.id
     store = Store(str(tmp_path / "r"))
     do(named, store)
-    (row,) = store.read_rows("runs", named.id)
+    (row,) = read_rows(store, "runs", named.id)
     assert row["data"] == "ants"
     assert plain.data_spec.shown == "folder cropped"
     rs.Line(start=plain, end=named.with_seed(1))

@@ -12,6 +12,7 @@ from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_sgd
@@ -192,7 +193,7 @@ def test_swag_predicts_by_every_scheme(tmp_path: Path) -> None:
     assert figures["test/deterministic_nll"] == swa["test/nll"]
     found = {
         (row["weights"], row["scheme"], row["num_samples"]): row["nll"]
-        for row in store.read_rows("predictions", job.id)
+        for row in read_rows(store, "predictions", job.id)
         if row["split"] == "test"
     }
     ensemble = [("samples", "ensemble", count) for count in (1, 2, 3)]

@@ -14,6 +14,7 @@ from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.job import Job
 from raysurf.jobs.network import Network
 from raysurf.store.store import Store
+from raysurf.store.tables import rows_of_run
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do
@@ -155,7 +156,7 @@ def by_hand(job: Job, store: Store, point: dict[str, Tensor], buffers: dict[str,
 
 
 def recorded(job: Job, store: Store, weights: str = "average") -> set[str]:
-    return {row["batchnorm"] for row in store.rows_of("predictions", job.id) if row["weights"] == weights}
+    return {row["batchnorm"] for row in rows_of_run(store, "predictions", job.id) if row["weights"] == weights}
 
 
 def test_average_has_the_last_iterates_buffers(tmp_path: Path) -> None:

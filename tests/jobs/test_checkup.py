@@ -18,6 +18,7 @@ from raysurf.store.clock import now_ns
 from raysurf.store.compaction import compact
 from raysurf.store.lease import Claim, Holder
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, write_rows
 from tests.jobs.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
 
 
@@ -40,7 +41,7 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
     states = sorted(path for path in store.list("trajectories") if path.endswith(".safetensors"))
     store.put_bytes(f"tables/epochs/{runs[0]}.parquet", store.get_bytes(f"tables/epochs/{runs[0]}.parquet")[:-9])
     store.put_bytes("tables/runs/sgd-broken.parquet", b"no table")
-    store.write_rows("epochs", f"{runs[1]}x", store.read_rows("epochs", runs[1]))
+    write_rows(store, "epochs", f"{runs[1]}x", read_rows(store, "epochs", runs[1]))
     store.put_bytes(states[0], flipped(store.get_bytes(states[0])))
     store.put_bytes("trajectories/x/7.safetensors", b"begun")
     store.put_bytes("trajectories/x/8.json", b"{}")
@@ -116,15 +117,15 @@ def test_an_orphan_is_told_of_once(store: Store) -> None:
     """However many files and tables it has rows in, and whether these are compacted or not."""
     (run,) = run_ids(store, "second")
     for table, piece in itertools.product(("epochs", "predictions"), ("", ".1", ".2")):
-        found = [row | {"run_id": "swa-orphan"} for row in store.read_rows(table, run)]
-        store.write_rows(table, f"swa-orphan{piece}", found)
+        found = [row | {"run_id": "swa-orphan"} for row in read_rows(store, table, run)]
+        write_rows(store, table, f"swa-orphan{piece}", found)
     store.put_bytes("jobs/swa-orphan/weights.safetensors", b"weights")
     told = "rows, weights of a run without a row in runs"
     for grace_s in (3600, 3600, 0, 0):
         (finding,) = check_up(store).findings
         assert (finding.path, finding.what) == ("swa-orphan", told)
         compact(store, grace_s=grace_s)
-    store.write_rows("epochs", "swa-orphan.1", [])
+    write_rows(store, "epochs", "swa-orphan.1", [])
     assert [finding.path for finding in check_up(store).findings] == ["swa-orphan"]
 
 
@@ -152,7 +153,7 @@ def test_a_sweep_that_runs_is_let_be(store: Store) -> None:
     """What has no row in runs may be somebody's who works on the store now: none is told of, none removed."""
     (run,) = run_ids(store, "second")
     store.put_bytes("trajectories/x/7.safetensors", b"begun")
-    store.write_rows("epochs", "sgd-new", [row | {"run_id": "sgd-new"} for row in store.read_rows("epochs", run)])
+    write_rows(store, "epochs", "sgd-new", [row | {"run_id": "sgd-new"} for row in read_rows(store, "epochs", run)])
     with Claim(store, "sweep.first", "somebody") as claim:
         assert claim.take() is None
         found = check_up(store)

@@ -26,6 +26,7 @@ from raysurf.jobs.provenance import Labels, Provenance
 from raysurf.maintenance.fsck import check_up
 from raysurf.models import registry as models
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 
@@ -96,7 +97,7 @@ def test_an_edited_network_is_not_taken_for_the_same(edit: Edit, tmp_path: Path)
     store = Store(str(tmp_path / "results"))
     then, _ = kept(store, job.id)
     assert then.keys() == {"model_source", "model_shapes", "data_fingerprint"}
-    (row,) = store.read_rows("runs", job.id)
+    (row,) = read_rows(store, "runs", job.id)
     assert {name: row[name] for name in then} == then
     before = store.get_bytes(outcome_path(job.id))
     edit(12)
@@ -104,7 +105,7 @@ def test_an_edited_network_is_not_taken_for_the_same(edit: Edit, tmp_path: Path)
         with pytest.raises(ChangedError, match=rf"{job.id}.*source.*expected {then['model_source']}.*--accept-changed"):
             run(what, tmp_path)
     assert store.get_bytes(outcome_path(job.id)) == before
-    assert not store.read_rows("runs", swa(job).id)
+    assert not read_rows(store, "runs", swa(job).id)
     run(job, tmp_path, accept_changed=True)
     run(job, tmp_path)
     edit(13)
@@ -172,7 +173,7 @@ def test_a_worker_sees_what_no_plan_saw(folder: Path) -> None:
     labels = Labels("s", "trial", "", Provenance(None, None, "", {}))
     with pytest.raises(ChangedError, match="its data"):
         execute(swa(start), store, Workers(), lambda progress: None, labels)
-    assert not store.read_rows("runs", swa(start).id)
+    assert not read_rows(store, "runs", swa(start).id)
     with pytest.raises(ChangedError, match="its data"):
         run(swa(start), folder)
     assert not store.exists(outcome_path(swa(start).id))
@@ -187,7 +188,7 @@ def test_a_trajectory_is_of_one_network_and_data(folder: Path) -> None:
     with pytest.raises(ChangedError, match=r"the state of sgd-.* after 1 epochs.*its data"):
         run(long, folder)
     store = Store(str(folder / "results"))
-    assert not store.read_rows("runs", long.id)
+    assert not read_rows(store, "runs", long.id)
     run(long, folder, accept_changed=True)
 
 

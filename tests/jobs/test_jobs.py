@@ -21,6 +21,7 @@ from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names, read_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, Killed, tiny_sgd
@@ -41,7 +42,7 @@ def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
     """Every row of a store, without what depends on the clock."""
     found = {}
     for table in ("runs", "epochs", "predictions", "surface", "landmarks", "layers", "activations", "inputs"):
-        every = [row for part in store.parts(table) for row in store.read_rows(table, part)]
+        every = [row for part in part_names(store, table) for row in read_rows(store, table, part)]
         found[table] = [{k: v for k, v in row.items() if k not in TIMES} for row in every]
     return found
 
@@ -196,8 +197,8 @@ def test_profile_starts_and_ends_at_the_ends(tmp_path: Path) -> None:
     line = rs.Profile(along=rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1)), num_points=2, batchnorm="interpolate")
     do(line, store)
     for point, end in ((0, tiny_sgd()), (1, tiny_sgd(seed=1))):
-        expected = {row["split"]: row["nll"] for row in store.read_rows("predictions", end.id)}
-        found = {row["split"]: row["nll"] for row in store.read_rows("surface", line.id) if row["point"] == point}
+        expected = {row["split"]: row["nll"] for row in read_rows(store, "predictions", end.id)}
+        found = {row["split"]: row["nll"] for row in read_rows(store, "surface", line.id) if row["point"] == point}
         assert found == pytest.approx(expected, rel=1e-6)
     assert figures_of(store, line.id)["length"] > 0  # type: ignore[index]
 
@@ -216,9 +217,9 @@ def test_members_are_taken_where_the_rate_is_lowest(tmp_path: Path) -> None:
     assert job.point_names == ("member1", "member2", "member3", "average")
     assert distance(average, combine(members, [1 / 3] * 3)) < 1e-5
     assert min(distance(a, b) for a, b in zip(members, members[1:], strict=False)) > 0
-    lowest = min(store.read_rows("epochs", job.id), key=lambda row: row["lr"])
+    lowest = min(read_rows(store, "epochs", job.id), key=lambda row: row["lr"])
     assert lowest["epoch"] % 2 == 1
-    rows = store.read_rows("predictions", job.id)
+    rows = read_rows(store, "predictions", job.id)
     ensemble = [row for row in rows if row["scheme"] == "ensemble" and row["split"] == "test"]
     assert [row["num_samples"] for row in ensemble] == [1, 2, 3]
     assert ensemble[2]["nll"] != ensemble[0]["nll"]
@@ -228,7 +229,7 @@ def test_members_are_taken_where_the_rate_is_lowest(tmp_path: Path) -> None:
         draw=(rs.PointOf(of=job, name="average"),),
     )
     do(plane, store)
-    (drawn,) = [row for row in store.read_rows("landmarks", plane.id) if row["landmark"] == 3]
+    (drawn,) = [row for row in read_rows(store, "landmarks", plane.id) if row["landmark"] == 3]
     assert drawn["name"] == "fge average"
     assert drawn["off_plane"] < 1e-4
 

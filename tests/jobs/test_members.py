@@ -16,6 +16,7 @@ from raysurf.data.registry import load
 from raysurf.data.spec import num_training
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do
 
@@ -100,7 +101,7 @@ def test_data_of_unknown_size_are_counted_before_training(tmp_path: Path) -> Non
     ):
         with pytest.raises(SpecError, match=said):
             do(job, store)
-        assert not store.read_rows("epochs", job.id)
+        assert not read_rows(store, "epochs", job.id)
     assert rs.FGE(start=base, epochs=4, lr=0.05, cycle_epochs=0.666667).num_members == 6
 
 

@@ -17,6 +17,7 @@ from raysurf.jobs.network import Network
 from raysurf.jobs.parse import parse_job
 from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.store.store import Store
+from raysurf.store.tables import rows_of_run
 from raysurf.training.workers import Workers
 from tests.cases import tiny_curve, tiny_noise, tiny_sgd
 from tests.jobs.test_jobs import do
@@ -25,7 +26,7 @@ VARIANCE = (rs.VarianceNoise(layers="9"),)
 
 
 def rows_of(store: Store, table: str, job: Any) -> list[dict[str, Any]]:
-    return store.rows_of(table, job.id)
+    return rows_of_run(store, table, job.id)
 
 
 def weights_of(job: Any, store: Store, name: str) -> torch.Tensor:

@@ -15,6 +15,7 @@ from raysurf.jobs.network import Network
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VariationalLayer
 from raysurf.store.store import Store
+from raysurf.store.tables import rows_of_run
 from raysurf.training import schemes
 from raysurf.training.evaluation import logits_of, require_logits
 from raysurf.training.workers import Workers
@@ -86,7 +87,7 @@ def test_complex_weights_are_pairs_of_real_ones(name: str, tmp_path: Path) -> No
         if name in ("curve", "path"):
             line = rs.Profile(along=job if name == "curve" else rs.Line(start=job.start, end=job.end), num_points=3)
             do(line, store)
-            rows = store.rows_of("surface", (line if name == "curve" else job).id)
+            rows = rows_of_run(store, "surface", (line if name == "curve" else job).id)
             found["length"] = max(row["distance"] for row in rows)
         figures.append({key: value for key, value in found.items() if "error" not in key and "accuracy" not in key})
     assert figures[0] == pytest.approx(figures[1], rel=2e-3)
@@ -97,7 +98,7 @@ def test_weights_that_cannot_be_kept_are_told_before_training(tmp_path: Path) ->
     store, job = Store(str(tmp_path)), tiny_sgd(model=model("complex_weights", wide=True))
     with pytest.raises(OutputError, match="got real of complex128; expected numbers that can be stored"):
         do(job, store)
-    assert not store.rows_of("epochs", job.id)
+    assert not rows_of_run(store, "epochs", job.id)
     with pytest.raises(OutputError, match="got adjacency, a sparse_coo tensor; expected a dense one"):
         require_storable({"adjacency": torch.eye(3).to_sparse()})
     with pytest.raises(UnsupportedLayerError, match="Linear with complex weights"):
@@ -153,7 +154,7 @@ def test_answers_that_are_no_logits_are_told_before_training(options: Any, said:
     job = tiny_sgd(model=model("wrapped", **options))
     with pytest.raises(OutputError, match=said):
         do(job, store)
-    assert not store.rows_of("epochs", job.id)
+    assert not rows_of_run(store, "epochs", job.id)
 
 
 def test_asking_a_network_changes_nothing() -> None:

@@ -20,6 +20,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, along_figures, missing_points
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, rows_of_run
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import distance
 from tests.cases import JOBS, tiny_curve, tiny_sgd
@@ -30,7 +31,7 @@ SURFACES = ("profile", "chain", "plane", "rays")
 
 def surface(store: Store, job: Job) -> dict[tuple[int, str], dict[str, Any]]:
     """A job's rows by point and split, without what depends on the clock."""
-    rows = store.rows_of("surface", job.id)
+    rows = rows_of_run(store, "surface", job.id)
     found = {(row["point"], row["split"]): {k: v for k, v in row.items() if k != "point_s"} for row in rows}
     assert len(found) == len(rows), "a row stands twice"
     return found
@@ -73,12 +74,12 @@ def test_stored_point_comes_again(name: str, tmp_path: Path) -> None:
     numbers = list(range(job.points_to_measure))
     for piece in (numbers[2:], numbers[:1]):
         execute_piece(job, pieces, Workers(), lambda at: None, piece, "test")
-    assert missing_points(job, pieces.rows_of("surface", job.id)) == [1]
-    elsewhere = {row["point"]: row["point_s"] for row in pieces.rows_of("surface", job.id)}
+    assert missing_points(job, rows_of_run(pieces, "surface", job.id)) == [1]
+    elsewhere = {row["point"]: row["point_s"] for row in rows_of_run(pieces, "surface", job.id)}
     assert do(job, pieces) == do(job, whole)
     assert surface(pieces, job) == surface(whole, job)
     for store, spent in ((pieces, sum(elsewhere.values())), (whole, 0.0)):
-        (run,) = store.read_rows("runs", job.id)
+        (run,) = read_rows(store, "runs", job.id)
         assert run["device_s"] == pytest.approx(run["wall_s"] + spent)
 
 
@@ -87,7 +88,7 @@ def test_chain_goes_through_its_weights(tmp_path: Path) -> None:
     job, store = measuring("chain"), Store(str(tmp_path))
     do(job, store)
     for point, source in ((0, tiny_sgd()), (2, tiny_sgd(seed=1)), (4, tiny_sgd(seed=2))):
-        own = {row["split"]: row["nll"] for row in store.read_rows("predictions", source.id)}
+        own = {row["split"]: row["nll"] for row in read_rows(store, "predictions", source.id)}
         for split, nll in own.items():
             assert surface(store, job)[point, split]["nll"] == pytest.approx(nll, rel=1e-6)
 
@@ -131,7 +132,7 @@ def test_plane_marks_what_lies_on_it(tmp_path: Path) -> None:
     """Landmarks: the three weights exactly, then the curve from the first to the second, on the plane that it spans."""
     job, store = measuring("plane"), Store(str(tmp_path))
     do(job, store)
-    marks = store.rows_of("landmarks", job.id)
+    marks = rows_of_run(store, "landmarks", job.id)
     ends = [row for row in marks if row["landmark"] < 3]
     length = distance(
         *(StoreContext(job, store, Workers(), lambda at: None).weights(each)[0] for each in job.sources[:2])
@@ -247,7 +248,7 @@ def test_failing_points_lose_no_others(tmp_path: Path) -> None:
     assert {point for point, _ in rows} == set(range(11)) - {6}
     for (point, _), row in rows.items():
         assert (row["loss"] is None) == (row["failure"] is not None) == (point == 4)
-    (run,) = store.read_rows("runs", job.id)
+    (run,) = read_rows(store, "runs", job.id)
     assert run["status"] == "failed"
     assert "out of memory" in run["error"]
 
@@ -298,7 +299,7 @@ def test_three_weights_on_a_line_are_no_plane(tmp_path: Path) -> None:
     plane = rs.Plane(weights=(tiny_sgd(), tiny_sgd(seed=1), rs.PointOf(of=curve, name="bend1")), grid=2)
     with pytest.raises(DegenerateError, match="three weights on one line"):
         do(plane, store)
-    assert store.rows_of("surface", plane.id) == []
+    assert rows_of_run(store, "surface", plane.id) == []
 
 
 def test_diverged_curve_is_a_failed_row(tmp_path: Path) -> None:
@@ -306,7 +307,7 @@ def test_diverged_curve_is_a_failed_row(tmp_path: Path) -> None:
     store, job = Store(str(tmp_path)), tiny_curve(lr=30.0, epochs=30, weight_decay=0.05)
     with pytest.raises(DivergedError, match="not finite at epoch"):
         do(job, store)
-    (row,) = store.read_rows("runs", job.id)
+    (row,) = read_rows(store, "runs", job.id)
     assert row["status"] == "failed"
     assert "its last finite value was" in row["error"]
 

@@ -18,6 +18,7 @@ from raysurf.jobs.context import StoreContext
 from raysurf.jobs.network import Network
 from raysurf.jobs.weight_files import fitted, misfits
 from raysurf.store.store import Store
+from raysurf.store.tables import rows_of_run
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
 from tests.jobs.test_jobs import do
@@ -72,7 +73,7 @@ def test_tied_networks_go_all_the_way(tmp_path: Path) -> None:
         do(job, store)
     line = rs.Profile(along=rs.Line(start=ends[0], end=ends[1]), num_points=2, batchnorm="interpolate")
     do(line, store)
-    rows = store.rows_of("surface", line.id)
+    rows = rows_of_run(store, "surface", line.id)
     (far,) = [row["nll"] for row in rows if row["point"] == 1 and row["split"] == "test"]
     assert far == pytest.approx(alone, rel=1e-6)
     names = [

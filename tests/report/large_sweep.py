@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.report.measured import Row, grid, line, points, run, run_id, weights
 from tests.report.noisy import VARIANCE, prediction
 
@@ -65,12 +66,12 @@ def _trial(store: Store, draw: random.Random, number: int, epochs: int) -> None:
         git_dirty=False,
         epochs=float(epochs),
     )
-    store.write_rows("runs", name, [row])
+    write_rows(store, "runs", name, [row])
     trial: Row = {"sweep": SWEEP, "trial": number, "definition": "d", "arm": "variational"}
     trial |= {"params": json.dumps(params), "run_ids": [name], "seeds": [], "metric": "validation/nll", "mode": "min"}
     trial |= {"state": row["status"], "value": None if failed else nll, "started_at": began, "wall_s": 40.0}
     trial |= {"error": "DivergedError: the loss is not finite (loop.py:9)" if failed else None}
-    store.write_rows("trials", f"{SWEEP}-{number:06d}", [trial])
+    write_rows(store, "trials", f"{SWEEP}-{number:06d}", [trial])
     if failed:
         return
     rows = [
@@ -78,11 +79,11 @@ def _trial(store: Store, draw: random.Random, number: int, epochs: int) -> None:
         | {"epoch_s": 2.0, **_falling(draw, nll, epoch)}
         for epoch in range(1, epochs + 1)
     ]
-    store.write_rows("epochs", name, rows)
+    write_rows(store, "epochs", name, rows)
     accuracy = 1 - nll / 4
     predicted = [prediction(name, "deterministic", 1, accuracy - 0.1, nll + 0.5)]
     predicted += [prediction(name, "ensemble", k, accuracy - 0.05 / k, nll + 0.2 / k, ece=0.02) for k in (1, 2, 5, 10)]
-    store.write_rows("predictions", name, predicted)
+    write_rows(store, "predictions", name, predicted)
 
 
 def _falling(draw: random.Random, nll: float, epoch: int) -> Row:
@@ -94,12 +95,12 @@ def _falling(draw: random.Random, nll: float, epoch: int) -> Row:
 
 def _plane(store: Store, number: int, nodes: int) -> None:
     name = run_id("plane", number)
-    store.write_rows("runs", name, [run(name, sweep=SWEEP, trial=None, role="baseline", started_at=BEGAN)])
+    write_rows(store, "runs", name, [run(name, sweep=SWEEP, trial=None, role="baseline", started_at=BEGAN)])
     along = [20.0 * i / (nodes - 1) for i in range(nodes)]
     surface = points(
         name, "plane", grid(along, along), lambda at: 0.02 + 0.02 * ((at["x"] - 10) ** 2 + (at["y"] - 4 - number) ** 2)
     )
-    store.write_rows("surface", name, surface)
+    write_rows(store, "surface", name, surface)
     marks = [weights(name, 0, "first", 2, 2), weights(name, 1, "second", 18, 2), weights(name, 2, "bend", 10, 15)]
     marks += line(name, 3, "curve", "curve", [(2, 2), (10, 15), (18, 2)])
-    store.write_rows("landmarks", name, marks)
+    write_rows(store, "landmarks", name, marks)

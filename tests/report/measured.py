@@ -11,6 +11,7 @@ from typing import Any
 from raysurf.results.api import Results, open
 from raysurf.store.schemas import SCHEMAS
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 
 Row = dict[str, Any]
 SGD = {"kind": "sgd", "model": "vgg16", "data": "cifar10", "seed": 0}
@@ -124,9 +125,9 @@ def store(
     written = Store(str(root))
     for table, rows in {"runs": runs, "surface": surface, "landmarks": landmarks, **others}.items():
         for part in dict.fromkeys(row["run_id"] for row in rows):
-            written.write_rows(table, part, [row for row in rows if row["run_id"] == part])
+            write_rows(written, table, part, [row for row in rows if row["run_id"] == part])
     if trials:
-        written.write_rows("trials", "trials", trials)
+        write_rows(written, "trials", "trials", trials)
     return open(str(root))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raysurf.report.sections.calibration import calibration_figure, predictors
 from raysurf.report.sweep_rows import sweep_rows
+from raysurf.store.tables import write_rows
 from tests.report.measured import Row, run, run_id, store, trial
 from tests.report.noisy import prediction
 
@@ -21,7 +22,7 @@ def test_inputs_of_one_trial_say_whose_they_are(tmp_path: Path) -> None:
         trials.append(row | {"metric": "train/max_loss", "mode": "min"})
     results = store(tmp_path, runs, trials=trials)
     for name in (base, run_id("curve", 0), run_id("curve", 1)):
-        results.store.write_rows("predictions", name, [prediction(name, "deterministic", 1, 0.5, 0.25)])
+        write_rows(results.store, "predictions", name, [prediction(name, "deterministic", 1, 0.5, 0.25)])
     found = predictors(results, sweep_rows(results, "s"))
     assert sorted(each.label for each in found) == ["curve of trial 0", "curve of trial 1", "sgd"]
 
@@ -32,7 +33,7 @@ def test_dots_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     results = store(tmp_path, [run(name, sweep="s")], trials=[trial("s", [name]) | {"state": "done"}])
     rows = [prediction(name, "deterministic", 1, 0.5, 0.25, ece=0.02) | {"weights": "average"}]
     rows.append(prediction(name, "deterministic", 1, 0.5, 0.5, ece=0.04) | {"weights": "last"})
-    results.store.write_rows("predictions", name, rows)
+    write_rows(results.store, "predictions", name, rows)
     figure = calibration_figure(predictors(results, sweep_rows(results, "s")))
     (panel,) = figure.axes
     assert [line.get_label() for line in panel.lines] == ["average", "last"]

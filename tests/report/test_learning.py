@@ -14,6 +14,7 @@ from raysurf.report.sections.learning_rows import RATE, learning_curves, thinned
 from raysurf.report.sweep_rows import sweep_rows
 from raysurf.results.api import Results
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.report.measured import Row, run, run_id, store, trial
 
 SGD: Row = {"kind": "sgd", "epochs": 4}
@@ -37,7 +38,7 @@ def searched(root: Path, rows: list[list[Row]], runs: list[Row] | None = None) -
         trials.append(row | {"metric": "validation/nll", "mode": "min"})
     found = store(root, [run(name, SGD, sweep="s") for name in names] + (runs or []), trials=trials)
     for each in rows:
-        Store(str(root)).write_rows("epochs", each[0]["run_id"], each)
+        write_rows(Store(str(root)), "epochs", each[0]["run_id"], each)
     return found
 
 
@@ -46,8 +47,8 @@ def test_seeds_are_averaged(tmp_path: Path) -> None:
     one, other = run_id("sgd", 1), run_id("sgd", 2)
     row = trial("s", [one, other]) | {"state": "running", "value": None}
     results = store(tmp_path, [run(one, SGD, sweep="s"), run(other, SGD, sweep="s", seed=1)], trials=[row])
-    results.store.write_rows("epochs", one, epochs(one, [0.5, 0.25, 0.125]))
-    results.store.write_rows("epochs", other, epochs(other, [0.75, 0.5]))
+    write_rows(results.store, "epochs", one, epochs(one, [0.5, 0.25, 0.125]))
+    write_rows(results.store, "epochs", other, epochs(other, [0.75, 0.5]))
     found = learning_curves(results, sweep_rows(results, "s"))
     assert (found.error, found.loss) == ("validation_error", "validation_loss")
     (curve,) = found.curves
@@ -107,7 +108,7 @@ def test_run_that_trains_nothing_stands_for_what_it_measures(tmp_path: Path) -> 
     trials = [trial("s", [run_id(kind)]) | {"trial": i} for i, kind in enumerate(("profile", "plane"))]
     results = store(tmp_path, runs, trials=trials)
     for name in (curve, other):
-        results.store.write_rows("epochs", name, epochs(name, [0.5, 0.25]))
+        write_rows(results.store, "epochs", name, epochs(name, [0.5, 0.25]))
     assert [each.trial for each in learning_curves(results, sweep_rows(results, "s")).curves] == [0]
 
 
@@ -116,7 +117,7 @@ def test_nothing_to_draw(tmp_path: Path, rows: list[float | None]) -> None:
     """Without two epochs that have figures there is no section."""
     results = store(tmp_path, [run(run_id("sgd"), SGD, sweep="s")], trials=[trial("s", [run_id("sgd")])])
     if rows:
-        results.store.write_rows("epochs", run_id("sgd"), epochs(run_id("sgd"), rows))
+        write_rows(results.store, "epochs", run_id("sgd"), epochs(run_id("sgd"), rows))
     assert learning(results, sweep_rows(results, "s"), Gallery()) == ""
 
 

@@ -14,6 +14,7 @@ from raysurf.report.sweep_report import report_page, write_report
 from raysurf.report.sweep_rows import sweep_rows
 from raysurf.results.api import Results
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.report.large_sweep import SWEEP, large_sweep
 from tests.report.measured import Row, along, points, run, run_id, store, trial
 from tests.report.test_picture import Page
@@ -237,6 +238,6 @@ def test_rows_are_of_one_moment(tmp_path: Path) -> None:
     large_sweep(tmp_path / "results", trials=2, epochs=1, nodes=2)
     snapshot = Snapshot(Store(str(tmp_path / "results")))
     before: list[Row] = snapshot.table("trials").to_pylist()
-    snapshot.store.write_rows("trials", "later", [trial("later", [])])
+    write_rows(snapshot.store, "trials", "later", [trial("later", [])])
     assert snapshot.table("trials").to_pylist() == before
     assert snapshot.sql("select count(*) as n from trials").to_pylist() == [{"n": 2}]

@@ -10,6 +10,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import Labels, Provenance, describe
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 
 PROVENANCE = Provenance(None, None, "raysurf run budgets.yaml", {})
 # What a job's figure is read from, and what lies beside it.
@@ -64,13 +65,13 @@ class BudgetStore:
         for seed, accuracy in enumerate(accuracies):
             seeded = job.with_seed(seed)
             labels = Labels(sweep, "trial", job.kind, PROVENANCE)
-            self.store.write_rows("runs", seeded.id, [describe(seeded, labels, status, {}, None)])
+            write_rows(self.store, "runs", seeded.id, [describe(seeded, labels, status, {}, None)])
             if accuracy is not None:
                 rows = [
                     _prediction(seeded.id, *which, accuracy + less) for which, less in PREDICTIONS[job.kind].items()
                 ]
                 wrong = [row | {"split": "validation", "num_samples": 9, "accuracy": 0.01} for row in rows]
-                self.store.write_rows("predictions", seeded.id, rows + wrong)
+                write_rows(self.store, "predictions", seeded.id, rows + wrong)
 
     def open(self) -> Results:
         """The store, for reading."""

@@ -10,6 +10,7 @@ from typing import Any
 from raysurf.errors import StoreError
 from raysurf.store.compaction import compact, remove_part
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 
 
 def rows_of_version(part: str, version: int) -> list[dict[str, Any]]:
@@ -28,7 +29,7 @@ def write_for_ever(root: str, name: str, counts: Any) -> None:
         if number % 17 == 0 and counts[2 * at + 1]:
             remove_part(store, "epochs", part)
         else:
-            store.write_rows("epochs", part, rows_of_version(part, version))
+            write_rows(store, "epochs", part, rows_of_version(part, version))
         counts[2 * at + 1] = version if number % 17 or not counts[2 * at + 1] else -version
 
 

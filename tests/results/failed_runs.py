@@ -10,6 +10,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import Labels, Provenance, describe
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 
 HERE = Provenance("0123abcd" * 5, False, "raysurf run faults.yaml --wandb off", {"python": "3.11.8", "torch": "2.6.0"})
 LOOP = 'Traceback (most recent call last):\n  File "/x/raysurf/training/loop.py", line 166, in fit\n    raise\n'
@@ -29,7 +30,7 @@ class FailedStore:
         figures = given.pop("figures", {})
         more = {key: given.pop(key) for key in ("device", "data_fingerprint") if key in given}
         row = describe(job, Labels(provenance=provenance, **given), "failed" if error else "done", figures, error)
-        self.store.write_rows("runs", job.id, [row | more])
+        write_rows(self.store, "runs", job.id, [row | more])
 
     def trial(self, number: int, *jobs: Job, error: str | None = None, sweep: str = "s", arm: str = "sgd") -> None:
         """Write a trial's row; one with an error has failed."""
@@ -46,7 +47,7 @@ class FailedStore:
             "state": "failed" if error else "done",
             "error": error,
         }
-        self.store.write_rows("trials", f"{sweep}-{number:06d}", [row])
+        write_rows(self.store, "trials", f"{sweep}-{number:06d}", [row])
 
     def open(self) -> Results:
         """The store, for reading."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 
 Row = dict[str, Any]
 LAYER = {"kind": "variational_dropout", "layers": "dense1", "sharing": "layer"}
@@ -69,14 +70,14 @@ class NoisyStore:
             "versions": "{}",
             "command": "raysurf run noisy.yaml",
         }
-        self.store.write_rows("runs", run_id, [row | columns])
+        write_rows(self.store, "runs", run_id, [row | columns])
         predictions = []
         for scheme, accuracy in (accuracies or {}).items():
             samples = {1: 0.3, 10: 0.0, 2: 0.2} if scheme == "ensemble" else {1: 0.0}
             predictions += [_prediction(run_id, scheme, n, accuracy - less) for n, less in samples.items()]
             predictions.append(_prediction(run_id, scheme, 100, 0.5) | {"split": "validation"})
             predictions.append(_prediction(run_id, scheme, 100, 0.5) | {"weights": "last"})
-        self.store.write_rows("predictions", run_id, predictions)
+        write_rows(self.store, "predictions", run_id, predictions)
         return run_id
 
     def trial(self, sweep: str, run_ids: Sequence[str], arm: str, params: Row | None = None, number: int = 0) -> None:
@@ -93,7 +94,7 @@ class NoisyStore:
             "mode": "",
             "state": "done",
         }
-        self.store.write_rows("trials", f"{sweep}-{number}", [row])
+        write_rows(self.store, "trials", f"{sweep}-{number}", [row])
 
     def open(self) -> Results:
         """The store, for reading."""

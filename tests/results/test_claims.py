@@ -18,6 +18,7 @@ from raysurf.store import lease as process
 from raysurf.store.filesystem import Patience
 from raysurf.store.lease import Claim, Holder
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names, write_rows
 from tests.results.claimants import hammer, hold, started
 from tests.results.test_outages import remote
 from tests.results.test_store import epoch
@@ -232,13 +233,13 @@ def test_claim_that_is_lent_for_ever_is_given_up(tmp_path: Path) -> None:
 def test_claims_are_no_rows(tmp_path: Path) -> None:
     """Tables, parts and queries do not see them."""
     store = Store(str(tmp_path))
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     with Claim(store, "one", "") as claim:
         claim.take()
         assert files(store)
         found = rs.results.open(str(tmp_path))
         assert found.tables() == ["epochs"] and found.table("epochs").num_rows == 1
-        assert store.parts("epochs") == ["a"]
+        assert part_names(store, "epochs") == ["a"]
 
 
 def test_what_killed_processes_have_left_is_removed(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from raysurf.results import SCHEMAS, open
 from raysurf.store.compaction import compact, remove_part
 from raysurf.store.lease import Claim
 from raysurf.store.store import Store
-from raysurf.store.tables import look_at
+from raysurf.store.tables import look_at, part_names, parts_of_run, read_rows, rows_of_run, write_rows
 from tests.results.compacted_stores import compact_for_ever, rows_of_version, write_for_ever
 from tests.s3_server import make_bucket
 
@@ -32,7 +32,7 @@ def filled(uri: str, parts: int = 6) -> Store:
     """A store with some parts of ``epochs``."""
     store = Store(uri)
     for i in range(parts):
-        store.write_rows("epochs", f"run-{i}", rows_of_version(f"run-{i}", i))
+        write_rows(store, "epochs", f"run-{i}", rows_of_version(f"run-{i}", i))
     return store
 
 
@@ -42,11 +42,11 @@ def seen(store: Store) -> dict[str, list[Any]]:
     whole = sorted(results.table("epochs").to_pylist(), key=_key)
     by_sql = sorted(results.sql("select * from epochs").to_pylist(), key=_key)
     explained = results.sql("create temp table t as select * from epochs; select * from t").to_pylist()
-    by_part = [row for part in store.parts("epochs") for row in store.read_rows("epochs", part)]
+    by_part = [row for part in part_names(store, "epochs") for row in read_rows(store, "epochs", part)]
     by_run = [
         row
-        for run in {part.partition(".")[0] for part in store.parts("epochs")}
-        for row in store.rows_of("epochs", run)
+        for run in {part.partition(".")[0] for part in part_names(store, "epochs")}
+        for row in rows_of_run(store, "epochs", run)
     ]
     for other in (by_sql, explained, by_part, by_run):
         assert sorted(other, key=_key) == whole
@@ -66,7 +66,7 @@ def files(store: Store, folder: str = "") -> list[str]:
 def test_readers_see_the_same_rows_at_every_step(tmp_path: Path) -> None:
     """Before compaction, with the parts' files still there, without them, and after they were merged again."""
     store = filled(str(tmp_path))
-    store.write_rows("epochs", "run-9.4", [row | {"run_id": "run-9"} for row in rows_of_version("run-9.4", 4)])
+    write_rows(store, "epochs", "run-9.4", [row | {"run_id": "run-9"} for row in rows_of_version("run-9.4", 4)])
     before = seen(store)
     (done,) = compact(store, grace_s=3600)
     assert (done.parts, done.rows, done.waiting, done.removed) == (7, len(before["rows"]), 7, 0)
@@ -74,8 +74,8 @@ def test_readers_see_the_same_rows_at_every_step(tmp_path: Path) -> None:
     (done,) = compact(store, grace_s=0)
     assert (done.parts, done.removed, done.waiting) == (0, 7, 0)
     assert len(files(store)) == 1 and seen(store) == before
-    assert store.parts_of("epochs", "run-9") == ["run-9.4"]
-    store.write_rows("epochs", "run-7", rows_of_version("run-7", 1))
+    assert parts_of_run(store, "epochs", "run-9") == ["run-9.4"]
+    write_rows(store, "epochs", "run-7", rows_of_version("run-7", 1))
     after = seen(store)
     for _ in range(3):
         compact(store, grace_s=0)
@@ -93,19 +93,19 @@ def test_newer_versions_win(grace_s: float, tmp_path: Path) -> None:
     store = filled(str(tmp_path))
     for _ in range(2):
         compact(store, grace_s=grace_s)
-    store.write_rows("epochs", "run-2", rows_of_version("run-2", 50))
+    write_rows(store, "epochs", "run-2", rows_of_version("run-2", 50))
     remove_part(store, "epochs", "run-3")
     remove_part(store, "epochs", "never")
     for _ in range(4):
         now = seen(store)
         assert now["parts"] == ["run-0", "run-1", "run-2", "run-4", "run-5"]
-        assert [row["lr"] for row in store.read_rows("epochs", "run-2")] == [50.0] * 3
-        assert store.read_rows("epochs", "run-3") == []
+        assert [row["lr"] for row in read_rows(store, "epochs", "run-2")] == [50.0] * 3
+        assert read_rows(store, "epochs", "run-3") == []
         compact(store, grace_s=grace_s)
-    assert store.parts("epochs") == now["parts"] or grace_s
-    store.write_rows("epochs", "run-3", rows_of_version("run-3", 7))
+    assert part_names(store, "epochs") == now["parts"] or grace_s
+    write_rows(store, "epochs", "run-3", rows_of_version("run-3", 7))
     for _ in range(3):
-        assert [row["lr"] for row in store.read_rows("epochs", "run-3")] == [7.0, 7.0] and len(
+        assert [row["lr"] for row in read_rows(store, "epochs", "run-3")] == [7.0, 7.0] and len(
             seen(store)["parts"]
         ) == 6
         compact(store, grace_s=grace_s)
@@ -119,7 +119,7 @@ def test_a_few_stale_rows_of_a_large_file(tmp_path: Path, monkeypatch: pytest.Mo
         compact(store, grace_s=0)
     path = tmp_path / files(store)[0]
     assert pq.ParquetFile(path).num_row_groups > 5
-    store.write_rows("epochs", "run-11", rows_of_version("run-11", 90))
+    write_rows(store, "epochs", "run-11", rows_of_version("run-11", 90))
     assert len(seen(store)["parts"]) == 20
     found = open(store.uri).sql("select distinct lr from epochs where run_id = 'run-11'").to_pylist()
     assert found == [{"lr": 90.0}]
@@ -134,7 +134,7 @@ def test_files_are_cut_and_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
         compact(store, grace_s=0)
     full = files(store)
     assert len(full) == 4 and seen(store) == before
-    store.write_rows("epochs", "run-99", rows_of_version("run-99", 0))
+    write_rows(store, "epochs", "run-99", rows_of_version("run-99", 0))
     for _ in range(2):
         compact(store, grace_s=0)
     assert set(full) < set(files(store)) and len(files(store)) == 5 and len(seen(store)["parts"]) == 13
@@ -185,16 +185,16 @@ def test_a_part_that_is_written_while_it_is_removed(tmp_path: Path, monkeypatch:
 
     def rename(path: str, aside: str) -> None:
         if "run-2" in path:
-            store.write_rows("epochs", "run-2", rows_of_version("run-2", 70))
+            write_rows(store, "epochs", "run-2", rows_of_version("run-2", 70))
         moved(path, aside)
         if "run-2" in path and next(again):
-            store.write_rows("epochs", "run-2", rows_of_version("run-2", 71))
+            write_rows(store, "epochs", "run-2", rows_of_version("run-2", 71))
 
     monkeypatch.setattr(os, "rename", rename)
     compact(store, grace_s=0)
-    assert {row["lr"] for row in store.read_rows("epochs", "run-2")} == {71.0}
+    assert {row["lr"] for row in read_rows(store, "epochs", "run-2")} == {71.0}
     compact(store, grace_s=0)
-    assert {row["lr"] for row in store.read_rows("epochs", "run-2")} == {70.0} and len(seen(store)["parts"]) == 6
+    assert {row["lr"] for row in read_rows(store, "epochs", "run-2")} == {70.0} and len(seen(store)["parts"]) == 6
 
 
 def _until(done: Callable[[], bool]) -> None:
@@ -222,7 +222,7 @@ def test_writers_compactions_and_readers_at_once(tmp_path: Path) -> None:
     writers = {name: start(write_for_ever, name, counts[name]) for name in counts}
     compactors = [start(compact_for_ever, 0.05) for _ in range(2)]
     try:
-        _until(lambda: len(store.parts("epochs")) >= 12 and bool(store.list("compact")))
+        _until(lambda: len(part_names(store, "epochs")) >= 12 and bool(store.list("compact")))
         for number in range(1, 31):
             rows = open(root).table("epochs", ["run_id", "epoch", "lr"]).to_pylist()
             held = {run: [row for row in rows if row["run_id"] == run] for run in {row["run_id"] for row in rows}}
@@ -245,7 +245,7 @@ def test_writers_compactions_and_readers_at_once(tmp_path: Path) -> None:
     for path in store.list("claims"):
         store.delete(path)
     for _ in range(4):
-        found = {part: store.read_rows("epochs", part) for part in store.parts("epochs")}
+        found = {part: read_rows(store, "epochs", part) for part in part_names(store, "epochs")}
         for name, times in counts.items():
             for at in range(5):
                 begun, done = times[2 * at], times[2 * at + 1]
@@ -262,13 +262,13 @@ def test_what_a_killed_compaction_left_is_put_right(tmp_path: Path) -> None:
     """A file that was moved aside comes back if it is newer than what was compacted; rows without a list go."""
     store = filled(str(tmp_path))
     compact(store, grace_s=3600)
-    store.write_rows("epochs", "run-1", rows_of_version("run-1", 80))
+    write_rows(store, "epochs", "run-1", rows_of_version("run-1", 80))
     for part in ("run-1", "run-2"):
         os.rename(tmp_path / f"tables/epochs/{part}.parquet", tmp_path / f"compact/epochs/{part}.aside")
     store.put_bytes("compact/epochs/000007-feed.parquet", b"begun")
     compact(store, grace_s=3600)
     assert store.exists("tables/epochs/run-1.parquet") and not store.exists("tables/epochs/run-2.parquet")
-    assert [row["lr"] for row in store.read_rows("epochs", "run-1")] == [80.0] * 3 and len(seen(store)["parts"]) == 6
+    assert [row["lr"] for row in read_rows(store, "epochs", "run-1")] == [80.0] * 3 and len(seen(store)["parts"]) == 6
     compact(store, grace_s=0)
     assert len([path for path in store.list("compact") if not path.endswith((".json", ".parquet"))]) == 0
     assert not store.exists("compact/epochs/000007-feed.parquet")
@@ -300,7 +300,7 @@ def test_a_wrong_byte_is_not_written_on(tmp_path: Path) -> None:
     data = store.get_bytes(path)
     wrong = data[: len(data) // 3] + bytes([data[len(data) // 3] ^ 1]) + data[len(data) // 3 + 1 :]
     store.put_bytes(path, wrong)
-    store.write_rows("epochs", "run-9", rows_of_version("run-9", 1))
+    write_rows(store, "epochs", "run-9", rows_of_version("run-9", 1))
     for _ in range(2):
         (done,) = compact(store, grace_s=0)
         assert done.skipped == [path]
@@ -341,7 +341,7 @@ def test_other_programs_read_compacted_files(tmp_path: Path) -> None:
     for version in (50, 51):
         for _ in range(3):
             compact(store, grace_s=0)
-        store.write_rows("epochs", "run-2", rows_of_version("run-2", version))
+        write_rows(store, "epochs", "run-2", rows_of_version("run-2", version))
         remove_part(store, "epochs", "run-1")
     for _ in range(3):
         compact(store, grace_s=0)
@@ -370,7 +370,7 @@ def test_on_s3(port: int) -> None:
     (done,) = compact(store, grace_s=0)
     assert (done.parts, done.waiting) == (6, 6) and seen(store) == before
     store.put_json("jobs/run-1/outcome.json", {"figures": {}})
-    store.write_rows("epochs", "run-2", rows_of_version("run-2", 50))
+    write_rows(store, "epochs", "run-2", rows_of_version("run-2", 50))
     remove_part(store, "epochs", "run-3")
     now = seen(store)
     time.sleep(compaction.SETTLED_S + 1)

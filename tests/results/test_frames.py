@@ -12,6 +12,7 @@ import pytest
 from raysurf.errors import MissingPackageError, StoreError
 from raysurf.results import SCHEMAS, Results, open
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.results.test_store import epoch
 
 
@@ -20,7 +21,7 @@ def results(tmp_path: Path) -> Results:
     """Three runs of four epochs; one has no test figures."""
     store = Store(str(tmp_path))
     for name, loss in (("a", 0.5), ("b", 0.25), ("c", None)):
-        store.write_rows("epochs", name, [epoch(name, i, test_nll=loss and loss / i) for i in range(1, 5)])
+        write_rows(store, "epochs", name, [epoch(name, i, test_nll=loss and loss / i) for i in range(1, 5)])
     return open(str(tmp_path))
 
 

@@ -17,6 +17,7 @@ from raysurf.cluster.ray_cluster import prepare
 from raysurf.results import open
 from raysurf.results.notebook import arrow_html, html_table, sweep_html
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.cases import tiny_sgd
 from tests.results.failed_runs import USERS, FailedStore
 from tests.results.test_params import mixed, write
@@ -113,7 +114,8 @@ def test_nothing_of_a_store_is_markup(tmp_path: Path) -> None:
 
 def test_arrow_tables_show_their_first_rows(tmp_path: Path) -> None:
     """Twenty rows, how many there are, and what columns mean."""
-    Store(str(tmp_path)).write_rows(
+    write_rows(
+        Store(str(tmp_path)),
         "epochs",
         "a",
         [{"run_id": "a", "epoch": i, "weights": "iterate", "lr": 0.12345, "epoch_s": 1.0} for i in range(30)],

@@ -18,6 +18,7 @@ from raysurf.cluster import events
 from raysurf.errors import StoreError, StoreUnavailableError
 from raysurf.store.filesystem import Patience, may_pass
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names, read_rows, write_rows
 from tests.cases import tiny_sgd
 from tests.results.test_store import epoch
 from tests.small_disk import fill, small_disk
@@ -72,34 +73,34 @@ def remote(folder: Path, patience: Patience, **more: Any) -> tuple[Store, Shaky,
 def test_store_that_comes_back_is_waited_for(tmp_path: Path) -> None:
     """Every kind of call outlives an outage; it is told once a call, if it takes more than a second."""
     store, shaky, said = remote(tmp_path, Patience(limit_s=20))
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     shaky.away(1.5)
-    store.write_rows("epochs", "b", [epoch("b")])
+    write_rows(store, "epochs", "b", [epoch("b")])
     assert len(said) == 1
     assert "do not answer" in said[0] and "the server does not answer" in said[0]
     shaky.away(0.2)
-    assert store.parts("epochs") == ["a", "b"]
+    assert part_names(store, "epochs") == ["a", "b"]
     shaky.away(0.2)
-    assert len(store.read_rows("epochs", "b")) == 1
+    assert len(read_rows(store, "epochs", "b")) == 1
     shaky.away(0.2)
     assert store.exists("tables/epochs/a.parquet")
     shaky.away(0.2)
     store.delete("tables/epochs/a.parquet")
-    assert store.parts("epochs") == ["b"]
+    assert part_names(store, "epochs") == ["b"]
     assert len(said) == 1
 
 
 def test_patience_has_an_end(tmp_path: Path) -> None:
     """A store that stays away is an error that says for how long it was waited, and what to do; its rows stay."""
     store, shaky, _ = remote(tmp_path, Patience(limit_s=0.3))
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     shaky.away(60)
     began = time.monotonic()
     with pytest.raises(StoreUnavailableError, match=r"for 0\.3 s while writing .*; expected .* run the same command"):
-        store.write_rows("epochs", "a", [epoch("a", 2)])
+        write_rows(store, "epochs", "a", [epoch("a", 2)])
     assert time.monotonic() - began < 2
     shaky.away(0)
-    assert [row["epoch"] for row in store.read_rows("epochs", "a")] == [1]
+    assert [row["epoch"] for row in read_rows(store, "epochs", "a")] == [1]
 
 
 @pytest.mark.parametrize(
@@ -130,10 +131,10 @@ def test_what_waiting_cannot_mend_is_told_at_once(tmp_path: Path) -> None:
     shaky.away(60)
     began = time.monotonic()
     with pytest.raises(StoreError, match="the server does not answer while listing") as never:
-        store.parts("epochs")
+        part_names(store, "epochs")
     assert not isinstance(never.value, StoreUnavailableError)
     shaky.away(0)
-    assert store.parts("epochs") == []
+    assert part_names(store, "epochs") == []
     for error, kind, expected in (
         (OSError("AWS Error ACCESS_DENIED"), StoreError, "a store that can be read and written"),
         (OSError(errno.ENOSPC, "No space left on device"), StoreUnavailableError, "room for it: free some space"),
@@ -146,7 +147,7 @@ def test_what_waiting_cannot_mend_is_told_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - began < 2
     known, shaky, _ = remote(tmp_path, Patience(limit_s=20), known=True)
     shaky.away(0.3)
-    assert known.parts("epochs") == []
+    assert part_names(known, "epochs") == []
 
 
 def small() -> rs.Sweep:

@@ -21,6 +21,7 @@ from raysurf.results import Results, open
 from raysurf.results.trials import typed
 from raysurf.store.parts import values_in
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from raysurf.tracking.native_sweep import param_key
 from tests.cases import tiny_sgd
 
@@ -45,7 +46,7 @@ def write(root: Path, sweep: str, trial: int, params: dict[str, Any], **changes:
         **changes,
     }
     part = re.sub(r"[^A-Za-z0-9]", "_", sweep)
-    Store(str(root)).write_rows("trials", f"{part}-{trial:06d}", [row])
+    write_rows(Store(str(root)), "trials", f"{part}-{trial:06d}", [row])
 
 
 def mixed(root: Path) -> Results:

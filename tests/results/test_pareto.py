@@ -15,6 +15,7 @@ import raysurf as rs
 from raysurf.errors import StoreError
 from raysurf.results.trials import front
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 
 FIGURES = st.lists(st.tuples(*[st.integers(0, 4).map(float)] * 3), max_size=12)
 MODES = ("min", "max", "min")
@@ -64,7 +65,7 @@ def test_front_of_a_sweep(tmp_path: Path) -> None:
         row("one", 6, (0.0,), metric="validation/nll", mode="min", value=0.0),
     ]
     for each in rows:
-        store.write_rows("trials", f"{each['sweep']}-{each['trial']:06d}", [each])
+        write_rows(store, "trials", f"{each['sweep']}-{each['trial']:06d}", [each])
     results = rs.results.open(str(tmp_path))
     table = results.pareto("two")
     assert table.select(["trial", "validation/error", "validation/nll"]).to_pylist() == [

@@ -17,6 +17,7 @@ import pytest
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results import SCHEMAS, open
 from raysurf.store.store import Store
+from raysurf.store.tables import part_names, read_rows, write_rows
 
 
 def epoch(run_id: str, number: int = 1, **more: Any) -> dict[str, Any]:
@@ -27,19 +28,19 @@ def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:
     """Opening, checking and reading a store leave no trace."""
     store = Store(str(tmp_path / "a" / "b"))
     store.check_writable()
-    assert store.read_rows("epochs", "x") == []
-    assert store.parts("epochs") == store.list() == []
+    assert read_rows(store, "epochs", "x") == []
+    assert part_names(store, "epochs") == store.list() == []
     assert not list(tmp_path.iterdir())
 
 
 def test_a_part_is_replaced_whole(tmp_path: Path) -> None:
     """Writing a part again leaves its new rows alone; other parts stay."""
     store = Store(str(tmp_path))
-    store.write_rows("epochs", "a", [epoch("a", i) for i in range(3)])
-    store.write_rows("epochs", "b", [epoch("b")])
-    store.write_rows("epochs", "a", [epoch("a", 7, test_nll=0.5)])
-    assert [row["epoch"] for row in store.read_rows("epochs", "a")] == [7]
-    assert store.parts("epochs") == ["a", "b"]
+    write_rows(store, "epochs", "a", [epoch("a", i) for i in range(3)])
+    write_rows(store, "epochs", "b", [epoch("b")])
+    write_rows(store, "epochs", "a", [epoch("a", 7, test_nll=0.5)])
+    assert [row["epoch"] for row in read_rows(store, "epochs", "a")] == [7]
+    assert part_names(store, "epochs") == ["a", "b"]
     assert not os.listdir(tmp_path / "_tmp")
 
 
@@ -47,7 +48,7 @@ def test_a_replaced_part_is_read_anew(tmp_path: Path) -> None:
     """SQL in one process sees a part's rows as they are, however often it is replaced and whatever its time."""
     store, results = Store(str(tmp_path)), None
     for number in range(1, 40):
-        store.write_rows("epochs", "a", [epoch("a", number + i) for i in range(1 + number % 3)])
+        write_rows(store, "epochs", "a", [epoch("a", number + i) for i in range(1 + number % 3)])
         if number % 2:
             long_ago = time.time() - 3600 + number
             os.utime(tmp_path / "tables" / "epochs" / "a.parquet", (long_ago, long_ago))
@@ -61,7 +62,7 @@ def test_every_reader_sees_the_same_rows(tmp_path: Path) -> None:
     """pyarrow, DuckDB, pandas and our own query agree, with the written schema."""
     store = Store(str(tmp_path))
     for i in range(5):
-        store.write_rows("epochs", f"r-{i}", [epoch(f"r-{i}", n, validation_nll=n / 7) for n in range(4)])
+        write_rows(store, "epochs", f"r-{i}", [epoch(f"r-{i}", n, validation_nll=n / 7) for n in range(4)])
     ours = open(str(tmp_path)).table("epochs").sort_by([("run_id", "ascending"), ("epoch", "ascending")])
     plain = pq.read_table(tmp_path / "tables" / "epochs").sort_by([("run_id", "ascending"), ("epoch", "ascending")])
     assert ours.schema.equals(SCHEMAS["epochs"])
@@ -76,7 +77,7 @@ def test_older_files_give_nulls(tmp_path: Path) -> None:
     """A file that lacks a column reads as null in it, and one of more columns does not break the reader."""
     folder = tmp_path / "tables" / "epochs"
     folder.mkdir(parents=True)
-    Store(str(tmp_path)).write_rows("epochs", "new", [epoch("new", test_nll=0.5)])
+    write_rows(Store(str(tmp_path)), "epochs", "new", [epoch("new", test_nll=0.5)])
     old = pa.Table.from_pylist([epoch("old")]).cast(pa.schema([SCHEMAS["epochs"].field(n) for n in epoch("old")]))
     pq.write_table(old, folder / "old.parquet")
     got = {row["run_id"]: row["test_nll"] for row in open(str(tmp_path)).table("epochs").to_pylist()}
@@ -86,7 +87,7 @@ def test_older_files_give_nulls(tmp_path: Path) -> None:
 def _write_for_ever(root: str) -> None:
     store = Store(root)
     for i in range(100000):
-        store.write_rows("epochs", f"r-{i % 20}", [epoch(f"r-{i % 20}", n) for n in range(i % 50 + 1)])
+        write_rows(store, "epochs", f"r-{i % 20}", [epoch(f"r-{i % 20}", n) for n in range(i % 50 + 1)])
 
 
 def test_killed_writer_leaves_no_torn_file(tmp_path: Path) -> None:
@@ -135,17 +136,17 @@ def test_paths_stay_inside(path: str, tmp_path: Path) -> None:
     ("act", "kind", "said"),
     [
         (
-            lambda s: s.write_rows("epochs", "a", [{"run_id": "a"}]),
+            lambda s: write_rows(s, "epochs", "a", [{"run_id": "a"}]),
             StoreError,
             "no \\['epoch', 'epoch_s', 'lr', 'weights'\\]",
         ),
         (
-            lambda s: s.write_rows("epochs", "a", [epoch("a", foo=1)]),
+            lambda s: write_rows(s, "epochs", "a", [epoch("a", foo=1)]),
             StoreError,
             "unknown \\['foo'\\]; expected columns run_id",
         ),
-        (lambda s: s.write_rows("epochs", "a", [epoch("a", "x")]), StoreError, "values of the table's schema"),
-        (lambda s: s.write_rows("epoch", "a", []), UnknownNameError, "did you mean 'epochs'"),
+        (lambda s: write_rows(s, "epochs", "a", [epoch("a", "x")]), StoreError, "values of the table's schema"),
+        (lambda s: write_rows(s, "epoch", "a", []), UnknownNameError, "did you mean 'epochs'"),
         (lambda s: s.get_bytes("nope"), StoreError, "no nope"),
         (lambda s: open(s.uri), StoreError, "no tables; expected a store that a sweep has written"),
     ],
@@ -168,7 +169,7 @@ def test_unwritable_place_is_told(tmp_path: Path) -> None:
 
 def test_queries_name_what_there_is(tmp_path: Path) -> None:
     """A wrong column, table, condition or sweep is answered with the existing ones; SQL cannot reach files."""
-    Store(str(tmp_path)).write_rows("epochs", "a", [epoch("a")])
+    write_rows(Store(str(tmp_path)), "epochs", "a", [epoch("a")])
     results = open(str(tmp_path))
     assert results.tables() == ["epochs"]
     assert results.table("runs").num_rows == 0
@@ -194,13 +195,13 @@ def test_every_column_has_a_meaning() -> None:
 def test_a_wrong_byte_is_never_a_wrong_value(tmp_path: Path) -> None:
     """Wherever a byte before the footer is another, the file is refused or says what it said."""
     store, path = Store(str(tmp_path)), "tables/epochs/a.parquet"
-    store.write_rows("epochs", "a", [epoch("a") | {"epoch": number, "lr": 0.1 * number} for number in range(50)])
-    data, rows = store.get_bytes(path), store.read_rows("epochs", "a")
+    write_rows(store, "epochs", "a", [epoch("a") | {"epoch": number, "lr": 0.1 * number} for number in range(50)])
+    data, rows = store.get_bytes(path), read_rows(store, "epochs", "a")
     refused = 0
     for at in range(4, len(data) - 8 - int.from_bytes(data[-8:-4], "little")):
         store.put_bytes(path, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         try:
-            assert store.read_rows("epochs", "a") == rows, at
+            assert read_rows(store, "epochs", "a") == rows, at
         except StoreError:
             refused += 1
     assert refused > len(rows) * 8
@@ -223,5 +224,5 @@ def test_a_wrong_byte_is_never_a_wrong_value(tmp_path: Path) -> None:
 )
 def test_sql_of_any_shape(query: str, answer: int, tmp_path: Path) -> None:
     """Tables are there by name in a query that begins, ends or names its parts as it likes."""
-    Store(str(tmp_path)).write_rows("epochs", "a", [epoch("a", number) for number in (1, 2, 3)])
+    write_rows(Store(str(tmp_path)), "epochs", "a", [epoch("a", number) for number in (1, 2, 3)])
     assert open(str(tmp_path)).sql(query).to_pylist() == [{"n": answer}]

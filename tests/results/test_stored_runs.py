@@ -14,12 +14,14 @@ from safetensors.torch import save
 
 import raysurf as rs
 from raysurf.cluster.ray_cluster import prepare
-from raysurf.errors import MissingPackageError, StoreError, UnknownNameError
+from raysurf.errors import MissingPackageError, SpecError, StoreError, UnknownNameError
 from raysurf.jobs.context import StoreContext
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.job import Job
+from raysurf.jobs.parse import parse_job
 from raysurf.results import Results, open
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.workers import Workers
 from tests.cases import JOBS, tiny_curve, tiny_sgd
 from tests.jobs.test_buffers import base
@@ -146,7 +148,7 @@ def test_a_job_comes_back_from_its_row(name: str, tmp_path: Path) -> None:
     job, filled = JOBS[name](), FailedStore(tmp_path)
     assert isinstance(job, Job)
     filled.run(job)
-    again = filled.open().spec(job.id[:-2])
+    again = rs.parse_job(filled.open().spec(job.id[:-2]))
     assert again == job
     assert (again.id, [each.id for each in again.ancestors]) == (job.id, [each.id for each in job.ancestors])
 
@@ -172,15 +174,19 @@ def test_a_stored_job_imports_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     filled, run_id = FailedStore(tmp_path / "results"), tiny_sgd().id
     filled.run(tiny_sgd())
-    (row,) = filled.store.read_rows("runs", run_id)
+    (row,) = read_rows(filled.store, "runs", run_id)
     tree = json.loads(row["spec"]) | {
         "model": "hostile_networks:build",
         "data": {"name": "imagenet", "root": "/nowhere"},
     }
-    filled.store.write_rows("runs", run_id, [row | {"spec": json.dumps(tree)}])
-    assert filled.open().spec(run_id).model.name == "hostile_networks:build"
+    write_rows(filled.store, "runs", run_id, [row | {"spec": json.dumps(tree)}])
+    assert parse_job(filled.open().spec(run_id), look_up=False).model.name == "hostile_networks:build"  # type: ignore[attr-defined]
     assert "hostile_networks" not in sys.modules
-    for spec in ("[]", "{", '{"kind": "sgdd"}', '{"kind": "sgd", "epochs": "two"}'):
-        filled.store.write_rows("runs", run_id, [row | {"spec": spec}])
+    for spec in ("[]", "{"):
+        write_rows(filled.store, "runs", run_id, [row | {"spec": spec}])
         with pytest.raises(StoreError, match="that raysurf wrote"):
             filled.open().spec(run_id)
+    for spec in ('{"kind": "sgdd"}', '{"kind": "sgd", "epochs": "two"}'):
+        write_rows(filled.store, "runs", run_id, [row | {"spec": spec}])
+        with pytest.raises(SpecError, match=r"sgdd|two"):
+            rs.run(filled.open().spec(run_id), results=filled.store.uri)

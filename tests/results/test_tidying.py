@@ -7,6 +7,7 @@ from pathlib import Path
 import raysurf as rs
 from raysurf.store.lease import Claim
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from raysurf.store.tidying import tidy
 from tests.cases import tiny_sgd
 
@@ -15,7 +16,7 @@ def filled(root: str, parts: int) -> Store:
     """A store of some runs of one epoch."""
     store, epoch = Store(root), {"epoch": 1, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0}
     for number in range(parts):
-        store.write_rows("epochs", f"run-{number}", [epoch | {"run_id": f"run-{number}"}])
+        write_rows(store, "epochs", f"run-{number}", [epoch | {"run_id": f"run-{number}"}])
     return store
 
 

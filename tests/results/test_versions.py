@@ -14,6 +14,7 @@ from raysurf.results import SCHEMAS, open
 from raysurf.store.compaction import compact
 from raysurf.store.schemas import VERSION
 from raysurf.store.store import Store
+from raysurf.store.tables import read_rows, write_rows
 from tests.results.test_store import epoch
 
 TRIAL: dict[str, Any] = {
@@ -34,13 +35,13 @@ TRIAL: dict[str, Any] = {
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     """Opening it, writing to it and compacting it are one clear error, and nothing is changed."""
     store = Store(str(tmp_path))
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     assert store.get_json("version.json") == {"version": VERSION}
     store.put_json("version.json", {"version": VERSION + 1})
     before = {path: store.get_bytes(path) for path in store.list()}
     for act in (
         lambda: open(store.uri),
-        lambda: Store(store.uri).write_rows("epochs", "b", [epoch("b")]),
+        lambda: write_rows(Store(store.uri), "epochs", "b", [epoch("b")]),
         lambda: compact(Store(store.uri)),
     ):
         with pytest.raises(StoreError, match=f"of version {VERSION + 1}; expected version {VERSION} or older .*update"):
@@ -52,7 +53,7 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
 def test_a_version_that_is_none_is_told(said: bytes, tmp_path: Path) -> None:
     """What stands in version.json is named."""
     store = Store(str(tmp_path))
-    store.write_rows("epochs", "a", [epoch("a")])
+    write_rows(store, "epochs", "a", [epoch("a")])
     store.put_bytes("version.json", said)
     with pytest.raises(StoreError, match=r"version.json"):
         open(store.uri)
@@ -65,7 +66,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     rows = pa.Table.from_pylist([epoch("a")], schema=SCHEMAS["epochs"]).cast(schema)
     pq.write_table(rows, tmp_path / "tables" / "epochs" / "a.parquet")
     with pytest.raises(StoreError, match=r"tables/epochs/a.parquet of version 77"):
-        Store(str(tmp_path)).read_rows("epochs", "a")
+        read_rows(Store(str(tmp_path)), "epochs", "a")
     with pytest.raises(StoreError, match="of version 77"):
         compact(Store(str(tmp_path)))
 
@@ -84,7 +85,7 @@ def test_an_older_store_is_read_and_migrated(tmp_path: Path) -> None:
     store = old_store(tmp_path)
     (row,) = open(store.uri).table("trials").to_pylist()
     assert (row["value"], row["values"], row["retried"]) == (0.25, None, None)
-    (row,) = store.read_rows("trials", "s-000003")
+    (row,) = read_rows(store, "trials", "s-000003")
     assert (row["value"], row["values"]) == (0.25, [0.25])
     for grace_s in (3600.0, 0.0):
         compact(store, grace_s=grace_s)

@@ -14,6 +14,7 @@ from raysurf.errors import UnknownNameError
 from raysurf.results.api import open as open_results
 from raysurf.results.progress import plan_path, views
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from tests.cases import tiny_sgd
 from tests.command import raysurf
 
@@ -23,7 +24,7 @@ NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def trial(store: Store, number: int, state: str, **said: Any) -> None:
     row = {"sweep": "s", "trial": number, "definition": "d", "arm": f"sgd lr={number}", "params": "{}", "run_ids": []}
     row |= {"seeds": [], "metric": "validation/nll", "mode": "min", "state": state}
-    store.write_rows("trials", f"s-{number}", [row | {"started_at": NOW - timedelta(minutes=2)} | said])
+    write_rows(store, "trials", f"s-{number}", [row | {"started_at": NOW - timedelta(minutes=2)} | said])
 
 
 def test_time_left_counts_those_at_work(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_run_that_stays_behind_is_told(tmp_path: Path) -> None:
     """A run that has rows and no end is at work, with its last epoch and how long ago it wrote."""
     store = Store(str(tmp_path))
     epoch = {"run_id": "sgd-1", "weights": "iterate", "lr": 0.1, "epoch_s": 1.0}
-    store.write_rows("epochs", "sgd-1", [{**epoch, "epoch": n} for n in (1, 2)])
+    write_rows(store, "epochs", "sgd-1", [{**epoch, "epoch": n} for n in (1, 2)])
     trial(store, 0, "running", run_ids=["sgd-1"])
     later = datetime.now(UTC) + timedelta(hours=1)
     ((run,),) = (view.running for view in views(open_results(str(tmp_path)), now=later))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from raysurf.tracking.wandb_runs import WandbSink
 
 CONFIG = {"start.lr": 0.1, "arm": "swa lr=0.1", "group": "swa-abc"}
@@ -22,5 +23,5 @@ def epochs(count: int) -> list[dict[str, Any]]:
 def log(sink: WandbSink, store: Store, count: int = 3) -> None:
     sink.open_run("swa-1", name="trial 0", job_type="swa", tags=["trial"], config=CONFIG, follow=["swa-1"])
     for n in range(1, count + 1):
-        store.write_rows("epochs", "swa-1", epochs(n))
+        write_rows(store, "epochs", "swa-1", epochs(n))
         sink.rows_changed("swa-1")

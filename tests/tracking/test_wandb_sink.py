@@ -13,6 +13,7 @@ import pytest
 
 from raysurf.errors import TrackingError
 from raysurf.store.store import Store
+from raysurf.store.tables import write_rows
 from raysurf.tracking.login import resolve_mode
 from raysurf.tracking.run_contents import wandb_id
 from raysurf.tracking.wandb_runs import WandbSink
@@ -28,7 +29,7 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
     log(sink, store)
     figures = {"run_id": "swa-1", "weights": "average", "scheme": "deterministic", "num_samples": 1, "split": "test"}
     row = {"accuracy": 0.9, "nll": 0.3, "brier": 0.2, "ece": 0.1, "num_examples": 5, "batchnorm": "none"}
-    store.write_rows("predictions", "swa-1", [figures | row])
+    write_rows(store, "predictions", "swa-1", [figures | row])
     sink.close_run("swa-1", {"state": "done", "objective": 0.25}, failed=False)
     sink.close()
     run = read_all(tmp_path, ended=1)["swa-1"]
@@ -56,15 +57,15 @@ def test_schemes_and_noisy_layers_are_in_the_summary(tmp_path: Path) -> None:
     sink = WandbSink(str(tmp_path), "noise", mode="offline", on_warning=lambda text: None)
     sink.open_run("v-1", name="trial 0", job_type="variational", tags=[], config={}, follow=["v-1"])
     epoch = {"run_id": "v-1", "epoch": 1, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, "kl": 12.5}
-    store.write_rows("epochs", "v-1", [epoch])
+    write_rows(store, "epochs", "v-1", [epoch])
     sink.rows_changed("v-1")
     common = {"run_id": "v-1", "weights": "final", "split": "test", "num_examples": 5, "batchnorm": "none"}
     common |= {"nll": 0.3, "brier": 0.2, "ece": 0.1}
     found = [("deterministic", 1, 0.1), ("ensemble", 10, 0.99), ("ensemble", 2, 0.97), ("stochastic", 1, 0.95)]
     rows = [{**common, "scheme": scheme, "num_samples": n, "accuracy": accuracy} for scheme, n, accuracy in found]
-    store.write_rows("predictions", "v-1", rows)
+    write_rows(store, "predictions", "v-1", rows)
     layer = {"run_id": "v-1", "layer": "dense1", "position": 0, "num_weights": 8, "sigma": 0.1, "snr": 1e-5, "kl": 2.0}
-    store.write_rows("layers", "v-1", [{**layer, "mmd": 1e-6, "mmd_closed": 1e-6, "num_draws": 9, "log_alpha": 11.5}])
+    write_rows(store, "layers", "v-1", [{**layer, "mmd": 1e-6, "mmd_closed": 1e-6, "num_draws": 9, "log_alpha": 11.5}])
     sink.close_run("v-1", {"state": "done"}, failed=False)
     sink.close()
     run = read_all(tmp_path, ended=1)["v-1"]
@@ -83,7 +84,7 @@ def test_points_of_a_surface_are_steps(tmp_path: Path) -> None:
         for i in range(3)
         for split in ("train", "test")
     ]
-    store.write_rows("surface", "profile-1", rows)
+    write_rows(store, "surface", "profile-1", rows)
     sink = WandbSink(str(tmp_path), "s", mode="offline")
     sink.open_run("profile-1", name="p", job_type="profile", tags=[], config={}, follow=["curve-1", "profile-1"])
     sink.close_run("profile-1", {"error": "it broke"}, failed=True)
@@ -101,7 +102,7 @@ def test_long_runs_are_thinned(tmp_path: Path) -> None:
     """Of 2,000 epochs at most some 500 are logged, the last among them."""
     store = Store(str(tmp_path))
     rows = [{"run_id": "sgd-1", "epoch": n, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0} for n in range(1, 2001)]
-    store.write_rows("epochs", "sgd-1", rows)
+    write_rows(store, "epochs", "sgd-1", rows)
     sink = WandbSink(str(tmp_path), "s", mode="offline")
     sink.open_run("sgd-1", name="p", job_type="sgd", tags=[], config={}, follow=["sgd-1"], expected_rows=2000)
     sink.close_run("sgd-1", {}, failed=False)

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from raysurf.report.runs import MeasuredRun, Wanted
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 
 Rows = list[dict[str, Any]]
 
@@ -64,4 +64,4 @@ class PictureKind:
     order: tuple[str, ...]
     in_sweep: str = ""
     with_landmarks: bool = False
-    beside: Callable[[Results, Sequence[MeasuredRun]], list[MeasuredRun]] = lambda results, runs: []
+    beside: Callable[[Reader, Sequence[MeasuredRun]], list[MeasuredRun]] = lambda results, runs: []

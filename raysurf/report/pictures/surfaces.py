@@ -15,7 +15,7 @@ from raysurf.report.pictures.plane_panel import read_plane
 from raysurf.report.pictures.trace import Trace, read_trace
 from raysurf.report.pictures.width import Rays, read_rays, width_figure
 from raysurf.report.runs import MeasuredRun, Wanted, measured_runs
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 
 DRAWN, ORDER = "split in ('train', 'test')", ("point", "split")
 
@@ -74,7 +74,7 @@ def _path(picture: Picture) -> Figure:
     )
 
 
-def _straight_lines(results: Results, paths: Sequence[MeasuredRun]) -> list[MeasuredRun]:
+def _straight_lines(results: Reader, paths: Sequence[MeasuredRun]) -> list[MeasuredRun]:
     """Measured straight lines between the ends of paths, one a pair of ends."""
     ends = {run.inputs[:2] for run in paths if len(run.inputs) >= 2}
     found: dict[tuple[str, ...], MeasuredRun] = {}

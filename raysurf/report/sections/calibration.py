@@ -16,7 +16,7 @@ from raysurf.report.gallery import Gallery, plain_text
 from raysurf.report.page_html import table
 from raysurf.report.pictures.trace import OKABE_ITO
 from raysurf.report.sweep_rows import SweepRows
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 
 FIGURES = ("accuracy", "nll", "brier", "ece")
 MOST_TRIALS = 6
@@ -46,7 +46,7 @@ class Predictor:
     figures: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in FIGURES})
 
 
-def predictors(results: Results, sweep: SweepRows) -> list[Predictor]:
+def predictors(results: Reader, sweep: SweepRows) -> list[Predictor]:
     """What the best trials, all settings of a sweep that does not search, baselines and inputs answer with."""
     trials = sweep.ranked[:MOST_TRIALS] if sweep.metrics else sweep.ranked
     label = {run_id: sweep.runs[run_id]["kind"] for run_id in _from(sweep, [i for t in trials for i in t.run_ids])}
@@ -71,7 +71,7 @@ def predictors(results: Results, sweep: SweepRows) -> list[Predictor]:
     return list(found.values())
 
 
-def calibration(results: Results, sweep: SweepRows, gallery: Gallery) -> str:
+def calibration(results: Reader, sweep: SweepRows, gallery: Gallery) -> str:
     """The table, and a picture where it has several lines; none if nothing was predicted."""
     found = predictors(results, sweep)
     if not found:

@@ -20,7 +20,7 @@ from raysurf.report.pictures.trace import GREY, OKABE_ITO, Array
 from raysurf.report.sections.learning_rows import RATE, LearningCurve, LearningCurves, learning_curves, thinned
 from raysurf.report.sections.surfaces import numbers
 from raysurf.report.sweep_rows import SweepRows
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 
 Plotted = tuple[list[dict[str, Any]], dict[str, Any]]
 NAMED = 5
@@ -89,7 +89,7 @@ class Drawing:
         return is_log(values) or bool(column != RATE and known.min() > 0 and known.max() > LOG_FROM * known.min())
 
 
-def learning(results: Results, sweep: SweepRows, gallery: Gallery) -> str:
+def learning(results: Reader, sweep: SweepRows, gallery: Gallery) -> str:
     """The pictures; none if no trial has two epochs with figures."""
     drawing = drawn(sweep, learning_curves(results, sweep))
     if drawing is None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from raysurf.report.pictures.trace import Array
 from raysurf.report.sweep_rows import SweepRows
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 
 Places = np.ndarray[Any, np.dtype[np.intp]]
 # The first that any run has is drawn.
@@ -66,7 +66,7 @@ class LearningCurves:
         return tuple(filter(None, (self.error, self.loss)))
 
 
-def learning_curves(results: Results, sweep: SweepRows) -> LearningCurves:
+def learning_curves(results: Reader, sweep: SweepRows) -> LearningCurves:
     """Read them.
 
     A run that trains nothing, such as a profile, stands for the one run that it measures.
@@ -111,7 +111,7 @@ def thinned(values: Array, most: int) -> Places:
     return np.unique([known[0], *ends, known[-1]])
 
 
-def _rows(results: Results, sweep: SweepRows) -> pa.Table:
+def _rows(results: Reader, sweep: SweepRows) -> pa.Table:
     """Those of the trials' runs, and of what these came from, in the order of runs, weights and epochs."""
     ids = {run_id for trial in sweep.trials for run_id in trial.run_ids}
     ids |= {needed for run_id in ids if run_id in sweep.runs for needed in sweep.runs[run_id]["inputs"]}

@@ -10,7 +10,7 @@ from typing import Any
 
 from raysurf.report.page_html import duration, table
 from raysurf.report.sweep_rows import Row, SweepRows, short
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 from raysurf.store.parts import job_in, mapping_in
 
 STATES = ("done", "running", "stopped", "failed")
@@ -112,7 +112,7 @@ MOST_JOBS = 6
 PACKAGES = ("python", "raysurf", "torch", "torchvision", "ray", "optuna", "numpy")
 
 
-def provenance(results: Results, sweeps: Sequence[SweepRows]) -> str:
+def provenance(results: Reader, sweeps: Sequence[SweepRows]) -> str:
     """A table of all that the runs say of themselves, costs by kind of job, and the jobs of the best trials."""
     runs = list({run_id: row for sweep in sweeps for run_id, row in sweep.runs.items()}.values())
     if not runs:
@@ -156,7 +156,7 @@ def _device(row: Row) -> str | None:
     return f"{row['device']}, {workers} worker{'s' * (workers > 1)}"
 
 
-def _versions(results: Results, row: Row) -> str:
+def _versions(results: Reader, row: Row) -> str:
     versions = mapping_in(row["versions"], results.store.uri, row["run_id"])
     known = [name for name in PACKAGES if name in versions] + sorted(versions.keys() - set(PACKAGES))
     return ", ".join(f"{name} {versions[name]}" for name in known)
@@ -182,7 +182,7 @@ def _costs(runs: Sequence[Row]) -> str:
     return table(("job", "as", "runs", "epochs", "device time", "longest run"), lines)
 
 
-def _jobs(results: Results, sweep: SweepRows) -> str:
+def _jobs(results: Reader, sweep: SweepRows) -> str:
     """The jobs of the best trial, or of some settings of a sweep that does not search, as they were run."""
     parts = []
     shown = [run_id for run_id in sweep.best_runs if run_id in sweep.runs][: 1 if sweep.metrics else MOST_JOBS]

@@ -28,7 +28,7 @@ from raysurf.report.pictures.trace import (
 )
 from raysurf.report.runs import MeasuredRun, measured_runs
 from raysurf.report.sweep_rows import SweepRows
-from raysurf.results.api import Results
+from raysurf.results.reader import Reader
 
 Plotted = tuple[list[dict[str, Any]], dict[str, Any]]
 SAYS = {
@@ -166,7 +166,7 @@ TITLES = {
 }
 
 
-def surfaces(results: Results, sweep: SweepRows, gallery: Gallery, name: str) -> str:
+def surfaces(results: Reader, sweep: SweepRows, gallery: Gallery, name: str) -> str:
     """The pictures of one kind, of the runs of a sweep; none if it measured nothing for it.
 
     Args:
@@ -187,7 +187,7 @@ def surfaces(results: Results, sweep: SweepRows, gallery: Gallery, name: str) ->
     return "".join(parts)
 
 
-def _runs(results: Results, sweep: SweepRows, kind: PictureKind) -> list[MeasuredRun]:
+def _runs(results: Reader, sweep: SweepRows, kind: PictureKind) -> list[MeasuredRun]:
     """Runs of the sweep that have rows for the picture: the best trials', then other trials', then the others."""
     wanted = replace(kind.wanted, where=kind.in_sweep or kind.wanted.where)
     places = [run_id for trial in sweep.ranked for run_id in trial.run_ids]
@@ -203,7 +203,7 @@ def _runs(results: Results, sweep: SweepRows, kind: PictureKind) -> list[Measure
     return sorted(found, key=lambda run: order.get(run.run_id, len(order)))
 
 
-def _picture(results: Results, kind: PictureKind, name: str, runs: Sequence[MeasuredRun], gallery: Gallery) -> str:
+def _picture(results: Reader, kind: PictureKind, name: str, runs: Sequence[MeasuredRun], gallery: Gallery) -> str:
     picture = _titleless(composed(results, kind, runs))
     if gallery.is_interactive and name in PLOTLY:
         plotted = list(PLOTLY[name](picture))

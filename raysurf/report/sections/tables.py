@@ -11,12 +11,12 @@ import pyarrow as pa
 from raysurf.errors import NothingComparedError
 from raysurf.report.page_html import table
 from raysurf.report.sweep_rows import SweepRows, Trial, short
-from raysurf.results.api import Results
 from raysurf.results.comparison.compare import Comparison, compare, counted
 from raysurf.results.comparison.printed import printed
 from raysurf.results.comparison.tables import LAYOUTS
 from raysurf.results.error_text import KINDS
 from raysurf.results.failures import FailureGroup, failures
+from raysurf.results.reader import Reader
 from raysurf.results.trials import front
 
 SHOWN = 10
@@ -66,7 +66,7 @@ def _front(sweep: SweepRows) -> list[Trial]:
 LONG = 20
 
 
-def comparisons(results: Results, sweeps: Sequence[str]) -> str:
+def comparisons(results: Reader, sweeps: Sequence[str]) -> str:
     """Every table in which finished runs of the sweeps, or of their inputs, have a place, as far as it is published.
 
     Networks and data of which it has no published figure are left to ``raysurf compare``.
@@ -102,7 +102,7 @@ MOST = 8
 LONGEST = 6000
 
 
-def failed_runs(results: Results, sweeps: Sequence[str]) -> str:
+def failed_runs(results: Reader, sweeps: Sequence[str]) -> str:
     """A part a kind of failure; none if nothing failed."""
     found = failures(results, sweeps)
     if not found.groups:

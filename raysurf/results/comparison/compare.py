@@ -7,18 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from raysurf.errors import NothingComparedError, UnknownNameError
 from raysurf.results.comparison.runs import ComparedRun, compared_runs
 from raysurf.results.comparison.tables import LAYOUTS, Layout, Place
+from raysurf.results.reader import Reader
 from raysurf.store.parts import made_of_rows
-
-if TYPE_CHECKING:
-    from raysurf.results.api import Results
-
 
 # Entries of a job that are told at most; what still coincides then is told apart by the group's id.
 MOST = 3
@@ -205,7 +202,7 @@ class Comparison:
     left_out: Mapping[str, int]
 
 
-def compare(results: Results, name: str, sweeps: Sequence[str] = ()) -> tuple[Comparison, ...]:
+def compare(results: Reader, name: str, sweeps: Sequence[str] = ()) -> tuple[Comparison, ...]:
     """Set our figures beside published ones.
 
     Args:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from raysurf.results.reader import Reader
+from raysurf.results.sql import quoted_list
 from raysurf.results.trials import require_known
 from raysurf.store.parts import job_in, mapping_in, values_in
-
-if TYPE_CHECKING:
-    from raysurf.results.api import Results
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class ComparedRun:
     accuracies: Mapping[tuple[str, str], tuple[float, int]]
 
 
-def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] = ()) -> list[ComparedRun]:
+def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] = ()) -> list[ComparedRun]:
     """Runs of some kinds that have ended, in the order in which they were run.
 
     Args:
@@ -67,9 +66,8 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
     for row in results.sql(query).to_pylist():
         figures = accuracies.setdefault(row["run_id"], {})
         figures[row["weights"], row["scheme"]] = (row["accuracy"], row["most"])
-    listed = ", ".join(f"'{kind}'" for kind in kinds)
     query = f"""select run_id, "group", kind, model, data, budget, epochs, role, arm, params, spec, status, metrics
-        from runs where kind in ({listed}) order by started_at nulls last, trial nulls last, seed, run_id"""
+        from runs where kind in {quoted_list(kinds)} order by started_at nulls last, trial nulls last, seed, run_id"""
     found = []
     for row in results.sql(query).to_pylist():
         run_id, role = row["run_id"], row.pop("role")
@@ -85,7 +83,7 @@ def compared_runs(results: Results, kinds: Sequence[str], sweeps: Sequence[str] 
     return found
 
 
-def members(results: Results, sweeps: Sequence[str]) -> set[str] | None:
+def members(results: Reader, sweeps: Sequence[str]) -> set[str] | None:
     """Ids of the runs of some sweeps and of everything that they came from; None means all runs."""
     if not sweeps:
         return None
@@ -104,7 +102,7 @@ def members(results: Results, sweeps: Sequence[str]) -> set[str] | None:
     return members
 
 
-def _names(results: Results, sweeps: Sequence[str]) -> dict[str, dict[str, str]]:
+def _names(results: Reader, sweeps: Sequence[str]) -> dict[str, dict[str, str]]:
     """Arm and searched values, as JSON, that the sweeps asked for give to the runs of their trials."""
     found: dict[str, dict[str, str]] = {}
     trials = results.table("trials", ["sweep", "trial", "arm", "params", "run_ids"]).to_pylist() if sweeps else []
