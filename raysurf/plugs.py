@@ -113,6 +113,19 @@ GROUPS = {
             "from_variational": "raysurf.jobs.initial:SigmaFromNoise",
         },
     ),
+    "samplers": Group(
+        "sampler",
+        "raysurf.sweep.search:Sampler",
+        {
+            "tpe": "raysurf.sweep.samplers:TPE",
+            "random": "raysurf.sweep.samplers:Random",
+            "grid": "raysurf.sweep.samplers:Grid",
+            "cmaes": "raysurf.sweep.samplers:CmaEs",
+            "gp": "raysurf.sweep.samplers:GP",
+            "nsga2": "raysurf.sweep.samplers:NSGA2",
+            "pbt": "raysurf.sweep.population:PBT",
+        },
+    ),
     "models": Group(
         "model",
         "",

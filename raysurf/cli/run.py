@@ -157,18 +157,14 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     lines += [("", f"{name or 'job'} = {hole}") for name, hole in sweep.parameters.items()]
     if search := sweep.search:
         sought = zip(search.directions, search.metrics, strict=True)
-        how = f"{search.sampler} for {' and '.join(f'the {mode} of {metric}' for mode, metric in sought)}"
+        how = f"{search.method} for {' and '.join(f'the {mode} of {metric}' for mode, metric in sought)}"
         repeat = (
             f", seed {search.seed}, {search.at_a_time} at a time"
             if search.seed is not None
             else ", not reproducible (no seed)"
         )
         lines.append(("search", how + repeat))
-        if search.sampler == "pbt":
-            worst = f"the worst {search.num_exploited} of each go on from one of the best {search.num_exploited}"
-            lines.append(("", f"{search.generations} generations of {search.population}; {worst}"))
-        if search.sampler == "nsga2" and search.num_trials is not None and search.num_trials <= search.population:
-            lines.append(("", f"all at random: no more trials than the first population, {search.population}"))
+        lines += [("", note) for note in search.method.notes(search)]
         lines += [("", f"first {', '.join(f'{k} = {v}' for k, v in point.items())}") for point in search.points]
         if search.warm_start:
             sources = ", ".join(search.warm_start) if isinstance(search.warm_start, tuple) else "earlier definitions"

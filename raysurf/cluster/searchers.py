@@ -14,9 +14,8 @@ from raysurf.cluster.study import Study, Values
 from raysurf.cluster.task import Request
 from raysurf.cluster.warm_start import Told
 from raysurf.errors import SpecError
-from raysurf.sweep.assignments import fitted
 from raysurf.sweep.plan import Arm
-from raysurf.sweep.population import Population
+from raysurf.sweep.search import Asked
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 VALUE = "value"
@@ -71,7 +70,7 @@ class Suggestions(_Unsaved):
         self.sweep, self.arm, self.first, self.request = sweep, arm, arm.first, request
         self.stopped = stopped
         self.batch = search.at_a_time if search else 1
-        self.reproducible = search is not None and (search.seed is not None or search.sampler == "pbt")
+        self.reproducible = search is not None and (search.seed is not None or search.method.IN_GENERATIONS)
         self.known = known or {}
         self.study = self._study(told)
         self.may_begin = may_begin
@@ -83,16 +82,13 @@ class Suggestions(_Unsaved):
         self.numbers: dict[str, int] = {}
         self.told: set[int] = set()
 
-    def _study(self, told: Sequence[Told]) -> Study | Population | None:
+    def _study(self, told: Sequence[Told]) -> Asked | None:
         sweep, search = self.sweep, self.sweep.search
         if search is None or not sweep.is_searched:
             return None
-        if search.sampler == "grid":
-            return Study(sweep.job, search, sweep.grid(self.arm.params))
-        points = [fitted(sweep.job, point) for point in search.points]
-        if search.sampler == "pbt":
-            return Population(sweep.job, search, self.first, points)
-        return Study(sweep.job, search, points, told)
+        points = search.method.points(sweep, self.arm.params)
+        own = search.method.asked(sweep.job, search, self.first, points)
+        return Study(sweep.job, search, points, told) if own is None else own
 
     @property
     def is_over(self) -> bool:

@@ -34,8 +34,6 @@ from raysurf.sweep.search import Search
 from raysurf.sweep.space import Each, labels
 
 Values = tuple[float, ...]
-# Samplers that go by parameters and values alone; the others keep a state of their own with the trials they suggested.
-BY_VALUES = ("tpe", "gp", "random", "grid")
 # Draws of the sampler, and then at random, until one is new.
 TRIES, RANDOM_TRIES = 5, 100
 
@@ -59,10 +57,13 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # The order of a mapping's keys means nothing, and may not decide what is drawn.
         self.tree, self.search = holes.in_order(tree), search
+        self._method = search.method
         self._holes = holes.parameters(tree)
         self._points = deque(points)
         self._study = optuna.create_study(
-            directions=directions(search), sampler=sampler(search, search.seed), pruner=optuna.pruners.NopPruner()
+            directions=directions(search),
+            sampler=self._method.build(search, search.seed),
+            pruner=optuna.pruners.NopPruner(),
         )
         self._place = 0
         self._numbers: dict[int, int] = {}
@@ -81,9 +82,9 @@ class Study:
         if known is not None and (not is_whole(self.tree, known) or self._key(known) in self._tried):
             known = None
         point = self._next_point(known)
-        if known is None and self.search.sampler == "grid":
+        if known is None and self._method.LISTS:
             known = point
-        if known is not None and self.search.sampler in BY_VALUES:
+        if known is not None and self._method.BY_VALUES:
             found = dict(known)
             self._numbers[number] = self._add(found)
         else:
@@ -100,7 +101,7 @@ class Study:
 
     def _next_point(self, known: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The next untried initial trial; a grid gives none for a known trial."""
-        while self._points and (known is None or self.search.sampler != "grid"):
+        while self._points and (known is None or not self._method.LISTS):
             point = self._canonical(self._points.popleft())
             if not is_whole(self.tree, point) or self._key(point) not in self._tried:
                 return point
@@ -122,7 +123,7 @@ class Study:
         if known is not None and found != known:
             self._tell(trial, None, TrialState.FAIL)
             trial, found = self._drawn(place, TRIES + 1, known)
-        if self.search.sampler in BY_VALUES:
+        if self._method.BY_VALUES:
             # As it will be when it is known: values as they are kept, and without what the sampler noted down.
             self._tell(trial, None, TrialState.FAIL)
             trial = self._add(found)
@@ -133,7 +134,7 @@ class Study:
         """Ask the sampler for a trial; a point fixes some or all of its values. Returns number and assignment."""
         if self.search.seed is not None:
             seed = random.Random(f"{self.search.seed} {place} {attempt}").getrandbits(31)
-            self._study.sampler = sampler(self.search, seed)
+            self._study.sampler = self._method.build(self.search, seed)
         if point:
             self._study.enqueue_trial(dict(point))
         trial = self._study.ask()
@@ -192,19 +193,6 @@ def distributions(tree: Any, params: Mapping[str, Any]) -> dict[str, BaseDistrib
     fixed = optuna.trial.FixedTrial(dict(params))
     holes.suggest(tree, fixed)
     return fixed.distributions
-
-
-def sampler(search: Search, seed: int | None) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler of a search; that of a grid is never asked."""
-    if search.sampler == "cmaes":
-        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    if search.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=seed)
-    if search.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
-    if search.sampler == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=search.population)
-    return optuna.samplers.RandomSampler(seed=seed)
 
 
 Row = Mapping[str, Any]

@@ -4,51 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from raysurf import plugs
 from raysurf.errors import SpecError, nearest
 from raysurf.jobs.parse import parse
 from raysurf.sweep import assignments
 from raysurf.sweep import space as holes
 from raysurf.sweep.assignments import misfits
-from raysurf.sweep.lineage import FIXED, kinds_that_go_on
-from raysurf.sweep.search import MAX_TRIALS, Search
+from raysurf.sweep.search import MAX_TRIALS, Search, Sweep
 from raysurf.values import Path, PathFault, fault, shown
 
-# Those of Optuna's samplers that learn from trials which were only added to their study.
-LEARNING = ("tpe", "gp")
 EVERY_EPOCH = ("accuracy", "error", "nll", "loss")
-# Settings that only some samplers have.
-OF_PBT = {"population": "trials a generation", "generations": "generations, each of which trains the job's epochs"}
-OF_SAMPLERS = {
-    "population": ("nsga2", "pbt"),
-    **dict.fromkeys(("generations", "exploit_share", "perturb", "resample"), ("pbt",)),
-}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # A file's name has 255 bytes, of which the lock of a study's journal, while it is given back, takes 63 more than it.
 LONGEST_NAME = 190
-
-
-class Sweep(Protocol):
-    """What is asked of a sweep."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def job(self) -> Any: ...
-    @property
-    def search(self) -> Search | None: ...
-    @property
-    def seeds(self) -> tuple[int, ...]: ...
-    @property
-    def parameters(self) -> dict[str, Any]: ...
-    @property
-    def is_searched(self) -> bool: ...
-    @property
-    def arms(self) -> list[dict[str, Any]]: ...
-    @property
-    def samples(self) -> Sequence[Any]: ...
-    def trials_in(self, arm: Mapping[str, Any]) -> int: ...
 
 
 def did_you_mean(got: object, known: Sequence[str]) -> str:
@@ -125,23 +95,18 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
     faults = _metric_faults(sweep, search)
     if not sweep.is_searched:
         faults.append(fault(("search",), "a search", "a hole in the job that is searched", "or leave search: out"))
-    elif search.sampler == "grid":
-        try:
-            assignments.grid(sweep.job)
-        except SpecError as error:
-            faults += [(("job", *found.where.split(".")), found) for found in error.faults]
-    elif search.sampler == "pbt":
-        faults += population_faults(sweep, search)
-    elif search.trials is None:
-        faults.append(fault(("search", "trials"), "nothing", "how many assignments to try"))
+    else:
+        faults += search.method.faults(sweep, search)
     faults += _foreign_faults(search)
     chooses = any(isinstance(hole, holes.Choice) and len(hole.options) > 1 for hole in sweep.parameters.values())
-    if search.sampler == "cmaes" and chooses:
-        faults.append(fault(("search", "sampler"), "'cmaes'", "tpe, gp or random", "CMA-ES searches numbers alone"))
+    kind, method = search.method.kind, search.method
+    if method.NUMBERS and chooses:
+        faults.append(fault(("search", "sampler"), repr(kind), "tpe, gp or random", method.NUMBERS))
     faults += _point_faults(sweep, search)
-    if search.warm_start and search.sampler not in LEARNING:
-        learnt = f"of Optuna's samplers these learn from trials of other sweeps, {search.sampler} does not"
-        faults.append(fault(("search", "warm_start"), f"sampler {search.sampler}", " or ".join(LEARNING), learnt))
+    if search.warm_start and not method.LEARNS:
+        learning = " or ".join(name for name, cls in plugs.every("samplers") if cls.LEARNS)
+        learnt = f"of the samplers these learn from trials of other sweeps, {kind} does not"
+        faults.append(fault(("search", "warm_start"), f"sampler {kind}", learning, learnt))
     if search.stopping is not None and search.metrics[0].partition("/")[2] not in EVERY_EPOCH:
         measured = f"a metric that is measured every epoch: {', '.join(EVERY_EPOCH)}"
         faults.append(fault(("search", "stopping"), f"early stopping by {search.metrics[0]!r}", measured))
@@ -176,17 +141,17 @@ def _metric_faults(sweep: Sweep, search: Search) -> list[PathFault]:
         faults.append(fault(("search", "mode"), shown(list(search.mode)), f"one for each of {several} metrics"))
     if isinstance(search.mode, str) and several > 1:
         faults.append(fault(("search", "mode"), shown(search.mode), f"a list, one for each of {several} metrics"))
-    if search.sampler in ("cmaes", "pbt") and several > 1:
-        objective = "CMA-ES has one objective" if search.sampler == "cmaes" else "a population is ranked by one metric"
-        faults.append(fault(("search", "sampler"), f"'{search.sampler}'", "nsga2, tpe, gp or random", objective))
+    if search.method.ONE_METRIC and several > 1:
+        kind, why = search.method.kind, search.method.ONE_METRIC
+        faults.append(fault(("search", "sampler"), repr(kind), "nsga2, tpe, gp or random", why))
     return faults
 
 
 def _point_faults(sweep: Sweep, search: Search) -> list[PathFault]:
     where = ("search", "points")
-    if search.points and search.sampler == "grid":
+    if search.points and search.method.LISTS:
         return [fault(where, "points of a grid", "no points", "a grid tries every assignment")]
-    most, of = (search.population, "members") if search.sampler == "pbt" else (search.trials, "trials")
+    most, of = search.method.most_points(search)
     if most is not None and len(search.points) > most:
         return [fault(where, f"{len(search.points)} points", f"at most {most}, as many as {of}")]
     return [
@@ -198,44 +163,14 @@ def _point_faults(sweep: Sweep, search: Search) -> list[PathFault]:
 
 def _foreign_faults(search: Search) -> list[PathFault]:
     """Settings that are another sampler's."""
-    stated = search.model_fields_set
+    every = dict(plugs.every("samplers"))
+    able = {name: [kind for kind, cls in every.items() if name in cls.SETTINGS] for name in search.model_fields_set}
+    kind = search.method.kind
     return [
-        fault(("search", name), f"{name} with {search.sampler}", f"sampler: {' or '.join(samplers)}, or no {name}")
-        for name, samplers in OF_SAMPLERS.items()
-        if name in stated and search.sampler not in samplers
+        fault(("search", name), f"{name} with {kind}", f"sampler: {' or '.join(kinds)}, or no {name}")
+        for name, kinds in able.items()
+        if kinds and kind not in kinds
     ]
-
-
-def population_faults(sweep: Sweep, search: Search) -> list[PathFault]:
-    """Find what is wrong with a search by population-based training."""
-    faults: list[PathFault] = []
-    for name in ("population", "generations"):
-        if name not in search.model_fields_set or getattr(search, name) is None:
-            faults.append(fault(("search", name), "nothing", f"a number of {OF_PBT[name]}"))
-    if search.trials is not None:
-        product = "no trials: they are population times generations"
-        faults.append(fault(("search", "trials"), shown(search.trials), product))
-    if "batch" in search.model_fields_set:
-        faults.append(fault(("search", "batch"), shown(search.batch), "no batch: a generation is suggested at a time"))
-    if not 0 < search.perturb[0] < 1 < search.perturb[1]:
-        factors = "two factors above 0, the first below 1 and the second above"
-        faults.append(fault(("search", "perturb"), shown(list(search.perturb)), factors))
-    if search.stopping is not None:
-        instead = "the worst of a generation are replaced when it ends"
-        faults.append(fault(("search", "stopping"), "early stopping of a population", "no stopping", instead))
-    jobs = {job.kind: job for assignment in sweep.samples for job in assignment.jobs}
-    able_kinds = kinds_that_go_on()
-    for kind in jobs.keys() - set(able_kinds):
-        able = f"one of {', '.join(able_kinds)}, which can start from the weights of their own kind"
-        faults.append(fault(("job", "kind"), f"{kind} with sampler pbt", able))
-    if any(getattr(job, "budget", None) is not None for job in jobs.values()):
-        faults.append(fault(("job", "budget"), "budget with sampler pbt", "epochs, which every generation trains"))
-    for name, hole in sweep.parameters.items():
-        field = name.partition(".")[0]
-        if not isinstance(hole, holes.Each) and (not field or field in FIXED):
-            fixed = "a plain value, the same for all generations" if field else "one job, with holes in it"
-            faults.append(fault(("job", *name.split(".")) if name else ("job",), f"{hole} with sampler pbt", fixed))
-    return faults
 
 
 def place_of(tree: Any, params: Mapping[str, Any], path: Path) -> Path:

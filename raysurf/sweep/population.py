@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from raysurf.store.parts import LINEAGE
 from raysurf.sweep import space as holes
-from raysurf.sweep.lineage import earlier_values, own_values
-from raysurf.sweep.search import Search
+from raysurf.sweep.lineage import FIXED, earlier_values, kinds_that_go_on, own_values
+from raysurf.sweep.search import Sampler, Search, Sweep
 from raysurf.sweep.space import Choice, Float, Int, Params, Searched, Tree, at_step, highest, labels, num_steps
+from raysurf.values import PathFault, fault, shown
 
+_REQUIRED = {"population": "trials a generation", "generations": "generations, each of which trains the job's epochs"}
 # Draws until a member differs from every other of its generation.
 TRIES = 20
 
@@ -77,11 +79,11 @@ class Population:
         if not ranked:
             point = self.points[place] if place < len(self.points) else {}
             return _unlike(asked, lambda: self._drawn(point, draw))
-        staying = ranked[: size - self.search.num_exploited]
+        staying = ranked[: size - num_exploited(self.search)]
         if place - size in staying:
             return _going_on(own_values(self.params[place - size]), self.params[place - size])
         others = [_going_on(own_values(self.params[each]), self.params[each]) for each in staying]
-        best = ranked[: self.search.num_exploited]
+        best = ranked[: num_exploited(self.search)]
         return _unlike([*asked, *others], lambda: self._explored(self.params[draw.choice(best)], draw))
 
     def _ranked(self, generation: int) -> list[int]:
@@ -104,6 +106,70 @@ class Population:
     def _perturbed(self, hole: Float | Int, value: float, draw: random.Random) -> Any:
         moved = [perturbed(hole, value, factor) for factor in self.search.perturb]
         return draw.choice([each for each in moved if each != value] or [value])
+
+
+class PBT(Sampler):
+    """Population-based training; see ``Population``."""
+
+    kind: ClassVar[str] = "pbt"
+    IN_GENERATIONS: ClassVar[bool] = True
+    ONE_METRIC: ClassVar[str] = "a population is ranked by one metric"
+    SETTINGS: ClassVar[tuple[str, ...]] = ("population", "generations", "exploit_share", "perturb", "resample")
+
+    def asked(self, tree: Any, search: Search, first: int, points: Sequence[Mapping[str, Any]]) -> Population:
+        return Population(tree, search, first, points)
+
+    def num_trials(self, search: Search, num_assignments: float) -> int:
+        assert search.generations is not None
+        return search.population * search.generations
+
+    def at_a_time(self, search: Search) -> int:
+        return search.population
+
+    def most_points(self, search: Search) -> tuple[int, str]:
+        return search.population, "members"
+
+    def notes(self, search: Search) -> list[str]:
+        some = num_exploited(search)
+        worst = f"the worst {some} of each go on from one of the best {some}"
+        return [f"{search.generations} generations of {search.population}; {worst}"]
+
+    def faults(self, sweep: Sweep, search: Search) -> list[PathFault]:
+        faults: list[PathFault] = []
+        for name in ("population", "generations"):
+            if name not in search.model_fields_set or getattr(search, name) is None:
+                faults.append(fault(("search", name), "nothing", f"a number of {_REQUIRED[name]}"))
+        if search.trials is not None:
+            product = "no trials: they are population times generations"
+            faults.append(fault(("search", "trials"), shown(search.trials), product))
+        if "batch" in search.model_fields_set:
+            faults.append(
+                fault(("search", "batch"), shown(search.batch), "no batch: a generation is suggested at a time")
+            )
+        if not 0 < search.perturb[0] < 1 < search.perturb[1]:
+            factors = "two factors above 0, the first below 1 and the second above"
+            faults.append(fault(("search", "perturb"), shown(list(search.perturb)), factors))
+        if search.stopping is not None:
+            instead = "the worst of a generation are replaced when it ends"
+            faults.append(fault(("search", "stopping"), "early stopping of a population", "no stopping", instead))
+        jobs = {job.kind: job for assignment in sweep.samples for job in assignment.jobs}
+        able_kinds = kinds_that_go_on()
+        for kind in jobs.keys() - set(able_kinds):
+            able = f"one of {', '.join(able_kinds)}, which can start from the weights of their own kind"
+            faults.append(fault(("job", "kind"), f"{kind} with sampler pbt", able))
+        if any(getattr(job, "budget", None) is not None for job in jobs.values()):
+            faults.append(fault(("job", "budget"), "budget with sampler pbt", "epochs, which every generation trains"))
+        for name, hole in sweep.parameters.items():
+            field = name.partition(".")[0]
+            if not isinstance(hole, holes.Each) and (not field or field in FIXED):
+                fixed = "a plain value, the same for all generations" if field else "one job, with holes in it"
+                faults.append(fault(("job", *name.split(".")) if name else ("job",), f"{hole} with sampler pbt", fixed))
+        return faults
+
+
+def num_exploited(search: Search) -> int:
+    """Members of a generation that are replaced if none has failed, and as many that are copied."""
+    return max(1, int(search.exploit_share * search.population + 1e-9))
 
 
 def _going_on(values: Params, parent: Params) -> Params:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from raysurf.values import Value, as_tuple
+from raysurf import plugs
+from raysurf.sweep.assignments import fitted
+from raysurf.values import Node, PathFault, Value, as_tuple, fault, faults_of, refusal
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
 
 # Each is nested in the next.
 MAX_GENERATIONS = 50
@@ -60,6 +68,121 @@ class Stopping(Value):
         return self
 
 
+class Sweep(Protocol):
+    """What is asked of a sweep."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def job(self) -> Any: ...
+    @property
+    def search(self) -> Search | None: ...
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+    @property
+    def is_searched(self) -> bool: ...
+    @property
+    def arms(self) -> list[dict[str, Any]]: ...
+    @property
+    def samples(self) -> Sequence[Any]: ...
+    def trials_in(self, arm: Mapping[str, Any]) -> int: ...
+    def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]: ...
+
+
+class Asked(Protocol):
+    """What suggests the assignments of an arm."""
+
+    def ask(self, number: int, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The assignment of a trial, or the one that an earlier run has suggested for it."""
+        ...
+
+    def tell(self, number: int, values: tuple[float, ...] | None, failed: bool) -> None:
+        """Say what came of a trial; one without finite values has failed, or was stopped."""
+        ...
+
+
+class Sampler(Node):
+    """How assignments are suggested: by one of Optuna's samplers, or in a way of its own.
+
+    Attributes:
+        BY_VALUES: Whether it goes by parameters and values alone, and notes nothing down with the trials it suggests.
+        LEARNS: Whether it learns from trials that were only added to its study.
+        LISTS: Whether its points are all that is tried.
+        IN_GENERATIONS: Whether it suggests a population at a time, whose members go on from one another.
+        NUMBERS: Why it cannot choose among options; empty if it can.
+        ONE_METRIC: Why it cannot have several metrics; empty if it can.
+        SETTINGS: Fields of a search that only some samplers have, of those that it has.
+    """
+
+    PLUGS: ClassVar[str] = "samplers"
+    BY_VALUES: ClassVar[bool] = False
+    LEARNS: ClassVar[bool] = False
+    LISTS: ClassVar[bool] = False
+    IN_GENERATIONS: ClassVar[bool] = False
+    NUMBERS: ClassVar[str] = ""
+    ONE_METRIC: ClassVar[str] = ""
+    SETTINGS: ClassVar[tuple[str, ...]] = ()
+
+    def __str__(self) -> str:
+        stated = ", ".join(f"{name}: {getattr(self, name)}" for name in sorted(self.model_fields_set))
+        return f"{self.kind} ({stated})" if stated else self.kind
+
+    def build(self, search: Search, seed: int | None) -> BaseSampler:
+        """Optuna's sampler."""
+        raise AssertionError(f"{type(self).__name__} is none of Optuna's samplers")
+
+    def asked(self, tree: Any, search: Search, first: int, points: Sequence[Mapping[str, Any]]) -> Asked | None:
+        """What is asked instead of an Optuna study.
+
+        Args:
+            tree: The job, with holes.
+            search: The search.
+            first: Number of the arm's first trial.
+            points: Assignments to begin with; a partial one is to be completed.
+        """
+        return None
+
+    def points(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Assignments to begin with, of an arm."""
+        return [fitted(sweep.job, point) for point in sweep.search.points] if sweep.search else []
+
+    def num_trials(self, search: Search, num_assignments: float) -> int:
+        """Trials of an arm that has so many assignments."""
+        return int(min(search.trials or math.inf, num_assignments))
+
+    def at_a_time(self, search: Search) -> int:
+        """Trials that are suggested together, when all before them have ended; 1 if each is suggested by itself."""
+        return 1 if search.seed is None else search.batch
+
+    def faults(self, sweep: Sweep, search: Search) -> list[PathFault]:
+        """What is wrong with a sweep that is searched by it."""
+        if search.trials is None:
+            return [fault(("search", "trials"), "nothing", "how many assignments to try")]
+        return []
+
+    def most_points(self, search: Search) -> tuple[int | None, str]:
+        """How many assignments may be given to begin with, if that is limited, and what of."""
+        return search.trials, "trials"
+
+    def notes(self, search: Search) -> list[str]:
+        """What the plan says of it, in lines."""
+        return []
+
+
+def _sampler(value: Any, info: ValidationInfo) -> Any:
+    """A sampler without settings is its name."""
+    tree = {"kind": value} if isinstance(value, str) else value
+    try:
+        found = Sampler.model_validate(tree, context=info.context)
+    except ValidationError as error:
+        faults = faults_of(Sampler, error, ())
+        # Of a name alone the kind is the whole of it.
+        raise refusal(*((() if tree is not value and p == ("kind",) else p, each) for p, each in faults)) from None
+    return found if found.model_fields_set else found.kind
+
+
 class Search(Value):
     """How the holes of a sweep are filled."""
 
@@ -69,8 +192,8 @@ class Search(Value):
     mode: Annotated[Mode | tuple[Mode, ...] | None, BeforeValidator(_modes)] = Field(
         None, description="default: max for accuracy and elbo, min for all else; one a metric"
     )
-    sampler: Literal["tpe", "random", "grid", "cmaes", "gp", "nsga2", "pbt"] = Field(
-        "tpe", description="Optuna's sampler, or population-based training"
+    sampler: Annotated[str | Sampler, BeforeValidator(_sampler)] = Field(
+        "tpe", description="one of Optuna's samplers by name, or population-based training (pbt)"
     )
     trials: int | None = Field(
         None,
@@ -98,22 +221,18 @@ class Search(Value):
     )
     stopping: Stopping | None = Field(None, description="early stopping")
 
-    @property
-    def num_trials(self) -> int | None:
-        """Assignments to try, an arm; None if a grid decides."""
-        return self.trials if self.generations is None else self.population * self.generations
-
-    @property
-    def num_exploited(self) -> int:
-        """Members of a generation that are replaced if none has failed, and as many that are copied."""
-        return max(1, int(self.exploit_share * self.population + 1e-9))
+    @cached_property
+    def method(self) -> Sampler:
+        """The sampler."""
+        if isinstance(self.sampler, Sampler):
+            return self.sampler
+        found: Sampler = plugs.find("samplers", self.sampler)()
+        return found
 
     @property
     def at_a_time(self) -> int:
         """Trials that are suggested together, when all before them have ended; 1 if each is suggested by itself."""
-        if self.sampler == "pbt":
-            return self.population
-        return self.batch if self.seed is not None and self.sampler != "grid" else 1
+        return self.method.at_a_time(self)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -192,10 +191,7 @@ class Sweep:
         """How many assignments an arm tries: none twice, except by a population."""
         if self.search is None or not self.is_searched:
             return 1
-        if self.search.sampler == "pbt":
-            assert self.search.num_trials is not None
-            return self.search.num_trials
-        return int(min(self.search.trials or math.inf, self.num_assignments))
+        return self.search.method.num_trials(self.search, self.num_assignments)
 
     @cached_property
     def num_assignments(self) -> float:
@@ -219,7 +215,7 @@ class Sweep:
         Raises:
             SpecError: If the values make no valid job.
         """
-        is_population = self.search is not None and self.search.sampler == "pbt"
+        is_population = self.search is not None and self.search.method.IN_GENERATIONS
         own, earlier = (own_values(params), earlier_values(params)) if is_population else (params, [])
         each = {k: v for k, v in own.items() if isinstance(self.parameters.get(k), holes.Each)}
         job = None
