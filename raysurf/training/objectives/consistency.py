@@ -99,7 +99,8 @@ class ConsistencyLoss:
             wrong = ((logits.argmax(dim=1) != labels) & known).sum()
             # A disagreement that is not finite must show in this step's loss.
             sums = torch.stack([nll.detach().double() + 0.0 * apart.detach().double(), wrong.double()])
-            return sums * (num_examples / self.spec.labelled_batch)
+            scale: float = num_examples / self.spec.labelled_batch
+            return sums * scale
 
     def _noisy(self, inputs: Tensor) -> Tensor:
         return inputs + self.spec.noise * torch.randn_like(inputs) if self.spec.noise else inputs
