@@ -6,8 +6,8 @@ import re
 
 import click
 
+from raysurf.cli.options import cluster_address, format_option, results_option
 from raysurf.cli.output import echo
-from raysurf.cli.remote import cluster_address
 
 RUN_ID = re.compile(r"[a-z_]+-[0-9a-f]{16}")
 
@@ -15,8 +15,8 @@ RUN_ID = re.compile(r"[a-z_]+-[0-9a-f]{16}")
 @click.command()
 @click.argument("name")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job ends; Ctrl-C leaves it running.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", help="How to print a trial.")
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@format_option(help="How to print a trial.")
+@results_option
 @cluster_address
 def logs(name: str, follow: bool, style: str, results: str, address: str) -> None:
     """Print what is known of NAME: a trial as SWEEP/NUMBER, a run by its id, or the log of a submitted job by its id.

@@ -13,12 +13,13 @@ import click
 
 from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
+from raysurf.cli.options import told_warnings
 from raysurf.cli.output import echo
 from raysurf.cli.pictures import plot, report
 from raysurf.cli.remote import list_jobs, status, stop, submit
 from raysurf.cli.run import check, run
 from raysurf.cli.runs import diff, why
-from raysurf.cli.store import compact, du, fsck, rm, told_warnings
+from raysurf.cli.store import compact, du, fsck, rm
 from raysurf.cli.tables import best, compare, export, table
 from raysurf.cli.wandb import dashboard, sync
 from raysurf.errors import RaysurfError, SpecError

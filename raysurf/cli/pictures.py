@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.options import results_option, strict
 from raysurf.cli.output import echo
-from raysurf.cli.store import strict
 
 PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy", "schedule")
 
@@ -34,7 +34,7 @@ PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy"
     help="x-axis of profile and path: position, or arc length (weight distance along the line; `distance` is its older "
     "name).  [default: t]",
 )
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@results_option
 def plot(
     kind: str,
     file: str | None,
@@ -74,7 +74,7 @@ def plot(
 @click.option(
     "--interactive", is_flag=True, help="Pictures to zoom and point at, drawn in the browser (some 5 MB more)."
 )
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@results_option
 def report(sweeps: tuple[str, ...], output: str, interactive: bool, results: str) -> None:
     """Write one HTML page of some SWEEPs, which needs no network and no other file.
 

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.options import cluster_address, format_option
 from raysurf.cli.output import echo
 
 if TYPE_CHECKING:
     from raysurf.cluster.submission import Submitted
     from raysurf.results.progress import SweepProgress
-
-
-Command = Callable[..., Any]
-
-
-def cluster_address(command: Command) -> Command:
-    """Add ``--address``, with the defaults of Ray's own command line."""
-    return click.option(
-        "--address",
-        envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
-        default="http://127.0.0.1:8265",
-        show_default=True,
-        help="Of the cluster's dashboard; else $RAY_API_SERVER_ADDRESS or $RAY_ADDRESS.",
-    )(command)
 
 
 @click.command()
@@ -75,9 +62,6 @@ def submit(file: str, options: tuple[str, ...], results: str, address: str) -> N
 
 
 LAST_LINES = 8
-STYLE = click.option(
-    "--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
-)
 
 
 @click.command()
@@ -86,7 +70,7 @@ STYLE = click.option(
 @click.option("--sweep", "sweeps", multiple=True, help="Without JOB: show this sweep; may be given again.")
 @click.option("--results", default=None, help="Without JOB: address of the result store.  [default: results]")
 @click.option("--every", "every_s", default=2.0, show_default=True, help="Seconds between two looks of --watch.")
-@STYLE
+@format_option()
 @cluster_address
 def status(
     job: str | None,
@@ -144,7 +128,7 @@ def _watch(job: str | None, watches: bool, sweeps: Sequence[str], results: str, 
 
 
 @click.command("list")
-@STYLE
+@format_option()
 @cluster_address
 def list_jobs(style: str, address: str) -> None:
     """List the jobs that raysurf has submitted to a cluster, the first first."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.options import format_option, results_option, strict
 from raysurf.cli.output import echo, text_table
-from raysurf.cli.store import strict
 from raysurf.wording import counted
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ HEADINGS = {"job": "job", "versions": "versions", "provenance": "provenance", "r
 @strict
 @click.argument("a")
 @click.argument("b")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@format_option()
+@results_option
 def diff(a: str, b: str, style: str, results: str) -> None:
     """Compare the runs A and B: job by dotted path, versions, commit, data, device, and figures side by side.
 
@@ -95,8 +95,8 @@ SHOWN = 6
 @strict
 @click.argument("sweeps", metavar="[SWEEP]...", nargs=-1)
 @click.option("--job", "run_id", default=None, help="Print the job of this run as a file for `raysurf run`; no more.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@format_option()
+@results_option
 def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -> None:
     """Say why runs failed: by exception and line, with counts, arms, seeds and the first traceback.
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from raysurf.cli.options import format_option, results_option
 from raysurf.cli.output import echo
-from raysurf.errors import StoreWarning
 
 if TYPE_CHECKING:
     from raysurf.maintenance.fsck import Checkup
@@ -35,7 +32,7 @@ HEADINGS = ("table", "files compacted", "rows", "files removed", "bytes removed"
     show_default=True,
     help="Seconds that files stay whose rows are elsewhere; a query that takes longer may have to be asked again.",
 )
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@results_option
 def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, results: str) -> None:
     """Make few large files of the tables' many small ones: queries get many times as fast.
 
@@ -73,8 +70,8 @@ def _span(seconds: float) -> str:
 
 
 @click.command()
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@format_option()
+@results_option
 def du(style: str, results: str) -> None:
     """Say how many bytes each sweep takes: tables, weights, checkpoints, predictions, W&B files, and the rest.
 
@@ -101,8 +98,8 @@ def du(style: str, results: str) -> None:
 
 @click.command()
 @click.option("--fix", is_flag=True, help="Remove what is garbage for certain, and nothing else.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@format_option()
+@results_option
 def fsck(fix: bool, style: str, results: str) -> None:
     """Look a result store over: files cut short or broken, checksums, orphans, claims of the dead, left-overs.
 
@@ -150,7 +147,7 @@ SHOWN = 6
 @click.command()
 @click.argument("sweep")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@results_option
 def rm(sweep: str, dry_run: bool, results: str) -> None:
     """Remove SWEEP: its trials, and its runs with their weights, states, predictions, rows and W&B files.
 
@@ -193,37 +190,3 @@ def _lines(removal: Removal, dry_run: bool) -> list[str]:
         ]
         lines += [f"and {len(kept) - SHOWN} more"] if len(kept) > SHOWN else []
     return lines
-
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-@contextmanager
-def told_warnings() -> Iterator[None]:
-    """Tell what is left out of a store on stderr, each thing once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", StoreWarning)
-        told: set[str] = set()
-        others = warnings.showwarning
-
-        def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-            if not issubclass(category, StoreWarning):
-                others(message, category, *rest, **more)
-            elif str(message) not in told:
-                told.add(str(message))
-                echo(f"warning: {message}", err=True)
-
-        warnings.showwarning = show
-        yield
-
-
-def _be_strict(context: click.Context, option: click.Parameter, value: bool) -> None:
-    if value:
-        context.with_resource(warnings.catch_warnings())
-        warnings.simplefilter("error", StoreWarning)
-
-
-def strict(command: F) -> F:
-    """Give a command that reads tables the option ``--strict``."""
-    text = "Fail if a file of a table cannot be read, instead of leaving it out with a warning."
-    return click.option("--strict", is_flag=True, expose_value=False, callback=_be_strict, help=text)(command)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.options import format_option, results_option, strict
 from raysurf.cli.output import EXPORTED, FORMATS, SUFFIXES, echo, encoded, finite, print_rows, text_table
-from raysurf.cli.store import strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,15 +35,11 @@ BY = {name.removesuffix("s"): name for name in TABLES}
 @click.argument("name", metavar="[TABLE]", required=False, type=click.Choice(TABLES))
 @click.option("--by", type=click.Choice(tuple(BY)), help="The same as TABLE: --by budget is the table budgets.")
 @click.option("--sweep", "sweeps", multiple=True, help="Compare the runs of this sweep; may be given again.")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "csv", "json", "latex", "markdown"]),
-    default="table",
-    show_default=True,
-    help="How to print; csv and json have a row a figure, with accuracies as fractions.",
+@format_option(
+    ("table", "csv", "json", "latex", "markdown"),
+    "How to print; csv and json have a row a metric, with accuracies as fractions.",
 )
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@results_option
 def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: str, results: str) -> None:
     """Print our figures beside published ones: mean ± std over seeds.
 
@@ -84,9 +80,7 @@ OPTIONS = (
     click.option("--params", "sweep", default=None, help="The trials of this sweep, every searched value a column."),
     click.option("--where", default=None, help="A condition on the rows of NAME, in SQL."),
     click.option("--columns", default=None, help="Columns of NAME, separated by commas."),
-    click.option(
-        "--results", default="results", show_default=True, help="Address of the result store, a folder or a URI."
-    ),
+    results_option,
 )
 
 
@@ -146,14 +140,7 @@ def tell_running(results: Results, sweep: str | None = None) -> None:
 
 @click.command()
 @asks_for_rows
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    help="How to print; parquet needs a pipe or a file.",
-)
+@format_option(FORMATS, "How to print; parquet needs a pipe or a file.")
 def table(read: Callable[[], pa.Table], style: str) -> None:
     """Print the table NAME (runs, trials, epochs, predictions, surface, landmarks, layers, activations, inputs), the
     trials of a sweep with their searched values (--params), or the answer to --sql."""
@@ -169,8 +156,8 @@ Row = dict[str, Any]
 @strict
 @click.argument("sweep")
 @click.option("--job", "as_job", is_flag=True, help="Print its job as a file for `raysurf run`, with all its seeds.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@format_option()
+@results_option
 def best(sweep: str, as_job: bool, style: str, results: str) -> None:
     """Print the best finished trial of SWEEP: value, setting, searched values, runs, and how to run its job again.
 

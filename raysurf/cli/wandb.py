@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.options import results_option
 from raysurf.cli.output import echo
 
 
 @click.command()
 @click.argument("sweep", required=False)
 @click.option("--project", default="raysurf", show_default=True, help="The W&B project.")
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@results_option
 def sync(sweep: str | None, project: str, results: str) -> None:
     """Send runs that were written offline to W&B, those of SWEEP or all; what W&B has is not sent again."""
     from raysurf.results.api import open
@@ -24,7 +25,7 @@ def sync(sweep: str | None, project: str, results: str) -> None:
 @click.argument("sweep")
 @click.option("--project", default="raysurf", show_default=True, help="The W&B project.")
 @click.option("--entity", default=None, help="The W&B user or team; your default one if not given.")
-@click.option("--results", default="results", show_default=True, help="Address of the result store, a folder or a URI.")
+@results_option
 def dashboard(sweep: str, project: str, entity: str | None, results: str) -> None:
     """Make or refresh the W&B workspace and report of SWEEP: schemes, budgets, search, surfaces, training."""
     from raysurf.results.api import open
