@@ -12,6 +12,7 @@ from typing import Any
 from raysurf.cli.output import text_table
 from raysurf.cli.trial_text import params_text
 from raysurf.errors import StoreError
+from raysurf.jobs.job import Row
 from raysurf.jobs.profile import Profile
 from raysurf.results.api import Results, open
 from raysurf.store.filesystem import results_option
@@ -26,12 +27,15 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
     results = open(store.uri)
     pictures: list[str] = []
     measured: dict[Any, Any] = {}
+    rows = sorted(results.table("trials").to_pylist(), key=lambda row: row["trial"])
     for sweep in sweeps:
+        trials = [row for row in rows if row["sweep"] == sweep.name]
+        best = best_rows(sweep, results, trials)
         yield ""
-        yield from _best(sweep, results)
-        yield from _comparison(sweep, results)
-        yield from _surfaces(sweep, results)
-        pictures += _pictures(sweep, results, store, measured)
+        yield from _best(sweep, results, trials, best)
+        yield from _comparison(sweep, results, trials, best)
+        yield from _surfaces(results, best)
+        pictures += _pictures(sweep, results, store, best, measured)
     yield ""
     yield f"tables    {store.uri} ({', '.join(results.tables())})"
     for path in _studies(sweeps, store):
@@ -52,32 +56,31 @@ def _studies(sweeps: Sequence[Sweep], store: Store) -> list[str]:
     return [path if below.startswith("..") else below for below, path in shown]
 
 
-def best_rows(sweep: Sweep, results: Results) -> list[dict[str, Any]]:
+def best_rows(sweep: Sweep, results: Results, trials: Sequence[Row]) -> list[Row]:
     """The best finished trial of a sweep; of one without a search its first, of several metrics the Pareto front."""
-    if sweep.search and len(sweep.search.metrics) > 1:
-        done = results.table("trials", where=f"sweep = '{sweep.name}' and state = 'done'").to_pylist()
-        rows = {row["trial"]: row for row in done}
-        try:
-            return [rows[trial] for trial in results.pareto(sweep.name)["trial"].to_pylist()]
-        except StoreError:
-            return []
-    mode = "asc" if sweep.search and sweep.search.directions[0] == "min" else "desc"
-    query = f"select * from trials where sweep = '{sweep.name}' and state = 'done' order by value {mode}, trial limit 1"
-    return results.sql(query).to_pylist()  # type: ignore[no-any-return]
+    done = [row for row in trials if row["state"] == "done"]
+    if sweep.search is None:
+        return done[:1]
+    try:
+        if len(sweep.search.metrics) == 1:
+            return [results.best(sweep.name)]
+        numbers = results.pareto(sweep.name)["trial"].to_pylist()
+    except StoreError:
+        return done[:1] if len(sweep.search.metrics) == 1 else []
+    by_number = {row["trial"]: row for row in done}
+    return [by_number[number] for number in numbers]
 
 
-def _best(sweep: Sweep, results: Results) -> Iterator[str]:
-    states = results.sql(f"select state, count(*) as n from trials where sweep = '{sweep.name}' group by 1 order by 1")
-    counts = ", ".join(f"{row['n']} {row['state']}" for row in states.to_pylist())
-    rows = best_rows(sweep, results)
-    if not rows:
+def _best(sweep: Sweep, results: Results, trials: Sequence[Row], best: Sequence[Row]) -> Iterator[str]:
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(Counter(row["state"] for row in trials).items()))
+    if not best:
         yield f"{sweep.name}: no trial finished ({counts})"
         return
     yield f"{sweep.name}: {counts}"
     if sweep.search and len(sweep.search.metrics) > 1:
-        yield from _front(results, sweep.search.metrics, sweep.search.directions, rows)
+        yield from _front(results, sweep.search.metrics, sweep.search.directions, best)
         return
-    row = rows[0]
+    row = best[0]
     if sweep.search is not None and row["value"] is None:
         yield f"  no finished trial has {row['metric']}"
     if row["value"] is not None:
@@ -86,9 +89,7 @@ def _best(sweep: Sweep, results: Results) -> Iterator[str]:
         yield f"    {', '.join(params_text(row, results.store.uri))}"
 
 
-def _front(
-    results: Results, metrics: Sequence[str], modes: Sequence[str], rows: Sequence[dict[str, Any]]
-) -> Iterator[str]:
+def _front(results: Results, metrics: Sequence[str], modes: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     """The Pareto front, a line a trial."""
     sought = ", ".join(f"{mode} {metric}" for mode, metric in zip(modes, metrics, strict=True))
     yield f"  Pareto front of {sought}: {len(rows)} {'trial' if len(rows) == 1 else 'trials'}"
@@ -96,11 +97,9 @@ def _front(
     yield from (f"    {line}" for line in text_table(["trial", *metrics, "params"], lines, None).splitlines())
 
 
-def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
+def _comparison(sweep: Sweep, results: Results, trials: Sequence[Row], best: Sequence[Row]) -> Iterator[str]:
     """Accuracy and NLL of the best trial's weights, or of every arm's, beside those that they came from."""
-    rows = results.table("trials", where=f"sweep = '{sweep.name}' and state = 'done'").to_pylist()
-    if sweep.search is not None:
-        rows = best_rows(sweep, results)
+    rows = best if sweep.search is not None else [row for row in trials if row["state"] == "done"]
     arms = {run_id: row["arm"] for row in rows for run_id in row["run_ids"]}
     chain = _with_inputs([*arms, *(job.id for job in sweep.baselines)], results)
     if not chain:
@@ -132,10 +131,9 @@ def _comparison(sweep: Sweep, results: Results) -> Iterator[str]:
         )
 
 
-def _surfaces(sweep: Sweep, results: Results) -> Iterator[str]:
+def _surfaces(results: Results, best: Sequence[Row]) -> Iterator[str]:
     """Worst train loss and test error on the best trial's surface: value, position and barrier."""
-    rows = best_rows(sweep, results)[:1]
-    for run_id in rows[0]["run_ids"][:1] if rows else []:
+    for run_id in best[0]["run_ids"][:1] if best else []:
         ids = f"run_id = '{run_id}'"
         figures = json.loads(results.table("runs", ["metrics"], ids)["metrics"][0].as_py())
         for split, name in (("train", "loss"), ("test", "error")):
@@ -171,14 +169,13 @@ def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
     return list(found)
 
 
-def _pictures(sweep: Sweep, results: Results, store: Store, measured: dict[Any, Any]) -> list[str]:
+def _pictures(sweep: Sweep, results: Results, store: Store, best: Sequence[Row], measured: dict[Any, Any]) -> list[str]:
     """Draw what a sweep has measured; of profiles the best trial's, beside the baselines that were measured too."""
-    rows = best_rows(sweep, results)
-    if not rows or "://" in store.uri:
+    if not best or "://" in store.uri:
         return []
     from raysurf.report.draw import pictures_of_sweep
 
-    profiles = [rows[0]["run_ids"][0], *(job.id for job in sweep.baselines if isinstance(job, Profile))]
+    profiles = [best[0]["run_ids"][0], *(job.id for job in sweep.baselines if isinstance(job, Profile))]
     measures_lines = profiles[0].startswith(f"{Profile.kind}-")
     folder = f"{store.uri}/pictures"
     return pictures_of_sweep(results, sweep.name, folder, profiles if measures_lines else [], measured)
