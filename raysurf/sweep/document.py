@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -15,7 +15,7 @@ from raysurf.errors import Fault, SpecError
 from raysurf.jobs.parse import parse
 from raysurf.sweep import yaml_reader as reader
 from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, job_faults, sweep_faults
-from raysurf.sweep.search import Budget, Search
+from raysurf.sweep.search import INITIAL, Budget, Search
 from raysurf.sweep.space import places
 from raysurf.sweep.sweep import Failures, Resources, Sweep
 from raysurf.values import PathFault, Value, fault, faults_of, shown
@@ -42,7 +42,7 @@ def load(path: str | FilePath) -> list[Sweep]:
     for i, document in enumerate(documents):
         default = stem if len(documents) == 1 else f"{stem}-{i + 1}"
         sweep, found = from_tree(document.tree, default)
-        for place, each in found:
+        for place, each in _as_written(document.tree, found):
             file, line = document.place(place)
             faults.append(dataclasses.replace(each, file=file, line=line))
         name = str(document.tree.get("name", default))
@@ -57,6 +57,18 @@ def load(path: str | FilePath) -> list[Sweep]:
     if faults:
         raise SpecError(faults)
     return sweeps
+
+
+def _as_written(tree: Mapping[str, Any], faults: Iterable[PathFault]) -> Iterator[PathFault]:
+    """Faults of initial trials under the name that the document has for them."""
+    search = tree.get("search")
+    says_initial = isinstance(search, Mapping) and INITIAL in search
+    for path, each in faults:
+        if says_initial and path[:2] == ("search", "points"):
+            where = each.where.replace("search.points", f"search.{INITIAL}", 1)
+            yield ("search", INITIAL, *path[2:]), dataclasses.replace(each, where=where)
+        else:
+            yield path, each
 
 
 def _named_for(stem: str) -> str:

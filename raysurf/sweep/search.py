@@ -23,6 +23,8 @@ MAX_TRIALS = 100_000
 Mode = Literal["max", "min"]
 # Metrics that are the better the larger they are; all others the smaller.
 LARGE = ("accuracy", "elbo")
+# The better name of ``points``, which is the older one.
+INITIAL = "initial"
 
 
 def _metrics(value: Any) -> Any:
@@ -214,12 +216,21 @@ class Search(Value):
     )
     resample: float = Field(0.25, ge=0, le=1, description="pbt: how often a value is drawn anew instead")
     points: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = Field(
-        (), description="assignments to try first, by hole; what one leaves out the sampler adds"
+        (), description="initial trials, by hole; what one leaves out the sampler adds. `initial` is another name of it"
     )
     warm_start: Annotated[bool | tuple[str, ...], BeforeValidator(_sources)] = Field(
         False, description="sweeps whose finished trials the sampler learns from; true: earlier definitions of this one"
     )
     stopping: Stopping | None = Field(None, description="early stopping")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _initial_is_points(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or INITIAL not in values:
+            return values
+        if "points" in values:
+            raise ValueError("points and initial, which are two names of one thing; expected one of them")
+        return {("points" if name == INITIAL else name): value for name, value in values.items()}
 
     @cached_property
     def method(self) -> Sampler:

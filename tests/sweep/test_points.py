@@ -96,6 +96,22 @@ def test_every_bad_point_is_told_with_its_line(tmp_path: Path) -> None:
     assert (where, "constant | cyclic" in said) == ("search.points.1.schedule", True)
 
 
+def test_initial_is_another_name_of_points(tmp_path: Path) -> None:
+    """Both names give one sweep, faults name the one that was written, and both together are refused."""
+    (tmp_path / "a.yaml").write_text(FILE)
+    (tmp_path / "b.yaml").write_text(FILE.replace("  points:", "  initial:"))
+    (one,), (other,) = load(tmp_path / "a.yaml"), load(tmp_path / "b.yaml")
+    assert one.digest == other.digest
+    assert one.search is not None and other.search is not None and one.search.points == other.search.points
+    (tmp_path / "b.yaml").write_text(FILE.replace("  points:", "  initial:") + "    - {cycle_epochs: 9}\n")
+    with pytest.raises(SpecError, match="a value in 1") as caught:
+        load(tmp_path / "b.yaml")
+    assert [(fault.where, fault.line) for fault in caught.value.faults] == [("search.initial.1.cycle_epochs", 15)]
+    (tmp_path / "b.yaml").write_text(FILE + "  initial: []\n")
+    with pytest.raises(SpecError, match="two names of one thing"):
+        load(tmp_path / "b.yaml")
+
+
 def test_points_and_trials(tmp_path: Path) -> None:
     """More points than trials are refused, and so are points of a grid, which tries everything anyway."""
     (tmp_path / "sweep.yaml").write_text(FILE.replace("trials: 3", "trials: 1") + "    - {cycle_epochs: 1}\n")
