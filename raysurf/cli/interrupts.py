@@ -17,7 +17,8 @@ from typing import Any
 import click
 
 from raysurf.cli.output import echo
-from raysurf.cluster.shutdown import GRACE_S, Leaving, abandon, is_ray_gone
+from raysurf.cluster.ray_patches import is_ray_gone
+from raysurf.cluster.shutdown import GRACE_S, GracefulShutdown, abandon
 from raysurf.redaction import redact
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "a hangup"}
@@ -31,7 +32,7 @@ SHOW_CURSOR = "\x1b[?25h"
 class Interrupts:
     """While it is entered, SIGINT, SIGTERM and, unless it is ignored as by ``nohup``, SIGHUP are taken here.
 
-    The first asks ``leaving`` for an orderly end while that is looked at, and raises KeyboardInterrupt otherwise; the
+    The first asks ``shutdown`` for an orderly end while that is looked at, and raises KeyboardInterrupt otherwise; the
     second ends the process, and so does an orderly end that takes too long. A hangup is no second, nor is the same
     signal within a second. When the block has been left because of either, it is said how to go on, and the command
     ends with 128 and the signal's number.
@@ -41,11 +42,11 @@ class Interrupts:
     begins to look; and Python does not tell of what was lost.
 
     Attributes:
-        leaving: For the run.
+        shutdown: For the run.
     """
 
     def __init__(self) -> None:
-        self.leaving = Leaving(self._take)
+        self.shutdown = GracefulShutdown(self._take)
         self._got: signal.Signals | None = None
         self._got_at = 0.0
         self._over = threading.Event()
@@ -90,21 +91,21 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._got is None:
             self._first(number)
-            if not self.leaving.is_looked_at:
+            if not self.shutdown.is_observed:
                 raise KeyboardInterrupt
         elif number != signal.SIGHUP and (number != self._got or time.monotonic() - self._got_at > ONE_S):
             self._end_at_once(number)
 
     def _first(self, number: int) -> None:
         self._got_at = time.monotonic()
-        self._got, self.leaving.asked = signal.Signals(number), True
+        self._got, self.shutdown.requested = signal.Signals(number), True
         if number == signal.SIGHUP:
             _leave_the_terminal()
 
     def _end_if_late(self) -> None:
         while not self._over.wait(ONE_S):
             got, passed = self._got, time.monotonic() - self._got_at
-            if got is None or passed <= LATE_S or not self.leaving.is_looked_at:
+            if got is None or passed <= LATE_S or not self.shutdown.is_observed:
                 continue
             if passed > GRACE_S + LATE_S or is_ray_gone():
                 self._end_at_once(got)

@@ -80,7 +80,7 @@ def run(
             display(event)  # type: ignore[arg-type]
             tracker(event)  # type: ignore[arg-type]
 
-        finished = launch(plan, store, listen, address, leaving=interrupts.leaving)
+        finished = launch(plan, store, listen, address, shutdown=interrupts.shutdown)
     for line in summarise([each.sweep for each in plan.sweeps], store, file, tracker.notice):
         echo(line)
     at = results_option(results)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -196,10 +195,12 @@ def growth() -> Growth | None:
     """
     import ray
 
+    from raysurf.cluster.ray_patches import has_autoscaler
+
     address = ray.get_runtime_context().gcs_address
     if (config := config_here(address)) is not None:
         return growth_of(config, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    return BOUNDLESS if _has_autoscaler(address) else None
+    return BOUNDLESS if has_autoscaler(address) else None
 
 
 def growth_of(config: Mapping[str, Any], nodes: list[dict[str, float]]) -> Growth:
@@ -245,25 +246,3 @@ def config_here(address: str, processes: Path = Path("/proc")) -> dict[str, Any]
         if isinstance(found, dict):
             return found
     return None
-
-
-def _has_autoscaler(address: str) -> bool:
-    """Whether somebody starts nodes of named kinds; what only watches the nodes calls each a kind of its own."""
-    from ray.autoscaler.v2.sdk import get_cluster_status
-    from ray.autoscaler.v2.utils import is_autoscaler_v2
-    from ray.experimental.internal_kv import _internal_kv_get
-
-    if is_autoscaler_v2():
-        status = get_cluster_status(address)
-        nodes = [*status.active_nodes, *status.idle_nodes]
-        return status.stats.autoscaler_version != "0" and any(_is_named(n.node_id, n.ray_node_type_name) for n in nodes)
-    try:
-        told = json.loads(_internal_kv_get("__autoscaling_status") or "{}")
-        kinds = told["autoscaler_report"]["node_type_mapping"]
-        return any(_is_named(node, kind) for node, kind in kinds.items())
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return False
-
-
-def _is_named(node_id: str, kind: str) -> bool:
-    return bool(kind) and kind != f"node_{node_id}"

@@ -105,25 +105,8 @@ Listener = Callable[[Event], None]
 MOST_RUNNING = 7
 
 
-@dataclass
-class Work:
-    """How much is done of a plan, in work of so many epochs of training, and how fast it went."""
-
-    total: float
-    ended: float = 0.0
-    running: dict[int, tuple[float, float]] = field(default_factory=dict)
-    began: float | None = None
-
-    def left_s(self, now: float) -> float | None:
-        """Seconds left at the pace so far; None before there is one."""
-        done = self.ended + sum(cost * share for cost, share in self.running.values())
-        if self.began is None or done <= 0 or now - self.began < 1:
-            return None
-        return (now - self.began) / done * max(0.0, self.total - done)
-
-
 class RunState:
-    """Listens to the events of a run, and knows where it is.
+    """The state of a run as its events tell it: counts, the best trial, what runs, and the time left.
 
     Args:
         plan: What will be done; without it the time left is that of the stage, whose trials are taken as alike.
@@ -132,8 +115,12 @@ class RunState:
     def __init__(self, plan: Plan | None = None) -> None:
         sweeps = plan.sweeps if plan else ()
         self.has_plan = plan is not None
-        self.costs = {each.sweep.name: each.left_per_trial(_work) for each in sweeps}
-        self.work = Work(sum(sum(each.left(_work)) / 2 for each in sweeps))
+        # Work in epochs of training: of a trial by sweep, in all, done, and of each running trial with its share done.
+        self.costs = {planned.sweep.name: planned.left_per_trial(_work) for planned in sweeps}
+        self.total_work = sum(sum(planned.left(_work)) / 2 for planned in sweeps)
+        self.ended_work = 0.0
+        self.running: dict[int, tuple[float, float]] = {}
+        self.began: float | None = None
         self.measured: dict[str, int] = {}
         self.surface = ""
         self.sweep = self.stage = ""
@@ -149,19 +136,19 @@ class RunState:
         if isinstance(event, StageStarted):
             self._stage(event)
         elif isinstance(event, RunStarted):
-            self.work.began = self.work.began or time.monotonic()
+            self.began = self.began or time.monotonic()
             self.labels[event.number] = event.label
-            self.work.running[event.number] = (self._cost(event), 0.0)
+            self.running[event.number] = (self._cost(event), 0.0)
         elif isinstance(event, RunProgressed):
-            cost, _ = self.work.running.get(event.number, (0.0, 0.0))
-            self.work.running[event.number] = (cost, event.epoch / max(1, event.epochs))
+            cost, _ = self.running.get(event.number, (0.0, 0.0))
+            self.running[event.number] = (cost, event.epoch / max(1, event.epochs))
             self.places[event.number] = f"{event.run_id.split('-')[0]} {event.epoch}/{event.epochs}"
         elif isinstance(event, PointsMeasured):
-            self.work.began = self.work.began or time.monotonic()
+            self.began = self.began or time.monotonic()
             before = self.measured.get(event.job.id, event.done)
             self.measured[event.job.id] = event.done
             if self.has_plan:
-                self.work.ended += POINT_EPOCHS * (event.done - before)
+                self.ended_work += POINT_EPOCHS * (event.done - before)
             self.surface = f"{event.job.kind} {event.done} of {event.total} points"
         elif isinstance(event, RunEnded):
             self._ended(event)
@@ -173,7 +160,8 @@ class RunState:
         search = event.sweep.search
         self.mode, self.metrics = (search.directions[0], search.metrics) if search else ("max", ("",))
         if not self.has_plan:
-            self.work = Work(event.total - event.reused)
+            self.total_work, self.ended_work, self.began = event.total - event.reused, 0.0, None
+            self.running.clear()
 
     def _cost(self, event: RunStarted) -> float:
         if not self.has_plan:
@@ -184,20 +172,27 @@ class RunState:
 
     def _ended(self, event: RunEnded) -> None:
         self.surface = ""
-        cost, _ = self.work.running.pop(event.number, (0.0, 0.0))
-        self.work.ended += cost
+        self.ended_work += self.running.pop(event.number, (0.0, 0.0))[0]
         self.places.pop(event.number, None)
-        self.done += event.state != "failed"
-        self.failed += event.state == "failed"
-        self.reused += event.reused and event.state != "failed"
-        self.failed_before += event.reused and event.state == "failed"
-        if event.value is not None and (self.best is None or _better(event.value, self.best[0], self.mode)):
-            self.best = (event.value, event.label)
+        is_failed = event.state == "failed"
+        self.done += not is_failed
+        self.failed += is_failed
+        self.reused += event.reused and not is_failed
+        self.failed_before += event.reused and is_failed
+        if event.value is not None:
+            is_better = self.best is None or (
+                event.value > self.best[0] if self.mode == "max" else event.value < self.best[0]
+            )
+            self.best = (event.value, event.label) if is_better else self.best
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left; None if nobody can know yet."""
-        return self.work.left_s(time.monotonic())
+        """Seconds left at the pace so far; None if nobody can know yet."""
+        now = time.monotonic()
+        done = self.ended_work + sum(cost * share for cost, share in self.running.values())
+        if self.began is None or done <= 0 or now - self.began < 1:
+            return None
+        return (now - self.began) / done * max(0.0, self.total_work - done)
 
     @property
     def line(self) -> str:
@@ -209,9 +204,9 @@ class RunState:
         """Parts of the status line: counts, the best so far, the time left, as far as they are known."""
         if not self.sweep:
             return ["starting"]
-        counts = [f"{self.done} done", f"{len(self.work.running)} running", f"{self.failed} failed"]
+        counts = [f"{self.done} done", f"{len(self.running)} running", f"{self.failed} failed"]
         parts = [f"{self.sweep} {self.stage}: {', '.join(counts)} of {self.total}"]
-        if self.work.began is None:
+        if self.began is None:
             parts.append("workers are starting")
         if self.best is not None:
             parts.append(f"best {self.metrics[0]} {self.best[0]:.4f} ({self.best[1]})")
@@ -228,10 +223,6 @@ class RunState:
 
 def _work(job: Job) -> float:
     return job.work
-
-
-def _better(value: float, than: float, mode: str) -> bool:
-    return value > than if mode == "max" else value < than
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from raysurf.cluster.capacity import Capacity, local_capacity
 from raysurf.cluster.events import Event, RunEnded, StageStarted
-from raysurf.cluster.shutdown import Leaving
-from raysurf.cluster.spending import Spending
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.shutdown import GracefulShutdown
+from raysurf.cluster.spending import Spending, with_inputs
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.cluster.warm_start import require_sources
 from raysurf.errors import Fault, JobFailedError, SpecError
 from raysurf.jobs.fingerprints import Unchanged
@@ -60,43 +60,37 @@ def plan_sweeps(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SpecError([Fault("name", f"{name!r} twice", "a name of its own for every sweep") for name in twice])
     require_sources(sweeps, store)
-    once = {job.id for sweep in sweeps for job in shared_inputs(sweep)}
-    once |= {job.id for sweep in sweeps for b in sweep.baselines for job in (*b.ancestors, b)}
-    done = {run_id for run_id in once if store.exists(outcome_path(run_id))}
     wanted = Only.parse(only)
-    ledgers = {sweep.name: Ledger(store, sweep, retry_failed) for sweep in sweeps}
-    for ledger in ledgers.values():
-        ledger.require_own_name(replace)
-    trials_done = {s.name: ledgers[s.name].count_finished(part_of(s, wanted).numbers) for s in sweeps}
+    once = [job for sweep in sweeps for job in (*shared_inputs(sweep), *with_inputs(sweep.baselines))]
+    done = {job.id for job in once if store.exists(outcome_path(job.id))}
+    tables = {sweep.name: TrialTable(store, sweep, retry_failed) for sweep in sweeps}
+    for table in tables.values():
+        table.require_own_name(replace)
+    numbers = {sweep.name: part_of(sweep, wanted).numbers for sweep in sweeps}
+    trials_done = {name: table.count_finished(numbers[name]) for name, table in tables.items()}
     plan = make_plan(sweeps, done, trials_done, wanted, retry_failed)
-    told = [
-        dataclasses.replace(
-            each,
-            trials_failed=ledgers[each.sweep.name].count_failed(part_of(each.sweep, wanted).numbers),
-        )
-        for each in plan.sweeps
-    ]
-    plan = dataclasses.replace(plan, sweeps=tuple(told), accept_changed=accept_changed, replace=replace)
     unchanged = Unchanged(store)
-    for each in plan.sweeps:
-        jobs = [planned.job for planned in each.jobs]
-        Spending(store, each.sweep, ledgers[each.sweep.name], jobs).require_room(jobs)
+    plans = []
+    for of_sweep in plan.sweeps:
+        name = of_sweep.sweep.name
+        jobs = [planned.job for planned in of_sweep.jobs]
+        Spending(tables[name], jobs).require_room(jobs)
         if not accept_changed:
-            _require_unchanged(each, ledgers[each.sweep.name], unchanged)
-    return plan
+            _require_unchanged(of_sweep, tables[name], unchanged)
+        plans.append(dataclasses.replace(of_sweep, trials_failed=tables[name].count_failed(numbers[name])))
+    return dataclasses.replace(plan, sweeps=tuple(plans), accept_changed=accept_changed, replace=replace)
 
 
-def _require_unchanged(plan: SweepPlan, ledger: Ledger, unchanged: Unchanged) -> None:
+def _require_unchanged(plan: SweepPlan, table: TrialTable, unchanged: Unchanged) -> None:
     """Check the fingerprints of the stored runs that a sweep would reuse."""
     sweep = plan.sweep
-    seen = [sample for sample in sweep.samples if any(map(unchanged.is_seen, sample.jobs))]
+    has_seen = any(unchanged.is_seen(job) for sample in sweep.samples for job in sample.jobs)
     for job in plan.known_jobs:
         unchanged.require(job)
-    for number in ledger.rows if sweep.is_searched and seen else ():
+    for number in table.rows if sweep.is_searched and has_seen else ():
         with contextlib.suppress(SpecError):
-            for job in sweep.fill(ledger.params(number)).jobs:
-                for each in (*job.ancestors, job):
-                    unchanged.require(each)
+            for job in with_inputs(sweep.fill(table.params(number)).jobs):
+                unchanged.require(job)
 
 
 def capacity_of(address: str | None) -> Capacity:
@@ -115,7 +109,7 @@ def launch(
     listener: Listener,
     address: str | None = None,
     executor: Executor = "ray",
-    leaving: Leaving | None = None,
+    shutdown: GracefulShutdown | None = None,
 ) -> Finished:
     """Run what is left of a plan; see ``driver.run_plan``.
 
@@ -128,7 +122,7 @@ def launch(
     store.check_writable()
     from raysurf.cluster.driver import run_plan
 
-    return run_plan(plan, store, listener, address, executor, leaving)
+    return run_plan(plan, store, listener, address, executor, shutdown)
 
 
 def run(

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from raysurf.cluster.ray_patches import own_session, reread_environment, shut_down, why_off
 from raysurf.errors import ClusterError
 
 # The longest path of a socket, and what follows our folder in one of Ray's.
@@ -43,13 +44,12 @@ def own_ray(cpus: int, dashboard: bool) -> Iterator[None]:
     """
     import ray
 
-    from raysurf.cluster.ray_patches import out_of_reach_of_signals, shut_down
-
     with ExitStack() as stack:
         folder = stack.enter_context(_private_folder())
-        stack.enter_context(_environment(_settings(os.environ, folder)))
+        if why_off("environment") is None:
+            stack.enter_context(_environment(_settings(os.environ, folder)))
         stack.callback(shut_down)
-        with out_of_reach_of_signals() as started:
+        with own_session() as started:
             try:
                 ray.init(
                     address="local",
@@ -138,8 +138,6 @@ def _settings(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
 @contextmanager
 def _environment(settings: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables, and make Ray reread them."""
-    from raysurf.cluster.ray_patches import reread_environment
-
     os.environ.update(settings)
     reread_environment()
     try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from raysurf.cluster.capacity import Capacity, local_capacity, nodes_of
+from raysurf.cluster.ray_patches import shut_down
 from raysurf.errors import ClusterError, StoreError
 from raysurf.redaction import redact
 from raysurf.store.lease import NAME, Claim
@@ -102,8 +103,6 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
 
             stack.enter_context(own_ray(int(local_capacity().cpus), needs_dashboard))
         elif ours:
-            from raysurf.cluster.ray_patches import shut_down
-
             stack.callback(shut_down)
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

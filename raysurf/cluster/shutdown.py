@@ -7,8 +7,6 @@ import ctypes
 import functools
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,56 +15,55 @@ from types import FrameType
 from typing import Any
 
 from raysurf.cluster.local_ray import forget
+from raysurf.cluster.ray_patches import is_draining, stop_raylets, why_off, worker_processes
 
 # Ray gives a driver that it stops 30 s; there is time left to close tables and trackers.
 GRACE_S = 20.0
 LOOK_S = 0.2
-ABANDON_S = 3.0
 RANK = "RayTrainWorker"
 
 
-def _nothing() -> None:
-    pass
-
-
-class Leaving:
+class GracefulShutdown:
     """Whether a run is to end early; whoever started it may ask for that at any moment, from a signal handler too.
 
     Args:
         begins: Called when the run begins to look at it. Ray has set its own signal handlers before.
 
     Attributes:
-        asked: Whether it is to end.
-        is_looked_at: Whether the run sees within a second that it was asked. At other times there is nothing that
+        requested: Whether it is to end.
+        is_observed: Whether the run sees within a second that it was asked. At other times there is nothing that
             could be lost.
     """
 
-    def __init__(self, begins: Callable[[], None] = _nothing) -> None:
-        self.asked = self.is_looked_at = False
+    def __init__(self, begins: Callable[[], None] = lambda: None) -> None:
+        self.requested = self.is_observed = False
         self._begins = begins
 
-    def __enter__(self) -> Leaving:
+    def __enter__(self) -> GracefulShutdown:
         self._begins()
-        self.is_looked_at = True
+        self.is_observed = True
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.is_looked_at = False
+        self.is_observed = False
 
 
-class Farewell:
-    """Tells the processes of a Tune run to leave, once that was asked for, and says when they have or time is over.
+class WorkerShutdown:
+    """Graceful shutdown of the processes of a Tune run, once it is requested.
 
     A process is told by SIGTERM, as a preempted one is, and has ``GRACE_S`` to keep its state. Nothing is tried again.
 
     Args:
-        leaving: Whether to end.
+        shutdown: Whether to end.
         grouped: Whether trials run as groups of Ray Train; else each is a process.
         tell: Given one line when it begins.
+
+    Attributes:
+        is_over: Whether all have left, or time is over.
     """
 
-    def __init__(self, leaving: Leaving, grouped: bool, tell: Callable[[str], None]) -> None:
-        self.leaving, self.grouped, self.tell = leaving, grouped, tell
+    def __init__(self, shutdown: GracefulShutdown, grouped: bool, tell: Callable[[str], None]) -> None:
+        self.shutdown, self.grouped, self.tell = shutdown, grouped, tell
         self.is_over = False
         self._until: float | None = None
         self._looked = 0.0
@@ -75,13 +72,13 @@ class Farewell:
     def look(self, trials: list[Any]) -> None:
         """Look at the trials of the run, as often as can be."""
         now = time.monotonic()
-        if not self.leaving.asked or now - self._looked < LOOK_S:
+        if not self.shutdown.requested or now - self._looked < LOOK_S:
             return
         self._looked = now
         live = [trial for trial in trials if not trial.is_finished()]
         for trial in live:
             trial.max_failures = trial.num_failures
-        processes = self._processes(live)
+        processes = worker_processes(live, RANK if self.grouped else "")
         if self._until is None:
             self._until = now + GRACE_S
             self.tell(f"stopping: {len(processes)} processes keep their state and leave, {GRACE_S:.0f} s at most")
@@ -90,37 +87,10 @@ class Farewell:
         self._told |= processes.keys()
         self.is_over = not processes or now > self._until
 
-    def _processes(self, live: list[Any]) -> dict[str, tuple[str, int]]:
-        """Node and process ids of the workers that are alive, by their actors' ids."""
-        import ray
-        from ray._private.state import actors
-
-        table = actors(job_id=ray.JobID.from_hex(ray.get_runtime_context().get_job_id()), actor_state_name="ALIVE")
-        own = {str(actor._actor_id.hex()) for trial in live if (actor := trial.temporary_state.ray_actor) is not None}
-        return {
-            actor_id: (row["Address"]["NodeID"], row["Pid"])
-            for actor_id, row in table.items()
-            if (row["ActorClassName"].endswith(RANK) if self.grouped else actor_id in own)
-        }
-
-
-def is_ray_gone() -> bool:
-    """Whether the Ray that this process started has been killed; Tune would wait for it for minutes."""
-    node = getattr(sys.modules.get("ray._private.worker"), "_global_node", None)
-    return node is not None and any(each.process.poll() is not None for each in node.all_processes.get("raylet", ()))
-
 
 def abandon() -> None:
-    """End the Ray that this process has started, if it has, before the process ends itself without a word.
-
-    Ray's agents notice a raylet that was killed after a minute; one that is told to end takes them along.
-    """
-    worker = sys.modules.get("ray._private.worker")
-    node = getattr(worker, "_global_node", None)
-    for raylet in node.all_processes.get("raylet", ()) if node is not None else ():
-        raylet.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            raylet.process.wait(ABANDON_S)
+    """End the Ray that this process has started, if it has, before the process ends itself without a word."""
+    stop_raylets()
     forget()
 
 
@@ -148,7 +118,7 @@ POLL_S = 2.0
 SETTLING_S = 2.0
 
 
-class Notices:
+class PreemptionNotice:
     """Whether this process has been told to leave; once told, it stays told.
 
     SIGTERM tells it while it works (``working``). When it does not, or when it is told again, the signal does what it
@@ -209,13 +179,13 @@ class Notices:
 
 
 @functools.cache
-def of_ray_worker() -> Notices:
+def of_ray_worker() -> PreemptionNotice:
     """The notices of this process of Ray's, from when it is first called, in any thread, for as long as it lives.
 
     It is told by SIGTERM while it works; at other times Ray's own handler ends the process at once. The draining of its
     node tells it at any time.
     """
-    notices = Notices()
+    notices = PreemptionNotice()
     notices.heed_soon()
     threading.Thread(target=_watch_node, args=(notices.tell,), name="node watch", daemon=True).start()
     return notices
@@ -228,7 +198,7 @@ def in_this_process() -> Iterator[Callable[[], bool]]:
     Returns:
         Whether the process has been told.
     """
-    notices = Notices()
+    notices = PreemptionNotice()
     in_main = threading.current_thread() is threading.main_thread()
     is_free = in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if is_free:
@@ -261,16 +231,13 @@ def _in_main_thread(function: Callable[[], None]) -> None:
 
 
 def _watch_node(tell: Callable[[], None]) -> None:
-    """Wait until this node is drained, as it is before Kubernetes, a cloud or ``ray drain-node`` takes it away."""
+    """Wait until this node is drained."""
     import ray
-    from ray._private.state import state
 
     node = ray.get_runtime_context().get_node_id()
     pause = threading.Event()
-    while True:
-        try:
-            if node in state.get_draining_nodes():
+    while why_off("draining") is None:
+        with contextlib.suppress(Exception):  # the head is away
+            if is_draining(node):
                 return tell()
-        except Exception:  # the head is away, or this Ray has no such call
-            pass
         pause.wait(POLL_S)

@@ -8,12 +8,10 @@ from enum import Enum
 from itertools import chain
 from typing import Any
 
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
-from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
-from raysurf.sweep.sweep import Sweep
 
 FOLDER = "budgets"
 HOUR_S = 3600.0
@@ -37,24 +35,17 @@ class Spending:
     until a limit is reached; trials that run then are finished.
 
     Args:
-        store: Whose tables say what was spent by earlier runs of the sweep.
-        sweep: The sweep.
-        ledger: Its trials.
+        table: The sweep's trials.
         jobs: Its inputs and baselines.
         clock: Seconds.
     """
 
     def __init__(
-        self,
-        store: Store,
-        sweep: Sweep,
-        ledger: Ledger,
-        jobs: Iterable[Job] = (),
-        clock: Callable[[], float] = time.monotonic,
+        self, table: TrialTable, jobs: Iterable[Job] = (), clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.store, self.sweep, self.clock = store, sweep, clock
-        self.budget = sweep.budget
-        self.begun = set(ledger.rows)
+        self.store, self.sweep, self.clock = table.store, table.sweep, clock
+        self.budget = self.sweep.budget
+        self.begun = set(table.rows)
         self._epochs: dict[str, tuple[str, float]] = {}
         self._ours: dict[str, bool] = {}
         self._device_s: dict[str, float] = {}
@@ -64,10 +55,12 @@ class Spending:
         if self.budget is None:
             return
         spans: list[tuple[float, float]] = []
-        for job in {job.id: job for job in chain(jobs, self._jobs_of_trials(ledger))}.values():
+        for job in {job.id: job for job in chain(jobs, self._jobs_of_trials(table))}.values():
             spans += self.settle((job,))
         # What has passed between runs is in no table.
-        self._wall_s = max(covered(spans), store.get_json(self._path)["wall_s"] if store.exists(self._path) else 0.0)
+        self._wall_s = max(
+            covered(spans), self.store.get_json(self._path)["wall_s"] if self.store.exists(self._path) else 0.0
+        )
 
     @property
     def _path(self) -> str:
@@ -78,14 +71,10 @@ class Spending:
         if self.budget is not None and self.budget.wall_hours is not None:
             self.store.put_json(self._path, {"wall_s": self.spent()["wall_hours"] * HOUR_S})
 
-    def _jobs_of_trials(self, ledger: Ledger) -> list[Job]:
+    def _jobs_of_trials(self, table: TrialTable) -> list[Job]:
         """What the trials that have begun run, with what each needs."""
-        found: list[Job] = []
-        for number, row in ledger.rows.items():
-            if row["run_ids"]:
-                for job in self.sweep.fill(ledger.params(number)).jobs:
-                    found += (*job.ancestors, job)
-        return found
+        begun = [number for number, row in table.rows.items() if row["run_ids"]]
+        return [job for number in begun for job in with_inputs(self.sweep.fill(table.params(number)).jobs)]
 
     def settle(self, jobs: Iterable[Job]) -> list[tuple[float, float]]:
         """Charge what the tables say that jobs have cost; gives their spans on the wall clock, in seconds."""
@@ -151,10 +140,10 @@ class Spending:
         """
         if self.budget is None:
             return Verdict.YES
-        self.settle(job for job in _with_inputs(jobs) if job.id not in self._ours)
+        self.settle(job for job in with_inputs(jobs) if job.id not in self._ours)
         limits, spent = self.budget.limits, self.spent()
         spent["trials"] += number not in self.begun
-        spent["epochs"] = self._total(_with_inputs(jobs))
+        spent["epochs"] = self._total(with_inputs(jobs))
         if any(spent[name] > limits[name] for name in ("trials", "epochs") if name in limits):
             # What is running may end early and leave room; no other trial may overtake this one meanwhile.
             waits = self._running and spent["trials"] <= limits.get("trials", spent["trials"])
@@ -173,7 +162,7 @@ class Spending:
         self.starts()
         self.begun.add(number)
         self._running[number] = (self.clock(), tuple(jobs))
-        for job in _with_inputs(jobs):
+        for job in with_inputs(jobs):
             if self._ours.get(job.id) is not False:
                 self._epochs[job.id] = (job.trajectory or job.id, float(job.epochs_to_train))
 
@@ -181,7 +170,7 @@ class Spending:
         """A trial has ended, and its rows are written."""
         if number in self._running:
             _, jobs = self._running.pop(number)
-            self.settle(_with_inputs(jobs))
+            self.settle(with_inputs(jobs))
             self.keep()
 
     def require_room(self, jobs: Sequence[Job]) -> None:
@@ -207,7 +196,7 @@ class Spending:
         )
 
 
-def _with_inputs(jobs: Sequence[Job]) -> list[Job]:
+def with_inputs(jobs: Sequence[Job]) -> list[Job]:
     """Jobs and all that they need, each once."""
     return list({each.id: each for job in jobs for each in (*job.ancestors, job)}.values())
 

@@ -1,4 +1,9 @@
-"""Early stopping: which trials do so much worse than others at the same epoch that they end there."""
+"""Early stopping: which trials do so much worse than others at the same epoch that they end there.
+
+Optuna's pruners of these names decide otherwise: its median goes by finished trials alone, and by their figure at one
+epoch; its successive halving has whole reductions, and lets the first trials of a rung go on only if they are its best;
+its hyperband draws a trial's bracket from a hash. What is stored would then stop other trials than it did.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import mean, median
 from typing import Any, Protocol
 
-from raysurf.cluster.trial_table import Ledger
+import numpy as np
+
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
-from raysurf.sweep.search import Search
+from raysurf.sweep.search import Search, Stopping
 
 
 class Rule(Protocol):
@@ -48,12 +55,12 @@ class SuccessiveHalving:
     def stops(self, trial: int, epoch: int, figure: float) -> bool:
         """See ``Rule``; the highest rung that the trial has come to counts, and each once."""
         for rung, figures in reversed(self.rungs.items()):
-            if epoch >= rung and trial not in figures:
-                bad = bool(figures) and figure < quantile(list(figures.values()), 1 - 1 / self.reduction)
-                figures[trial] = figure
-                return bad
             if trial in figures:
                 return False
+            if epoch >= rung:
+                is_bad = bool(figures) and figure < np.quantile([*figures.values()], 1 - 1 / self.reduction)
+                figures[trial] = figure
+                return bool(is_bad)
         return False
 
 
@@ -101,32 +108,22 @@ class MedianRule:
         """See ``Rule``."""
         own = self.figures.setdefault(trial, {})
         own[epoch] = figure
-        others = [found for number, found in self.figures.items() if number != trial and max(found) >= epoch]
-        means = [mean(each for at, each in found.items() if at <= epoch) for found in others if min(found) <= epoch]
+        others = [figures for number, figures in self.figures.items() if number != trial and max(figures) >= epoch]
+        means = [
+            mean(value for at, value in figures.items() if at <= epoch) for figures in others if min(figures) <= epoch
+        ]
         if not self.grace_epochs <= epoch < self.longest or len(means) < self.min_trials:
             return False
         return max(own.values()) < median(means)
 
 
-def quantile(figures: Sequence[float], share: float) -> float:
-    """A quantile of some figures, interpolated between neighbours."""
-    ordered = sorted(figures)
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-def rule_of(search: Search, longest: int) -> Rule | None:
-    """The rule that a search asks for, if any."""
-    asked = search.stopping
-    if asked is None:
-        return None
-    if asked.kind == "median":
-        return MedianRule(asked.grace_epochs, asked.min_trials, longest)
-    if asked.kind == "hyperband":
-        return Hyperband(asked.grace_epochs, asked.reduction, asked.brackets, longest)
-    return SuccessiveHalving(asked.grace_epochs, asked.reduction, longest)
+def rule_of(stopping: Stopping, longest: int) -> Rule:
+    """The rule that a search asks for."""
+    if stopping.kind == "median":
+        return MedianRule(stopping.grace_epochs, stopping.min_trials, longest)
+    if stopping.kind == "hyperband":
+        return Hyperband(stopping.grace_epochs, stopping.reduction, stopping.brackets, longest)
+    return SuccessiveHalving(stopping.grace_epochs, stopping.reduction, longest)
 
 
 class EarlyStopping:
@@ -135,13 +132,14 @@ class EarlyStopping:
     Args:
         search: Metric, direction and rule.
         longest: Epochs of the longest trial.
-        ledger: The trials that have begun.
+        table: The trials that have begun.
     """
 
-    def __init__(self, search: Search, longest: int, ledger: Ledger) -> None:
-        self.search, self.rule, self.store = search, rule_of(search, longest), ledger.store
+    def __init__(self, search: Search, longest: int, table: TrialTable) -> None:
+        assert search.stopping is not None
+        self.search, self.rule, self.store = search, rule_of(search.stopping, longest), table.store
         self._due: dict[int, int] = {}
-        for number, row in sorted(ledger.rows.items()):
+        for number, row in sorted(table.rows.items()):
             last = self.take(number, row["run_ids"])
             if last is not None and row["state"] == "running":
                 # Its driver may have been killed before it could stop it.
@@ -150,15 +148,14 @@ class EarlyStopping:
     def take(self, trial: int, run_ids: Sequence[str]) -> int | None:
         """Let what is stored of a trial count, whoever has trained it; gives the epoch, if it should end there."""
         due = None
-        if self.rule is not None:
-            for run_id in run_ids:
-                for epoch, figure in stored_figures(self.store, run_id, self.search.metrics[0]):
-                    due = epoch if self.stops(trial, epoch, figure) else None
+        for run_id in run_ids:
+            for epoch, figure in stored_figures(self.store, run_id, self.search.metrics[0]):
+                due = epoch if self.stops(trial, epoch, figure) else None
         return due
 
     def stops(self, trial: int, epoch: int, figure: float) -> bool:
         """Whether a trial ends with this figure of the metric; one that is not finite is left to the trial itself."""
-        if self.rule is None or not math.isfinite(figure):
+        if not math.isfinite(figure):
             return False
         is_due = epoch >= self._due.get(trial, epoch + 1)
         return self.rule.stops(trial, epoch, figure if self.search.directions[0] == "max" else -figure) or is_due
@@ -166,17 +163,14 @@ class EarlyStopping:
 
 def stored_figures(store: Store, run_id: str, metric: str) -> Iterator[tuple[int, float]]:
     """A run's figure after each epoch, as it was told when it trained: of several weights the last ones'."""
-    split, _, name = metric.partition("/")
-    found: dict[int, float] = {}
+    by_epoch: dict[int, float] = {}
     for row in read_rows(store, "epochs", run_id):
-        if (figure := _figure(row, split, name)) is not None:
-            found[row["epoch"]] = figure
-    yield from sorted(found.items())
+        if (figure := _figure(row, metric)) is not None:
+            by_epoch[row["epoch"]] = figure
+    yield from sorted(by_epoch.items())
 
 
-def _figure(row: Mapping[str, Any], split: str, name: str) -> float | None:
-    if name == "accuracy":
-        error = row.get(f"{split}_error")
-        return None if error is None else 1.0 - error
-    figure: float | None = row.get(f"{split}_{name}")
-    return figure
+def _figure(row: Mapping[str, Any], metric: str) -> float | None:
+    split, _, name = metric.partition("/")
+    figure: float | None = row.get(f"{split}_{'error' if name == 'accuracy' else name}")
+    return 1.0 - figure if name == "accuracy" and figure is not None else figure

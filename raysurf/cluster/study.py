@@ -21,8 +21,8 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from raysurf.cluster.trial_table import Ledger
-from raysurf.cluster.warm_start import Told
+from raysurf.cluster.trial_table import TrialTable
+from raysurf.cluster.warm_start import KnownTrial
 from raysurf.store.parts import LINEAGE
 from raysurf.store.store import Store
 from raysurf.sweep import assignments
@@ -52,7 +52,7 @@ class Study:
     """
 
     def __init__(
-        self, tree: Any, search: Search, points: Sequence[Mapping[str, Any]] = (), told: Sequence[Told] = ()
+        self, tree: Any, search: Search, points: Sequence[Mapping[str, Any]] = (), told: Sequence[KnownTrial] = ()
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # The order of a mapping's keys means nothing, and may not decide what is drawn.
@@ -228,13 +228,13 @@ class StudyFile:
     written, that is one warning, and the sweep goes on without.
 
     Args:
-        ledger: The sweep's rows.
+        table: The sweep's rows.
         warn: Given the warning.
     """
 
-    def __init__(self, ledger: Ledger, warn: Callable[[str], None]) -> None:
-        self.sweep, self.ledger, self.warn = ledger.sweep, ledger, warn
-        self.path = study_path(ledger.store, ledger.sweep.name)
+    def __init__(self, table: TrialTable, warn: Callable[[str], None]) -> None:
+        self.sweep, self.table, self.warn = table.sweep, table, warn
+        self.path = study_path(table.store, table.sweep.name)
         self._ids: dict[int, int] = {}
         self._storage: JournalStorage | None = None
         self._study_id = 0
@@ -283,7 +283,7 @@ class StudyFile:
             # A torn journal is KeyError or ValueError, JSONDecodeError included.
             return False
         said = {number: (trial.state, trial.values) for number, trial in found.items()}
-        if said != {number: self._end_of(row) for number, row in self.ledger.rows.items()}:
+        if said != {number: self._end_of(row) for number, row in self.table.rows.items()}:
             return False
         self._storage, self._study_id = storage, study_id
         return True
@@ -305,8 +305,8 @@ class StudyFile:
             study.set_user_attr("metrics", list(search.metrics))
             # What Study.set_metric_names does, which warns that it is experimental.
             self._storage.set_study_system_attr(self._study_id, "study:metric_names", list(search.metrics))
-            for number in sorted(self.ledger.rows):
-                self._add(number, self._end_of(self.ledger.rows[number])[0])
+            for number in sorted(self.table.rows):
+                self._add(number, self._end_of(self.table.rows[number])[0])
             aside.write_text("".join(f"{json.dumps(log)}\n" for log in lines.logs))
             os.replace(aside, self.path)
         finally:
@@ -316,8 +316,8 @@ class StudyFile:
         """Add a trial as its row has it, in some state."""
         if self._storage is None:
             return
-        row = self.ledger.rows[number]
-        whole = self.ledger.params(number)
+        row = self.table.rows[number]
+        whole = self.table.params(number)
         params, lineage = own_values(whole), whole.get(LINEAGE)
         each = {name: hole for name, hole in self.sweep.parameters.items() if isinstance(hole, Each)}
         held = distributions(self.sweep.job, params)
@@ -345,7 +345,7 @@ class StudyFile:
     def _end(self, number: int) -> None:
         if self._storage is None:
             return
-        state, values = self._end_of(self.ledger.rows[number])
+        state, values = self._end_of(self.table.rows[number])
         self._storage.set_trial_state_values(self._ids[number], state, values)
 
     def _end_of(self, row: Row) -> tuple[TrialState, list[float] | None]:

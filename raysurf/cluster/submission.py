@@ -8,10 +8,10 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import raysurf
 from raysurf import own_code
 from raysurf.cluster.working_folder import Folder, check_secrets, check_size, select, without_private_keys
 from raysurf.data.registry import data_elsewhere
@@ -164,8 +164,9 @@ def submit_plan(
         files |= {f"{OUTSIDE}/{path.relative_to(top).as_posix()}": path for path in parts}
         entry = f"{OUTSIDE}/{parts[0].relative_to(top).as_posix()}"
     if "raysurf/cli/main.py" not in files:
-        package = Path(raysurf.__file__).resolve().parent
-        files |= {path.relative_to(package.parent).as_posix(): path for path in package.rglob("*.py")}
+        package = Path(str(resources.files("raysurf"))).resolve()
+        own = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        files |= {path.relative_to(package.parent).as_posix(): path for path in own}
     whole = Folder(files, found.secret)
     check_size(whole)
     needed = {*parts, *(path for each in local for path in ([each] if each.is_file() else each.rglob("*")))}

@@ -14,20 +14,21 @@ from typing import Any
 import ray
 
 from raysurf.cluster.ray_cluster import prepare
-from raysurf.cluster.task import PREEMPTIONS, Report, Request
+from raysurf.cluster.ray_patches import held_by_group, torch_config
+from raysurf.cluster.task import PREEMPTIONS, Report, Task
 from raysurf.errors import PreemptedError, StoreUnavailableError
 from raysurf.redaction import redact
 from raysurf.results.error_text import LOST, one_line
 from raysurf.sweep.sweep import Resources
 
-Ticket = tuple[int, Request]
+Ticket = tuple[int, Task]
 
 
 class Broker:
-    """Holds one request at a time, and passes its reports on; every method is called from another process.
+    """Holds one task at a time, and passes its reports on; every method is called from another process.
 
-    A request is done by one incarnation of the group after another, until one of them ends it: Ray Train starts the
-    group again when a worker is lost. The request that was in flight is then handed out again, as often as its
+    A task is done by one incarnation of the group after another, until one of them ends it: Ray Train starts the
+    group again when a worker is lost. The task that was in flight is then handed out again, as often as its
     ``retries`` allow; being preempted is none of these tries. Rank 0 opens it in each incarnation, so that all ranks of
     one work on the same.
     """
@@ -35,7 +36,7 @@ class Broker:
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
         self._number = 0
-        self._request: Request | None = None
+        self._task: Task | None = None
         self._tries = self._preempted = 0
         self._opened = ("", 0)
         self._holds: str | None = None
@@ -43,9 +44,9 @@ class Broker:
         self._reports: asyncio.Queue[tuple[Report, asyncio.Future[bool] | None]] = asyncio.Queue()
         self._asked: asyncio.Future[bool] | None = None
 
-    async def give(self, request: Request) -> None:
-        """The trial hands a request out; the one before is over."""
-        self._number, self._request = self._number + 1, request
+    async def give(self, task: Task) -> None:
+        """The trial hands a task out; the one before is over."""
+        self._number, self._task = self._number + 1, task
         self._tries, self._preempted, self._broken, self._reports = 0, 0, None, asyncio.Queue()
         await self._tell_all()
 
@@ -55,56 +56,56 @@ class Broker:
         return report | {"group": self._holds}
 
     async def answer(self, goes_on: bool) -> None:
-        """The trial says whether the request goes on after the report that it got last."""
+        """The trial says whether the task goes on after the report that it got last."""
         if not goes_on:
-            self._request = None
+            self._task = None
         if self._asked is not None and not self._asked.done():
             self._asked.set_result(goes_on)
 
     async def take(self, rank: int, incarnation: str, after: int, holds: str | None) -> Ticket:
-        """A worker waits for a request.
+        """A worker waits for a task.
 
         Args:
             rank: The worker's.
             incarnation: Its group's, the same for all ranks from one start of the group to the next.
-            after: Number of the request that this worker has done last in this incarnation.
+            after: Number of the task that this worker has done last in this incarnation.
             holds: What the group holds of the cluster; see ``release``.
 
         Returns:
-            The request and its number.
+            The task and its number.
         """
         while True:
             async with self._changed:
-                if rank > 0 and self._opened[0] == incarnation and self._opened[1] > after and self._request:
-                    return self._number, self._request
-                if rank == 0 and self._request is not None and self._number > after and self._may_try():
+                if rank > 0 and self._opened[0] == incarnation and self._opened[1] > after and self._task:
+                    return self._number, self._task
+                if rank == 0 and self._task is not None and self._number > after and self._may_try():
                     self._opened, self._holds = (incarnation, self._number), holds
                     self._changed.notify_all()
-                    return self._number, self._request
+                    return self._number, self._task
                 await self._changed.wait()
 
     def _may_try(self) -> bool:
-        """Count a try of the request; one that has had its tries ends as failed."""
-        assert self._request is not None
-        if self._tries > self._request.retries:
+        """Count a try of the task; one that has had its tries ends as failed."""
+        assert self._task is not None
+        if self._tries > self._task.retries:
             error = f"{LOST}at its last of {self._tries} tries"
-            lost = {"state": "failed", "number": self._request.number, "error": error, "lost": True}
+            lost = {"state": "failed", "number": self._task.number, "error": error, "lost": True}
             self._end(self._broken or lost)
             return False
         self._tries += 1
         return True
 
     async def report(self, number: int, report: Report) -> bool:
-        """Rank 0 tells how far the request is, and waits to hear whether it goes on."""
-        if number != self._number or self._request is None:
+        """Rank 0 tells how far the task is, and waits to hear whether it goes on."""
+        if number != self._number or self._task is None:
             return False
         asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._reports.put_nowait((report, asked))
         return await asked
 
     async def ended(self, number: int, report: Report) -> None:
-        """Rank 0 tells how the request ended."""
-        if number == self._number and self._request is not None:
+        """Rank 0 tells how the task ended."""
+        if number == self._number and self._task is not None:
             self._end(report)
 
     async def broke(self, number: int, report: Report) -> None:
@@ -113,7 +114,7 @@ class Broker:
         A failure that another try may do away with is kept in case there is none, and what a rank says of the loss of
         another (no ``error``) is nothing of its own.
         """
-        if number != self._number or self._request is None or report.get("error") is None:
+        if number != self._number or self._task is None or report.get("error") is None:
             return
         if report.get("passing"):
             self._broken = report
@@ -121,14 +122,14 @@ class Broker:
             self._end(report)
 
     async def preempted(self, number: int, report: Report) -> None:
-        """Rank 0 tells that its group has been told to leave, and has kept the request's state."""
-        if number == self._number and self._request is not None and self._preempted < PREEMPTIONS:
+        """Rank 0 tells that its group has been told to leave, and has kept the task's state."""
+        if number == self._number and self._task is not None and self._preempted < PREEMPTIONS:
             self._preempted += 1
             self._tries -= 1
             self._reports.put_nowait(({**report, "state": "preempted"}, None))
 
     def _end(self, report: Report) -> None:
-        self._request = None
+        self._task = None
         self._reports.put_nowait((report, None))
 
     async def _tell_all(self) -> None:
@@ -144,7 +145,7 @@ NODES_S = "3600"
 
 
 class TrainGroup:
-    """A group of Train workers and the broker that they pull requests from.
+    """A group of Train workers and the broker that they pull tasks from.
 
     Args:
         resources: What it runs on; kept until this process ends and the driver has removed its placement group.
@@ -160,14 +161,12 @@ class TrainGroup:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still takes requests."""
+        """Whether it still takes tasks."""
         return self._thread.is_alive()
 
     def _fit(self, storage: str) -> None:
         import ray.train
         from ray.train.torch import TorchTrainer
-
-        from raysurf.cluster.ray_patches import torch_config
 
         needs = self.resources
         per_worker = {"CPU": needs.cpus} | ({"GPU": needs.gpus} if needs.gpus else {})
@@ -181,7 +180,7 @@ class TrainGroup:
             run_config=ray.train.RunConfig(
                 name=f"group-{uuid.uuid4().hex[:8]}",
                 storage_path=storage,
-                # The broker counts the tries of each request.
+                # The broker counts the tries of each task.
                 failure_config=ray.train.FailureConfig(max_failures=-1, controller_failure_limit=3),
                 worker_runtime_env={},
             ),
@@ -191,21 +190,21 @@ class TrainGroup:
         except ray.train.TrainingFailedError as error:
             self.error = f"{type(error).__name__}: {error}"
 
-    def reports(self, request: Request) -> Iterator[Report]:
-        """Have a request done; the group goes on only when the next report is asked for.
+    def reports(self, task: Task) -> Iterator[Report]:
+        """Have a task done; the group goes on only when the next report is asked for.
 
         Args:
-            request: What to do.
+            task: What to do.
 
         Yields:
             Its reports; the last one's ``state`` is done or failed. All name what the ``group`` holds of the cluster.
-            Whoever leaves before the last ends the request.
+            Whoever leaves before the last ends the task.
         """
-        ray.get(self.broker.give.remote(request))
+        ray.get(self.broker.give.remote(task))
         goes_on = False
         try:
             while True:
-                report = self._next(request)
+                report = self._next(task)
                 yield report
                 if report["state"] in ENDS:
                     goes_on = True
@@ -215,17 +214,17 @@ class TrainGroup:
             if not goes_on:
                 self.broker.answer.remote(False)
 
-    def _next(self, request: Request) -> Report:
+    def _next(self, task: Task) -> Report:
         waiting = self.broker.next.remote()
         while self.is_alive:
             with contextlib.suppress(ray.exceptions.GetTimeoutError):
                 report: Report = ray.get(waiting, timeout=LOOK_S)
                 return report
         error = self.error or "the Train group has ended"
-        report = {"state": "failed", "number": request.number, "error": error}
+        report = {"state": "failed", "number": task.number, "error": error}
         if StoreUnavailableError.__name__ in error:
             said = error.strip().splitlines()[-1]
-            report["unavailable"] = (request.store, said, "a store with room that answers; then run again")
+            report["unavailable"] = (task.store, said, "a store with room that answers; then run again")
         return report
 
 
@@ -234,32 +233,32 @@ _groups: list[TrainGroup] = []
 
 
 def group(config: dict[str, Any]) -> None:
-    """A Tune function trial that holds no CPU itself and has its request done by this process's Train group."""
+    """A Tune function trial that holds no CPU itself and has its task done by this process's Train group."""
     if config["grows"]:
         os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = NODES_S
     prepare()
     from ray import tune
 
-    request: Request = config["request"]
+    task: Task = config["task"]
     if not (_groups and _groups[0].is_alive):
-        _groups[:] = [TrainGroup(request.resources, config["storage"])]
-    for report in _groups[0].reports(request):
+        _groups[:] = [TrainGroup(task.resources, config["storage"])]
+    for report in _groups[0].reports(task):
         tune.report(report)
 
 
 class _Ended(BaseException):
-    """Ends a request on every rank; no failure, so that nothing on the way takes it for one."""
+    """Ends a task on every rank; no failure, so that nothing on the way takes it for one."""
 
 
 def serve(config: dict[str, Any]) -> None:
-    """One Ray Train worker: its share of every batch of one request after another."""
+    """One Ray Train worker: its share of every batch of one task after another."""
     import ray.train
     import torch
     import torch.distributed as dist
     from ray.train.torch import get_device
 
     from raysurf.cluster.shutdown import of_ray_worker
-    from raysurf.cluster.task import perform
+    from raysurf.cluster.task import run_task
     from raysurf.training.workers import Workers
 
     place, broker, notices = ray.train.get_context(), config["broker"], of_ray_worker()
@@ -273,17 +272,17 @@ def serve(config: dict[str, Any]) -> None:
         if not workers.agree(asked):
             raise _Ended
 
-    number, holds = 0, _holds()
+    number, holds = 0, held_by_group()
     while True:
-        number, request = _taken(broker, workers.rank, incarnation[0], number, holds)
+        number, task = _taken(broker, workers.rank, incarnation[0], number, holds)
         try:
-            tell({"state": "begun", "number": request.number})
+            tell({"state": "begun", "number": task.number})
             with notices.working():
-                last = perform(request, workers, tell, alone=False)
+                last = run_task(task, workers, tell, alone=False)
         except _Ended:
             continue
         except Exception as error:
-            ray.get(broker.broke.remote(number, _farewell(request, error)))
+            ray.get(broker.broke.remote(number, _farewell(task, error)))
             if (text := traceback.format_exc()) != redact(text):
                 # Ray logs what is raised as it is.
                 raise RuntimeError(one_line(error)) from None
@@ -303,35 +302,11 @@ def _taken(broker: Any, *asked: Any) -> Ticket:
     return ticket
 
 
-def _holds() -> str | None:
-    """What this worker's group holds of the cluster: its placement group, and its run, for which nodes are kept."""
-    from ray.train.v2._internal.execution.context import get_train_context
-
-    found = ray.util.get_current_placement_group()
-    return None if found is None else f"{found.id.hex()}/{get_train_context().train_run_context.run_id}"
-
-
-def release(holds: str) -> None:
-    """Remove the placement group of a Train group whose trial's process is gone, and with it the workers.
-
-    Ray's own cleaner does so within seconds, but fails where several Rays run on a machine, and then nothing else can
-    ever have their resources. What Ray Train has reserved for the group's run would be kept from elastic groups for
-    three minutes.
-    """
-    from ray._raylet import PlacementGroupID
-    from ray.data._internal.cluster_autoscaler import get_or_create_autoscaling_coordinator
-    from ray.util.placement_group import PlacementGroup, remove_placement_group
-
-    place, _, run = holds.partition("/")
-    remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(place))))
-    get_or_create_autoscaling_coordinator().cancel_request.remote(f"train-{run}")
-
-
-def _farewell(request: Request, error: Exception) -> Report:
+def _farewell(task: Task, error: Exception) -> Report:
     """What a worker says that brings its group down; it has no ``error`` if that was another's."""
     from raysurf.cluster.task import failed
 
-    return failed(request, error) | ({"error": None} if _is_anothers(error) else {})
+    return failed(task, error) | ({"error": None} if _is_anothers(error) else {})
 
 
 def _is_anothers(error: Exception) -> bool:

@@ -1,167 +1,257 @@
-"""What follows from the end of each input, piece and trial."""
+"""Trial events: what follows from the begin, progress and end of inputs, points and trials."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysurf.cluster.events import Notice, PointsMeasured, RunEnded, RunProgressed, RunStarted
+from raysurf.cluster.events import Listener, Notice, PointsMeasured, RunEnded, RunProgressed, RunStarted
+from raysurf.cluster.shutdown import GracefulShutdown
 from raysurf.cluster.spending import Spending, Verdict
 from raysurf.cluster.stopping import EarlyStopping
-from raysurf.cluster.task import Report, Request
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.task import Report, Task
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.data.registry import STREAMED
-from raysurf.errors import SpecError
+from raysurf.errors import ChangedError, SpecError, StoreUnavailableError
 from raysurf.jobs.job import Job
+from raysurf.jobs.measuring import MeasuringJob
 from raysurf.jobs.outcome import figures_of
-from raysurf.jobs.provenance import Labels, describe
+from raysurf.jobs.provenance import Labels, collect, describe
 from raysurf.results.error_text import BLOCKED
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
-from raysurf.sweep.sweep import Assignment, Sweep
+from raysurf.sweep.plan import Plan
+from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 if TYPE_CHECKING:
-    from raysurf.cluster.driver import Driver
     from raysurf.cluster.study import StudyFile
 
-
-def skipped_notices(store: Store, jobs: Iterable[Job]) -> Iterator[Notice]:
-    """A line for every job of a streamed data set that could not read some of its files; ``runs`` names them all."""
-    for job in jobs:
-        if job.data_spec.name in STREAMED:
-            for row in read_rows(store, "runs", job.id):
-                if files := row.get("skipped"):
-                    what = "1 image file" if len(files) == 1 else f"{len(files)} image files"
-                    yield Notice(f"{job.id} skipped {what} that could not be read, such as {files[0]}")
+# Seconds between two notices of waiting for one thing: the store, or a job that another driver runs.
+WAITING_S = 60.0
+_UNMEASURED = {"started_at": None, "wall_s": None, "device_s": None, "workers": None, "device": None}
 
 
-class InputHandlers:
-    """Events of inputs and baselines."""
+class Recorder:
+    """Passes events of a run's tasks to the listener, counts them, and hands them to the events of their sweep.
 
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
+    Attributes:
+        trials, num_inputs, failed: How many have ended, and how many of them failed.
+        stopped: Sweeps of which too much failed.
+        broken: Errors of failed inputs, by id.
+        changed: The error that ends the run in order, if stored runs are of other code or data than now.
+    """
 
-    def sweep_of(self, request: Request) -> Sweep:
-        return next(each.sweep for each in self.driver.plan.sweeps if each.sweep.name == request.labels.sweep)
+    def __init__(self, plan: Plan, store: Store, listener: Listener, shutdown: GracefulShutdown) -> None:
+        self.plan, self.store, self.listener, self.shutdown = plan, store, listener, shutdown
+        self.provenance = collect()
+        self.trials = self.num_inputs = self.failed = 0
+        self.stopped: list[str] = []
+        self.broken: dict[str, str] = {}
+        self.changed: ChangedError | None = None
+        self._events: dict[tuple[str, str], InputEvents] = {}
+        self._waiting_since: dict[str, float] = {}
+        store.tell = self.waiting
 
-    def spending_of(self, request: Request) -> Spending:
-        return self.driver.of_sweep[request.labels.sweep].spending
+    def add_sweep(self, table: TrialTable, spending: Spending, total: int) -> tuple[TrialEvents, PointsEvents]:
+        """Begin a sweep of so many trials."""
+        trials = TrialEvents(self, table, spending, total)
+        points = PointsEvents(self, table.sweep, spending)
+        inputs = InputEvents(self, table.sweep, spending)
+        roles = {"input": inputs, "baseline": inputs, "points": points, "trial": trials, "seed": SeedEvents(trials)}
+        self._events |= {(table.sweep.name, role): events for role, events in roles.items()}
+        return trials, points
 
-    def started(self, request: Request) -> None:
-        sweep, labels = self.sweep_of(request), request.labels
-        self.spending_of(request).starts()
-        self.driver.listener(
-            RunStarted(sweep, request.number, request.label, request.jobs, labels.params, labels.arm, labels.role)
+    def _of(self, task: Task) -> InputEvents:
+        return self._events[task.labels.sweep, "seed" if task.replicate else task.labels.role]
+
+    def task(
+        self, sweep: Sweep, number: int, label: str, jobs: tuple[Job, ...], labels: Labels, fault: str | None = None
+    ) -> Task:
+        """What a worker is handed."""
+        is_trial = labels.role == "trial"
+        search = sweep.search if is_trial else None
+        here, beside = os.getcwd(), sweep.folder
+        return Task(
+            number,
+            label,
+            jobs,
+            labels,
+            self.store.address,
+            sweep.resources if is_trial and sweep.is_searched else needs(sweep, jobs),
+            search.metrics if search else (),
+            search is not None and search.stopping is not None,
+            here,
+            fault,
+            retries=sweep.failures.retries,
+            time_limit_s=sweep.failures.time_limit_s if is_trial else None,
+            beside=os.path.relpath(beside, here) if Path(beside).is_relative_to(here) else beside,
+            accept_changed=self.plan.accept_changed,
         )
 
-    def reported(self, request: Request, report: Report) -> None:
-        self.driver.listener(
-            RunProgressed(request.number, report["run_id"], report["epoch"], report["epochs"], report["figures"])
+    def started(self, task: Task) -> None:
+        """A task begins."""
+        self._of(task).started(task)
+
+    def reported(self, task: Task, report: Report) -> None:
+        """A task has got on, or was preempted."""
+        if "preempted" in report:
+            (where,) = report["preempted"]
+            later = "its state is kept" if self.shutdown.requested else "and goes on from there elsewhere"
+            self.notice(f"{task.label} was told to leave, {where}, {later}")
+            return
+        if "notice" in report:
+            self.waiting(report["notice"], report.get("notice_of", ""))
+        self._of(task).reported(task, report)
+
+    def stops(self, task: Task, report: Report) -> bool:
+        """Whether a task is to end where it is."""
+        return self._of(task).stops(task, report)
+
+    def ended(self, task: Task, report: Report) -> None:
+        """A task has ended; ``state`` is done, failed or stopped."""
+        if "unavailable" in report:
+            # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
+            raise StoreUnavailableError(*report["unavailable"])
+        if "changed" in report:
+            # What is raised here Tune would log, and take its time: what runs leaves in order before it is told.
+            self.changed, self.shutdown.requested = ChangedError(*report["changed"]), True
+        elif not (self.shutdown.requested and (report.get("passing") or report.get("lost"))):
+            # What was told to leave is to be run again.
+            self._of(task).ended(task, report)
+
+    def notice(self, text: str) -> None:
+        """One line for the user."""
+        self.listener(Notice(text))
+
+    def waiting(self, text: str, of: str = "") -> None:
+        """Say that the store, or a job of another driver, is being waited for: once a minute for all workers."""
+        if time.monotonic() - self._waiting_since.get(of, -math.inf) > WAITING_S:
+            self._waiting_since[of] = time.monotonic()
+            self.notice(text)
+
+
+def alone(resources: Resources) -> Resources:
+    """The same for a lone worker."""
+    return resources.model_copy(update={"workers": 1})
+
+
+def needs(sweep: Sweep, jobs: Sequence[Job]) -> Resources:
+    """What jobs run on: measuring has no use for a group of workers, since points are spread."""
+    measures = bool(jobs) and all(isinstance(job, MeasuringJob) for job in jobs)
+    return alone(sweep.resources) if measures else sweep.resources
+
+
+class InputEvents:
+    """Events of a sweep's inputs and baselines."""
+
+    def __init__(self, recorder: Recorder, sweep: Sweep, spending: Spending) -> None:
+        self.recorder, self.sweep, self.spending = recorder, sweep, spending
+        self.store, self.listener = recorder.store, recorder.listener
+
+    def started(self, task: Task) -> None:
+        self.spending.starts()
+        labels = task.labels
+        self.listener(
+            RunStarted(self.sweep, task.number, task.label, task.jobs, labels.params, labels.arm, labels.role)
         )
 
-    def stops(self, request: Request, report: Report) -> bool:
-        """Whether the request is to end where it is; only trials are."""
+    def reported(self, task: Task, report: Report) -> None:
+        self.listener(
+            RunProgressed(task.number, report["run_id"], report["epoch"], report["epochs"], report["figures"])
+        )
+
+    def stops(self, task: Task, report: Report) -> bool:
+        """Whether the task is to end where it is; only trials are."""
         return False
 
-    def ended(self, request: Request, report: Report) -> None:
-        driver, state = self.driver, report["state"]
-        if request.labels.role == "trial":
-            driver.trials += 1
-        else:
-            driver.num_inputs += 1
-        if state == "failed":
-            driver.failed += 1
-            driver.broken |= {job.id: str(report.get("error")) for job in request.jobs}
-        if request.labels.role != "trial":
-            if state == "failed":
-                self._record_unfinished(request, report)
-            self.spending_of(request).settle(request.jobs)
-        for notice in skipped_notices(driver.store, request.jobs):
-            driver.listener(notice)
-        value = report.get("value")
-        driver.listener(
+    def ended(self, task: Task, report: Report) -> None:
+        self.recorder.num_inputs += 1
+        if report["state"] == "failed":
+            self._record_unfinished(task, report)
+        self.spending.settle(task.jobs)
+        self._tell_end(task, report)
+
+    def _tell_end(self, task: Task, report: Report) -> None:
+        if report["state"] == "failed":
+            self.recorder.failed += 1
+            self.recorder.broken |= {job.id: str(report.get("error")) for job in task.jobs}
+        for job in task.jobs:
+            # A streamed data set may have files that could not be read; ``runs`` names them all.
+            rows = read_rows(self.store, "runs", job.id) if job.data_spec.name in STREAMED else ()
+            for files in (row["skipped"] for row in rows if row.get("skipped")):
+                what = "1 image file" if len(files) == 1 else f"{len(files)} image files"
+                self.recorder.notice(f"{job.id} skipped {what} that could not be read, such as {files[0]}")
+        values = tuple(report.get("values") or ())
+        self.listener(
             RunEnded(
-                self.sweep_of(request),
-                request.number,
-                request.label,
-                request.jobs,
-                state,
-                value=value if value is not None and math.isfinite(value) else None,
+                self.sweep,
+                task.number,
+                task.label,
+                task.jobs,
+                report["state"],
+                value=values[0] if len(values) == 1 and math.isfinite(values[0]) else None,
                 error=report.get("error"),
                 figures=report.get("figures", {}),
-                values=tuple(report.get("values") or ()),
+                values=values,
             )
         )
 
-    def _record_unfinished(self, request: Request, report: Report) -> None:
+    def _record_unfinished(self, task: Task, report: Report) -> None:
         """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
-        store = self.driver.store
-        for job in request.jobs:
-            if figures_of(store, job.id) is None and (report.get("lost") or not read_rows(store, "runs", job.id)):
-                row = describe(job, request.labels, report["state"], {}, report.get("error"))
-                trained = float(report.get("epoch", 0) if report.get("run_id") == job.id else 0)
-                write_rows(store, "runs", job.id, [row | _UNMEASURED | {"epochs": trained}])
+        for job in task.jobs:
+            has_row = bool(read_rows(self.store, "runs", job.id)) and not report.get("lost")
+            if figures_of(self.store, job.id) is None and not has_row:
+                row = describe(job, task.labels, report["state"], {}, report.get("error"))
+                epochs = float(report.get("epoch", 0) if report.get("run_id") == job.id else 0)
+                write_rows(self.store, "runs", job.id, [row | _UNMEASURED | {"epochs": epochs}])
 
 
-class PieceHandlers(InputHandlers):
-    """Events of pieces of surfaces. What a failed one lacks is left to the job itself, which then says why."""
+class PointsEvents(InputEvents):
+    """Events of points of surfaces. What a failed task lacks is left to the job itself, which then says why.
 
-    def __init__(self, driver: Driver) -> None:
-        super().__init__(driver)
-        self.measured: dict[str, int] = {}
-
-    def started(self, request: Request) -> None:
-        self._tell(request, 0)
-
-    def reported(self, request: Request, report: Report) -> None:
-        """Told by its end."""
-
-    def ended(self, request: Request, report: Report) -> None:
-        self._tell(request, len(request.points) if report["state"] == "done" else 0)
-
-    def _tell(self, request: Request, more: int) -> None:
-        (job,) = request.jobs
-        self.measured[job.id] += more
-        event = PointsMeasured(self.sweep_of(request), job, self.measured[job.id], job.points_to_measure)
-        self.driver.listener(event)
-
-
-class ReplicateHandlers(InputHandlers):
-    """Events of one seed of a trial: the trial begins with the first of them, and ends by itself."""
-
-    def __init__(self, driver: Driver, trials: TrialHandlers) -> None:
-        super().__init__(driver)
-        self.trials = trials
-
-    def started(self, request: Request) -> None:
-        self.trials.started(self.trials.request(request.number, request.labels.params))
-
-    def ended(self, request: Request, report: Report) -> None:
-        if report["state"] == "failed":
-            self.trials.failed |= {job.id: str(report.get("error")) for job in request.jobs}
-            self.trials.unsuccessful.add(request.number)
-            self._record_unfinished(request, report)
-            self.trials.stop_if_too_many_failed()
-
-
-class TrialHandlers(InputHandlers):
-    """Events of trials, each of which has a row in ``trials``.
-
-    Args:
-        driver: Whose they are.
-        sweep: Theirs.
-        ledger: The sweep's rows.
-        spending: The sweep's account.
-        total: How many there are, all arms together.
-
-    ``is_over`` says that so many have failed that no more are to begin.
+    Attributes:
+        measured: Points that are done, by job.
     """
 
-    def __init__(self, driver: Driver, sweep: Sweep, ledger: Ledger, spending: Spending, total: int) -> None:
-        super().__init__(driver)
-        self.sweep, self.ledger, self.spending, self.total = sweep, ledger, spending, total
+    def __init__(self, recorder: Recorder, sweep: Sweep, spending: Spending) -> None:
+        super().__init__(recorder, sweep, spending)
+        self.measured: dict[str, int] = {}
+
+    def started(self, task: Task) -> None:
+        self._add(task, 0)
+
+    def reported(self, task: Task, report: Report) -> None:
+        """Told by its end."""
+
+    def ended(self, task: Task, report: Report) -> None:
+        self._add(task, len(task.points) if report["state"] == "done" else 0)
+
+    def _add(self, task: Task, more: int) -> None:
+        (job,) = task.jobs
+        self.measured[job.id] += more
+        self.listener(PointsMeasured(self.sweep, job, self.measured[job.id], job.points_to_measure))
+
+
+class TrialEvents(InputEvents):
+    """Events of a sweep's trials, each of which has a row in ``trials``.
+
+    Args:
+        recorder: Of the run.
+        table: The sweep's trials.
+        spending: The sweep's account.
+        total: How many trials there are, all arms together.
+
+    Attributes:
+        is_over: Whether so many have failed that no more are to begin.
+    """
+
+    def __init__(self, recorder: Recorder, table: TrialTable, spending: Spending, total: int) -> None:
+        super().__init__(recorder, table.sweep, spending)
+        self.table, self.total = table, total
         self.failed: dict[str, str] = {}
         self.begun: set[int] = set()
         self.taken: set[int] = set()
@@ -176,21 +266,20 @@ class TrialHandlers(InputHandlers):
         if self.is_over or left == 0 or len(self.unsuccessful) <= share * self.total:
             return
         self.is_over = True
-        self.driver.stopped.append(self.sweep.name)
+        self.recorder.stopped.append(self.sweep.name)
         failed = f"{len(self.unsuccessful)} of {self.total} trials have failed, more than max_failed_share: {share:g}"
         text = f"sweep {self.sweep.name} is stopped, {left} trials do not begin: {failed}"
-        self.driver.listener(Notice(f"{text} (raysurf why {self.sweep.name})"))
+        self.recorder.notice(f"{text} (raysurf why {self.sweep.name})")
 
     def why_not(self, job: Job) -> str | None:
         """Why a job cannot be run, or need not be tried again; None if it may be run."""
-        broken = self.driver.broken
-        if (run_id := next((each.id for each in job.ancestors if each.id in broken), None)) is not None:
+        broken = self.recorder.broken
+        if (run_id := next((needed.id for needed in job.ancestors if needed.id in broken), None)) is not None:
             return f"{BLOCKED}{run_id} failed: {broken[run_id]}"
         return self.failed.get(job.id)
 
-    def request(self, number: int, params: Mapping[str, Any]) -> Request:
+    def task(self, number: int, params: Mapping[str, Any]) -> Task:
         """What a trial is to do; one whose values make no valid job fails by itself."""
-        fault: str | None = None
         jobs: tuple[Job, ...] = ()
         arm = ""
         try:
@@ -199,80 +288,101 @@ class TrialHandlers(InputHandlers):
             fault = next((why for job in jobs if (why := self.why_not(job)) is not None), None)
         except SpecError as error:
             fault = f"{type(error).__name__}: {error}"
-        labels = Labels(self.sweep.name, "trial", arm, self.driver.provenance, number, params)
-        return self.driver.request(self.sweep, number, f"trial {number}", jobs, labels, fault)
+        labels = Labels(self.sweep.name, "trial", arm, self.recorder.provenance, number, params)
+        return self.recorder.task(self.sweep, number, f"trial {number}", jobs, labels, fault)
 
-    def may_begin(self, request: Request) -> Verdict:
+    def may_begin(self, task: Task) -> Verdict:
         """Whether a trial still fits the sweep's budget."""
-        return self.spending.may_begin(request.number, request.jobs)
+        return self.spending.may_begin(task.number, task.jobs)
 
     def reused(self, number: int, params: Mapping[str, Any]) -> None:
-        """A trial that needs no running."""
+        """Take a trial that needs no running."""
         self.taken.add(number)
-        was_there = number in self.ledger.rows
+        row, assignment = self.table.rows.get(number), None
+        state, values, std, error = "failed", None, None, None
         try:
             assignment = self.sweep.fill(params)
-        except SpecError as error:
-            if self.ledger.rows.get(number, {}).get("state") != "failed":
-                self.ledger.write(number, None, params, "failed", error=f"{type(error).__name__}: {error}")
-            self.unsuccessful.add(number)
-            self.driver.trials += 1
-            self.driver.failed += 1
-            ended = RunEnded(self.sweep, number, f"trial {number}", (), "failed", was_there, error=str(error))
-            self.driver.listener(dataclasses.replace(ended, params=params))
-            return
-        state, values, std, why = self.ledger.finished(number, assignment) or ("done", None, None, None)
-        if self.ledger.rows.get(number, {}).get("state") != state:
-            self.ledger.write(number, assignment, params, state, values, std, why)
-        self.driver.trials += 1
+            state, values, std, error = self.table.finished(number, assignment) or ("done", None, None, None)
+            told, is_new = error, False
+        except SpecError as wrong:
+            error, told, is_new = f"{type(wrong).__name__}: {wrong}", str(wrong), row is None
+        if row is None or row["state"] != state:
+            self.table.write(number, assignment, params, state, values, std, error)
+        self.recorder.trials += 1
         if state == "failed":
             self.unsuccessful.add(number)
-            self.driver.failed += 1
-        figures = figures_of(self.driver.store, assignment.jobs[-1].id) or {}
-        value = values[0] if values and len(values) == 1 else None
-        ended = RunEnded(self.sweep, number, f"trial {number}", assignment.jobs, state, True, value, why, figures)  # type: ignore[arg-type]
-        self.driver.listener(dataclasses.replace(ended, params=params, arm=assignment.arm, values=values or ()))
+            self.recorder.failed += 1
+        jobs = assignment.jobs if assignment else ()
+        self.listener(
+            RunEnded(
+                self.sweep,
+                number,
+                f"trial {number}",
+                jobs,
+                state,  # type: ignore[arg-type]
+                reused=not is_new,
+                value=values[0] if values and len(values) == 1 else None,
+                error=told,
+                figures=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
+                params=params,
+                arm=assignment.arm if assignment else "",
+                values=values or (),
+            )
+        )
 
-    def started(self, request: Request) -> None:
-        if request.number in self.begun:
+    def started(self, task: Task) -> None:
+        if task.number in self.begun:
             return
-        self.begun.add(request.number)
-        self.spending.started(request.number, request.jobs)
-        self.ledger.write(request.number, _assigned(request), request.labels.params, "running")
+        self.begun.add(task.number)
+        self.spending.started(task.number, task.jobs)
+        self.table.write(task.number, _assigned(task), task.labels.params, "running")
         if self.study is not None:
-            self.study.begun(request.number)
-        super().started(request)
+            self.study.begun(task.number)
+        super().started(task)
 
-    def stops(self, request: Request, report: Report) -> bool:
+    def stops(self, task: Task, report: Report) -> bool:
         if self.stopping is None or report.get("value") is None:
             return False
         # An input that the trial trains for itself has epochs of its own.
-        is_own = report["run_id"] in {job.id for job in request.jobs}
-        return is_own and self.stopping.stops(request.number, report["epoch"], report["value"])
+        is_own = report["run_id"] in {job.id for job in task.jobs}
+        return is_own and self.stopping.stops(task.number, report["epoch"], report["value"])
 
-    def ended(self, request: Request, report: Report) -> None:
+    def ended(self, task: Task, report: Report) -> None:
         state, values, std = report["state"], None, None
         if state == "done":
-            found = [figures_of(self.driver.store, job.id) for job in request.jobs]
-            values, std = self.ledger.values([each for each in found if each is not None])
+            values, std = report["values"] and tuple(report["values"]), report["std"]
         else:
-            self._record_unfinished(request, report)
-        error = report.get("error")
-        self.ledger.write(request.number, _assigned(request), request.labels.params, state, values, std, error)
-        self.spending.ended(request.number)
+            self._record_unfinished(task, report)
+        self.table.write(task.number, _assigned(task), task.labels.params, state, values, std, report.get("error"))
+        self.spending.ended(task.number)
         if self.stopping is not None:
-            self.stopping.take(request.number, [job.id for job in request.jobs])
+            self.stopping.take(task.number, [job.id for job in task.jobs])
         if self.study is not None:
-            self.study.ended(request.number)
-        value = values[0] if values and len(values) == 1 else None
-        super().ended(request, {**report, "value": value, "values": values})
+            self.study.ended(task.number)
+        self.recorder.trials += 1
+        self._tell_end(task, {**report, "values": values})
         if state == "failed":
-            self.unsuccessful.add(request.number)
+            self.unsuccessful.add(task.number)
             self.stop_if_too_many_failed()
 
 
-_UNMEASURED = {"started_at": None, "wall_s": None, "device_s": None, "workers": None, "device": None}
+class SeedEvents(InputEvents):
+    """Events of one seed of a trial: the trial begins with the first of them, and ends by itself."""
+
+    def __init__(self, trials: TrialEvents) -> None:
+        super().__init__(trials.recorder, trials.sweep, trials.spending)
+        self.trials = trials
+
+    def started(self, task: Task) -> None:
+        self.trials.started(self.trials.task(task.number, task.labels.params))
+
+    def ended(self, task: Task, report: Report) -> None:
+        if report["state"] == "failed":
+            self.trials.failed |= {job.id: str(report.get("error")) for job in task.jobs}
+            self.trials.unsuccessful.add(task.number)
+            self._record_unfinished(task, report)
+            self.trials.stop_if_too_many_failed()
 
 
-def _assigned(request: Request) -> Assignment | None:
-    return Assignment(request.labels.params, request.labels.arm, request.jobs) if request.jobs else None
+def _assigned(task: Task) -> Assignment | None:
+    return Assignment(task.labels.params, task.labels.arm, task.jobs) if task.jobs else None

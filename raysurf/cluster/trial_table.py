@@ -32,7 +32,27 @@ def part(sweep: str, number: int) -> str:
     return f"{sweep}-{number:06d}"
 
 
-class Ledger:
+def trial_values(
+    metrics: Sequence[str], figures: Sequence[Mapping[str, float]]
+) -> tuple[tuple[float, ...] | None, float | None]:
+    """The value of a trial: the mean over its seeds of each searched metric, and of a single metric its spread.
+
+    Args:
+        metrics: What is searched for.
+        figures: Of the job of each seed.
+    """
+    found = [[seed[metric] for seed in figures if metric in seed] for metric in metrics]
+    if not found or not all(found):
+        return None, None
+    return tuple(map(mean, found)), (stdev(found[0]) if len(found) == 1 and len(found[0]) > 1 else None)
+
+
+def is_one_job(sweep: Sweep) -> bool:
+    """Whether a sweep is a single job, such as one that a program runs; all of a kind have one name."""
+    return not sweep.parameters and len(sweep.seeds) < 2 and not sweep.baselines
+
+
+class TrialTable:
     """One sweep's rows of ``trials``, and the rows of other definitions under its name.
 
     Args:
@@ -116,9 +136,8 @@ class Ledger:
         """
         sweep = self.sweep
         is_told = sweep.search is not None and sweep.search.warm_start is True
-        is_one_job = not sweep.parameters and len(sweep.seeds) < 2 and not sweep.baselines
         finished = [row for row in self.others if row["state"] in ("done", "stopped")]
-        if not finished or replace or is_told or is_one_job:
+        if not finished or replace or is_told or is_one_job(sweep):
             return
         if not sweep.is_searched:
             own = {job.id for arm in sweep.arms for job in sweep.fill(arm).jobs}
@@ -156,15 +175,8 @@ class Ledger:
         figures = [self.done.figures(job) for job in assignment.jobs]
         if any(each is None for each in figures):
             return None
-        return "done", *self.values([each for each in figures if each is not None]), None
-
-    def values(self, figures: Sequence[Mapping[str, float]]) -> tuple[tuple[float, ...] | None, float | None]:
-        """The mean over the seeds of each figure that is searched, and of a single one its spread."""
-        search = self.sweep.search
-        found = [[each[m] for each in figures if m in each] for m in (search.metrics if search else ())]
-        if not found or not all(found):
-            return None, None
-        return tuple(map(mean, found)), (stdev(found[0]) if len(found) == 1 and len(found[0]) > 1 else None)
+        metrics = self.sweep.search.metrics if self.sweep.search else ()
+        return "done", *trial_values(metrics, [each for each in figures if each is not None]), None
 
     def is_told_as_failed(self, number: int, assignment: Assignment) -> bool:
         """Whether a search has gone on from this trial's failure, though the trial has been tried again or will be."""

@@ -1,4 +1,4 @@
-"""Running what a searcher hands out: through Ray Tune, or one after another in this process."""
+"""Run the tasks of a queue: through Ray Tune, or one after another in this process."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import functools
 import gc
 import time
 import uuid
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
@@ -19,18 +20,27 @@ from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import train_group
 from raysurf.cluster.capacity import Capacity
-from raysurf.cluster.ray_patches import asking_ahead, every_process_stays, nothing_secret_is_handed_on
-from raysurf.cluster.searchers import Programme
-from raysurf.cluster.shutdown import Farewell, Leaving, in_this_process
-from raysurf.cluster.task import PREEMPTIONS, Report, Request
+from raysurf.cluster.ray_patches import (
+    keep_idle_actors,
+    no_credentials_handed_on,
+    release,
+    start_actors_in_parallel,
+)
+from raysurf.cluster.searchers import TrialQueue
+from raysurf.cluster.shutdown import WorkerShutdown, in_this_process, of_ray_worker
+from raysurf.cluster.task import PREEMPTIONS, Report, Task, run_task
+from raysurf.cluster.trial_events import Recorder
 from raysurf.errors import PreemptedError, RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.redaction import redact
 from raysurf.results.error_text import LOST, one_line
 from raysurf.store.filesystem import MAKE_ROOM, is_full
-from raysurf.sweep.sweep import Resources
 
 if TYPE_CHECKING:
     from raysurf.training.workers import Workers
+
+LONGEST = 500
+# Bytes that a trial with a Train group asks for, since it may not ask for nothing.
+TRIAL_MEMORY = 300e6
 
 
 class PassingError(RuntimeError):
@@ -38,24 +48,20 @@ class PassingError(RuntimeError):
 
 
 def single(config: dict[str, Any]) -> None:
-    """A Tune function trial: the jobs of one request on one worker."""
-    from raysurf.cluster.shutdown import of_ray_worker
-
+    """A Tune function trial: one task on one worker."""
     # Before the imports, which take longer than it does.
-    notices = of_ray_worker()
+    notice = of_ray_worker()
     import torch
-    from ray import tune
 
-    from raysurf.cluster.task import perform
     from raysurf.training.workers import Workers
 
-    request: Request = config["request"]
-    torch.set_num_threads(request.resources.cpus)
-    device = torch.device("cuda" if request.resources.gpus else "cpu")
-    if request.time_limit_s is not None:
-        tune.report({"state": "begun", "number": request.number})
-    with notices.working():
-        last = perform(request, Workers(0, 1, device, notices.is_told), tune.report)
+    task: Task = config["task"]
+    torch.set_num_threads(task.resources.cpus)
+    device = torch.device("cuda" if task.resources.gpus else "cpu")
+    if task.time_limit_s is not None:
+        tune.report({"state": "begun", "number": task.number})
+    with notice.working():
+        last = run_task(task, Workers(0, 1, device, notice.is_told), tune.report)
     if last.get("passing"):
         tune.report(last)
         # Tune tries it again, in a new process.
@@ -64,153 +70,122 @@ def single(config: dict[str, Any]) -> None:
     tune.report({**last, "done": True})
 
 
-LONGEST = 500
-# Bytes that a trial with a Train group asks for, since it may not ask for nothing.
-TRIAL_MEMORY = 300e6
-
-
-class Handlers(Protocol):
-    """Who is told of what happens to the requests, and may ask for an early end."""
-
-    leaving: Leaving
-
-    def notice(self, text: str) -> None:
-        """One line for the user."""
-        ...
-
-    def ahead(self, capacity: Capacity, resources: Resources) -> int:
-        """How many trials may run and wait for room at a time."""
-        ...
-
-    def started(self, request: Request) -> None:
-        """A request begins."""
-        ...
-
-    def reported(self, request: Request, report: Report) -> None:
-        """A request has got on."""
-        ...
-
-    def stops(self, request: Request, report: Report) -> bool:
-        """Whether a request is to end where it is."""
-        ...
-
-    def ended(self, request: Request, report: Report) -> None:
-        """A request has ended; ``state`` is done, failed or stopped."""
-        ...
-
-
-class Stops(FIFOScheduler):  # type: ignore[misc]  # ray has no types
-    """Tune's scheduler: every trial as soon as it can begin, ended early where the handlers say so."""
-
-    def __init__(self, handlers: Handlers) -> None:
-        super().__init__()
-        self.handlers = handlers
+class _NotKept:
+    """What Tune pickles for a restore that is not used here."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its scheduler for a restore that is not used here."""
         return {}
 
+
+class Stops(_NotKept, FIFOScheduler):  # type: ignore[misc]  # ray has no types
+    """Tune's scheduler: every trial as soon as it can begin, ended early where its events say so."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        stops = result.get("state") == "running" and self.handlers.stops(trial.config["request"], result)
+        stops = result.get("state") == "running" and self.recorder.stops(trial.config["task"], result)
         # A group would be started again.
-        stops = stops or ("preempted" in result and self.handlers.leaving.asked)
+        stops = stops or ("preempted" in result and self.recorder.shutdown.requested)
         return str(self.STOP if stops else self.CONTINUE)
 
 
-class Relay(tune.Callback):  # type: ignore[misc]  # ray has no types
-    """Turns Tune's callbacks into ours. A request that Tune starts again after a lost worker is told once.
+@dataclass
+class _Tracked:
+    """What is known of a Tune trial: its last report, and what its Train group holds."""
+
+    last: Report = field(default_factory=dict)
+    is_started: bool = False
+    is_killed: bool = False
+    preempted: int = 0
+    held: str | None = None
+
+    def release(self) -> None:
+        """Remove what a Train group holds whose trial's process is gone."""
+        if self.held is not None:
+            release(self.held)
+        self.held = None
+
+
+class Relay(_NotKept, tune.Callback):  # type: ignore[misc]  # ray has no types
+    """Passes Tune's callbacks to the recorder. A task that Tune starts again after a lost worker is told once.
 
     One that was preempted is started again too, and that is no use of its ``retries``.
 
-    A process that has not answered for ``GRACE_S`` after its request's time limit is killed. Time counts from when the
-    request has begun in it, not while it starts and imports.
+    A process that has not answered for ``GRACE_S`` after its task's time limit is killed. Time counts from when the
+    task has begun in it, not while it starts and imports.
     """
 
     GRACE_S = 5.0
 
-    def __init__(self, handlers: Handlers, farewell: Farewell) -> None:
-        self.handlers, self.farewell = handlers, farewell
-        self._preempted: Counter[str] = Counter()
-        self._started: set[str] = set()
-        self._last: dict[str, Report] = {}
-        self._limited: dict[str, tuple[float, Trial]] = {}
-        self._killed: set[str] = set()
-        self._groups: dict[str, str] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore that is not used here."""
-        return {}
+    def __init__(self, recorder: Recorder, worker_shutdown: WorkerShutdown) -> None:
+        self.recorder, self.worker_shutdown = recorder, worker_shutdown
+        self._tracked: defaultdict[str, _Tracked] = defaultdict(_Tracked)
+        self._deadlines: dict[Trial, float] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        request: Request = trial.config["request"]
-        trial.max_failures = request.retries + self._preempted[trial.trial_id]
-        if trial.trial_id not in self._started:
-            self._started.add(trial.trial_id)
-            self.handlers.started(request)
+        task, tracked = trial.config["task"], self._tracked[trial.trial_id]
+        trial.max_failures = task.retries + tracked.preempted
+        if not tracked.is_started:
+            tracked.is_started = True
+            self.recorder.started(task)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        self._last[trial.trial_id] = result
-        if result.get("group"):
-            self._groups[trial.trial_id] = result["group"]
-        request: Request = trial.config["request"]
+        task, tracked = trial.config["task"], self._tracked[trial.trial_id]
+        tracked.last = result
+        tracked.held = result.get("group") or tracked.held
         is_on = result.get("state") in ("begun", "running")
-        if request.time_limit_s is not None and is_on and trial.trial_id not in self._limited:
-            self._limited[trial.trial_id] = (time.monotonic() + request.time_limit_s + self.GRACE_S, trial)
-        goes_on = "preempted" in result and not self.farewell.leaving.asked
-        if goes_on and self._preempted[trial.trial_id] < PREEMPTIONS:
-            self._preempted[trial.trial_id] += 1
+        if task.time_limit_s is not None and is_on:
+            self._deadlines.setdefault(trial, time.monotonic() + task.time_limit_s + self.GRACE_S)
+        goes_on = "preempted" in result and not self.recorder.shutdown.requested
+        if goes_on and tracked.preempted < PREEMPTIONS:
+            tracked.preempted += 1
             trial.max_failures += 1
-            self._limited.pop(trial.trial_id, None)
+            self._deadlines.pop(trial, None)
         if result.get("state") == "running" or goes_on:
-            self.handlers.reported(request, result)
+            self.recorder.reported(task, result)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        self.farewell.look(trials)
+        self.worker_shutdown.look(trials)
         now = time.monotonic()
-        overdue = [trial for until, trial in self._limited.values() if now > until]
-        for trial in overdue:
-            del self._limited[trial.trial_id]
+        for trial in [trial for trial, deadline in self._deadlines.items() if now > deadline]:
+            del self._deadlines[trial]
             if (process := trial.temporary_state.ray_actor) is not None:
-                self._killed.add(trial.trial_id)
+                self._tracked[trial.trial_id].is_killed = True
                 trial.max_failures = trial.num_failures
                 ray.kill(process)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._release(trial.trial_id)
-        self._last.pop(trial.trial_id, None)
-        self._limited.pop(trial.trial_id, None)
+        tracked = self._tracked[trial.trial_id]
+        tracked.release()
+        tracked.last = {}
+        self._deadlines.pop(trial, None)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._limited.pop(trial.trial_id, None)
-        last = self._last.get(trial.trial_id, {})
-        if last.get("state") not in ("done", "failed"):
-            last = {**last, "state": "stopped"}
-        self.handlers.ended(trial.config["request"], last)
+        tracked = self._tracked[trial.trial_id]
+        self._deadlines.pop(trial, None)
+        is_ended = tracked.last.get("state") in ("done", "failed")
+        self.recorder.ended(trial.config["task"], tracked.last if is_ended else {**tracked.last, "state": "stopped"})
 
-    def _release(self, trial_id: str) -> None:
-        """Remove what a Train group holds whose trial's process is lost."""
-        if (group := self._groups.pop(trial_id, None)) is not None:
-            train_group.release(group)
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        task, tracked = trial.config["task"], self._tracked[trial.trial_id]
+        tracked.release()
+        self._deadlines.pop(trial, None)
+        last = tracked.last
+        if last.get("state") != "failed":
+            error = _error_of(trial)
+            if tracked.is_killed:
+                error = one_line(TimeLimitError(task.time_limit_s, "with its process, which did not answer"))
+            last = {"state": "failed", "error": error, "lost": True}
+        self.recorder.ended(task, last)
 
     def release_all(self) -> None:
         """Remove what the Train groups of all trials hold; their processes have ended."""
-        for group in set(self._groups.values()):
-            train_group.release(group)
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._release(trial.trial_id)
-        self._limited.pop(trial.trial_id, None)
-        request: Request = trial.config["request"]
-        last = self._last.get(trial.trial_id, {})
-        if last.get("state") != "failed":
-            error = _error_of(trial)
-            if trial.trial_id in self._killed:
-                assert request.time_limit_s is not None
-                error = one_line(TimeLimitError(request.time_limit_s, "with its process, which did not answer"))
-            last = {"state": "failed", "error": error, "lost": True}
-        self.handlers.ended(request, last)
+        for held in {tracked.held for tracked in self._tracked.values() if tracked.held is not None}:
+            release(held)
 
 
 class Silent(tune.ProgressReporter):  # type: ignore[misc]  # ray has no types
@@ -223,21 +198,17 @@ class Silent(tune.ProgressReporter):  # type: ignore[misc]  # ray has no types
         """Never called."""
 
 
-class Ends(tune.Stopper):  # type: ignore[misc]  # ray has no types
+class Ends(_NotKept, tune.Stopper):  # type: ignore[misc]  # ray has no types
     """Ends Tune's run when its processes have left."""
 
-    def __init__(self, farewell: Farewell) -> None:
-        self.farewell = farewell
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles it for a restore that is not used here."""
-        return {}
+    def __init__(self, worker_shutdown: WorkerShutdown) -> None:
+        self.worker_shutdown = worker_shutdown
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self.farewell.is_over
+        return self.worker_shutdown.is_over
 
 
 def _error_of(trial: Trial) -> str:
@@ -252,38 +223,38 @@ def _error_of(trial: Trial) -> str:
     return f"{LOST}{redact(said)[:LONGEST]}"
 
 
-def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers: Handlers) -> None:
-    """Run the requests of a programme in Tune trials.
+def run_in_tune(queue: TrialQueue, capacity: Capacity, storage: str, recorder: Recorder, ahead: int) -> None:
+    """Run the tasks of a queue in Tune trials.
 
     A job of one worker is a function trial whose process is used again for the next. A job of more is done by a Ray
     Train group that lives in the trial's process, and goes on with the next; that trial holds no CPU, and no more run
     beside one another than there are CPUs for, so that trials and workers cannot wait for each other for ever.
 
     Args:
-        programme: Hands out requests that all need the same resources.
+        queue: Hands out tasks that all need the same resources.
         capacity: What the cluster has.
         storage: Folder for Ray's own files.
-        handlers: Told of everything.
+        recorder: Told of everything.
+        ahead: How many trials may run and wait for room at a time.
 
     Raises:
-        RaysurfError: What the handlers or the programme raised; it ends everything that runs.
+        RaysurfError: What the recorder or the queue raised; it ends everything that runs.
     """
-    resources = programme.stage.resources
+    resources = queue.stage.resources
     grouped = resources.most_workers > 1
     if grouped:
         needs: dict[str, float] = {"cpu": 0, "memory": TRIAL_MEMORY}
     else:
         needs = {"cpu": resources.cpus} | ({"gpu": resources.gpus} if resources.gpus else {})
-    trainable = train_group.group if grouped else single
-    farewell = Farewell(handlers.leaving, grouped, handlers.notice)
-    relay = Relay(handlers, farewell)
+    worker_shutdown = WorkerShutdown(recorder.shutdown, grouped, recorder.notice)
+    relay = Relay(recorder, worker_shutdown)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, needs),
+        tune.with_resources(train_group.group if grouped else single, needs),
         param_space={"storage": storage, "grows": capacity.growth is not None},
         tune_config=tune.TuneConfig(
             num_samples=-1,
-            search_alg=programme,
-            scheduler=Stops(handlers),
+            search_alg=queue,
+            scheduler=Stops(recorder),
             max_concurrent_trials=capacity.trials_at_once(resources) if grouped else None,
             reuse_actors=True,
         ),
@@ -294,23 +265,19 @@ def run_in_tune(programme: Programme, capacity: Capacity, storage: str, handlers
             progress_reporter=Silent(),
             failure_config=tune.FailureConfig(max_failures=2),
             callbacks=[relay],
-            stop=Ends(farewell),
+            stop=Ends(worker_shutdown),
         ),
     )
+    patches = (keep_idle_actors(), no_credentials_handed_on(), start_actors_in_parallel(ahead))
     try:
-        with (
-            undisguised(storage),
-            every_process_stays(),
-            nothing_secret_is_handed_on(),
-            asking_ahead(handlers.ahead(capacity, resources)),
-        ):
+        with unwrapped(storage), patches[0], patches[1], patches[2]:
             tuner.fit()
     finally:
         relay.release_all()
 
 
 @contextmanager
-def undisguised(storage: str) -> Iterator[None]:
+def unwrapped(storage: str) -> Iterator[None]:
     """Let an error of ours that Tune has wrapped into one of its own come out as it was, and a full disk as one."""
     try:
         yield
@@ -333,14 +300,8 @@ class _StoppedEarly(BaseException):
         self.report = report
 
 
-def _tell(handlers: Handlers, request: Request, report: Report) -> None:
-    handlers.reported(request, report)
-    if handlers.stops(request, report):
-        raise _StoppedEarly(report)
-
-
-def run_inline(programme: Programme, handlers: Handlers) -> None:
-    """Run every request of a programme in this process, one after another, on its GPU if there is one.
+def run_inline(queue: TrialQueue, recorder: Recorder) -> None:
+    """Run every task of a queue in this process, one after another, on its GPU if there is one.
 
     Of what runs out of its time limit, training and measuring are ended at the next epoch or point; nothing else is.
 
@@ -354,26 +315,30 @@ def run_inline(programme: Programme, handlers: Handlers) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     number = 0
     with in_this_process() as is_told:
-        while isinstance(config := programme.suggest(str(number)), dict):
-            request: Request = config["request"]
-            handlers.started(request)
-            last = _tried(request, Workers(0, 1, device, is_told), handlers)
-            handlers.ended(request, last)
-            programme.on_trial_complete(str(number), last)
+        while isinstance(config := queue.suggest(str(number)), dict):
+            task: Task = config["task"]
+            recorder.started(task)
+            last = _tried(task, Workers(0, 1, device, is_told), recorder)
+            recorder.ended(task, last)
+            queue.on_trial_complete(str(number), last)
             number += 1
 
 
-def _tried(request: Request, workers: Workers, handlers: Handlers) -> Report:
-    """The last report of a request, done in this process, after as many tries as it needs and may have."""
+def _tell(recorder: Recorder, task: Task, report: Report) -> None:
+    recorder.reported(task, report)
+    if recorder.stops(task, report):
+        raise _StoppedEarly(report)
+
+
+def _tried(task: Task, workers: Workers, recorder: Recorder) -> Report:
+    """The last report of a task, done in this process, after as many tries as it needs and may have."""
     import torch
 
-    from raysurf.cluster.task import perform
-
     threads = torch.get_num_threads()
-    torch.set_num_threads(request.resources.cpus)
+    torch.set_num_threads(task.resources.cpus)
     try:
-        for _ in range(request.retries + 1):
-            last = perform(request, workers, functools.partial(_tell, handlers, request))
+        for _ in range(task.retries + 1):
+            last = run_task(task, workers, functools.partial(_tell, recorder, task))
             if "preempted" in last:
                 raise PreemptedError(*last["preempted"])
             if not last.get("passing"):

@@ -22,7 +22,7 @@ FOLDER = "searches"
 
 
 @dataclass(frozen=True)
-class Told:
+class KnownTrial:
     """A finished trial of another sweep, or of an earlier definition of the same.
 
     Args:
@@ -45,13 +45,13 @@ class WarmStart:
         left_out: How many others there were, by why they were left out.
     """
 
-    taken: tuple[Told, ...]
+    taken: tuple[KnownTrial, ...]
     left_out: Mapping[str, int]
 
-    def of_arm(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[Told]:
+    def of_arm(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[KnownTrial]:
         """What fits one arm, without the arm's own parameters."""
         return [
-            Told(fitted(sweep.job, searched), each.values, each.source)
+            KnownTrial(fitted(sweep.job, searched), each.values, each.source)
             for each in self.taken
             if (searched := _searched(sweep, each.params, arm)) is not None
         ]
@@ -76,10 +76,10 @@ def warm_start(store: Store, sweep: Sweep) -> WarmStart | None:
     path, *earlier = (f"{FOLDER}/{sweep.name}/{digest}.json" for digest in sweep.definitions)
     if (there := next(filter(store.exists, (path, *earlier)), None)) is not None:
         kept = store.get_json(there)
-        known = (Told(each["params"], tuple(each["values"]), each["source"]) for each in kept["taken"])
+        known = (KnownTrial(each["params"], tuple(each["values"]), each["source"]) for each in kept["taken"])
         return WarmStart(tuple(known), kept["left_out"])
     names = _names(sweep) or (sweep.name,)
-    taken, left_out = list[Told](), Counter[str]()
+    taken, left_out = list[KnownTrial](), Counter[str]()
     for row in _candidates(store, sweep, names):
         why, told = _judge(sweep, row, store.uri)
         if told is not None and told not in taken:
@@ -138,7 +138,7 @@ def _candidates(store: Store, sweep: Sweep, names: Sequence[str]) -> Iterator[Ro
                 }
 
 
-def _judge(sweep: Sweep, row: Row, uri: str) -> tuple[str, Told | None]:
+def _judge(sweep: Sweep, row: Row, uri: str) -> tuple[str, KnownTrial | None]:
     """What a row tells a search, or why nothing."""
     assert sweep.search is not None
     if row["state"] != "done":
@@ -154,7 +154,7 @@ def _judge(sweep: Sweep, row: Row, uri: str) -> tuple[str, Told | None]:
     params = mapping_in(row["params"], uri, f"a trial of {row['sweep']}")
     if all(_searched(sweep, params, arm) is None for arm in sweep.arms):
         return "outside the space", None
-    return "", Told(params, found, row["sweep"])
+    return "", KnownTrial(params, found, row["sweep"])
 
 
 def _searched(sweep: Sweep, params: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any] | None:

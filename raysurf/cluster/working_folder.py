@@ -17,44 +17,27 @@ from raysurf.redaction import pattern_of, secrets_in
 
 # At the top of the folder only, since raysurf has a package called results.
 TOP_FOLDERS = ("results", "wandb", "dist", "build")
+# fmt: off
 FOLDERS = (
-    *(".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", "*.egg-info", ".tox", ".nox", ".cache"),
-    *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".ipynb_checkpoints", ".idea", ".vscode"),
+    ".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", "*.egg-info", ".tox", ".nox", ".cache",
+    ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".ipynb_checkpoints", ".idea", ".vscode",
 )
-SECRET_FOLDERS = (".ssh", ".aws", ".azure", ".config", ".docker", ".gnupg", ".huggingface", ".kube", ".oci", ".ray")
+SECRET_FOLDERS = (
+    ".ssh", ".aws", ".azure", ".config", ".docker", ".gnupg", ".huggingface", ".kube", ".oci", ".ray",
+)
 SECRET_FILES = (
-    *(".env", ".env.*", "*.env", ".envrc", "auth_token", "*.token", "_netrc", ".pypirc", ".npmrc", ".pgpass"),
-    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.gpg", "*.asc", "id_rsa*", "id_dsa*"),
-    *("id_ecdsa*", "id_ed25519*", ".git-credentials", ".htpasswd", "kubeconfig", "credentials", "*credentials*.json"),
-    *("credentials.y*ml", "credentials.toml", "credentials.ini", "service[-_]account*.json", "secret.*", "secrets.*"),
-    *("*credentials*.csv", "rootkey.csv", "*accesskeys.csv", "kaggle.json", "client_secret*.json", "*.ppk", "*.p8"),
-    *("token", "token.json", "token.txt", "stored_tokens", ".vault-token", ".vault_pass*", ".comet.config"),
-    *(
-        "secret",
-        "secrets",
-        "password",
-        "passwords",
-        "*[-_]credentials",
-        "hf[-_]token*",
-        "*api[-_]key.txt",
-        "apikey*.txt",
-    ),
-    *(
-        "wandb[-_]*key*",
-        ".env~",
-        ".netrc*",
-        "auth.json",
-        "password.*",
-        "passwords.*",
-        "api_key.*",
-        "api_keys.*",
-        "env.local",
-        "env.prod*",
-        "env.dev*",
-    ),
-    *(".s3cfg", ".boto", "rclone.conf", ".databrickscfg", ".dockercfg", ".my.cnf"),
-    *("*.tfstate", "*.tfstate.*", "*.tfvars", ".*_history", ".*_hist"),
+    ".env", ".env.*", "*.env", ".envrc", "auth_token", "*.token", "_netrc", ".pypirc", ".npmrc", ".pgpass", "*.pem",
+    "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.gpg", "*.asc", "id_rsa*", "id_dsa*", "id_ecdsa*",
+    "id_ed25519*", ".git-credentials", ".htpasswd", "kubeconfig", "credentials", "*credentials*.json",
+    "credentials.y*ml", "credentials.toml", "credentials.ini", "service[-_]account*.json", "secret.*", "secrets.*",
+    "*credentials*.csv", "rootkey.csv", "*accesskeys.csv", "kaggle.json", "client_secret*.json", "*.ppk", "*.p8",
+    "token", "token.json", "token.txt", "stored_tokens", ".vault-token", ".vault_pass*", ".comet.config", "secret",
+    "secrets", "password", "passwords", "*[-_]credentials", "hf[-_]token*", "*api[-_]key.txt", "apikey*.txt",
+    "wandb[-_]*key*", ".env~", ".netrc*", "auth.json", "password.*", "passwords.*", "api_key.*", "api_keys.*",
+    "env.local", "env.prod*", "env.dev*", ".s3cfg", ".boto", "rclone.conf", ".databrickscfg", ".dockercfg", ".my.cnf",
+    "*.tfstate", "*.tfstate.*", "*.tfvars", ".*_history", ".*_hist",
 )
+# fmt: on
 # Code is no secret whatever its name is: what it holds is looked at all the same.
 CODE = ("*.py", "*.pyi")
 # The head of a private key as PEM, OpenSSH, PGP, ssh.com and PuTTY write it.

@@ -30,8 +30,8 @@ def signalled_run(is_rays: bool) -> None:
             signal.signal(signal.SIGTERM, leave)
         lost = Signalled()
         del lost
-        with interrupts.leaving:
-            assert interrupts.leaving.asked
+        with interrupts.shutdown:
+            assert interrupts.shutdown.requested
 
 
 @pytest.mark.parametrize("is_rays", [False, True])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.searchers import Suggestions
+from raysurf.cluster.searchers import ArmSearcher
 from raysurf.cluster.spending import Spending, Verdict, covered
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
@@ -68,7 +68,7 @@ def test_what_runs_is_charged_and_what_is_left_over_given_back(tmp_path: Path) -
     """Beside a running trial only what surely fits begins; a stopped one gives back what it did not use."""
     sweep = sweep_of(rs.Budget(epochs=10), epochs=6)
     store = Store(str(tmp_path))
-    spending = Spending(store, sweep, Ledger(store, sweep))
+    spending = Spending(TrialTable(store, sweep))
     first, second = (sweep.fill({"lr": lr}).jobs for lr in (0.1, 0.2))
     assert spending.may_begin(0, first) is Verdict.YES
     spending.started(0, first)
@@ -95,7 +95,7 @@ def test_hours_are_counted_by_the_clock(tmp_path: Path) -> None:
     now = 0.0
     sweep = sweep_of(rs.Budget(device_hours=3, wall_hours=4), resources=rs.Resources(workers=2))
     store = Store(str(tmp_path))
-    spending = Spending(store, sweep, Ledger(store, sweep), clock=lambda: now)
+    spending = Spending(TrialTable(store, sweep), clock=lambda: now)
     jobs = sweep.fill({"lr": 0.1}).jobs
     spending.started(0, jobs)
     now = 3600.0
@@ -119,11 +119,11 @@ def test_hours_that_are_spent_stay_spent(tmp_path: Path) -> None:
         assert "4 of 5 trials did not begin" in said
     now = 0.0
     store, other = Store(str(tmp_path)), sweep_of(rs.Budget(wall_hours=1), name="other")
-    spending = Spending(store, other, Ledger(store, other), clock=lambda: now)
+    spending = Spending(TrialTable(store, other), clock=lambda: now)
     spending.started(0, other.fill({"lr": 0.1}).jobs)
     now = 3600.0
     spending.ended(0)
-    again = Spending(store, other, Ledger(store, other), clock=lambda: now)
+    again = Spending(TrialTable(store, other), clock=lambda: now)
     assert again.may_begin(1, other.fill({"lr": 0.1}).jobs) is Verdict.NO
     assert str(again) == "1 of 1 wall hours"
 
@@ -132,15 +132,15 @@ def test_trials_that_did_not_begin_are_none() -> None:
     """What was suggested with a batch but may not begin is no trial, and the arm is over when the others have ended."""
     sweep = sweep_of(rs.Budget(trials=1))
     allowed = iter((Verdict.YES, Verdict.WAIT, Verdict.NO))
-    suggestions = Suggestions(sweep, Arm({}, 5), may_begin=lambda number: next(allowed))
-    assert isinstance(suggestions.suggest("a"), dict)
-    assert suggestions.suggest("b") is None
-    assert suggestions.suggest("b") == "FINISHED"
-    assert not suggestions.is_over
-    suggestions.on_trial_complete("a", {"state": "done", "values": (0.5,)})
-    assert suggestions.is_over
-    assert list(suggestions.params) == [0]
-    assert suggestions.suggest("b") == "FINISHED"
+    searcher = ArmSearcher(sweep, Arm({}, 5), may_begin=lambda number: next(allowed))
+    assert isinstance(searcher.suggest("a"), dict)
+    assert searcher.suggest("b") is None
+    assert searcher.suggest("b") == "FINISHED"
+    assert not searcher.is_over
+    searcher.on_trial_complete("a", {"state": "done", "values": (0.5,)})
+    assert searcher.is_over
+    assert list(searcher.params) == [0]
+    assert searcher.suggest("b") == "FINISHED"
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)).map(lambda each: (each[0], each[0] + each[1])))

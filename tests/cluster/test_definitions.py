@@ -12,7 +12,7 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.cluster.launch import PlanRecord, plan_sweeps
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
@@ -186,7 +186,7 @@ def test_more_trials_an_arm_move_the_next_arms(tmp_path: Path) -> None:
     assert after[:2] == before[:2]
     assert after[3:5] == before[2:]
     assert [json.loads(params)["momentum"] for params, _ in after] == ["0.0"] * 3 + ["0.5"] * 3
-    assert sorted(Ledger(Store(str(tmp_path)), sweep(2)).rows) == list(range(6))
+    assert sorted(TrialTable(Store(str(tmp_path)), sweep(2)).rows) == list(range(6))
 
 
 def test_more_seeds_keep_what_a_search_tried(tmp_path: Path) -> None:

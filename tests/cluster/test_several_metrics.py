@@ -11,7 +11,7 @@ from raysurf.cli.summary import summarise
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from tests.cases import tiny_sgd
-from tests.cluster.test_suggestions import sweep_of
+from tests.cluster.test_searchers import sweep_of
 
 TWO = ("validation/error", "validation/nll")
 

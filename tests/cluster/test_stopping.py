@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,20 +14,12 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.stopping import EarlyStopping, Hyperband, MedianRule, SuccessiveHalving, quantile, stored_figures
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.stopping import EarlyStopping, Hyperband, MedianRule, SuccessiveHalving, stored_figures
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.cases import tiny_sgd
-
-FIGURES = st.lists(st.floats(-10, 10), min_size=1, max_size=9)
-
-
-@given(FIGURES, st.floats(0, 1))
-def test_quantiles_are_numpys(figures: list[float], share: float) -> None:
-    """The quantile is the one that numpy gives, interpolated between neighbours."""
-    assert quantile(figures, share) == pytest.approx(float(np.quantile(figures, share)))
 
 
 @given(st.lists(st.lists(st.floats(-10, 10), min_size=9, max_size=9), min_size=1, max_size=8))
@@ -108,11 +99,11 @@ def test_stored_epochs_are_as_they_were_told(tmp_path: Path) -> None:
     tree = tiny_sgd(epochs=3).with_holes(lr=rs.Float(0.1, 0.2))
     stopping = rs.Stopping(kind="median", min_trials=1)
     search = rs.Search(metric="validation/accuracy", trials=2, stopping=stopping)
-    ledger = Ledger(store, rs.Sweep(tree, search, name="early"))
-    assert not EarlyStopping(search, 3, ledger).stops(1, 1, 0.4)
-    ledger.write(0, None, {"lr": 0.1}, "running")
-    ledger.rows[0]["run_ids"] = ["r"]
-    found = EarlyStopping(search, 3, ledger)
+    table = TrialTable(store, rs.Sweep(tree, search, name="early"))
+    assert not EarlyStopping(search, 3, table).stops(1, 1, 0.4)
+    table.write(0, None, {"lr": 0.1}, "running")
+    table.rows[0]["run_ids"] = ["r"]
+    found = EarlyStopping(search, 3, table)
     assert found.stops(1, 1, 0.4)
     assert not found.stops(1, 1, math.nan)
 

@@ -82,7 +82,7 @@ def test_the_folder_travels_without_results_and_secrets(in_git: bool, tmp_path: 
     mine = {name for name in found.folder.files if not name.startswith("raysurf/")} - {".gitignore"}
     assert mine == {"sweeps/s.yaml", "sweeps/parts/job.yaml", "nets/mine.py", "mine/results/__init__.py"}
     assert "raysurf/cli/main.py" in found.folder.files
-    assert "raysurf/results/store.py" in found.folder.files
+    assert "raysurf/store/store.py" in found.folder.files
     assert {notice.rpartition(": ")[2] for notice in found.notices} == set(found.folder.secret) == set(SECRETS)
 
 
@@ -325,7 +325,7 @@ def test_this_repository_is_sent_whole() -> None:
         "1a2b",
         PROVENANCE,
     )
-    assert {"raysurf/results/store.py", "sweeps/recipes/digits_sgd.yaml", "pyproject.toml"} <= found.folder.files.keys()
+    assert {"raysurf/store/store.py", "sweeps/recipes/digits_sgd.yaml", "pyproject.toml"} <= found.folder.files.keys()
     assert found.folder.size_mib < 20
     assert found.folder.secret == ()
 

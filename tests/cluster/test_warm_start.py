@@ -9,20 +9,20 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.cluster.warm_start import warm_start
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names
 from tests.cases import tiny_sgd
-from tests.cluster.test_suggestions import suggested, sweep_of
+from tests.cluster.test_searchers import suggested, sweep_of
 
 
 def write_trials(store: Store, sweep: rs.Sweep, *rows: tuple[dict[str, Any], str, tuple[float, ...] | None]) -> None:
     """Rows of ``trials``, as a run of the sweep leaves them."""
-    ledger = Ledger(store, sweep)
+    table = TrialTable(store, sweep)
     for number, (params, state, values) in enumerate(rows):
-        ledger.write(number, None, params, state, values)
+        table.write(number, None, params, state, values)
 
 
 def constant(lr: float) -> dict[str, Any]:
@@ -66,17 +66,17 @@ def test_each_arm_is_told_its_own(tmp_path: Path) -> None:
 def test_told_trials_change_what_is_suggested() -> None:
     """The sampler learns from told trials: what it suggests differs, is the same every time, and is no less of it."""
     sweep = sweep_of(trials=8)
-    told = [told_of(constant(0.03 + i / 1000), i) for i in range(12)]
-    found = suggested(sweep, told=told)
-    assert found == suggested(sweep, told=told)
+    known_trials = [known_trial(constant(0.03 + i / 1000), i) for i in range(12)]
+    found = suggested(sweep, known_trials=known_trials)
+    assert found == suggested(sweep, known_trials=known_trials)
     assert found != suggested(sweep)
     assert len(found) == 8
 
 
-def told_of(params: dict[str, Any], number: int) -> Any:
-    from raysurf.cluster.warm_start import Told
+def known_trial(params: dict[str, Any], number: int) -> Any:
+    from raysurf.cluster.warm_start import KnownTrial
 
-    return Told(params, (number / 10,), "coarse")
+    return KnownTrial(params, (number / 10,), "coarse")
 
 
 def test_earlier_definitions_are_learnt_from(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Suggestions with real Optuna, on values in closed form: no job is trained here."""
+"""ArmSearcher with real Optuna, on values in closed form: no job is trained here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raysurf.cli.run import plan_lines
 from raysurf.cluster import events
 from raysurf.cluster.capacity import local_capacity
 from raysurf.cluster.launch import plan_sweeps
-from raysurf.cluster.searchers import Suggestions
+from raysurf.cluster.searchers import ArmSearcher
 from raysurf.store.store import Store
 from raysurf.sweep.plan import Arm
 from tests.cases import tiny_sgd
@@ -53,7 +53,7 @@ def suggested(
 ) -> list[Mapping[str, Any]]:
     """Every assignment of a sweep's one arm, each told its value, in the order in which they were handed out."""
     (arm,) = sweep.arms
-    found = Suggestions(sweep, Arm(arm, sweep.trials_in(arm)), **settings)
+    found = ArmSearcher(sweep, Arm(arm, sweep.trials_in(arm)), **settings)
     while numbers := found.next_batch():
         for number in reversed(numbers):
             found.tell(number, value(found.params[number]), False)
@@ -86,7 +86,7 @@ def test_points_leave_what_follows() -> None:
 def test_known_trials_replace_points() -> None:
     """An unseeded search that is resumed tries what it had begun, points included, and only then the points left."""
     begun = {"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05}
-    found = suggested(sweep_of(seed=None, points=POINTS), known={0: begun})
+    found = suggested(sweep_of(seed=None, points=POINTS), begun={0: begun})
     assert begins_with(found, [begun, POINTS[1]])
     assert found.count(begun) == 1
 
@@ -99,7 +99,7 @@ def test_known_trials_change_no_suggestion(sampler: str) -> None:
     sweep = sweep_of(sampler=sampler) if sampler != "cmaes" else rs.Sweep(tree, search)
     whole = suggested(sweep, value=rough)
     for known in (9, 12, 13):
-        assert suggested(sweep, value=rough, known=dict(enumerate(whole[:known]))) == whole
+        assert suggested(sweep, value=rough, begun=dict(enumerate(whole[:known]))) == whole
 
 
 def rough(params: Mapping[str, Any]) -> tuple[float, ...]:
@@ -142,7 +142,7 @@ def test_nothing_is_asked_twice(sampler: str, seed: int | None) -> None:
     assert len({frozenset(params.items()) for params in found}) == 6
     assert all(params["momentum"] == 0.5 and params["nesterov"] == "true" for params in found)
     again = [found[0], found[0], found[1]]
-    resumed = suggested(sweep, value=rough, known=dict(enumerate(again)))
+    resumed = suggested(sweep, value=rough, begun=dict(enumerate(again)))
     assert [params for params in resumed if params in again] == found[:2]
     assert len({frozenset(params.items()) for params in resumed}) == 6
 

@@ -13,10 +13,10 @@ from optuna.storages.journal import JournalFileBackend
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.cluster.study import StudyFile, study_path
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.store.store import Store
 from tests.cases import tiny_sgd
-from tests.cluster.test_suggestions import sweep_of
+from tests.cluster.test_searchers import sweep_of
 
 
 def load(path: Path, name: str = "closed") -> optuna.Study:
@@ -42,9 +42,9 @@ STATES = [
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
+def table(tmp_path: Path) -> TrialTable:
     """Trials of every end, the last one left running by a killed driver."""
-    found = Ledger(Store(str(tmp_path)), sweep_of())
+    found = TrialTable(Store(str(tmp_path)), sweep_of())
     for number, (state, values) in enumerate(ENDS):
         found.write(number, None, params(number), state, values)
     return found
@@ -55,14 +55,14 @@ def no_warning(text: str) -> None:
 
 
 @pytest.mark.parametrize("moved", [False, True])
-def test_a_kept_lock_holds_nothing_up(moved: bool, ledger: Ledger) -> None:
+def test_a_kept_lock_holds_nothing_up(moved: bool, table: TrialTable) -> None:
     """A lock that a killed driver left is removed, also where the store was moved and it leads to nowhere."""
-    StudyFile(ledger, no_warning)
-    path = study_path(ledger.store, "closed")
+    StudyFile(table, no_warning)
+    path = study_path(table.store, "closed")
     lock = path.with_name(f"{path.name}.lock")
     lock.symlink_to("/nowhere/closed.journal" if moved else path)
-    study = StudyFile(ledger, no_warning)
-    ledger.write(5, None, params(5), "running")
+    study = StudyFile(table, no_warning)
+    table.write(5, None, params(5), "running")
     study.begun(5)
     assert not lock.is_symlink()
     assert trials(path) == [*STATES, (5, "RUNNING", None)]
@@ -86,10 +86,10 @@ def test_optuna_reads_the_trials_of_a_sweep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["missing", "torn", "no newline", "garbage", "behind", "another definition"])
-def test_journal_is_rewritten_from_the_rows(harm: str, tmp_path: Path, ledger: Ledger) -> None:
+def test_journal_is_rewritten_from_the_rows(harm: str, tmp_path: Path, table: TrialTable) -> None:
     """Whatever became of the journal, it says afterwards what the rows say, and takes the next trial."""
-    path = study_path(ledger.store, "closed")
-    StudyFile(ledger, no_warning)
+    path = study_path(table.store, "closed")
+    StudyFile(table, no_warning)
     if harm == "missing":
         path.unlink()
     elif harm == "torn":
@@ -99,43 +99,43 @@ def test_journal_is_rewritten_from_the_rows(harm: str, tmp_path: Path, ledger: L
     elif harm == "garbage":
         path.write_bytes(b"\x00\xff\n" * 3)
     elif harm == "behind":
-        ledger.write(0, None, params(0), "done", (0.4,))
+        table.write(0, None, params(0), "done", (0.4,))
     else:
-        ledger = Ledger(ledger.store, sweep_of(points=[{"cycle_epochs": 1}]))
+        table = TrialTable(table.store, sweep_of(points=[{"cycle_epochs": 1}]))
         for number, (state, values) in enumerate(ENDS):
-            ledger.write(number, None, params(number), state, values)
-    found = StudyFile(ledger, no_warning)
+            table.write(number, None, params(number), state, values)
+    found = StudyFile(table, no_warning)
     expected = [(0, "COMPLETE", [0.4]), *STATES[1:]] if harm == "behind" else STATES
     assert trials(path) == expected
-    ledger.write(5, None, params(5), "running")
+    table.write(5, None, params(5), "running")
     found.begun(5)
     assert trials(path)[5:] == [(5, "RUNNING", None)]
-    ledger.write(5, None, params(5), "done", (0.1,))
+    table.write(5, None, params(5), "done", (0.1,))
     found.ended(5)
     assert trials(path)[5:] == [(5, "COMPLETE", [0.1])]
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_what_a_killed_driver_left_running_is_failed(ledger: Ledger) -> None:
+def test_what_a_killed_driver_left_running_is_failed(table: TrialTable) -> None:
     """A sound journal is kept: trials still running in it are failed, and one that goes on is another trial."""
-    path = study_path(ledger.store, "closed")
-    before = StudyFile(ledger, no_warning)
+    path = study_path(table.store, "closed")
+    before = StudyFile(table, no_warning)
     before.begun(4)
     assert trials(path)[-1] == (4, "RUNNING", None)
     size = path.stat().st_size
     text = path.read_bytes()
-    after = StudyFile(Ledger(ledger.store, ledger.sweep), no_warning)
+    after = StudyFile(TrialTable(table.store, table.sweep), no_warning)
     assert path.read_bytes()[:size] == text
     assert trials(path) == [*STATES, (4, "FAIL", None)]
     after.begun(4)
     assert trials(path)[-1] == (4, "RUNNING", None)
 
 
-def test_journal_that_cannot_be_written_stops_nothing(ledger: Ledger) -> None:
+def test_journal_that_cannot_be_written_stops_nothing(table: TrialTable) -> None:
     """A place that cannot be written is one warning; later trials say nothing more."""
-    Path(ledger.store.root, "studies").write_text("a file")
+    Path(table.store.root, "studies").write_text("a file")
     warned: list[str] = []
-    found = StudyFile(ledger, warned.append)
+    found = StudyFile(table, warned.append)
     found.begun(4)
     found.ended(4)
     assert len(warned) == 1

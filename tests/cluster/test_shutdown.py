@@ -15,8 +15,8 @@ import torch
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.shutdown import Notices, _in_main_thread, in_this_process
-from raysurf.cluster.task import PREEMPTIONS, Request, perform
+from raysurf.cluster.shutdown import PreemptionNotice, _in_main_thread, in_this_process
+from raysurf.cluster.task import PREEMPTIONS, Task, run_task
 from raysurf.cluster.train_group import Broker, _is_anothers
 from raysurf.errors import PreemptedError
 from raysurf.jobs.provenance import Labels, collect
@@ -52,7 +52,7 @@ def terminate() -> None:
 
 def test_signal_is_a_notice_while_there_is_work(got: Got) -> None:
     """While a process works the first SIGTERM tells it to leave; all others do what they did before."""
-    notices = Notices()
+    notices = PreemptionNotice()
     notices.heed()
     notices.heed()
     terminate()
@@ -72,7 +72,7 @@ def test_signal_is_a_notice_while_there_is_work(got: Got) -> None:
 
 def test_handler_is_set_from_any_thread(got: Got) -> None:
     """What a thread asks for is done by the main thread."""
-    notices, done = Notices(), threading.Event()
+    notices, done = PreemptionNotice(), threading.Event()
 
     def heed() -> None:
         assert threading.current_thread() is threading.main_thread()
@@ -91,7 +91,7 @@ def test_handler_is_set_from_any_thread(got: Got) -> None:
 
 def test_work_begins_when_the_handler_is_there(got: Got) -> None:
     """SIGTERM in the first line of the work is a notice, though the main thread runs Python every fifth of a second."""
-    notices, ended = Notices(), threading.Event()
+    notices, ended = PreemptionNotice(), threading.Event()
 
     def work() -> None:
         notices.heed_soon()
@@ -159,26 +159,26 @@ def test_preempted_process_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
     assert stored_rows(uri) == stored_rows(str(tmp_path / "calm"))
 
 
-def request(store: str = "nowhere", retries: int = 0) -> Request:
-    """A job, in a request."""
+def task(store: str = "nowhere", retries: int = 0) -> Task:
+    """A job, in a task."""
     labels = Labels("s", "trial", "arm", collect())
-    return Request(0, "trial 0", (tiny_sgd(),), labels, store, rs.Resources(), retries=retries)
+    return Task(0, "trial 0", (tiny_sgd(),), labels, store, rs.Resources(), retries=retries)
 
 
 def test_preempted_request_may_be_tried_again(tmp_path: Path) -> None:
     """Its report says that it failed, that another try may do away with it, and why."""
-    asked = request(str(tmp_path))
-    report = perform(asked, Workers(is_told=lambda: True), lambda report: None)
+    asked = task(str(tmp_path))
+    report = run_task(asked, Workers(is_told=lambda: True), lambda report: None)
     assert report["preempted"] == (f"before {asked.jobs[0].id} began",)
     assert (report["state"], report["passing"], report["lost"]) == ("failed", True, True)
 
 
 def test_preempted_group_uses_up_no_try() -> None:
-    """A group that is preempted gets its request again though there are no retries, but not for ever."""
+    """A group that is preempted gets its task again though there are no retries, but not for ever."""
 
     async def tries() -> int:
         broker, count = Broker(), 0
-        await broker.give(request())
+        await broker.give(task())
         while True:
             taking = asyncio.ensure_future(broker.take(0, f"incarnation {count}", 0, None))
             telling = asyncio.ensure_future(broker.next())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.trial_table import Ledger
+from raysurf.cluster.trial_table import TrialTable
 from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 
@@ -24,12 +24,12 @@ class SetBack(datetime):
 def test_a_trials_duration_is_not_the_wall_clocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never negative; of a trial that began in another process there is none."""
     sweep = rs.Sweep(tiny_sgd().with_holes(lr=rs.Each((0.1, 0.2))), name="s")
-    ledger = Ledger(Store(str(tmp_path)), sweep)
-    ledger.write(0, None, {"lr": 0.1}, "running")
-    ledger.write(1, None, {"lr": 0.2}, "running")
+    table = TrialTable(Store(str(tmp_path)), sweep)
+    table.write(0, None, {"lr": 0.1}, "running")
+    table.write(1, None, {"lr": 0.2}, "running")
     monkeypatch.setattr("raysurf.cluster.trial_table.datetime", SetBack)
-    ledger.write(0, None, {"lr": 0.1}, "done")
-    assert 0 <= ledger.rows[0]["wall_s"] < 60
-    after = Ledger(ledger.store, sweep)
+    table.write(0, None, {"lr": 0.1}, "done")
+    assert 0 <= table.rows[0]["wall_s"] < 60
+    after = TrialTable(table.store, sweep)
     after.write(1, None, {"lr": 0.2}, "done")
     assert after.rows[1]["wall_s"] is None
