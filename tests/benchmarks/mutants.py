@@ -262,11 +262,12 @@ class _Trees:
     """Importer of modules from their syntax trees."""
 
     def __init__(self, trees: Mapping[Path, ast.Module]) -> None:
+        modules = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in trees}
+        self.files = {name.removesuffix(".__init__"): path for path, name in modules.items()}
         self.trees = trees
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        file = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-        if file not in self.trees:
+        if not (file := self.files.get(name)):
             return None
         return spec_from_file_location(name, file, loader=_Tree(name, str(file), self.trees[file]))
 
