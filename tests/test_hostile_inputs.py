@@ -34,7 +34,7 @@ from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.cases import tiny_sgd
-from tests.results.test_store import epoch
+from tests.store.stores import epoch
 
 HERE = Workers(0, 1, torch.device("cpu"))
 LABELS = Labels("s", "trial", "a", collect())

@@ -18,7 +18,7 @@ from raysurf.packages import OF_RUN
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.cases import ROOT
-from tests.results.test_store import epoch
+from tests.store.stores import epoch
 from tests.test_layers import imports
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

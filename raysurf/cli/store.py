@@ -30,14 +30,13 @@ HEADINGS = ("table", "files compacted", "rows", "files removed", "bytes removed"
     type=click.FloatRange(0.0),
     default=600.0,
     show_default=True,
-    help="Seconds that files stay whose rows are elsewhere; a query that takes longer may have to be asked again.",
+    help="Seconds that large files stay whose rows are in others now; a query that takes longer may fail.",
 )
 @results_option
 def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, results: str) -> None:
     """Make few large files of the tables' many small ones: queries get many times as fast.
 
-    Sweeps may run and others may read at the same time. The small files wait: a compaction ten minutes later, or
-    more, removes them.
+    Sweeps may run and others may read at the same time. What is compacted is of runs and trials that have ended.
     """
     from raysurf.cli.output import text_table
     from raysurf.results.api import open

@@ -110,7 +110,7 @@ def _locks(store: Store) -> Iterator[Finding]:
 def _claims(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:
     """Claims of dead processes, and who holds the others."""
     dead, alive = [], []
-    for name, (_, time_ns, _) in store.marks(CLAIMS).items():
+    for name, (_, time_ns, _) in store.versions(CLAIMS).items():
         path = f"{CLAIMS}/{name}"
         if (data := store.bytes_at(path)) is None:
             continue
@@ -135,11 +135,11 @@ def _now_ns(store: Store) -> int:
 
 def _left_over(store: Store, found: Inventory, clock_ns: int) -> Iterator[Finding]:
     """What killed writers and compactions have left."""
-    for name, (_, time_ns, _) in store.marks("_tmp").items():
+    for name, (_, time_ns, _) in store.versions("_tmp").items():
         if clock_ns - time_ns > STALE_S * 1e9:
             yield Finding(f"_tmp/{name}", "a file whose writer was killed", "it was never part of anything", True)
     for table in found.tables:
-        there = store.marks(f"{COMPACTED}/{table}")
+        there = store.versions(f"{COMPACTED}/{table}")
         for name, (_, time_ns, _) in there.items():
             path, is_old = f"{COMPACTED}/{table}/{name}", clock_ns - time_ns > GRACE_S * 1e9
             if name.endswith(SUFFIX) and f"{name.removesuffix(SUFFIX)}.json" not in there and is_old:
@@ -176,7 +176,7 @@ def _own_files(store: Store, found: Inventory, empty: set[str]) -> Iterator[Find
 def _compacted(store: Store, found: Inventory) -> Iterator[Finding]:
     """What is wrong with compacted files and their lists."""
     for table, files in found.tables.items():
-        for name in store.marks(f"{COMPACTED}/{table}"):
+        for name in store.versions(f"{COMPACTED}/{table}"):
             if name.endswith(".json") and name.removesuffix(".json") not in {file.id for file in files.compacted}:
                 meaning = f"readers leave out what was compacted there; {AGAIN}"
                 yield Finding(f"{COMPACTED}/{table}/{name}", "a list that cannot be read", meaning)
@@ -188,7 +188,7 @@ def _compacted(store: Store, found: Inventory) -> Iterator[Finding]:
                 what = "rows that are not there, though their list is"
             except StoreError as error:
                 what = error.got.removeprefix(f"{file.path}, which ")
-            lost = len([part for part in parts if part not in files.marks])
+            lost = len([part for part in parts if part not in files.versions])
             meaning = f"{lost} parts are in no other file; remove it and {file.list_path}, and {AGAIN}"
             yield Finding(file.path, what, meaning)
 

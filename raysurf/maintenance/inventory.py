@@ -224,9 +224,9 @@ def _rows_of_compacted(found: Inventory, sweep_of: Mapping[str, str]) -> dict[st
     for table, files in found.tables.items():
         for file in files.compacted:
             rows = counts[file.path] = counts[file.list_path] = Counter()
-            for part, entry in file.parts.items():
+            for part, number in file.parts.items():
                 of_run = sweep_of.get(part.partition(".")[0], "")
-                rows[part.rpartition("-")[0] if table in OF_SWEEPS else of_run] += entry.rows
+                rows[part.rpartition("-")[0] if table in OF_SWEEPS else of_run] += number
     return {path: rows for path, rows in counts.items() if rows.total()}
 
 

@@ -141,7 +141,7 @@ def _planned(found: Inventory, sweep: str) -> Removal:
     rows, paths = 0, set[str]()
     for table, files in found.tables.items():
         for part in _trials(found, sweep) if table == "trials" else _parts(found, table, gone):
-            rows += files.chosen[part].parts[part].rows if part in files.chosen else 0
+            rows += files.chosen[part].parts[part] if part in files.chosen else 0
             paths.add(f"tables/{table}/{part}.parquet")
     files_gone = [file for file in found.files if file.path in paths or _is_of(file, sweep, gone, trajectories)]
     return Removal(sweep, len(_trials(found, sweep)), tuple(sorted(gone)), kept, tuple(files_gone), rows)
@@ -168,7 +168,7 @@ def _folder(path: str) -> str:
 
 def _running(store: Store) -> set[str]:
     """Names of the claims of all sweeps that are being run, or were when their process ended."""
-    names = (name.removesuffix(".json").rpartition(".")[0] for name in store.marks(FOLDER))
+    names = (name.removesuffix(".json").rpartition(".")[0] for name in store.versions(FOLDER))
     return {name for name in names if name.startswith("sweep.")}
 
 

@@ -15,6 +15,7 @@ from raysurf.results.api import open
 from raysurf.results.failures import failures
 from raysurf.results.reader import Reader
 from raysurf.results.sql import quoted_list
+from raysurf.store.compacted import run_of
 from raysurf.store.store import Store
 from raysurf.store.tables import look_at
 
@@ -184,10 +185,9 @@ def _running(results: Reader, ended: set[str], now: datetime) -> tuple[RunningRu
 
 
 def _changes(store: Store) -> dict[str, datetime]:
-    """When the rows of each training run were written last."""
-    files = look_at(store, "epochs")
-    marks = {part: file.parts[part].mark for part, file in files.chosen.items()} | dict(files.marks)
-    return {part.partition(".")[0]: datetime.fromtimestamp(mark[1] / 1e9, UTC) for part, mark in marks.items()}
+    """When the rows of each training run that has not been compacted, as those that run, were written last."""
+    versions = look_at(store, "epochs").versions
+    return {run_of(part): datetime.fromtimestamp(version[1] / 1e9, UTC) for part, version in versions.items()}
 
 
 @dataclass(frozen=True)

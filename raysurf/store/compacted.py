@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError, StoreWarning
 from raysurf.store.parts import OURS, require_no_newer
-from raysurf.store.store import Mark, Store
+from raysurf.store.store import Store, Version
 
 FOLDER, PART, SUFFIX = "compact", "_part", ".parquet"
 
@@ -29,24 +29,6 @@ FOLDER, PART, SUFFIX = "compact", "_part", ".parquet"
 def run_of(part: str) -> str:
     """The run that a part of a table is of; of ``trials`` the sweep, a hyphen and the trial."""
     return part.partition(".")[0]
-
-
-class Entry(NamedTuple):
-    """A part as a compacted file holds it: the version of its own file, how many rows, and SHA-256 of its own file.
-
-    A part that was removed has no rows.
-    """
-
-    size: int
-    time_ns: int
-    inode: int
-    rows: int
-    digest: str
-
-    @property
-    def mark(self) -> Mark:
-        """The version of its own file."""
-        return self[:3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +41,7 @@ class Compacted:
         made_ns: When its list was written, by the store's clock.
         version: Of the schema that its rows follow.
         digest: SHA-256 of the file.
-        parts: What it holds, by part.
+        parts: How many rows of each part it holds; none of one that was removed.
     """
 
     table: str
@@ -67,7 +49,7 @@ class Compacted:
     made_ns: int
     version: int
     digest: str
-    parts: Mapping[str, Entry]
+    parts: Mapping[str, int]
 
     @property
     def path(self) -> str:
@@ -85,11 +67,6 @@ class Compacted:
         return int(self.id.partition("-")[0])
 
     @cached_property
-    def marks(self) -> dict[str, Mark]:
-        """The versions of the parts in it."""
-        return {part: each.mark for part, each in self.parts.items()}
-
-    @cached_property
     def by_run(self) -> dict[str, list[str]]:
         """The parts in it by the run that they are of."""
         found: dict[str, list[str]] = {}
@@ -99,24 +76,24 @@ class Compacted:
 
     @cached_property
     def num_rows(self) -> int:
-        """Rows in it, those of newer versions elsewhere included."""
-        return sum(each.rows for each in self.parts.values())
+        """Rows in it, those included that are not read since newer ones are elsewhere."""
+        return sum(self.parts.values())
 
 
 def lists_of(store: Store, table: str) -> tuple[Compacted, ...] | None:
     """All compacted files, those to be preferred last; None if a list has vanished while it was read."""
     found = []
-    for name, mark in store.marks(f"{FOLDER}/{table}").items():
+    for name, made in store.versions(f"{FOLDER}/{table}").items():
         if not name.endswith(".json"):
             continue
         path = f"{FOLDER}/{table}/{name}"
         try:
-            known = _known(_List(store.address, table, name, mark, store))
+            known = _known(_List(store.address, table, name, made, store))
         except StoreError:
             if store.exists(path):
                 raise
             return None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             text = f"{store.uri}: {path} cannot be read ({error}); rows that are compacted there are not seen"
             warnings.warn(StoreWarning(text), stacklevel=2)
             continue
@@ -132,7 +109,7 @@ class _List:
     address: str
     table: str
     name: str
-    mark: Mark
+    made: Version
     store: Store = field(compare=False)
 
 
@@ -140,22 +117,22 @@ class _List:
 def _known(each: _List) -> Compacted:
     """What a list says; lists are never changed, and parsing one takes as long as a query."""
     data = each.store.get_bytes(f"{FOLDER}/{each.table}/{each.name}")
-    return _parsed(each.table, each.name.removesuffix(".json"), each.mark, data)
+    return _parsed(each.table, each.name.removesuffix(".json"), each.made, data)
 
 
-def _parsed(table: str, name: str, mark: Mark, data: bytes) -> Compacted:
+def _parsed(table: str, name: str, made: Version, data: bytes) -> Compacted:
     found = json.loads(data)
-    parts = {part: Entry(*said) for part, said in found["parts"].items()}
-    columns = list(zip(*parts.values(), strict=True))[:4]
-    if {type(number) for column in columns for number in column} - {int}:
-        raise ValueError("a size, time, inode or number of rows is no number")
+    # Version 2 listed size, time and inode of the own file, the number of rows, and a digest.
+    parts = {part: said[3] if isinstance(said, list) else said for part, said in found["parts"].items()}
+    if {type(rows) for rows in parts.values()} - {int}:
+        raise ValueError("a number of rows is no number")
     int(name.partition("-")[0])
-    return Compacted(table, name, mark[1], int(found["version"]), str(found["sha256"]), parts)
+    return Compacted(table, name, made[1], int(found["version"]), str(found["sha256"]), parts)
 
 
-def listed(version: int, digest: str, parts: Mapping[str, Entry]) -> dict[str, Any]:
-    """A list as it is written."""
-    return {"version": version, "sha256": digest, "parts": {part: list(each) for part, each in parts.items()}}
+def listed(version: int, digest: str, parts: Mapping[str, int]) -> dict[str, Any]:
+    """A list as it is written: the schema's version, SHA-256 of the compacted file, rows by part."""
+    return {"version": version, "sha256": digest, "parts": parts}
 
 
 def require_as_written(store: Store, file: Compacted) -> None:

@@ -1,22 +1,20 @@
-"""Many small files of a table become few large ones, beside writers, readers and other compactions.
+"""Compaction: many small files of a table become few large ones, beside writers, readers and other compactions.
 
-The order of things, which is what makes it safe (``results.table_files`` has the readers' rule):
+A part is compacted when its run, or its trial, has ended, which is when it changes no more. The order makes it safe:
 
-1. Own files are read, and only those count whose version is the same after reading as before. On a bucket, where times
-   are whole seconds, what is younger than ``SETTLED_S`` waits for the next compaction.
-2. Their rows are written as one compacted file. Nobody reads it: it has no list.
-3. Its list is written, in one step, if no other compaction has written one since the first step; its number is higher
-   than all before. From now on readers take these rows, as long as the own file is of the listed version or gone.
-4. Own files that have been listed for ``GRACE_S`` are removed by the next compaction, so that a reader who listed them
-   before is done with them. On a disk a file is moved aside, looked at, and put back if it is of another version and
-   none has come since; one that a killed compaction left aside is put back by the next. On a bucket, which cannot do
-   that, only files of finished jobs are removed, since nobody writes those, and after a look at their content.
-5. Compacted files of which no row has been read for ``GRACE_S`` are removed: first the list, then the rows.
+1. Own files are read, and their rows written as one compacted file. Nobody reads it: it has no list.
+2. Its list is written, in one step, if no other compaction has written one since; its number is higher than all before.
+3. The own files are removed. Readers take a part's own file while it is there, else the compacted rows, so they see
+   every row once at any moment; a reader whose files are gone lists them again. A job that is run again writes an own
+   file, which counts. On a disk a file is moved aside, and put back if it is of another version than was read and none
+   has come since. A bucket cannot do that, so only parts that nobody writes are taken there: those of runs that are
+   done, and trials of sweeps that nobody runs.
+4. Compacted files of which all rows are elsewhere stay for ``GRACE_S`` for the queries that read them; then the list is
+   removed, then the rows.
 
-Whoever is killed leaves either a compacted file without a list, which the next compaction removes, or a step that was
-done. Two compactions of one table keep off each other by a claim; should one be frozen for so long that it loses its
-claim, the third step finds out, and it gives up. A part that is removed is replaced by an empty one wherever its rows
-may have been compacted, which holds as any newer version does.
+Whoever is killed leaves a compacted file without a list, which the next compaction removes, or files of the same rows.
+Two compactions of one table keep off each other by a lease; should one be frozen for so long that it loses its lease,
+the second step finds out, and it gives up. A removed part whose rows may be compacted is replaced by an empty one.
 """
 
 from __future__ import annotations
@@ -29,25 +27,33 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError
 from raysurf.store.clock import now_ns
-from raysurf.store.compacted import FOLDER, PART, SUFFIX, Compacted, Entry, listed, require_as_written, rows_of_parts
-from raysurf.store.filesystem import mark_of
-from raysurf.store.lease import FOLDER as CLAIMS
+from raysurf.store.compacted import (
+    FOLDER,
+    PART,
+    SUFFIX,
+    Compacted,
+    listed,
+    require_as_written,
+    rows_of_parts,
+    run_of,
+)
+from raysurf.store.filesystem import version_of
+from raysurf.store.lease import FOLDER as LEASES
 from raysurf.store.lease import Claim
 from raysurf.store.parts import file_of, fitted, migrated, table_in
 from raysurf.store.schemas import SCHEMAS, VERSION, schema_of
-from raysurf.store.store import Store
+from raysurf.store.store import Store, Version
 from raysurf.store.tables import TableFiles, is_compacted, look_at, say_version, write_rows
 from raysurf.store.truncated import is_torn
 
-# Seconds.
-GRACE_S, SETTLED_S = 600.0, 3.0
+GRACE_S = 600.0
 # A compacted file is cut at either; one of less than half of the rows is merged into the next.
 MOST_ROWS, MOST_BYTES = 2**20, 2**28
 # Between a query for one run, which reads a group, and one for all, which takes longer the more there are.
@@ -65,8 +71,8 @@ class Compaction:
         parts: Parts that were compacted.
         rows: Rows in the compacted files that were written.
         removed: Files that were removed, their rows being elsewhere.
-        waiting: Files that are removed by a later compaction.
-        bytes_removed: Their bytes.
+        waiting: Compacted files that a later compaction removes, their rows being elsewhere.
+        bytes_removed: Bytes of the removed files.
         held_by: Who compacts the table now, if somebody does; nothing was done then.
         skipped: Files that were left alone, since they cannot be read.
     """
@@ -93,8 +99,8 @@ def compact(
         store: The store.
         tables: Their names; all if not given.
         includes: Takes a table and a part, and says whether to compact it; all if not given.
-        grace_s: How long files stay whose rows are elsewhere, in seconds. A query that takes longer may fail and is to
-            be asked again.
+        grace_s: How long compacted files stay whose rows are elsewhere, in seconds. A query that takes longer may fail
+            and is to be asked again.
 
     Returns:
         What came of every table that has files.
@@ -107,7 +113,7 @@ def compact(
     say_version(store)
     for table in SCHEMAS if tables is None else tables:
         schema_of(table)
-        if not store.marks(f"tables/{table}") and not store.marks(f"{FOLDER}/{table}"):
+        if not store.versions(f"tables/{table}") and not store.versions(f"{FOLDER}/{table}"):
             continue
         with Claim(store, f"compact.{table}", "raysurf compact") as claim:
             holder = claim.take()
@@ -115,7 +121,7 @@ def compact(
                 done.append(Compaction(table, held_by=str(holder)))
                 continue
             wanted = partial(includes, table) if includes else lambda part: True
-            done.append(_Compactor(store, table, now_ns(store), grace_s).run(wanted))
+            done.append(_Compactor(store, table, grace_s).run(wanted))
     return done
 
 
@@ -125,24 +131,17 @@ def remove_part(store: Store, table: str, part: str) -> None:
     if not is_listed:
         store.delete(f"tables/{table}/{part}{SUFFIX}")
         # Who has read the part just before may be about to list it.
-        names = store.marks(CLAIMS)
+        names = store.versions(LEASES)
         is_listed = any(name.startswith(f"compact.{table}.") for name in names) or is_compacted(store, table, part)
     if is_listed:
         write_rows(store, table, part, [])
 
 
 class _Compactor:
-    """One compaction of one table.
+    """One compaction of one table."""
 
-    Args:
-        store: The store.
-        table: Its name.
-        clock_ns: The store's clock.
-        grace_s: See ``compact``.
-    """
-
-    def __init__(self, store: Store, table: str, clock_ns: int, grace_s: float) -> None:
-        self.store, self.table, self.clock_ns, self.grace_s = store, table, clock_ns, grace_s
+    def __init__(self, store: Store, table: str, grace_s: float) -> None:
+        self.store, self.table, self.grace_s = store, table, grace_s
         self.done = Compaction(table)
         self.schema = schema_of(table).append(PARTS)
 
@@ -150,25 +149,36 @@ class _Compactor:
         self._put_back()
         self._remove_replaced()
         files = look_at(self.store, self.table)
-        own = [part for part in files.own if includes(part) and self._is_settled(files, part)]
-        merged = self._to_merge(files, own)
-        batch = _Batch()
-        for part, entry, rows in self._read(files, own, merged):
-            batch.add(part, entry, rows)
-            if batch.rows >= MOST_ROWS or batch.bytes >= MOST_BYTES:
+        own = [part for part in files.own if includes(part) and self._has_ended(files, part)]
+        merged, batch = self._to_merge(files, own), _Batch()
+        for part, version, rows in self._read(files, own, merged):
+            batch.add(part, version, rows)
+            if batch.num_rows >= MOST_ROWS or batch.num_bytes >= MOST_BYTES:
                 self._write(files, batch)
                 files, batch = look_at(self.store, self.table), _Batch()
-        if batch.entries:
+        if batch.parts:
             self._write(files, batch)
-        files = look_at(self.store, self.table)
-        self.done.waiting = len(files.marks.keys() & files.chosen.keys())
+        self.done.waiting = self._remove_replaced()
         return self.done
 
-    def _is_settled(self, files: TableFiles, part: str) -> bool:
-        return self.store.is_local or self.clock_ns - files.marks[part][1] > SETTLED_S * 1e9
+    @cached_property
+    def _ended(self) -> set[str]:
+        """Runs that have ended: on a disk those with a row in ``runs``, on a bucket those that are done."""
+        if self.store.is_local:
+            files = look_at(self.store, "runs")
+            return {run_of(part) for part in (*files.versions, *files.chosen)}
+        return {path.split("/")[1] for path in self.store.list("jobs") if path.endswith("/outcome.json")}
 
-    def _is_old(self, time_ns: int) -> bool:
-        return self.clock_ns - time_ns >= self.grace_s * 1e9
+    def _has_ended(self, files: TableFiles, part: str) -> bool:
+        if self.table == "trials":
+            # Of those on a disk it is seen when they are read.
+            return self.store.is_local or not _is_led(part, self._leases)
+        is_removed = self.store.is_local and any(part in file.parts for file in files.compacted)
+        return run_of(part) in self._ended or is_removed
+
+    @cached_property
+    def _leases(self) -> Iterable[str]:
+        return self.store.versions(LEASES)
 
     def _to_merge(self, files: TableFiles, own: list[str]) -> list[Compacted]:
         """Compacted files that are written anew: small ones, if there is anything to merge, and those with waste."""
@@ -190,69 +200,69 @@ class _Compactor:
 
     def _read(
         self, files: TableFiles, own: list[str], merged: list[Compacted]
-    ) -> Iterator[tuple[str, Entry, pa.Table]]:
-        """Parts with their rows, in one order of parts."""
+    ) -> Iterator[tuple[str, Version | None, pa.Table]]:
+        """Parts in order, each with the version of its own file, if it has one, and its rows."""
         of_file = {part: file for file in merged for part in files.used[file]}
         held: dict[Compacted, dict[str, pa.Table]] = {}
-        of_own = self._read_ahead(files, sorted(own))
+        of_own = self._read_ahead(files, own)
         for part in sorted([*own, *of_file]):
             if (file := of_file.get(part)) is None:
-                if (found := next(of_own)) is not None:
-                    yield part, *found
+                if (rows := next(of_own)) is not None:
+                    yield part, files.versions[part], rows
                 continue
             if file not in held:
                 held[file] = self._by_part(file, files.used[file])
-            yield part, file.parts[part], held[file].pop(part)
+            yield part, None, held[file].pop(part)
         # Parts that were removed stay listed, as long as older lists may have rows of them.
         for part, file in sorted(files.chosen.items()):
-            if file in merged and not file.parts[part].rows:
-                yield part, file.parts[part], self.schema.empty_table()
+            if file in merged and not file.parts[part]:
+                yield part, None, self.schema.empty_table()
 
-    def _read_ahead(self, files: TableFiles, parts: list[str]) -> Iterator[tuple[Entry, pa.Table] | None]:
+    def _read_ahead(self, files: TableFiles, parts: list[str]) -> Iterator[pa.Table | None]:
         """What ``_read_own`` gives for each part in order; a bucket is asked for many files at a time."""
         with ThreadPoolExecutor(2 if self.store.is_local else 16) as pool:
             for first in range(0, len(parts), 64):
                 yield from pool.map(partial(self._read_own, files), parts[first : first + 64])
 
-    def _read_own(self, files: TableFiles, part: str) -> tuple[Entry, pa.Table] | None:
-        """The rows of a part's own file; None if it was replaced meanwhile, or cannot be read."""
-        path, mark = f"tables/{self.table}/{part}{SUFFIX}", files.marks[part]
+    def _read_own(self, files: TableFiles, part: str) -> pa.Table | None:
+        """The rows of a part's own file; None if it was replaced meanwhile, cannot be read, or its trial runs."""
+        path = self._own_path(part)
         try:
             data = self.store.get_bytes(path)
-            if self.store.mark(path) != mark:
+            if self.store.version(path) != files.versions[part]:
                 return None
             if is_torn(io.BytesIO(data), SUFFIX):
-                raise StoreError(self.store.uri, f"{path}, which was cut short", "a whole file")
+                raise StoreError(self.store.uri, f"{path}, which is truncated", "a whole file")
             rows = table_in(data, schema_of(self.table), self.store.uri, path)
         except StoreError as error:
-            if self.store.mark(path) is None:
+            if self.store.version(path) is None:
                 return None
             if "newer raysurf" in error.expected:
                 raise
             self.done.skipped.append(path)
             return None
-        entry = Entry(*mark, rows.num_rows, hashlib.sha256(data).hexdigest())
-        return entry, rows.append_column(PARTS, pa.array([part] * rows.num_rows, pa.string()))
+        if self.table == "trials" and "running" in rows["state"].to_pylist():
+            return None
+        return rows.append_column(PARTS, pa.array([part] * rows.num_rows, pa.string()))
 
     def _by_part(self, file: Compacted, parts: set[str]) -> dict[str, pa.Table]:
         found = pa.concat_tables(list(rows_of_parts(self.store, file, parts))).combine_chunks()
         rows = migrated(fitted(found, self.schema, self.store.uri, file.path), self.table, file.version)
         # Rows of a part stand together.
-        ends = [0]
+        by_part, end = {}, 0
         for part in sorted(parts):
-            ends.append(ends[-1] + file.parts[part].rows)
-        by_part = {part: rows.slice(ends[i], ends[i + 1] - ends[i]) for i, part in enumerate(sorted(parts))}
+            by_part[part] = rows.slice(end, file.parts[part])
+            end += file.parts[part]
         wrong = [part for part, each in by_part.items() if set(each[PART].unique().to_pylist()) != {part}]
-        if wrong or ends[-1] != rows.num_rows:
+        if wrong or end != rows.num_rows:
             got = f"{file.path}, whose rows are not those that its list says"
             raise StoreError(self.store.uri, got, "compacted files as raysurf wrote them (raysurf fsck)")
         return by_part
 
     def _write(self, files: TableFiles, batch: _Batch) -> None:
-        """Write a compacted file, then its list."""
+        """Write a compacted file, then its list, then remove the own files of its parts."""
         number = max((file.number for file in files.compacted), default=0) + 1
-        name = f"{number:06d}-{uuid.uuid4().hex[:8]}"
-        path = f"{FOLDER}/{self.table}/{name}"
+        path = f"{FOLDER}/{self.table}/{number:06d}-{uuid.uuid4().hex[:8]}"
         rows = pa.concat_tables([self.schema.empty_table(), *batch.tables]).replace_schema_metadata(
             schema_of(self.table).metadata
         )
@@ -264,12 +274,16 @@ class _Compactor:
             self.store.delete(f"{path}{SUFFIX}")
             got = f"a second compaction of {self.table}, while this one was held up"
             raise StoreError(self.store.uri, got, "one at a time; nothing is lost: compact it again")
-        self.store.put_json(f"{path}.json", listed(VERSION, hashlib.sha256(data).hexdigest(), batch.entries))
-        self.done.parts += len(batch.entries)
+        self.store.put_json(f"{path}.json", listed(VERSION, hashlib.sha256(data).hexdigest(), batch.parts))
+        self.done.parts += len(batch.parts)
         self.done.rows += rows.num_rows
+        leases = self.store.versions(LEASES) if self.table == "trials" and not self.store.is_local else ()
+        for part, version in batch.versions.items():
+            if not _is_led(part, leases):
+                self._remove_own(part, version)
 
     def _require_rows(self, path: str, num_rows: int) -> None:
-        """What was written is there, and on the disk for good, before own files may be removed for it."""
+        """Require that what was written is there, and on the disk for good, before own files are removed for it."""
         with self.store.fs.open_input_file(self.store.full(path)) as stream:
             assert pq.ParquetFile(stream).metadata.num_rows == num_rows
         if self.store.is_local:
@@ -280,96 +294,91 @@ class _Compactor:
                 finally:
                     os.close(descriptor)
 
-    def _remove_replaced(self) -> None:
-        """Remove what has been of no use to any reader for a while."""
-        files = look_at(self.store, self.table)
-        finished: set[str] | None = None
-        for part, file in sorted(files.chosen.items()):
-            if part not in files.marks or not self._is_old(file.made_ns):
-                continue
-            if self.store.is_local:
-                self._remove_local(part, file.parts[part])
-                continue
-            if finished is None:
-                finished = {path.split("/")[1] for path in self.store.list("jobs") if path.endswith("/outcome.json")}
-            path = f"tables/{self.table}/{part}{SUFFIX}"
-            if part.partition(".")[0] in finished and self._is_the_same(path, file.parts[part]):
-                self._delete(path, files.marks[part][0])
-        for file in files.compacted:
-            if file not in files.used and not any(files.chosen.get(part) is file for part in file.parts):
-                newer = (files.chosen[p].made_ns if p in files.chosen else files.marks[p][1] for p in file.parts)
-                if self._is_old(max((file.made_ns, *newer))):
-                    self.store.delete(file.list_path)
-                    self._delete(file.path)
-        self._remove_unlisted()
-
-    def _remove_unlisted(self) -> None:
-        """Remove compacted files that a killed compaction has left without a list."""
-        there = self.store.marks(f"{FOLDER}/{self.table}")
-        for name, (size, time_ns, _) in there.items():
-            is_alone = name.endswith(SUFFIX) and f"{name.removesuffix(SUFFIX)}.json" not in there
-            if is_alone and self._is_old(time_ns):
-                self._delete(f"{FOLDER}/{self.table}/{name}", size)
-
-    def _remove_local(self, part: str, entry: Entry) -> None:
-        path = self.store.full(f"tables/{self.table}/{part}{SUFFIX}")
-        aside = self.store.full(f"{FOLDER}/{self.table}/{part}{ASIDE}")
-        try:
-            if mark_of(path) != entry.mark:
-                return
-            os.rename(path, aside)
-        except FileNotFoundError:
+    def _remove_own(self, part: str, version: Version) -> None:
+        """Remove a part's own file, if it is of the version that was compacted."""
+        path = self._own_path(part)
+        if self.store.version(path) != version:
             return
-        if self._settle_aside(path, aside, entry):
+        if not self.store.is_local:
+            self._delete(path, version[0])
+            return
+        own, aside = self.store.full(path), self.store.full(f"{FOLDER}/{self.table}/{part}{ASIDE}")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(own, aside)
+            if version_of(aside) != version:
+                _link_back(aside, own)
+                return
+            os.unlink(aside)
             self.done.removed += 1
-            self.done.bytes_removed += entry.mark[0]
+            self.done.bytes_removed += version[0]
 
     def _put_back(self) -> None:
-        """Finish with files that a killed compaction left aside."""
-        files = look_at(self.store, self.table)
-        for name in self.store.marks(f"{FOLDER}/{self.table}"):
+        """Put back what a killed compaction has left aside."""
+        for name in self.store.versions(f"{FOLDER}/{self.table}"):
             if name.endswith(ASIDE):
-                part = name.removesuffix(ASIDE)
-                file = files.chosen.get(part)
-                path = self.store.full(f"tables/{self.table}/{part}{SUFFIX}")
                 aside = self.store.full(f"{FOLDER}/{self.table}/{name}")
-                self._settle_aside(path, aside, file.parts[part] if file else None)
+                _link_back(aside, self.store.full(self._own_path(name.removesuffix(ASIDE))))
 
-    @staticmethod
-    def _settle_aside(path: str, aside: str, entry: Entry | None) -> bool:
-        """Remove a file that is aside if its rows are listed, else put it back unless a newer one has come."""
-        is_listed = entry is not None and mark_of(aside) == entry.mark
-        if not is_listed:
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, path)
-        os.unlink(aside)
-        return is_listed
+    def _remove_replaced(self) -> int:
+        """Remove compacted files that have been of no use to any reader for a while; how many are to wait for that."""
+        files, clock_ns, waiting = look_at(self.store, self.table), now_ns(self.store), 0
 
-    def _is_the_same(self, path: str, entry: Entry) -> bool:
-        try:
-            return hashlib.sha256(self.store.get_bytes(path)).hexdigest() == entry.digest
-        except StoreError:
-            return False
+        def is_old(time_ns: int) -> bool:
+            return clock_ns - time_ns >= self.grace_s * 1e9
+
+        for file in files.compacted:
+            if not any(files.chosen.get(part) is file for part in file.parts):
+                newer = (files.chosen[p].made_ns if p in files.chosen else files.versions[p][1] for p in file.parts)
+                if is_old(max((file.made_ns, *newer))):
+                    self.store.delete(file.list_path)
+                    self._delete(file.path)
+                else:
+                    waiting += 1
+        # What a killed compaction has left without a list.
+        there = self.store.versions(f"{FOLDER}/{self.table}")
+        for name, (size, time_ns, _) in there.items():
+            if name.endswith(SUFFIX) and f"{name.removesuffix(SUFFIX)}.json" not in there and is_old(time_ns):
+                self._delete(f"{FOLDER}/{self.table}/{name}", size)
+        return waiting
+
+    def _own_path(self, part: str) -> str:
+        return f"tables/{self.table}/{part}{SUFFIX}"
 
     def _delete(self, path: str, size: int | None = None) -> None:
         if size is None:
-            found = self.store.mark(path)
+            found = self.store.version(path)
             size = found[0] if found else 0
         self.store.delete(path)
         self.done.removed += 1
         self.done.bytes_removed += size
 
 
+def _link_back(aside: str, own: str) -> None:
+    """Give an own file that was moved aside its name again, unless a newer one has come."""
+    os.makedirs(os.path.dirname(own), exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.link(aside, own)
+    os.unlink(aside)
+
+
+def _is_led(trial: str, leases: Iterable[str]) -> bool:
+    """Whether somebody runs the sweep that a trial is of."""
+    return any(name.startswith(f"sweep.{trial.rpartition('-')[0]}.") for name in leases)
+
+
 class _Batch:
-    """Parts that are to be one compacted file."""
+    """Parts that are to be one compacted file: their numbers of rows, their rows, and the versions of own files."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.parts: dict[str, int] = {}
+        self.versions: dict[str, Version] = {}
         self.tables: list[pa.Table] = []
-        self.rows = self.bytes = 0
+        self.num_rows = self.num_bytes = 0
 
-    def add(self, part: str, entry: Entry, rows: pa.Table) -> None:
-        self.entries[part] = entry
+    def add(self, part: str, version: Version | None, rows: pa.Table) -> None:
+        self.parts[part] = rows.num_rows
+        if version is not None:
+            self.versions[part] = version
         self.tables.append(rows)
-        self.rows += rows.num_rows
-        self.bytes += rows.nbytes
+        self.num_rows += rows.num_rows
+        self.num_bytes += rows.nbytes

@@ -121,7 +121,7 @@ def files_under(root: str, folder: str) -> Iterator[str]:
             yield path
 
 
-def marks_in(root: str, folder: str, begins: str = "") -> dict[str, tuple[int, int, int]]:
+def versions_in(root: str, folder: str, begins: str = "") -> dict[str, tuple[int, int, int]]:
     """Size, time in nanoseconds and inode of the files right in a folder of a store whose names begin so, by name.
 
     Raises:
@@ -147,7 +147,7 @@ def marks_in(root: str, folder: str, begins: str = "") -> dict[str, tuple[int, i
     return found
 
 
-def mark_of(path: str) -> tuple[int, int, int]:
+def version_of(path: str) -> tuple[int, int, int]:
     """Size, time in nanoseconds and inode of a file.
 
     Raises:

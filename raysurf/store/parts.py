@@ -17,7 +17,7 @@ KEY = b"raysurf.version"
 NEWER = f"version {VERSION} or older (it was written by a newer raysurf: update this one)"
 
 
-def version_of(metadata: Mapping[bytes, bytes] | None, uri: str, path: str) -> int:
+def _schema_version(metadata: Mapping[bytes, bytes] | None, uri: str, path: str) -> int:
     """The version of a file of a table; 1 if it says none.
 
     Raises:
@@ -65,8 +65,8 @@ def _values_of_trials(rows: pa.Table, table: str) -> pa.Table:
     return rows.set_column(index, rows.schema.field(index), pa.array(values, rows.schema.field(index).type))
 
 
-# By the version that they migrate from, to the next.
-MIGRATIONS: dict[int, Callable[[pa.Table, str], pa.Table]] = {1: _values_of_trials}
+# By the version that they migrate from, to the next. Version 2 listed more of compacted files.
+MIGRATIONS: dict[int, Callable[[pa.Table, str], pa.Table]] = {1: _values_of_trials, 2: lambda rows, table: rows}
 assert set(MIGRATIONS) == set(range(1, VERSION))
 
 
@@ -154,7 +154,7 @@ def table_in(data: bytes, schema: pa.Schema, uri: str, path: str) -> pa.Table:
         found, metadata = reader.read(use_threads=False), reader.metadata.metadata
     except _UNREADABLE as error:
         raise StoreError(uri, f"{path}, which cannot be read ({error})", OURS) from error
-    version = version_of(metadata, uri, path)
+    version = _schema_version(metadata, uri, path)
     return migrated(fitted(found, schema, uri, path), schema.metadata[b"raysurf.table"].decode(), version)
 
 

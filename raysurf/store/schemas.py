@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from raysurf.errors import UnknownNameError
 
-# Raised with each change that is more than a new nullable column; results.versions has the migrations.
-VERSION = 2
+# Raised with each change that is more than a new nullable column; store.parts has the migrations.
+VERSION = 3
 
 
 def _field(name: str, kind: pa.DataType, meaning: str, unit: str = "", nullable: bool = False) -> pa.Field:

@@ -23,19 +23,19 @@ from raysurf.store.filesystem import (
     address_of,
     files_under,
     is_full,
-    mark_of,
-    marks_in,
     may_pass,
     open_address,
     require_inside,
+    version_of,
+    versions_in,
 )
 from raysurf.store.truncated import torn_file
 
 STALE_S = 3600.0
 
 T = TypeVar("T")
-# Which version of a file it is: bytes, nanoseconds since 1970, and on a disk its inode, else 0.
-Mark = tuple[int, int, int]
+# The version of a file: bytes, nanoseconds since 1970, and on a disk its inode, else 0.
+Version = tuple[int, int, int]
 
 
 class Store:
@@ -229,28 +229,28 @@ class Store:
         base = self.full(folder)
         return self._ask(f"listing {folder}", lambda: next(files_under(self.root, base), None) is not None)
 
-    def marks(self, folder: str, begins: str = "") -> dict[str, Mark]:
-        """The files right in a folder whose names begin so, by name, and which version of each is there."""
+    def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
+        """Versions of the files right in a folder whose names begin so, by name."""
         base = self.full(folder)
 
-        def look() -> dict[str, Mark]:
+        def look() -> dict[str, Version]:
             if self.is_local:
                 self._require_root()
-                return marks_in(self.root, base, begins)
+                return versions_in(self.root, base, begins)
             found = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True))
             files = (each for each in found if each.is_file and each.base_name.startswith(begins))
             return {each.base_name: (each.size, each.mtime_ns, 0) for each in files}
 
         return self._ask(f"listing {folder}", look)
 
-    def mark(self, path: str) -> Mark | None:
-        """Which version of a file is there, if any."""
+    def version(self, path: str) -> Version | None:
+        """The version of a file; None if there is none."""
         full = self.full(path)
 
-        def look() -> Mark | None:
+        def look() -> Version | None:
             if self.is_local:
                 with contextlib.suppress(FileNotFoundError):
-                    return mark_of(full)
+                    return version_of(full)
                 return None
             found = self.fs.get_file_info(full)
             return (found.size, found.mtime_ns, 0) if found.is_file else None

@@ -1,17 +1,12 @@
 """Where the rows of a table are at one moment: in files of their own, one a part, and in compacted files of many parts.
 
-A part's own file is ``tables/<table>/<part>.parquet``. A compacted file is ``compact/<table>/<id>.parquet``, whose rows
-say in ``_part`` which part they are of; it counts from when its list is there, ``<id>.json``, which says which version
-of which parts it holds. Neither is ever changed. The rule of every reader:
-
-- A part whose own file is there has its rows there, whatever lists say. Rows of a compacted file are taken instead, for
-  speed, if its list names that very version (size, time and, on a disk, inode).
-- A part without a file of its own has its rows in the compacted file with the highest number that lists it. Numbers
-  rise: who writes a list has seen those before.
+A part's own file is ``tables/<table>/<part>.parquet``; ``store.compacted`` says what a compacted file is. The rule of
+every reader: a part whose own file is there has its rows there, another one in the compacted file with the highest
+number that lists it. Numbers rise: who writes a list has seen those before.
 
 Own files are listed first and lists after them, and a list that vanishes in between makes the reader begin anew: what
-is removed has been listed elsewhere before, so nothing is missed, and every part is taken from one place, so nothing is
-doubled. ``results.compaction`` says how files come and go.
+is removed has been listed elsewhere before, so nothing is missed, and every part is read from one place, so nothing is
+doubled. ``store.compaction`` says how files come and go.
 """
 
 from __future__ import annotations
@@ -30,7 +25,7 @@ from raysurf.errors import StoreError
 from raysurf.store.compacted import SUFFIX, Compacted, lists_of, rows_of_parts, run_of
 from raysurf.store.parts import encode_part, fitted, migrated, require_no_newer, table_in
 from raysurf.store.schemas import VERSION, schema_of
-from raysurf.store.store import Mark, Store
+from raysurf.store.store import Store, Version
 from raysurf.store.truncated import is_torn
 
 VERSION_FILE = "version.json"
@@ -126,38 +121,38 @@ class TableFiles:
 
     Args:
         table: Its name.
-        marks: The version of every part's own file.
+        versions: The version of every part's own file, from which the part is read.
         compacted: Every compacted file.
-        chosen: From which of them a part is read; others are read from their own files.
+        chosen: From which of them every other part is read.
     """
 
     table: str
-    marks: Mapping[str, Mark] = field(default_factory=dict)
+    versions: Mapping[str, Version] = field(default_factory=dict)
     compacted: tuple[Compacted, ...] = ()
     chosen: Mapping[str, Compacted] = field(default_factory=dict)
 
     @property
     def own(self) -> list[str]:
         """Parts that are read from their own files, sorted."""
-        return sorted(self.marks.keys() - self.chosen.keys())
+        return sorted(self.versions)
 
     @property
     def parts(self) -> list[str]:
         """All parts, sorted; those that were removed are none."""
-        return sorted([*self.own, *(part for part, file in self.chosen.items() if file.parts[part].rows)])
+        return sorted([*self.own, *(part for part, file in self.chosen.items() if file.parts[part])])
 
     @cached_property
     def used(self) -> dict[Compacted, set[str]]:
         """Compacted files that rows are read from, and the parts that they are of."""
         found: dict[Compacted, set[str]] = {}
         for part, file in self.chosen.items():
-            if file.parts[part].rows:
+            if file.parts[part]:
                 found.setdefault(file, set()).add(part)
         return found
 
     def unused(self, file: Compacted) -> set[str]:
         """Parts whose rows in a compacted file are not to be read, since newer ones are elsewhere."""
-        return {part for part, entry in file.parts.items() if entry.rows and self.chosen.get(part) is not file}
+        return {part for part, rows in file.parts.items() if rows and self.chosen.get(part) is not file}
 
 
 def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str | None = None) -> TableFiles:
@@ -175,21 +170,19 @@ def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str |
     """
     schema_of(table)
     while True:
-        found = store.marks(f"tables/{table}", run or "")
-        marks = {name.removesuffix(SUFFIX): mark for name, mark in found.items() if name.endswith(SUFFIX)}
+        found = store.versions(f"tables/{table}", run or "")
+        own = {name.removesuffix(SUFFIX): version for name, version in found.items() if name.endswith(SUFFIX)}
         if run is not None:
-            marks = {part: mark for part, mark in marks.items() if run_of(part) == run}
+            own = {part: version for part, version in own.items() if run_of(part) == run}
         compacted = lists_of(store, table)
         if compacted is None:
             continue
         compacted = tuple(file for file in compacted if file.id not in left_out)
         chosen: dict[str, Compacted] = {}
         for file in compacted:
-            held = file.marks if run is None else {part: file.marks[part] for part in file.by_run.get(run, ())}
-            for part, mark in held.items():
-                if marks.get(part, mark) == mark:
-                    chosen[part] = file
-        return TableFiles(table, marks, compacted, chosen)
+            parts = file.parts if run is None else file.by_run.get(run, ())
+            chosen.update((part, file) for part in parts if part not in own)
+        return TableFiles(table, own, compacted, chosen)
 
 
 def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None = None) -> pa.Table:
@@ -206,7 +199,7 @@ def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None =
     """
     schema, path = schema_of(table), part_path(store, table, part)
     while True:
-        if files is None or part in files.marks:
+        if files is None or part in files.versions:
             if (data := store.bytes_at(path)) is not None:
                 is_whole = not is_torn(io.BytesIO(data), SUFFIX)
                 return table_in(data, schema, store.uri, path) if is_whole else schema.empty_table()

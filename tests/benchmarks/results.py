@@ -1,6 +1,6 @@
 """The store at size, beside DuckDB on one file and a bare write: ``python -m tests.benchmarks.results``.
 
-A store of 2,000 runs of 500 epochs, before it is compacted, after, and when the parts' own files are gone.
+A store of 2,000 runs of 500 epochs, before it is compacted and after.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from raysurf.store.parts import file_of
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.benchmarks.rounds import Timed, in_turns, is_quick, seconds, tell
+from tests.store.stores import end
 
 EPOCHS, WRITERS, WRITES = 500, 8, 25
 SCHEMA = SCHEMAS["epochs"]
@@ -45,8 +46,6 @@ def main() -> None:
         means = _means(root, single)
         _tell("results/mean/before_compaction", means, 10.0, rounds)
         compact(store)
-        _tell("results/mean/compacted_beside_own_files", means, 1.5, rounds)
-        compact(store, grace_s=0)
         assert not store.list("tables/epochs")
         _tell("results/mean/compacted", means, 1.5, rounds)
         _one_run(root, rounds)
@@ -83,6 +82,7 @@ def _fill(root: str, single: str, runs: int) -> None:
     pq.write_table(whole, single)
     for number, each in enumerate(ids):
         store.put_bytes(f"tables/epochs/{each}.parquet", file_of(whole.slice(number * EPOCHS, EPOCHS)))
+    end(store, *ids)
 
 
 def _means(root: str, single: str) -> dict[str, Timed]:
@@ -145,6 +145,7 @@ def _write(root: str, name: int) -> None:
     for number in range(WRITES):
         part = run_id(1000 * name + number)
         write_rows(store, "epochs", part, [row | {"run_id": part} for row in rows])
+        end(store, part)
 
 
 def _writers(folder: str) -> None:

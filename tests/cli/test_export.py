@@ -28,7 +28,7 @@ from tests.cases import tiny_sgd
 from tests.results.failed_runs import FailedStore
 from tests.results.noisy_runs import DROPOUT, NoisyStore, schemes
 from tests.results.test_params import write
-from tests.results.test_store import epoch
+from tests.store.stores import epoch
 
 Command = Callable[..., tuple[int, str, str]]
 EVERY = """select 1 as a, 2 as a, 0.5 as share, 'x|y & 50% of $z_1' as text, ['u', 'v'] as items,

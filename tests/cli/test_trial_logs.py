@@ -15,7 +15,7 @@ from raysurf.errors import ClusterError, RaysurfError, StoreError, UnknownNameEr
 from raysurf.store.tables import read_rows, write_rows
 from tests.cases import tiny_sgd
 from tests.results.failed_runs import HERE, USERS, FailedStore
-from tests.results.test_store import epoch
+from tests.store.stores import epoch
 
 AVERAGE = rs.SWA(start=tiny_sgd(lr=0.2), epochs=2, lr=0.1)
 

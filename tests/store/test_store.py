@@ -18,10 +18,7 @@ from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results import SCHEMAS, open
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows, write_rows
-
-
-def epoch(run_id: str, number: int = 1, **more: Any) -> dict[str, Any]:
-    return {"run_id": run_id, "epoch": number, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, **more}
+from tests.store.stores import epoch
 
 
 def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from raysurf.store.filesystem import Patience, may_pass
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows, write_rows
 from tests.cases import tiny_sgd
-from tests.results.test_store import epoch
 from tests.small_disk import fill, small_disk
+from tests.store.stores import epoch
 from tests.stored_rows import stored_rows
 
 

@@ -19,10 +19,10 @@ from raysurf.store.filesystem import Patience
 from raysurf.store.lease import Claim, Holder
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, write_rows
-from tests.results.claimants import hammer, hold, started
-from tests.results.test_outages import remote
-from tests.results.test_store import epoch
 from tests.s3_server import make_bucket
+from tests.store.claimants import hammer, hold, started
+from tests.store.stores import epoch
+from tests.store.test_outages import remote
 
 NEVER = 1e9
 

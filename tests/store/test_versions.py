@@ -15,7 +15,7 @@ from raysurf.store.compaction import compact
 from raysurf.store.schemas import VERSION
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
-from tests.results.test_store import epoch
+from tests.store.stores import end, epoch
 
 TRIAL: dict[str, Any] = {
     "sweep": "s",
@@ -67,6 +67,7 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     pq.write_table(rows, tmp_path / "tables" / "epochs" / "a.parquet")
     with pytest.raises(StoreError, match=r"tables/epochs/a.parquet of version 77"):
         read_rows(Store(str(tmp_path)), "epochs", "a")
+    end(Store(str(tmp_path)), "a")
     with pytest.raises(StoreError, match="of version 77"):
         compact(Store(str(tmp_path)))
 
@@ -87,10 +88,9 @@ def test_an_older_store_is_read_and_migrated(tmp_path: Path) -> None:
     assert (row["value"], row["values"], row["retried"]) == (0.25, None, None)
     (row,) = read_rows(store, "trials", "s-000003")
     assert (row["value"], row["values"]) == (0.25, [0.25])
-    for grace_s in (3600.0, 0.0):
-        compact(store, grace_s=grace_s)
-        (row,) = open(store.uri).table("trials").to_pylist()
-        assert (row["value"], row["values"], row["retried"]) == (0.25, [0.25], None)
+    compact(store)
+    (row,) = open(store.uri).table("trials").to_pylist()
+    assert (row["value"], row["values"], row["retried"]) == (0.25, [0.25], None)
     assert not store.list("tables") and store.get_json("version.json") == {"version": VERSION}
     path = next(path for path in store.list("compact") if path.endswith(".parquet"))
     assert pq.read_metadata(tmp_path / path).metadata[b"raysurf.version"] == str(VERSION).encode()
@@ -99,8 +99,7 @@ def test_an_older_store_is_read_and_migrated(tmp_path: Path) -> None:
 def test_compacted_files_of_an_older_version_are_written_anew(tmp_path: Path) -> None:
     """Alone as they are, without anything to merge them with."""
     store = old_store(tmp_path)
-    for _ in range(2):
-        compact(store, grace_s=0)
+    compact(store)
     path = next(path for path in store.list("compact") if path.endswith(".json"))
     store.put_json(path, {**store.get_json(path), "version": 1})
     compact(Store(store.uri), grace_s=0)

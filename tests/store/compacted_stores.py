@@ -11,12 +11,7 @@ from raysurf.errors import StoreError
 from raysurf.store.compaction import compact, remove_part
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-
-
-def rows_of_version(part: str, version: int) -> list[dict[str, Any]]:
-    """The rows of a part when it is written for the n-th time; their number, too, depends on that."""
-    each = {"run_id": part, "weights": "iterate", "lr": float(version), "epoch_s": 1.0}
-    return [each | {"epoch": epoch} for epoch in range(1 + version % 3)]
+from tests.store.stores import rows_of_version
 
 
 def write_for_ever(root: str, name: str, counts: Any) -> None:
