@@ -19,7 +19,7 @@ from raysurf.store.store import Store
 from tests.cases import tiny_sgd
 from tests.jobs.gated import GATE, builders
 from tests.processes import FORKS
-from tests.results.test_claims import elsewhere, until, write
+from tests.store.test_lease import elsewhere, until, write
 from tests.stored_rows import stored_rows
 
 

@@ -18,7 +18,7 @@ from raysurf.sweep.document import load
 from tests.cases import ROOT
 from tests.jobs.gated import GATE, builders
 from tests.ray_home import ray_home
-from tests.results.test_claims import until
+from tests.store.test_lease import until
 from tests.stored_rows import CLOCK, stored_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]

@@ -25,7 +25,7 @@ from tests.jobs.gated import builders, labels, open_when_waiting, run_in_group, 
 from tests.jobs.test_jobs import rows
 from tests.jobs.test_surfaces import surface
 from tests.processes import FORKS, forked
-from tests.results.test_claims import until
+from tests.store.test_lease import until
 
 
 @pytest.fixture(scope="module")
