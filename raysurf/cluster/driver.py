@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Literal
@@ -30,7 +29,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import Labels
-from raysurf.store.lease import Claim, pauses, remove_dead
+from raysurf.store.lease import Claim, polled, remove_dead
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
 from raysurf.store.tidying import tidy
@@ -145,13 +144,12 @@ class Driver:
         name = f"sweep.{sweep.name}.{sweep.digest}" if is_one_job(sweep) else f"sweep.{sweep.name}"
         with Claim(self.store, name, "", part) as claim:
             is_told = False
-            for pause in pauses():
-                if (holder := claim.take()) is None:
+            for holder in polled(claim.take):
+                if holder is None:
                     break
                 if not is_told:
                     self.notice(f"sweep {sweep.name} is being run by {holder}; waiting for it")
                     is_told = True
-                time.sleep(pause)
             yield
 
     def _stages(self, plan: SweepPlan) -> Iterator[Stage]:

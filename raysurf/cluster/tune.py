@@ -33,7 +33,7 @@ from raysurf.cluster.trial_events import Recorder
 from raysurf.errors import PreemptedError, RaysurfError, StoreUnavailableError, TimeLimitError
 from raysurf.redaction import redact
 from raysurf.results.error_text import LOST, one_line
-from raysurf.store.filesystem import MAKE_ROOM, is_full
+from raysurf.store.retry import MAKE_ROOM, is_full
 
 if TYPE_CHECKING:
     from raysurf.training.workers import Workers

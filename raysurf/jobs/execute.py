@@ -18,7 +18,7 @@ from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import Labels, describe, device_name
 from raysurf.own_code import without_exit
-from raysurf.store.lease import Claim, Holder, pauses
+from raysurf.store.lease import Claim, Holder, polled
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.workers import Workers
@@ -53,6 +53,8 @@ def turn(
     with Claim(store, job.trajectory or job.id, f"sweep {sweep}", part, job.trajectory is None) as claim:
 
         def look() -> tuple[bool, Holder | None]:
+            if workers.rank != 0:
+                return False, None
             if figures_of(store, job.id) is not None:
                 return True, None
             holder = claim.take()
@@ -63,8 +65,7 @@ def turn(
             with claim.lent():
                 progress(at)
 
-        for pause in pauses():
-            is_done, holder = look() if workers.rank == 0 else (False, None)
+        for is_done, holder in polled(look, sleeps=workers.rank == 0):
             if workers.agree(is_done):
                 yield None
                 return
@@ -74,8 +75,6 @@ def turn(
                 yield telling
                 return
             progress(Progress(job.id, 0, job.epochs_to_train, waits_for=str(holder or "rank 0's look")))
-            if workers.rank == 0:
-                time.sleep(pause)
 
 
 def execute(

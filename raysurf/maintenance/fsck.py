@@ -21,12 +21,13 @@ from raysurf.store.clock import now_ns
 from raysurf.store.compacted import FOLDER as COMPACTED
 from raysurf.store.compacted import SUFFIX, require_as_written
 from raysurf.store.compaction import GRACE_S
+from raysurf.store.filesystem import STALE_S
 from raysurf.store.lease import DEAD_S, Holder
 from raysurf.store.lease import FOLDER as CLAIMS
 from raysurf.store.parts import table_in
 from raysurf.store.schemas import SCHEMAS, schema_of
-from raysurf.store.store import STALE_S, Store
-from raysurf.store.truncated import is_torn
+from raysurf.store.store import Store
+from raysurf.store.truncated import is_truncated
 
 AGAIN = "the run is done again when its sweep is run"
 LOCK = ".journal.lock"
@@ -155,7 +156,7 @@ def _own_files(store: Store, found: Inventory, empty: set[str]) -> Iterator[Find
             path, run = f"tables/{table}/{part}{SUFFIX}", part.partition(".")[0]
             if (data := store.bytes_at(path)) is None:
                 continue
-            if is_torn(io.BytesIO(data), SUFFIX):
+            if is_truncated(io.BytesIO(data), SUFFIX):
                 yield Finding(path, "a file that was cut short", f"it counts as not written, and {AGAIN}", True)
                 continue
             try:
@@ -231,7 +232,7 @@ def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterato
     for path in sorted(path for path in paths if path.startswith("jobs/") and path.endswith("/outcome.json")):
         run = path.split("/")[1]
         data = store.bytes_at(path) or b""
-        if is_torn(io.BytesIO(data), ".json"):
+        if is_truncated(io.BytesIO(data), ".json"):
             yield Finding(path, "an outcome that was cut short", AGAIN, is_garbage=True)
             continue
         try:

@@ -13,7 +13,7 @@ from raysurf.jobs.outcome import outcome_path
 from raysurf.maintenance.inventory import Belonging, Inventory, inventory
 from raysurf.store import lease as process
 from raysurf.store.compaction import compact, remove_part
-from raysurf.store.lease import DEAD_S, FOLDER, Claim, Holder, pauses
+from raysurf.store.lease import DEAD_S, FOLDER, Claim, Holder, polled
 from raysurf.store.schemas import SCHEMAS
 from raysurf.store.store import Store
 
@@ -178,17 +178,17 @@ def _claimed(store: Store, name: str, tell: Callable[[str], None]) -> Claim:
     Raises:
         StoreError: If somebody runs it.
     """
-    claim, began = Claim(store, name, "raysurf rm", ALL), time.monotonic()
-    for pause in pauses():
-        if (holder := claim.take()) is None:
+    claim, began, is_told = Claim(store, name, "raysurf rm", ALL), time.monotonic(), False
+    for holder in polled(claim.take):
+        if holder is None:
             return claim
         if _is_alive(holder) or time.monotonic() - began > DEAD_S + 5.0:
             got = f"sweep {name.removeprefix('sweep.')}, which is being run by {holder}"
             raise StoreError(store.uri, got, "no sweep that runs, as it may use what is removed: wait for it or end it")
-        if pause > 1.0:
+        if not is_told and time.monotonic() - began > 1.0:
             tell(f"waiting for a sign of life of {holder}")
-        time.sleep(pause)
-    raise AssertionError("pauses never end")
+            is_told = True
+    raise AssertionError("it is polled for ever")
 
 
 def _is_alive(holder: Holder) -> bool:

@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError, StoreWarning
+from raysurf.store.filesystem import Version
 from raysurf.store.parts import OURS, require_no_newer
-from raysurf.store.store import Store, Version
+from raysurf.store.store import Store
 
 FOLDER, PART, SUFFIX = "compact", "_part", ".parquet"
 

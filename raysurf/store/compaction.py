@@ -44,14 +44,14 @@ from raysurf.store.compacted import (
     rows_of_parts,
     run_of,
 )
-from raysurf.store.filesystem import version_of
+from raysurf.store.filesystem import Version, version_of
 from raysurf.store.lease import FOLDER as LEASES
 from raysurf.store.lease import Claim
 from raysurf.store.parts import file_of, fitted, migrated, table_in
 from raysurf.store.schemas import SCHEMAS, VERSION, schema_of
-from raysurf.store.store import Store, Version
+from raysurf.store.store import Store
 from raysurf.store.tables import TableFiles, is_compacted, look_at, say_version, write_rows
-from raysurf.store.truncated import is_torn
+from raysurf.store.truncated import is_truncated
 
 GRACE_S = 600.0
 # A compacted file is cut at either; one of less than half of the rows is merged into the next.
@@ -231,7 +231,7 @@ class _Compactor:
             data = self.store.get_bytes(path)
             if self.store.version(path) != files.versions[part]:
                 return None
-            if is_torn(io.BytesIO(data), SUFFIX):
+            if is_truncated(io.BytesIO(data), SUFFIX):
                 raise StoreError(self.store.uri, f"{path}, which is truncated", "a whole file")
             rows = table_in(data, schema_of(self.table), self.store.uri, path)
         except StoreError as error:

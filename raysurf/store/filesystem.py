@@ -1,23 +1,29 @@
-"""File systems of a store: addresses, retries, and links that lead out of it."""
+"""File systems of a store: addresses, and the two places that files can be at, a disk and a bucket."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import random
 import shlex
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
 from raysurf.errors import StoreError
+from raysurf.store.truncated import is_whole_file
+
+# The version of a file: bytes, nanoseconds since 1970, and on a disk its inode, else 0.
+Version = tuple[int, int, int]
+# A temporary file that is older has lost its writer.
+STALE_S = 3600.0
 
 A_STORE = "a folder, or an address such as s3://bucket/results"
 SECRETS = ("key", "secret", "token", "password")
@@ -93,157 +99,253 @@ def _rooted(uri: str, root: str) -> str:
     return root.rstrip("/")
 
 
-def require_inside(root: str, path: str) -> None:
-    """Refuse a link that leads out of a store.
+class Files(Protocol):
+    """The files of a store, by paths in it; methods raise an ``OSError`` if they cannot be reached."""
+
+    def full(self, path: str) -> str:
+        """The path in the file system; a link that leads out of the store is a ``StoreError``."""
+
+    def make(self) -> None:
+        """Make the folder, where folders are made."""
+
+    def read(self, path: str) -> bytes | None:
+        """The whole file; None if it is absent."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Replace a file; a reader sees all of it or what was there before, also if the writer is killed."""
+
+    def delete(self, path: str) -> None:
+        """Remove a file, if it is there."""
+
+    def delete_folder(self, path: str) -> None:
+        """Remove a folder and everything in it, as far as that goes at once."""
+
+    def version(self, path: str) -> Version | None:
+        """The version of a file; None if it is absent."""
+
+    def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
+        """Versions of the files right in a folder whose names begin so, by name."""
+
+    def list(self, folder: str) -> list[str]:
+        """Paths of all files under a folder, in no order."""
+
+    def has_files(self, folder: str) -> bool:
+        """Whether there is a file somewhere under a folder."""
+
+    def is_whole(self, path: str) -> bool:
+        """Whether a file is there and not truncated."""
+
+    def disk_usage(self) -> tuple[int, int, int] | None:
+        """Bytes in all, used and free; None where nobody can say."""
+
+
+class Disk:
+    """Files on a disk. A folder that was there and is gone, as when it is unmounted, is waited for, not made again.
 
     Args:
-        root: The store's folder, which may be a link itself.
-        path: A file or folder in it.
-
-    Raises:
-        StoreError: If the path is a link to something outside.
+        root: The folder, which may be a link itself.
+        known: Whether it is known to be there.
     """
-    if os.path.islink(path) and not os.path.realpath(path).startswith(os.path.realpath(root) + "/"):
-        got = f"{path[len(root) + 1 :]}, a link to {os.path.realpath(path)}"
-        raise StoreError(root, got, "files and folders of the store's own (remove the link)")
 
+    def __init__(self, root: str, known: bool = False) -> None:
+        self.root = root
+        self._root_seen, self._is_swept = known, False
 
-def files_under(root: str, folder: str) -> Iterator[str]:
-    """Every file under a folder of a store; links to folders are not followed.
+    def full(self, path: str) -> str:
+        full = self.root
+        for part in path.split("/") if path else ():
+            full = f"{full}/{part}"
+            self._require_inside(full)
+        return full
 
-    Raises:
-        StoreError: If a file is a link that leads out of the store.
-        OSError: If a folder cannot be read; one that is absent has no files.
-    """
-    for inside, _, files in os.walk(folder, onerror=_raise_unless_absent):
-        for name in files:
-            require_inside(root, path := f"{inside}/{name}")
-            yield path
+    def make(self) -> None:
+        os.makedirs(self.root, exist_ok=True)
+        self._root_seen = True
 
+    def read(self, path: str) -> bytes | None:
+        try:
+            return Path(self.full(path)).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            self._require_root()
+            return None
 
-def versions_in(root: str, folder: str, begins: str = "") -> dict[str, tuple[int, int, int]]:
-    """Size, time in nanoseconds and inode of the files right in a folder of a store whose names begin so, by name.
+    def write(self, path: str, data: bytes) -> None:
+        target, temporary = self.full(path), f"{self.root}/_tmp/{uuid.uuid4().hex}"
+        if not os.path.isdir(f"{self.root}/_tmp"):
+            self._require_root()
+            os.makedirs(f"{self.root}/_tmp", exist_ok=True)
+        self._root_seen = True
+        if not self._is_swept:
+            self._sweep(temporary)
+        replace_file(target, data, temporary)
 
-    Raises:
-        StoreError: If a file is a link that leads out of the store.
-        OSError: If the folder cannot be read; one that is absent has no files.
-    """
-    found = {}
-    try:
-        for entry in os.scandir(folder):
-            if not entry.name.startswith(begins):
-                continue
-            if entry.is_symlink():
-                require_inside(root, entry.path)
-            if entry.is_file():
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:
-                    # Removed since it was listed, as by another process.
+    def delete(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(self.full(path))
+
+    def delete_folder(self, path: str) -> None:
+        shutil.rmtree(self.full(path), ignore_errors=True)
+
+    def version(self, path: str) -> Version | None:
+        try:
+            status = os.stat(self.full(path))
+        except (FileNotFoundError, NotADirectoryError):
+            self._require_root()
+            return None
+        return _version(status) if stat.S_ISREG(status.st_mode) else None
+
+    def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
+        self._require_root()
+        found = {}
+        try:
+            for entry in os.scandir(self.full(folder)):
+                if not entry.name.startswith(begins):
                     continue
-                found[entry.name] = (status.st_size, status.st_mtime_ns, status.st_ino)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return found
+                if entry.is_symlink():
+                    self._require_inside(entry.path)
+                # A file that another process removes meanwhile is none.
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.is_file():
+                        found[entry.name] = _version(entry.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return found
+
+    def list(self, folder: str) -> list[str]:
+        self._require_root()
+        return [path[len(self.root) + 1 :] for path in self._walk(folder)]
+
+    def has_files(self, folder: str) -> bool:
+        return next(self._walk(folder), None) is not None
+
+    def is_whole(self, path: str) -> bool:
+        found = is_whole_file(Path(self.full(path)))
+        if not found:
+            self._require_root()
+        return found
+
+    def disk_usage(self) -> tuple[int, int, int] | None:
+        try:
+            return shutil.disk_usage(self.root)
+        except OSError:
+            return None
+
+    def _walk(self, folder: str) -> Iterator[str]:
+        """Every file under a folder; links to folders are not followed."""
+
+        def check(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise error
+
+        for inside, _, files in os.walk(self.full(folder), onerror=check):
+            for name in files:
+                self._require_inside(path := f"{inside}/{name}")
+                yield path
+
+    def _require_inside(self, path: str) -> None:
+        if os.path.islink(path) and not os.path.realpath(path).startswith(os.path.realpath(self.root) + "/"):
+            got = f"{path[len(self.root) + 1 :]}, a link to {os.path.realpath(path)}"
+            raise StoreError(self.root, got, "files and folders of the store's own (remove the link)")
+
+    def _require_root(self) -> None:
+        if self._root_seen and not os.path.isdir(self.root):
+            raise OSError(errno.ESTALE, "the folder is gone, or on no disk that this machine sees", self.root)
+
+    def _sweep(self, temporary: str) -> None:
+        """Remove temporary files older than an hour, by the file system's own clock."""
+        with open(temporary, "wb"):
+            pass
+        now = os.stat(temporary).st_mtime
+        self._is_swept = True
+        for entry in os.scandir(os.path.dirname(temporary)):
+            with contextlib.suppress(OSError):
+                if now - entry.stat().st_mtime > STALE_S:
+                    os.unlink(entry.path)
 
 
-def version_of(path: str) -> tuple[int, int, int]:
-    """Size, time in nanoseconds and inode of a file.
+class Bucket:
+    """Objects of a bucket, which are put as wholes."""
 
-    Raises:
-        OSError: If it cannot be looked at.
-    """
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    def __init__(self, system: fs.FileSystem, root: str) -> None:
+        self.fs, self.root = system, root
 
+    def full(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else self.root
 
-def _raise_unless_absent(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
+    def make(self) -> None:
+        pass
 
+    def read(self, path: str) -> bytes | None:
+        try:
+            with self.fs.open_input_file(self.full(path)) as stream:
+                return bytes(stream.read())
+        except FileNotFoundError:
+            return None
 
-T = TypeVar("T")
+    def write(self, path: str, data: bytes) -> None:
+        with self.fs.open_output_stream(self.full(path)) as stream:
+            stream.write(data)
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-HOPELESS = (errno.EFBIG, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EXDEV)
-# How pyarrow's S3 and GCS name what no waiting mends; the numbers are HTTP's.
-REFUSED = (
-    "NO_SUCH_BUCKET",
-    "NO_SUCH_KEY",
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "INVALID_CLIENT_TOKEN_ID",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "UNRECOGNIZED_CLIENT",
-    "MISSING_AUTHENTICATION_TOKEN",
-    "INVALID_PARAMETER_VALUE",
-    "PERMANENT_REDIRECT",
-    *(f"HTTP status {code}" for code in (301, 400, 401, 403, 404, 405)),
-    "PERMISSION_DENIED",
-    "UNAUTHENTICATED",
-)
-AGAIN = "run the same command again; what is finished is kept"
-MAKE_ROOM = f"room for it: free some space, or move the store to a larger disk, then {AGAIN}"
-COME_BACK = f"a store that answers; when it does, {AGAIN}"
-# Told when waiting has taken this long; shorter hiccups are nobody's business.
-TOLD_AFTER_S = 1.0
-# Apart from every generator that training draws from.
-_jitter = random.Random()
+    def delete(self, path: str) -> None:
+        try:
+            self.fs.delete_file(self.full(path))
+        except OSError:
+            if self.version(path) is not None:
+                raise
 
+    def delete_folder(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            self.fs.delete_dir(self.full(path))
 
-def is_full(error: OSError) -> bool:
-    """Whether the disk is full, or the user's part of it."""
-    return error.errno in FULL
+    def version(self, path: str) -> Version | None:
+        found = self.fs.get_file_info(self.full(path))
+        return (found.size, found.mtime_ns, 0) if found.is_file else None
 
+    def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
+        found = self.fs.get_file_info(fs.FileSelector(self.full(folder), allow_not_found=True))
+        files = (each for each in found if each.is_file and each.base_name.startswith(begins))
+        return {each.base_name: (each.size, each.mtime_ns, 0) for each in files}
 
-def may_pass(error: OSError) -> bool:
-    """Whether trying again may help, as with a server or a shared disk that is away for a while.
+    def list(self, folder: str) -> list[str]:
+        found = self.fs.get_file_info(fs.FileSelector(self.full(folder), allow_not_found=True, recursive=True))
+        return [info.path[len(self.root) + 1 :] for info in found if info.is_file]
 
-    Everything may but what is known not to: a missing file, a full disk, a name that cannot be, a refusal of S3 or GCS.
-    """
-    if isinstance(error, FileNotFoundError | FileExistsError | IsADirectoryError | NotADirectoryError):
-        return False
-    return error.errno not in (*FULL, *HOPELESS) and not any(word in str(error) for word in REFUSED)
+    def has_files(self, folder: str) -> bool:
+        return bool(self.list(folder))
+
+    def is_whole(self, path: str) -> bool:
+        return True
+
+    def disk_usage(self) -> None:
+        return None
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a store is waited for.
+def replace_file(target: str, data: bytes, aside: str) -> None:
+    """Write a file aside and rename it, so that a reader sees all of it or what was there before.
 
     Args:
-        limit_s: Seconds from the first failure to giving up; 0 gives up at once.
-        first_s: The first pause; each is twice the one before, and a fifth longer or shorter by chance, so that many
-            workers do not come back all together.
-        longest_s: The longest pause.
+        target: The file; its folder is made if it is absent.
+        data: Its content.
+        aside: A path on the same disk; nothing is left there.
     """
-
-    limit_s: float = 60.0
-    first_s: float = 0.1
-    longest_s: float = 5.0
-
-    def wait_for(self, act: Callable[[], T], tell: Callable[[OSError], None]) -> T:
-        """Do something until it succeeds.
-
-        Args:
-            act: What is done; it must be harmless to do it again.
-            tell: Told once why it is being waited, if that takes more than a second.
-
-        Raises:
-            OSError: The last one, if it cannot pass or the limit is over.
-        """
-        began, pause, told = time.monotonic(), self.first_s, False
-        while True:
-            try:
-                return act()
-            except OSError as error:
-                waited = time.monotonic() - began
-                if not may_pass(error) or waited >= self.limit_s:
-                    raise
-                if not told and waited + pause > TOLD_AFTER_S:
-                    told = True
-                    tell(error)
-            time.sleep(min(pause * _jitter.uniform(0.8, 1.2), max(0.0, self.limit_s - waited)))
-            pause = min(2 * pause, self.longest_s)
+    try:
+        Path(aside).write_bytes(data)
+        try:
+            os.replace(aside, target)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.replace(aside, target)
+    except OSError:
+        # On a full disk a left-over would keep the room that the next try needs.
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
 
 
-AT_ONCE = Patience(0.0)
+def version_of(path: str) -> Version:
+    """The version of a file on a disk."""
+    return _version(os.stat(path))
+
+
+def _version(status: os.stat_result) -> Version:
+    return status.st_size, status.st_mtime_ns, status.st_ino

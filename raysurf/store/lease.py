@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 import json
 import os
-import random
 import re
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from raysurf.errors import StoreError, StoreUnavailableError
-from raysurf.store.filesystem import Patience
+from raysurf.store.retry import backoff
 from raysurf.store.store import Store
 
 # A process that has ended but that its parent has not asked after yet.
@@ -78,14 +76,15 @@ BEAT_S, DEAD_S = 5.0, 30.0
 # How long what was written at the same moment is waited for, in seconds.
 TIES_S = (0.01, 0.04, 0.2)
 LONGEST_TEXT = 100
-# Apart from every generator that training draws from.
-_jitter = random.Random()
+T = TypeVar("T")
 
 
-def pauses(first_s: float = 0.5, longest_s: float = 2.0) -> Iterator[float]:
-    """Seconds between one look and the next of who waits: growing, and a fifth more or less by chance."""
-    for number in itertools.count():
-        yield min(first_s * 2.0 ** min(number, 30), longest_s) * _jitter.uniform(0.8, 1.2)
+def polled(look: Callable[[], T], sleeps: bool = True) -> Iterator[T]:
+    """Look again and again, with growing pauses, for as long as the caller wants."""
+    for pause in backoff(0.5, 2.0):
+        yield look()
+        if sleeps:
+            time.sleep(pause)
 
 
 @dataclass(frozen=True)
@@ -170,8 +169,7 @@ class Claim:
         self.part, self.waits_for_longer = part, waits_for_longer
         self.path = f"{FOLDER}/{name}.{uuid.uuid4().hex}.json"
         # What is done beside the work neither says that the store is away, nor waits long for it.
-        self._aside = copy.copy(store)
-        self._aside.patience, self._aside.tell = Patience(2 * BEAT_S), lambda text: None
+        self._aside = store.silent(2 * BEAT_S)
         self._seen: dict[str, tuple[bytes, float]] = {}
         self._holder = UNKNOWN
         self._beats = itertools.count()

@@ -23,10 +23,11 @@ import pyarrow as pa
 
 from raysurf.errors import StoreError
 from raysurf.store.compacted import SUFFIX, Compacted, lists_of, rows_of_parts, run_of
+from raysurf.store.filesystem import Version
 from raysurf.store.parts import encode_part, fitted, migrated, require_no_newer, table_in
 from raysurf.store.schemas import VERSION, schema_of
-from raysurf.store.store import Store, Version
-from raysurf.store.truncated import is_torn
+from raysurf.store.store import Store
+from raysurf.store.truncated import is_truncated
 
 VERSION_FILE = "version.json"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -201,7 +202,7 @@ def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None =
     while True:
         if files is None or part in files.versions:
             if (data := store.bytes_at(path)) is not None:
-                is_whole = not is_torn(io.BytesIO(data), SUFFIX)
+                is_whole = not is_truncated(io.BytesIO(data), SUFFIX)
                 return table_in(data, schema, store.uri, path) if is_whole else schema.empty_table()
             files = look_at(store, table, run=run_of(part))
             continue

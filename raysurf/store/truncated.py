@@ -1,4 +1,4 @@
-"""Files that were cut short, by a machine that lost power or a copy that was broken off: they count as not written."""
+"""Truncated files, left by a machine that lost power or a copy that was broken off: they count as not written."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PARQUET = b"PAR1"
 LONGEST_HEADER = 2**24
 
 
-def is_torn(file: BinaryIO, suffix: str) -> bool:
+def is_truncated(file: BinaryIO, suffix: str) -> bool:
     """Whether a file was begun and not ended, by what its format says of its end, so that little of it is read.
 
-    An empty file is torn, and so is one that begins with zeros, as some disks leave them. What never was of the format
-    is not.
+    An empty file is truncated, and so is one that begins with zeros, as some disks leave them. What never was of the
+    format is not.
 
     Args:
         file: Open for reading.
@@ -38,13 +38,13 @@ def is_torn(file: BinaryIO, suffix: str) -> bool:
     return False
 
 
-def torn_file(path: Path) -> bool:
-    """Whether a file on a disk is torn, or not there at all."""
+def is_whole_file(path: Path) -> bool:
+    """Whether a file on a disk is there and not truncated."""
     try:
         with path.open("rb") as file:
-            return is_torn(file, path.suffix)
+            return not is_truncated(file, path.suffix)
     except FileNotFoundError:
-        return True
+        return False
 
 
 def _is_short_of_tensors(file: BinaryIO, header_size: int, size: int) -> bool:

@@ -15,8 +15,8 @@ import pytest
 import raysurf as rs
 from raysurf.store import lease as claims
 from raysurf.store import lease as process
-from raysurf.store.filesystem import Patience
 from raysurf.store.lease import Claim, Holder
+from raysurf.store.retry import Retry
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, write_rows
 from tests.s3_server import make_bucket
@@ -257,7 +257,7 @@ def test_what_killed_processes_have_left_is_removed(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_store_that_is_away_keeps_nobody(tmp_path: Path) -> None:
     """To give a claim up in an outage is no error and is not waited for long; it is dead to others by itself."""
-    store, shaky, said = remote(tmp_path, Patience(limit_s=60))
+    store, shaky, said = remote(tmp_path, Retry(limit_s=60))
     claim = Claim(store, "one", "")
     assert claim.take() is None
     shaky.away(600)

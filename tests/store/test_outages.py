@@ -16,7 +16,8 @@ from pyarrow import fs
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.errors import StoreError, StoreUnavailableError
-from raysurf.store.filesystem import Patience, may_pass
+from raysurf.store.filesystem import Bucket
+from raysurf.store.retry import Retry, may_pass
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows, write_rows
 from tests.cases import tiny_sgd
@@ -62,17 +63,18 @@ class Shaky(fs.FSSpecHandler):
         super().delete_file(path)
 
 
-def remote(folder: Path, patience: Patience, **more: Any) -> tuple[Store, Shaky, list[str]]:
+def remote(folder: Path, retry: Retry, **more: Any) -> tuple[Store, Shaky, list[str]]:
     """A store on such a file system, and what it says."""
     shaky, said = Shaky(), list[str]()
-    store = Store(str(folder), patience=patience, tell=said.append, **more)
+    store = Store(str(folder), retry=retry, tell=said.append, **more)
     store.fs, store.is_local = fs.PyFileSystem(shaky), False
+    store.files.files = Bucket(store.fs, store.root)
     return store, shaky, said
 
 
 def test_store_that_comes_back_is_waited_for(tmp_path: Path) -> None:
     """Every kind of call outlives an outage; it is told once a call, if it takes more than a second."""
-    store, shaky, said = remote(tmp_path, Patience(limit_s=20))
+    store, shaky, said = remote(tmp_path, Retry(limit_s=20))
     write_rows(store, "epochs", "a", [epoch("a")])
     shaky.away(1.5)
     write_rows(store, "epochs", "b", [epoch("b")])
@@ -92,7 +94,7 @@ def test_store_that_comes_back_is_waited_for(tmp_path: Path) -> None:
 
 def test_patience_has_an_end(tmp_path: Path) -> None:
     """A store that stays away is an error that says for how long it was waited, and what to do; its rows stay."""
-    store, shaky, _ = remote(tmp_path, Patience(limit_s=0.3))
+    store, shaky, _ = remote(tmp_path, Retry(limit_s=0.3))
     write_rows(store, "epochs", "a", [epoch("a")])
     shaky.away(60)
     began = time.monotonic()
@@ -127,7 +129,7 @@ def test_what_may_pass(error: OSError, passes: bool) -> None:
 
 def test_what_waiting_cannot_mend_is_told_at_once(tmp_path: Path) -> None:
     """A refusal, a store that never answered and a full one do not wait; one that is known to be there does."""
-    store, shaky, _ = remote(tmp_path, Patience(limit_s=20))
+    store, shaky, _ = remote(tmp_path, Retry(limit_s=20))
     shaky.away(60)
     began = time.monotonic()
     with pytest.raises(StoreError, match="the server does not answer while listing") as never:
@@ -145,7 +147,7 @@ def test_what_waiting_cannot_mend_is_told_at_once(tmp_path: Path) -> None:
         with pytest.raises(kind, match=expected):
             store.put_bytes("a", b"x")
     assert time.monotonic() - began < 2
-    known, shaky, _ = remote(tmp_path, Patience(limit_s=20), known=True)
+    known, shaky, _ = remote(tmp_path, Retry(limit_s=20), known=True)
     shaky.away(0.3)
     assert part_names(known, "epochs") == []
 
