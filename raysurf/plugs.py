@@ -146,6 +146,23 @@ GROUPS = {
             "cnn13": "raysurf.models.small:cnn13",
         },
     ),
+    "data": Group(
+        "data",
+        "",
+        {
+            "digits": "raysurf.data.source:DIGITS",
+            "toy_gaussians": "raysurf.data.source:TOY",
+            "mnist": "raysurf.data.source:MNIST",
+            "fashion_mnist": "raysurf.data.source:FASHION_MNIST",
+            "cifar10": "raysurf.data.source:CIFAR10",
+            "cifar100": "raysurf.data.source:CIFAR100",
+            "cifar100_coarse": "raysurf.data.source:CIFAR100",
+            "parquet": "raysurf.data.source:PARQUET",
+            "folder": "raysurf.data.source:FOLDER",
+            "imagenet": "raysurf.data.source:IMAGENET",
+            "image_stream": "raysurf.data.source:IMAGE_STREAM",
+        },
+    ),
 }
 
 
@@ -183,7 +200,7 @@ def find(group: str, name: str) -> Any:
         SpecError: If its import fails, it is not what its group has, or two packages have it.
     """
     if name in (own := GROUPS[group].own):
-        return _attribute(own[name])
+        return attribute(own[name])
     found = _of_others().get(group, {}).get(name)
     if not found:
         raise UnknownNameError(GROUPS[group].what, name, names(group))
@@ -233,7 +250,7 @@ def _imported(group: str, name: str, plug: Plug) -> Any:
     except SpecError as error:
         raise SpecError([Fault(group, f"{what}: {fault.got}", fault.expected) for fault in error.faults]) from error
     if contract := GROUPS[group].contract:
-        parent = _attribute(contract)
+        parent = attribute(contract)
         if not (isinstance(found, type) and issubclass(found, parent)):
             raise SpecError([Fault(group, f"{what}: {plug.target}", f"a subclass of {parent.__name__}")])
         if (kind := found.kind) != name:  # type: ignore[attr-defined]
@@ -241,6 +258,7 @@ def _imported(group: str, name: str, plug: Plug) -> Any:
     return found
 
 
-def _attribute(target: str) -> Any:
+def attribute(target: str) -> Any:
+    """Import ``module:name``."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin
 
@@ -128,6 +128,13 @@ class _ByKind:
 
 
 BY_KIND = _ByKind()
+
+
+def inner_values(value: Value) -> Iterator[Value]:
+    """The values in the fields of one, those in lists among them."""
+    for name in type(value).model_fields:
+        inner = getattr(value, name)
+        yield from (each for each in (inner if isinstance(inner, list | tuple) else [inner]) if isinstance(each, Value))
 
 
 def as_tuple(value: Any) -> Any:

@@ -193,11 +193,9 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
 
 def _imports(sweep: Sweep) -> list[tuple[str, str]]:
     """Modules of the user's own that running it imports, and from where."""
-    jobs = [*(job for each in sweep.samples for job in each.jobs), *sweep.baselines]
-    specs = [spec for job in jobs for each in (*job.ancestors, job) for spec in (each.model_spec, each.data_spec)]
     code = "code of yours" if own_code.are_imported() else "code of yours, not imported now"
     lines = []
-    for name in sorted({each.name for each in specs if own_code.is_named_in(each.name)}):
+    for name in sweep.code:
         also = [module for module in own_code.sources(name) if module != name.partition(":")[0]]
         lines.append(("imports", f"{name} ({code}: {', '.join([str(own_code.find(name) or 'built in'), *also])})"))
     return lines

@@ -250,9 +250,8 @@ def _jobs(sweep: Sweep) -> Iterator[Job]:
 
 def _code(sweep: Sweep) -> Iterator[Path]:
     """Source files of the user's modules that jobs name, and of the user's modules imported by them."""
-    for name in {spec.name for job in _jobs(sweep) for spec in (job.model_spec, job.data_spec)}:
-        if own_code.is_named_in(name):
-            yield from (path for path in own_code.sources(name).values() if not own_code.is_installed(path))
+    for name in sweep.code:
+        yield from (path for path in own_code.sources(name).values() if not own_code.is_installed(path))
 
 
 def _paths(job: Job) -> Iterator[str]:

@@ -15,7 +15,7 @@ from raysurf.cluster.spending import Spending, Verdict
 from raysurf.cluster.stopping import EarlyStopping
 from raysurf.cluster.task import Report, Task
 from raysurf.cluster.trial_table import TrialTable
-from raysurf.data.registry import STREAMED
+from raysurf.data.source import source_of
 from raysurf.errors import ChangedError, SpecError, StoreUnavailableError
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
@@ -181,7 +181,7 @@ class InputEvents:
             self.recorder.broken |= {job.id: str(report.get("error")) for job in task.jobs}
         for job in task.jobs:
             # A streamed data set may have files that could not be read; ``runs`` names them all.
-            rows = read_rows(self.store, "runs", job.id) if job.data_spec.name in STREAMED else ()
+            rows = read_rows(self.store, "runs", job.id) if source_of(job.data_spec).is_streamed else ()
             for files in (row["skipped"] for row in rows if row.get("skipped")):
                 what = "1 image file" if len(files) == 1 else f"{len(files)} image files"
                 self.recorder.notice(f"{job.id} skipped {what} that could not be read, such as {files[0]}")

@@ -4,56 +4,21 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from raysurf import own_code
+from raysurf import own_code, plugs
+from raysurf.data.source import Source, names_of, source_of
 from raysurf.data.spec import DataSpec, image_folders, root_of
-from raysurf.errors import DataError, Fault, SpecError, UnknownNameError
+from raysurf.errors import DataError, Fault, SpecError
 from raysurf.redaction import holds_secret, redact
 
 if TYPE_CHECKING:
     from raysurf.data.dataset import Dataset
-
-LOADERS = {
-    "digits": "raysurf.data.sets.digits",
-    "toy_gaussians": "raysurf.data.sets.toy",
-    "mnist": "raysurf.data.sets.torchvision",
-    "fashion_mnist": "raysurf.data.sets.torchvision",
-    "cifar10": "raysurf.data.sets.torchvision",
-    "cifar100": "raysurf.data.sets.torchvision",
-    "cifar100_coarse": "raysurf.data.sets.torchvision",
-    "parquet": "raysurf.data.sets.parquet",
-    "folder": "raysurf.data.sets.folder",
-    "imagenet": "raysurf.data.streaming",
-    "image_stream": "raysurf.data.streaming",
-}
-STREAMED = ("imagenet", "image_stream")
-OWN_PATHS = ("parquet", "folder", "image_stream")
-CIFAR = ("cifar10", "cifar100", "cifar100_coarse")
-CHANNELS = {
-    **dict.fromkeys(("digits", "mnist", "fashion_mnist"), 1),
-    "toy_gaussians": 2,
-    **dict.fromkeys((*CIFAR, "folder", *STREAMED), 3),
-}
-FILES = {
-    "mnist": ("MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/train-images-idx3-ubyte.gz"),
-    "fashion_mnist": ("FashionMNIST/raw/train-images-idx3-ubyte", "FashionMNIST/raw/train-images-idx3-ubyte.gz"),
-    "cifar10": ("cifar-10-batches-py/data_batch_1",),
-    "cifar100": ("cifar-100-python/train",),
-    "cifar100_coarse": ("cifar-100-python/train",),
-}
-
-
-def names() -> tuple[str, ...]:
-    """Names of every data set."""
-    return tuple(LOADERS)
-
 
 _elsewhere = ContextVar("data lie on another machine", default=False)
 
@@ -76,12 +41,13 @@ def check(spec: DataSpec) -> None:
         DataError: If its files are absent and may not be downloaded.
         SpecError: If a function that is named cannot be found or imported, or needs arguments.
     """
-    if own_code.is_named_in(spec.name):
-        _check_own(spec.name)
-    elif spec.name not in LOADERS:
-        raise UnknownNameError("data", spec.name, LOADERS)
-    _check_fields(spec)
-    if spec.name in OWN_PATHS:
+    source = source_of(spec)
+    if source.is_function:
+        _check_function(spec)
+    elif spec.options:
+        raise DataError(spec.name, f"options: {', '.join(spec.options)}", "options with a function of yours alone")
+    _check_fields(spec, source)
+    if source.takes_paths:
         for which in ("train", "test"):
             place = getattr(spec, which)
             if place is None:
@@ -92,31 +58,42 @@ def check(spec: DataSpec) -> None:
         raise DataError(spec.name, "train: or test:", "a set of its own files; use name: parquet or folder for these")
     if _elsewhere.get():
         return
-    if spec.name in STREAMED:
+    if source.is_streamed:
         for folder in image_folders(spec):
             _check_classes(spec, folder)
-    if spec.name in FILES and not spec.download:
+    if source.files and not spec.download:
         root = root_of(spec)
-        if not any(os.path.exists(root / file) for file in FILES[spec.name]):
+        if not any(os.path.exists(root / file) for file in source.files):
             expected = "its files there; give root: with their folder, or allow download: true"
             raise DataError(spec.name, f"none of its files under {root}", expected)
 
 
-def _check_own(name: str) -> None:
-    """Check that a function of the user's can be called without arguments; calls nothing."""
-    if not own_code.are_imported():
-        own_code.find(name, "data")
+def function_of(spec: DataSpec) -> Callable[..., Any]:
+    """The function that returns a set's arrays.
+
+    Raises:
+        SpecError: If it cannot be found or imported.
+    """
+    is_named = own_code.is_named_in(spec.name)
+    function: Callable[..., Any] = own_code.imported(spec.name, "data") if is_named else plugs.find("data", spec.name)
+    return function
+
+
+def _check_function(spec: DataSpec) -> None:
+    """Check that the function can be called with the options; calls nothing."""
+    if own_code.is_named_in(spec.name) and not own_code.are_imported():
+        own_code.find(spec.name, "data")
         return
-    function = own_code.imported(name, "data")
     try:
-        inspect.signature(function).bind()
+        inspect.signature(function_of(spec)).bind(**spec.options)
     except TypeError as error:
-        raise SpecError([Fault("data", f"{name!r}: {error}", "a function that needs no arguments")]) from error
+        expected = "a function that needs no arguments but those in options"
+        raise SpecError([Fault("data", f"{spec.name!r}: {error}", expected)]) from error
     except ValueError:  # It has no signature, as some that are written in C.
         pass
 
 
-def _check_fields(spec: DataSpec) -> None:
+def _check_fields(spec: DataSpec, source: Source) -> None:
     """Refuse fields that only some sets have, and secrets in addresses."""
     for which in ("root", "train", "test"):
         if (place := getattr(spec, which)) is not None and holds_secret(place):
@@ -124,12 +101,13 @@ def _check_fields(spec: DataSpec) -> None:
             raise DataError(
                 spec.name, got, "an address without it, since jobs stand in tables (the cloud's own variables)"
             )
-    if spec.transform is not None and spec.name not in CIFAR:
-        raise DataError(spec.name, f"transform: {spec.transform}", f"it with {', '.join(CIFAR)} only; leave it out")
-    if spec.image_size is not None and spec.name not in STREAMED:
-        raise DataError(spec.name, f"image_size: {spec.image_size}", f"it with {', '.join(STREAMED)} only")
-    spec.normalisation(CHANNELS.get(spec.name), spec.name in LOADERS and spec.name != "toy_gaussians")
-    fits = ("none", "resized_crop") if spec.name in STREAMED else ("none", "crop_flip", "reflect_flip")
+    if spec.transform is not None and not source.takes_transform:
+        expected = f"it with {names_of('takes_transform')} only; leave it out"
+        raise DataError(spec.name, f"transform: {spec.transform}", expected)
+    if spec.image_size is not None and not source.is_streamed:
+        raise DataError(spec.name, f"image_size: {spec.image_size}", f"it with {names_of('is_streamed')} only")
+    spec.normalisation(source.channels, source.is_scaled)
+    fits = source.augmentations
     if spec.augment is not None and spec.augment not in fits:
         raise DataError(spec.name, f"augment: {spec.augment}", f"{', '.join(fits[:-1])} or {fits[-1]} for this set")
 
@@ -140,7 +118,7 @@ def _check_classes(spec: DataSpec, folder: str) -> None:
             has_class = any(entry.is_dir() for entry in entries)
     except OSError as error:
         expected = "a folder with a subfolder of images for every class"
-        if spec.name == "imagenet":
+        if spec.train is None:
             expected += " (set root: to the folder that has train and val; ImageNet cannot be downloaded)"
         raise DataError(spec.name, f"{folder}: {error.strerror}", expected) from error
     if not has_class:
@@ -153,18 +131,19 @@ def stamp(spec: DataSpec) -> str | None:
     It is the same where nothing was changed, and cheap. Of a function of the user's own it is its source's. None of a
     set whose files are not the user's own, or not here.
     """
-    if own_code.is_named_in(spec.name):
-        return own_code.digest(spec.name)
-    if spec.name == "imagenet":
-        places: tuple[str | None, ...] = image_folders(spec)
-    else:
-        places = (spec.train, spec.test) if spec.name in OWN_PATHS else (None,)
+    if (code := spec.code) is not None:
+        return own_code.digest(code)
+    if not plugs.has("data", spec.name):
+        return None
+    source, places = source_of(spec), (spec.train, spec.test)
+    if source.is_streamed:
+        places = image_folders(spec)
     digest = hashlib.sha256()
     try:
         for place in places:
             if place is None:
                 return None
-            for path in (place, *sorted(_under(place, files=spec.name not in STREAMED))):
+            for path in (place, *sorted(_under(place, files=not source.is_streamed))):
                 about = os.stat(path)
                 digest.update(os.fsencode(f"{os.path.relpath(path, place)}\0{about.st_size}\0{about.st_mtime_ns}\n"))
     except OSError:
@@ -197,9 +176,6 @@ def load(spec: DataSpec, device: str = "cpu") -> Dataset:
 def _load(spec: DataSpec, device: str, stamp: str | None) -> Dataset:
     from raysurf.data.dataset import assemble
 
-    if spec.name in STREAMED:
-        from raysurf.data.streaming import stream
-
-        return stream(spec, device)
-    loader = LOADERS.get(spec.name, "raysurf.data.sets.function")
-    return assemble(spec, importlib.import_module(loader).read(spec), device)
+    source = source_of(spec)
+    found: Dataset = source(spec, device) if source.is_streamed else assemble(spec, source(spec), device)
+    return found

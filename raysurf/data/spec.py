@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from raysurf import plugs
 from raysurf.errors import DataError
 from raysurf.values import Value, as_tuple
 
@@ -42,7 +43,7 @@ class DataSpec(Value):
     Images of folders and Parquet files are decoded alike: 8 bits a channel (of 16 the upper 8), the first frame,
     turned as EXIF says, without transparency. Folders give RGB; Parquet gives one channel where all images are grey.
 
-    A function of your own, ``name: package.module:function``, is called without arguments and returns
+    A function of your own, ``name: package.module:function``, is called as ``function(**options)`` and returns
     ``(images, labels), (test_images, test_labels)``, NumPy arrays or tensors: images [N, C, H, W], uint8 (0 to 255) or
     floating (taken as they are), of one shape and type; labels [N], whole numbers from 0. There are as many classes as
     the largest label says. It has to return the same data at every call. Its module is found as a network's is
@@ -52,6 +53,7 @@ class DataSpec(Value):
     IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"root", "download", "workers", "label"})
 
     name: str = Field(description="such as digits or cifar10, or package.module:function")
+    options: dict[str, bool | int | float | str] = Field({}, description="what a function of yours takes")
     label: str | None = Field(
         None,
         min_length=1,
@@ -88,6 +90,14 @@ class DataSpec(Value):
     workers: int | None = Field(
         None, ge=0, description="of a streamed set: processes that decode its images; default one a thread of the job"
     )
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    @property
+    def code(self) -> str | None:
+        """``module:function`` that returns it, if it is no set of raysurf's."""
+        return plugs.code_of("data", self.name)
 
     @property
     def shown(self) -> str:
@@ -140,31 +150,6 @@ class DataSpec(Value):
         return mean, std
 
 
-# Training examples, and how many of them are held out unless a spec says otherwise.
-SIZES = {
-    "digits": (1297, 297),
-    "toy_gaussians": (2000, 0),
-    "mnist": (60_000, 5000),
-    "fashion_mnist": (60_000, 5000),
-    "cifar10": (50_000, 5000),
-    "cifar100": (50_000, 5000),
-    "cifar100_coarse": (50_000, 5000),
-}
-
-
-def num_training(spec: DataSpec) -> int | None:
-    """Training examples that a spec keeps, labelled or not; None where only the data tell.
-
-    Args:
-        spec: Which set, what is held out of it and what share is kept.
-    """
-    if spec.name not in SIZES:
-        return None
-    every, held_out = SIZES[spec.name]
-    kept = every - (held_out if spec.validation is None else spec.validation)
-    return max(1, round(spec.share * kept)) if kept > 0 else None
-
-
 def root_of(spec: DataSpec) -> Path:
     """Where a set's files lie, or are downloaded to."""
     return Path(spec.root or os.environ.get("RAYSURF_DATA") or Path.home() / ".cache" / "raysurf").expanduser()
@@ -172,8 +157,7 @@ def root_of(spec: DataSpec) -> Path:
 
 def image_folders(spec: DataSpec) -> tuple[str, str]:
     """The folders of a streamed set's training and test images."""
-    if spec.name == "imagenet":
-        root = root_of(spec) if spec.root else root_of(spec) / "imagenet"
-        return str(root / "train"), str(root / "val")
-    assert spec.train is not None and spec.test is not None
-    return spec.train, spec.test
+    if spec.train is not None and spec.test is not None:
+        return spec.train, spec.test
+    root = root_of(spec) if spec.root else root_of(spec) / spec.name
+    return str(root / "train"), str(root / "val")

@@ -198,7 +198,7 @@ def stream(spec: DataSpec, device: str) -> Dataset:
     if classes != others:
         got = f"{len(classes)} classes in training, {len(others)} in testing, {_differing(classes, others)} in one only"
         raise DataError(spec.name, got, "the same classes in both")
-    kept, held = kept_and_held(spec, labels, 0 if spec.name == "imagenet" else len(labels) // 10)
+    kept, held = kept_and_held(spec, labels, 0 if spec.train is None else len(labels) // 10)
     place = torch.device(device)
     workers = torch.get_num_threads() if spec.workers is None else spec.workers
     size = spec.image_size or SIZE

@@ -15,7 +15,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import Fault, SpecError
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
-from raysurf.values import Node
+from raysurf.values import Node, Value, inner_values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -328,19 +328,18 @@ def _digest(tree: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _jobs_inside(value: BaseModel) -> Iterator[Job]:
-    for name in type(value).model_fields:
-        inner = getattr(value, name)
-        if isinstance(inner, Job):
-            yield inner
-        elif isinstance(inner, BaseModel):
-            yield from _jobs_inside(inner)
-        elif isinstance(inner, list | tuple):
-            for item in inner:
-                if isinstance(item, Job):
-                    yield item
-                elif isinstance(item, BaseModel):
-                    yield from _jobs_inside(item)
+def _jobs_inside(value: Value) -> Iterator[Job]:
+    for inner in inner_values(value):
+        yield from [inner] if isinstance(inner, Job) else _jobs_inside(inner)
+
+
+def code_in(value: Value) -> set[str]:
+    """``module:name`` of the networks, data and kinds in a value that are no part of raysurf."""
+    found = {each for inner in inner_values(value) for each in code_in(inner)}
+    own = value.code if isinstance(value, ModelSpec | DataSpec) else None
+    if isinstance(value, Node) and not type(value).__module__.startswith("raysurf."):
+        own = f"{type(value).__module__}:{type(value).__qualname__}"
+    return found if own is None else {*found, own}
 
 
 def _with_seed(value: Any, seed: int) -> Any:

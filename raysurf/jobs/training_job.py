@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from raysurf.data import registry as data_sets
-from raysurf.data.spec import DataSpec, num_training
+from raysurf.data.source import num_training
+from raysurf.data.spec import DataSpec
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job, WeightsJob
 from raysurf.models import registry as models

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from raysurf.errors import SpecError
-from raysurf.jobs.job import SETTINGS, Job, to_tree
+from raysurf.jobs.job import SETTINGS, Job, code_in, to_tree
 from raysurf.jobs.parse import parse
 from raysurf.store.parts import WHOLE
 from raysurf.sweep import assignments
@@ -247,6 +247,13 @@ class Sweep:
                 for each in tuple(job.with_seed(seed) for seed in self.seeds) or (job,):
                     found |= {part.id: part for part in (*each.ancestors, each)}
         return found
+
+    @property
+    def code(self) -> list[str]:
+        """``module:name`` of everything that it names and that is no part of raysurf."""
+        jobs = [*(job for each in self.samples for job in each.jobs), *self.baselines]
+        values = [*jobs, *([] if self.search is None else [self.search.method])]
+        return sorted({name for value in values for name in code_in(value)})
 
     @cached_property
     def samples(self) -> list[Assignment]:

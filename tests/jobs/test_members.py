@@ -13,7 +13,7 @@ from PIL import Image
 
 import raysurf as rs
 from raysurf.data.registry import load
-from raysurf.data.spec import num_training
+from raysurf.data.source import num_training
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raysurf import own_code
 from raysurf.data.dataset import Images, RawSet, count_classes
+from raysurf.data.registry import function_of
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
 
@@ -23,7 +23,7 @@ def read(spec: DataSpec) -> RawSet:
         SpecError: If it cannot be imported.
         DataError: If it gives anything else.
     """
-    found = own_code.imported(spec.name, "data")()
+    found = function_of(spec)(**spec.options)
     is_pair = isinstance(found, tuple | list) and len(found) == 2
     if not is_pair or not all(isinstance(part, tuple | list) and len(part) == 2 for part in found):
         raise DataError(spec.name, f"what it gives: {_shown(found)}", PAIRS)
