@@ -8,7 +8,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster.events import Event, RunProgressed
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 def test_table_follows_a_run(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from raysurf.cluster.train_group import Broker, _is_anothers
 from raysurf.errors import PreemptedError
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.training.workers import Workers
-from tests.cases import tiny_sgd
-from tests.stored_rows import stored_rows
+from tests.support.cases import tiny_sgd
+from tests.support.stored_rows import stored_rows
 
 Got = list[int]
 

@@ -14,7 +14,7 @@ from raysurf.report.pictures.trace import BLUE, GREY, OKABE_ITO, SOLID, VERMILIO
 from raysurf.report.runs import choose, measured_runs
 from raysurf.report.sections.surfaces import PLOTLY
 from raysurf.results.api import Results
-from tests.report.measured import OTHER, SGD, along, grid, line, points, run, run_id, store
+from tests.support.measured_rows import OTHER, SGD, along, grid, line, points, run, run_id, store
 
 ENDS = {"start": SGD, "end": OTHER}
 CURVES = [run_id("curve", number) for number in range(3)]

@@ -11,7 +11,7 @@ from raysurf.errors import SpecError, UnknownNameError
 from raysurf.report.draw import _order, draw, pictures_of_sweep
 from raysurf.report.runs import MeasuredRun
 from raysurf.results.api import Results
-from tests.report.measured import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
+from tests.support.measured_rows import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
 
 LINE, CURVE, STRAY, PATH, PLANE, RAYS = (
     run_id(kind, number)

@@ -8,8 +8,8 @@ import pytest
 
 from raysurf.report.draw import draw, pictures_of_sweep
 from raysurf.results.api import Results
-from tests.report.measured import run, run_id, store
-from tests.report.noisy import DROPOUT, VARIANCE, activations, inputs, prediction, schemes
+from tests.support.measured_rows import run, run_id, store
+from tests.support.noisy_rows import DROPOUT, VARIANCE, activations, inputs, prediction, schemes
 
 SEEDS = [run_id("variational", number) for number in (1, 2)]
 DROPPED, FEW, ACTIVE, PASSIVE, TOY = (

@@ -7,7 +7,7 @@ import pytest
 
 from raysurf.report.pictures.lines import path_figure, pivots_of
 from raysurf.report.pictures.trace import GREY, Trace, read_trace
-from tests.report.measured import along, points
+from tests.support.measured_rows import along, points
 
 
 def band() -> Trace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,8 @@ from raysurf.report.pictures.lines import profile_figure
 from raysurf.report.pictures.trace import read_trace
 from raysurf.report.runs import MeasuredRun
 from raysurf.report.sweep_rows import sweep_rows
-from tests.report.measured import along, points, run, run_id, store, trial
+from tests.support.measured_rows import along, points, run, run_id, store, trial
+from tests.support.page import Page
 
 RUN = MeasuredRun(
     run_id("profile"),
@@ -32,24 +32,6 @@ ROWS = points(RUN.run_id, "curve", along(5, 8.0), lambda place: 1.0)
 
 def figure() -> Figure:
     return profile_figure([read_trace(ROWS, RUN.run_id, "curve")], title="a title", data="digits")
-
-
-class Page(HTMLParser):
-    """The elements of a page, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def written(tmp_path: Path, caption: Caption, title: str = "a title") -> str:

@@ -17,7 +17,7 @@ from matplotlib.text import Annotation
 from raysurf.report.pictures.plane import BOUNDS, LINE_WIDTH, LOG_ALPHAS, plane_figure
 from raysurf.report.pictures.plane_panel import NUM_CLASSES, Plane, measured_alone, read_plane, scale_of
 from raysurf.report.pictures.trace import BLUE, VERMILION
-from tests.report.measured import Row, grid, line, points, run_id, weights
+from tests.support.measured_rows import Row, grid, line, points, run_id, weights
 
 RUN = run_id("plane")
 X = [float(x) for x in range(-2, 9)]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from raysurf.report.pictures.lines import draw_profile, profile_figure
 from raysurf.report.pictures.trace import BLUE, VERMILION, read_trace
-from tests.report.measured import along, points
+from tests.support.measured_rows import along, points
 
 
 def rows() -> pa.Table:

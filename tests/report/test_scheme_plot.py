@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 
 from raysurf.report.pictures.schemes import LOOKS, Schemes, colours, read_schemes, scheme_figure
 from raysurf.report.pictures.trace import BLUE, OKABE_ITO, VERMILION
-from tests.report.measured import run_id
-from tests.report.noisy import COUNTS, prediction, schemes
+from tests.support.measured_rows import run_id
+from tests.support.noisy_rows import COUNTS, prediction, schemes
 
 ONE, TWO = run_id("variational", 1), run_id("variational", 2)
 

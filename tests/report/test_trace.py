@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from raysurf.report.pictures.trace import read_trace
-from tests.report.measured import along, points
+from tests.support.measured_rows import along, points
 
 
 def test_points_are_in_order_and_failures_are_gaps() -> None:
