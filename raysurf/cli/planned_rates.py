@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from raysurf.errors import Fault, SpecError, UnknownNameError
-from raysurf.report.page import Caption
-from raysurf.report.picture import check_suffix, write
-from raysurf.report.pictures.schedule import RateLine, differing, schedule_figure
+from raysurf.report.labels import differing
+from raysurf.report.picture import Caption, check_suffix, write
+from raysurf.report.pictures.schedule import RateLine, schedule_figure
 from raysurf.sweep.document import load
 from raysurf.sweep.rates import Chain, chains, rates_of
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.cluster.events import Event, Notice, RunEnded, RunProgressed, RunStarted, SweepEnded
-from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.store.store import Store
@@ -19,7 +18,7 @@ from raysurf.sweep.sweep import Sweep
 from raysurf.tracking.login import require_mode
 from raysurf.tracking.native_sweep import native_config, param_key
 from raysurf.tracking.run_contents import home_of, is_logged, offline_notice
-from raysurf.tracking.wandb_runs import WandbSink
+from raysurf.tracking.wandb_runs import TrackedRun, WandbSink
 
 
 class WandbListener:
@@ -86,9 +85,9 @@ class WandbListener:
             )
         for job in event.jobs:
             own = [each for each in _own_inputs(job, event) if not self._is_anothers(each, event)]
-            self.sink.open_run(
+            tracked = TrackedRun(
                 job.id,
-                name=f"{event.sweep.name} {event.label}" + (f" seed {seed_of(job)}" if len(event.jobs) > 1 else ""),
+                name=f"{event.sweep.name} {event.label}" + (f" seed {_seed(job)}" if len(event.jobs) > 1 else ""),
                 job_type=job.kind,
                 tags=_tags(job, event),
                 config=config_of(job, event),
@@ -97,6 +96,7 @@ class WandbListener:
                 expected_rows=sum(each.epochs_to_train + each.points_to_measure for each in (*own, job)),
                 is_trial=event.role == "trial",
             )
+            self.sink.open_run(tracked)
 
     def _is_anothers(self, job: Job, event: RunStarted | RunEnded) -> bool:
         """Whether a shared input was trained before this trial began."""
@@ -151,7 +151,7 @@ def config_of(job: Job, event: RunStarted | RunEnded) -> dict[str, Any]:
         "trial": event.number if event.role == "trial" else None,
         "network": job.model_spec.name,
         "dataset": job.data_spec.shown,
-        "run_seed": seed_of(job),
+        "run_seed": _seed(job),
         "budget": None if budget is None else round(budget, 4),
     }
 
@@ -171,6 +171,10 @@ def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[Job]:
         return []
     others = {each.id for each in (*shared_inputs(event.sweep), *earlier_generations(job, event.params))}
     return [each for each in job.ancestors if each.id not in others]
+
+
+def _seed(job: Job) -> int:
+    return next((each.seed for each in (job, *reversed(job.ancestors)) if hasattr(each, "seed")), 0)
 
 
 def _summary(event: RunEnded) -> dict[str, float | str]:

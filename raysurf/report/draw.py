@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from raysurf.errors import UnknownNameError
 from raysurf.report.labels import curve_colours, labels_of
-from raysurf.report.page import Caption
-from raysurf.report.picture import check_suffix, write
-from raysurf.report.pictures.kind import Picture, PictureKind, Rows
-from raysurf.report.pictures.noise import ACTIVATIONS, SCHEMES, TOY
+from raysurf.report.picture import Caption, check_suffix, write
+from raysurf.report.pictures.activations import ACTIVATIONS
+from raysurf.report.pictures.kind import Known, Picture, PictureKind
+from raysurf.report.pictures.lines import PATH, PROFILE
+from raysurf.report.pictures.plane import PLANE
 from raysurf.report.pictures.schedule import SCHEDULE
-from raysurf.report.pictures.surfaces import PATH, PLANE, PROFILE, WIDTH
-from raysurf.report.runs import MeasuredRun, Wanted, choose, measured_runs
+from raysurf.report.pictures.schemes import SCHEMES
+from raysurf.report.pictures.toy import TOY
+from raysurf.report.pictures.width import WIDTH
+from raysurf.report.runs import MeasuredRun, choose
 from raysurf.results.reader import Reader
+from raysurf.results.sql import quoted, quoted_list
 from raysurf.store.parts import made_of_rows
 
 KINDS: dict[str, PictureKind] = {
@@ -31,7 +34,7 @@ KINDS: dict[str, PictureKind] = {
     "schedule": SCHEDULE,
 }
 COORDINATES = ("t", "x", "y", "distance", "low", "high")
-Found = dict[tuple[str, str], list[MeasuredRun]]
+MOST_NAMED = 6
 
 
 def draw(
@@ -66,7 +69,7 @@ def draw(
 
 
 def pictures_of_sweep(
-    results: Reader, sweep: str, folder: str, profiles: Sequence[str] = (), found_before: Found | None = None
+    results: Reader, sweep: str, folder: str, profiles: Sequence[str] = (), known: Known | None = None
 ) -> list[str]:
     """Draw every picture that a sweep's rows allow.
 
@@ -75,37 +78,23 @@ def pictures_of_sweep(
         sweep: Its name.
         folder: Where the pictures go: ``<sweep>.png``, or ``<sweep>-<kind>.png`` if they are of several kinds.
         profiles: The profile runs to draw, in this order; with none there is no picture of profiles.
-        found_before: Given the same mapping for several sweeps, each looks up what no other has.
+        known: Given the same mapping for several sweeps, each looks up what no other has.
 
     Returns:
         The paths written.
     """
-    known: Found = {} if found_before is None else found_before
-    by_id = {run.run_id: run for run in _with_rows(results, PROFILE.wanted, known)}
-    found = {"profile": [by_id[run_id] for run_id in profiles if run_id in by_id]}
+    known = {} if known is None else known
+    by_id = {run.run_id: run for run in PROFILE.in_sweeps(results, known)}
+    runs = {"profile": [by_id[run_id] for run_id in profiles if run_id in by_id]}
     for name, kind in KINDS.items():
         if kind is not PROFILE:
-            found[name] = _worth_drawing(results, kind, sweep, known)
-    found = {name: runs for name, runs in found.items() if runs}
+            runs[name] = [run for run in kind.in_sweeps(results, known) if sweep in run.sweeps]
+    runs = {name: chosen for name, chosen in runs.items() if chosen}
     written = []
-    for name, runs in found.items():
-        written.append(str(Path(folder) / (f"{sweep}.png" if len(found) == 1 else f"{sweep}-{name}.png")))
-        _draw(results, KINDS[name], written[-1], runs, "t")
+    for name, chosen in runs.items():
+        written.append(str(Path(folder) / (f"{sweep}.png" if len(runs) == 1 else f"{sweep}-{name}.png")))
+        _draw(results, KINDS[name], written[-1], chosen, "t")
     return written
-
-
-def _worth_drawing(results: Reader, kind: PictureKind, sweep: str, known: Found) -> list[MeasuredRun]:
-    wanted = replace(kind.wanted, where=kind.in_sweep or kind.wanted.where)
-    runs = _with_rows(results, wanted, known)
-    return [run for run in runs if wanted.job in ("", run.kind) and sweep in run.sweeps]
-
-
-def _with_rows(results: Reader, wanted: Wanted, known: Found) -> list[MeasuredRun]:
-    """Every run with such rows, asked for once."""
-    key = (wanted.table, wanted.where)
-    if key not in known:
-        known[key] = measured_runs(results, wanted)
-    return known[key]
 
 
 def _draw(results: Reader, kind: PictureKind, path: str, chosen: Sequence[MeasuredRun], axis: str) -> None:
@@ -127,7 +116,7 @@ def composed(results: Reader, kind: PictureKind, chosen: Sequence[MeasuredRun], 
         StoreError: If rows cannot be read.
     """
     runs = [*chosen, *kind.beside(results, chosen)]
-    listed = f"run_id in ({', '.join(_quoted(run.run_id) for run in runs)})"
+    listed = f"run_id in {quoted_list(run.run_id for run in runs)}"
     rows = _placed(results.table(kind.wanted.table, where=f"{listed} and {kind.where}").to_pylist())
     landmarks = _placed(results.table("landmarks", where=listed).to_pylist()) if kind.with_landmarks else []
     place = " on ".join(filter(None, (_listed(run.model for run in runs), _listed(run.data for run in runs))))
@@ -138,37 +127,31 @@ def composed(results: Reader, kind: PictureKind, chosen: Sequence[MeasuredRun], 
 
 def _caption(results: Reader, kind: PictureKind, picture: Picture) -> Caption:
     runs = picture.runs
+    ids = [run.run_id for run in runs]
+    place = {run_id: number for number, run_id in enumerate(ids)}
+    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+    sweeps = _listed(name for run in runs for name in run.sweeps[:1]) or "no sweep"
     return Caption(
-        f"{kind.says} Drawn by raysurf from the rows of {_some(run.run_id for run in runs)}"
-        f" ({_listed(name for run in runs for name in run.sweeps[:1]) or 'no sweep'}) in {results.store.uri}.",
+        f"{kind.says} Drawn by raysurf from the rows of {', '.join(ids[:MOST_NAMED])}{more} ({sweeps}) in "
+        f"{results.store.uri}.",
         [(run, picture.labels[run.run_id]) for run in runs],
-        sorted(picture.rows, key=_order(runs, kind.order)),
+        # Columns that may be null are among those that rows are ordered by: rows without a value come last.
+        sorted(
+            picture.rows,
+            key=lambda row: (place[row["run_id"]], *((row[column] is None, row[column]) for column in kind.order)),
+        ),
         [row for row in picture.landmarks if row["position"] == 0],
         kind.wanted.table,
     )
 
 
-def _placed(rows: Rows) -> Rows:
+def _placed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows with finite coordinates."""
     return [row for row in rows if all(math.isfinite(row.get(name) or 0.0) for name in COORDINATES)]
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(name for name in names if name))
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
-
-
-def _order(runs: Sequence[MeasuredRun], columns: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    number = {run.run_id: i for i, run in enumerate(runs)}
-    return lambda row: (number[row["run_id"]], *((row[column] is None, row[column]) for column in columns))
 
 
 def pictures_of_run(results: Reader, run_id: str, folder: Path) -> dict[str, Path]:
@@ -185,12 +168,12 @@ def pictures_of_run(results: Reader, run_id: str, folder: Path) -> dict[str, Pat
     Returns:
         PNG files by kind of picture; none for a run that has nothing to draw.
     """
-    found = {}
+    pictures = {}
     for name, kind in KINDS.items():
         if kind.wanted.job != run_id.partition("-")[0]:
             continue
-        where = f"run_id = '{run_id}' and ({kind.wanted.where})"
+        where = f"run_id = {quoted(run_id)} and ({kind.wanted.where})"
         if results.sql(f"select 1 from {kind.wanted.table} where {where} limit 1").num_rows:
-            found[name] = folder / f"{run_id}-{name}.png"
-            draw(results, name, str(found[name]), run_ids=[run_id])
-    return found
+            pictures[name] = folder / f"{run_id}-{name}.png"
+            draw(results, name, str(pictures[name]), run_ids=[run_id])
+    return pictures

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from raysurf.report.pictures.trace import OKABE_ITO
+from raysurf.report.pictures.axes import OKABE_ITO
 from raysurf.report.runs import MeasuredRun
 from raysurf.results.reader import Reader
 
@@ -80,15 +80,13 @@ def labels_of(runs: Sequence[MeasuredRun], drawn: Sequence[Detail] = ()) -> dict
 
 def what_it_is(run: MeasuredRun) -> str:
     """Such as "bezier curve, 2 bends" of a profile; the kind where there is no more to say."""
-    if run.kind == "path":
-        return "minimum-energy path"
     if run.kind == "plane":
         return _plane(run.spec)
     if run.kind == "variational":
         return noise_name(run.spec)
     if run.kind in MEASURING and isinstance(run.spec.get("weights"), dict):
         return _weights(run.spec["weights"])
-    along = run.spec.get("along")
+    along = {"kind": "path"} if run.kind == "path" else run.spec.get("along")
     if not isinstance(along, dict):
         return run.kind
     if along.get("kind") == "curve":
@@ -147,14 +145,11 @@ def _seed(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
     return "" if run.seed is None else f"seed {run.seed}"
 
 
-def _params(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
-    """The searched values that are not the same for all."""
-    differing = {
-        name: value
-        for name, value in run.params.items()
-        if any(name not in other.params or other.params[name] != value for other in same)
-    }
-    return ", ".join(f"{name} = {v:.3g}" if isinstance(v, float) else f"{name} = {v}" for name, v in differing.items())
+def differing(params: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:
+    """The values that are not the same, or not there, in all others, such as "lr = 0.1, cycle_epochs = 2"."""
+    every = list(others)
+    kept = {k: v for k, v in params.items() if any(k not in other or other[k] != v for other in every)}
+    return ", ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}" for k, v in kept.items())
 
 
 def _ends(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
@@ -167,14 +162,11 @@ DETAILS: tuple[Detail, ...] = (
     lambda run, same: noisy_layers(noisy_spec(run.spec)),
     # An arm begins with its kind, which has been said.
     lambda run, same: run.arm.removeprefix(f"{run.kind} "),
-    _params,
+    lambda run, same: differing(run.params, [other.params for other in same]),
     _seed,
     _ends,
     lambda run, same: run.run_id,
 )
-
-
-QUERY = "select run_id from runs where kind in ('curve', 'path') order by started_at nulls last, run_id"
 
 
 def curve_colours(results: Reader) -> dict[str, str]:
@@ -182,7 +174,8 @@ def curve_colours(results: Reader) -> dict[str, str]:
 
     There are more curves than colours that all can tell apart: in a picture line styles tell those of one colour apart.
     """
-    ids = results.sql(QUERY)["run_id"].to_pylist()
+    query = "select run_id from runs where kind in ('curve', 'path') order by started_at nulls last, run_id"
+    ids = results.sql(query)["run_id"].to_pylist()
     return {run_id: OKABE_ITO[number % len(OKABE_ITO)] for number, run_id in enumerate(ids)}
 
 
@@ -194,18 +187,3 @@ def curve_of(run: MeasuredRun) -> str:
     kind = along.get("kind") if isinstance(along, dict) else None
     of_kind = (each for each in run.inputs if each.startswith(f"{kind}-"))
     return next(of_kind, "") if kind in ("curve", "path") else ""
-
-
-def told_apart(values: Sequence[float], least: int = 3, most: int = 8) -> list[str]:
-    """Format values with the fewest significant digits that keep different values apart.
-
-    Args:
-        values: In any order; equal ones are written alike.
-        least: Digits at least.
-        most: Digits at most, whatever they tell apart.
-    """
-    for digits in range(least, most + 1):
-        written = [f"{value:.{digits}g}" for value in values]
-        if len(set(written)) == len(set(values)):
-            break
-    return written

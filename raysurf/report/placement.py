@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from raysurf.report.pictures.trace import Array
+from raysurf.report.pictures.axes import Array
 
 Box = tuple[float, float, float, float]
 DIRECTIONS = tuple((float(np.cos(angle)), float(np.sin(angle))) for angle in np.arange(16) * np.pi / 8)
@@ -23,14 +23,7 @@ MARKER_POINTS = 5.0
 
 @dataclass(frozen=True)
 class Label:
-    """Text that belongs to a point.
-
-    Args:
-        text: What it says.
-        x: The point, in the data's coordinates.
-        y: The same.
-        colour: Of the text.
-    """
+    """Text that belongs to a point, in the data's coordinates."""
 
     text: str
     x: float
@@ -63,40 +56,26 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Array] = (
     covered = np.concatenate([np.empty((0, 2)), *(dense(axes.transData.transform(line)) for line in lines)])
     written: list[Text] = []
     for label, anchor in zip(labels, anchors, strict=True):
-        text = axes.annotate(
-            label.text, (label.x, label.y), xytext=(0, 0), textcoords="offset points", color=label.colour, **style
-        )
+        place: dict[str, Any] = {"xy": (label.x, label.y), "textcoords": "offset points"}
+        text = axes.annotate(label.text, xytext=(0, 0), color=label.colour, **place, **style)
         text.set_in_layout(False)
         written.append(text)
         extent = text.get_window_extent()
-        choices = [
-            (
-                _cost(anchor, box, taken, covered, panel)
-                + AMBIGUOUS * _is_ambiguous(anchor, box, anchors)
-                + radius * pixels,
-                box,
-                (dx, dy),
-                radius,
-            )
-            for radius in RADII
-            for dx, dy in DIRECTIONS
-            for box in [_box(anchor, (dx, dy), radius * pixels, extent.width, extent.height)]
-        ]
+        choices = []
+        for radius in RADII:
+            for direction in DIRECTIONS:
+                box = _box(anchor, direction, radius * pixels, extent.width, extent.height)
+                cost = _cost(anchor, box, taken, covered, panel) + radius * pixels
+                choices.append((cost + AMBIGUOUS * _is_ambiguous(anchor, box, anchors), box, direction, radius))
         _, box, direction, radius = min(choices, key=lambda choice: choice[0])
         taken.append(box)
         right, up = _alignment(direction)
         text.set(ha=("center", "left", "right")[right], va=("center", "bottom", "top")[up])
-        x, y = direction[0] * radius, direction[1] * radius
-        text.set_position((x, y))
+        at = direction[0] * radius, direction[1] * radius
+        text.set_position(at)
         if radius >= LEADER_FROM or _is_ambiguous(anchor, box, anchors):
-            leader = axes.annotate(
-                "",
-                (label.x, label.y),
-                xytext=(x, y),
-                textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "color": label.colour, "linewidth": 0.7, "shrinkB": 4},
-            )
-            leader.set_in_layout(False)
+            arrow = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.7, "shrinkB": 4}
+            axes.annotate("", xytext=at, arrowprops=arrow, **place).set_in_layout(False)
     return written
 
 
@@ -136,10 +115,8 @@ def _is_ambiguous(anchor: Array, box: Box, anchors: Array) -> bool:
 
 def _inside(box: Box, at: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     left, bottom, right, top = box
-    found: np.ndarray[Any, np.dtype[np.bool_]] = (
-        (at[:, 0] > left) & (at[:, 0] < right) & (at[:, 1] > bottom) & (at[:, 1] < top)
-    )
-    return found
+    inside: np.ndarray[Any, np.dtype[np.bool_]] = np.all((at > (left, bottom)) & (at < (right, top)), axis=1)
+    return inside
 
 
 def dense(line: Array) -> Array:
@@ -157,14 +134,7 @@ LINE_POINTS = 10.0
 
 @dataclass(frozen=True)
 class MarginLabel:
-    """Text that belongs to a height.
-
-    Args:
-        text: What it says.
-        value: The height, in the data's coordinates.
-        colour: Of the text.
-        is_bold: Whether it is.
-    """
+    """Text that belongs to a height, in the data's coordinates."""
 
     text: str
     value: float
@@ -180,13 +150,13 @@ def write_beside(panel: Axes, labels: Sequence[MarginLabel], x: float) -> None:
         labels: In any order.
         x: Where the lines end, in the data's coordinates.
     """
-    found = sorted((label for label in labels if np.isfinite(label.value)), key=lambda label: label.value)
-    if not found:
+    listed = sorted((label for label in labels if np.isfinite(label.value)), key=lambda label: label.value)
+    if not listed:
         return
     points = 72 / panel.figure.dpi
-    heights = panel.transData.transform([(x, label.value) for label in found])[:, 1] * points
+    heights = panel.transData.transform([(x, label.value) for label in listed])[:, 1] * points
     places = apart(heights, LINE_POINTS, panel.get_window_extent().y0 * points + LINE_POINTS / 2)
-    for label, height, place in zip(found, heights, places, strict=True):
+    for label, height, place in zip(listed, heights, places, strict=True):
         panel.annotate(
             label.text,
             (x, label.value),

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raysurf.errors import StoreError, UnknownNameError, nearest
+from raysurf.errors import StoreError, nearest
 from raysurf.results.reader import Reader
+from raysurf.results.trials import require_known
 from raysurf.store.parts import job_in, mapping_in, values_in
 
-COLUMNS = ("run_id", "sweep", "kind", "arm", "group", "model", "data", "seed", "spec", "inputs", "metrics", "params")
+COLUMNS = ("run_id", "sweep", "arm", "group", "model", "data", "seed", "spec", "inputs", "metrics", "params")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class MeasuredRun:
         seed: Its seed, if known.
         inputs: Runs whose outcomes it used.
         spec: The whole job.
-        metrics: Its figures.
+        metrics: By ``split/name``.
         params: The searched values.
     """
 
@@ -79,37 +80,25 @@ class MeasuredRun:
 def measured_runs(results: Reader, wanted: Wanted) -> list[MeasuredRun]:
     """Every run that has the wanted rows, of whatever kind, running ones too, in the order in which they were run."""
     sweeps: dict[str, list[str]] = {}
-    for trial in sorted(
-        results.table("trials", ["sweep", "trial", "run_ids"]).to_pylist(), key=lambda row: row["trial"]
-    ):
+    trials = results.table("trials", ["sweep", "trial", "run_ids"]).to_pylist()
+    for trial in sorted(trials, key=lambda row: row["trial"]):
         for run_id in trial["run_ids"]:
             sweeps.setdefault(run_id, []).append(trial["sweep"])
     listed = ", ".join(f'runs."{column}"' for column in COLUMNS)
     query = f"""select measured.run_id as measured_id, {listed}
         from (select distinct run_id from {wanted.table} where {wanted.where}) as measured
         left join runs using (run_id) order by started_at nulls last, trial nulls last, seed, measured_id"""
-    found = []
+    runs, uri = [], results.store.uri
     for row in results.sql(query).to_pylist():
-        run_id, others = row["measured_id"], sweeps.get(row["measured_id"], [])
-        if row["run_id"] is None:
-            found.append(MeasuredRun(run_id, sweeps=tuple(dict.fromkeys(others))))
-            continue
-        found.append(
-            MeasuredRun(
-                run_id,
-                sweeps=tuple(dict.fromkeys([row["sweep"], *others])),
-                arm=row["arm"],
-                group=row["group"],
-                model=row["model"],
-                data=row["data"],
-                seed=row["seed"],
-                inputs=tuple(row["inputs"]),
-                spec=job_in(row["spec"], results.store.uri, run_id),
-                metrics=mapping_in(row["metrics"], results.store.uri, run_id),
-                params=values_in(row["params"], results.store.uri, run_id),
-            )
-        )
-    return found
+        run_id = row.pop("measured_id")
+        own, is_known = row.pop("sweep"), row.pop("run_id") is not None
+        columns: dict[str, Any] = {"sweeps": tuple(dict.fromkeys(filter(None, [own, *sweeps.get(run_id, [])])))}
+        if is_known:
+            columns |= row | {"inputs": tuple(row["inputs"]), "spec": job_in(row["spec"], uri, run_id)}
+            columns |= {"metrics": mapping_in(row["metrics"], uri, run_id)}
+            columns |= {"params": values_in(row["params"], uri, run_id)}
+        runs.append(MeasuredRun(run_id, **columns))
+    return runs
 
 
 def choose(
@@ -129,30 +118,20 @@ def choose(
         StoreError: If a run is not there, is ambiguous or of another kind, or there is nothing to draw.
     """
     everything = measured_runs(results, wanted)
-    known = {name for run in everything for name in run.sweeps}
-    known |= set(results.table("runs", ["sweep"])["sweep"].to_pylist())
-    known |= set(results.table("trials", ["sweep"])["sweep"].to_pylist())
-    for name in sweeps:
-        if name not in known:
-            raise UnknownNameError("sweep", name, sorted(known))
+    require_known(sweeps, [row for name in ("runs", "trials") for row in results.table(name, ["sweep"]).to_pylist()])
     named = {_the_run(results, everything, wanted, given).run_id for given in run_ids}
-    found = [
-        run
-        for run in everything
-        if wanted.job in ("", run.kind)
-        and ((not sweeps and not run_ids) or run.run_id in named or set(sweeps).intersection(run.sweeps))
-    ]
-    if not found:
+    fitting = [run for run in everything if wanted.job in ("", run.kind)]
+    if sweeps or run_ids:
+        fitting = [run for run in fitting if run.run_id in named or set(sweeps).intersection(run.sweeps)]
+    if not fitting:
         where = f" in {', '.join(sweeps)}" if sweeps else ""
-        others = sorted({run.kind for run in everything})
-        raise StoreError(
-            results.store.uri,
-            f"no {wanted}{where}",
-            f"a sweep of {wanted.jobs or wanted.job} jobs that has run"
-            f" (measured so far: {', '.join(others) or 'nothing'})",
-        )
+        others = ", ".join(sorted({run.kind for run in everything})) or "nothing"
+        expected = f"a sweep of {wanted.jobs or wanted.job} jobs that has run (measured so far: {others})"
+        raise StoreError(results.store.uri, f"no {wanted}{where}", expected)
     order = {name: place for place, name in reversed(list(enumerate(sweeps)))}
-    return sorted(found, key=lambda run: min((order[name] for name in run.sweeps if name in order), default=len(order)))
+    return sorted(
+        fitting, key=lambda run: min((order[name] for name in run.sweeps if name in order), default=len(order))
+    )
 
 
 def _the_run(results: Reader, everything: Sequence[MeasuredRun], wanted: Wanted, given: str) -> MeasuredRun:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from markupsafe import Markup
+
 from raysurf.errors import Fault, SpecError, StoreError, StoreUnavailableError, StoreWarning
 from raysurf.report.gallery import Gallery
-from raysurf.report.page_html import document
-from raysurf.report.page_script import PLOTLY_SCRIPT, SCRIPT
-from raysurf.report.page_style import REPORT_STYLE, STYLE
+from raysurf.report.html import page, part, text_of
 from raysurf.report.picture import write_whole
 from raysurf.report.sections.calibration import calibration
 from raysurf.report.sections.learning import learning
@@ -30,21 +27,8 @@ from raysurf.results.reader import Reader
 from raysurf.results.snapshot import Snapshot
 from raysurf.store.parts import made_of_rows
 
-# A section that finds nothing in the rows of a sweep is left out.
-OF_A_SWEEP: tuple[tuple[str, Callable[[Reader, SweepRows, Gallery], str]], ...] = (
-    ("Summary", lambda results, sweep, gallery: summary(sweep)),
-    ("Best trials", lambda results, sweep, gallery: best_trials(sweep)),
-    ("Search history", lambda results, sweep, gallery: search_history(sweep, gallery)),
-    ("Importance", lambda results, sweep, gallery: importance(sweep, gallery)),
-    ("Parallel coordinates", lambda results, sweep, gallery: parallel_coordinates(sweep, gallery)),
-    ("Learning curves", learning),
-    *(
-        (title, lambda results, sweep, gallery, name=name: surfaces(results, sweep, gallery, name))
-        for name, title in TITLES.items()
-    ),
-    ("Calibration", calibration),
-    ("Trials", lambda results, sweep, gallery: trials_table(sweep)),
-)
+# Makes a section; empty if the rows have nothing for it, and then it is left out.
+Make = Callable[[], Markup]
 
 
 def write_report(results: Reader, sweeps: Sequence[str], path: str, *, is_interactive: bool = False) -> None:
@@ -71,71 +55,67 @@ def report_page(results: Reader, sweeps: Sequence[str], *, is_interactive: bool 
     results, gallery = Snapshot(results.store), Gallery(is_interactive)
     names = list(dict.fromkeys(sweeps))
     read = [sweep_rows(results, name) for name in names]
-    links: list[str] = []
-    parts: list[str] = []
+    articles = []
     for number, sweep in enumerate(read):
-        inner = _sections(
-            f"s{number}",
-            [(title, _section(results, title, partial(of, results, sweep, gallery))) for title, of in OF_A_SWEEP],
-            links,
-        )
-        heading = f"<h2>{escape(sweep.name)}</h2>" if len(read) > 1 else ""
-        parts.append(f"<article>{heading}{inner}</article>")
-    shared = [
-        (title, _section(results, title, make))
-        for title, make in (
-            ("Beside published figures", partial(comparisons, results, names)),
-            ("What failed", partial(failed_runs, results, names)),
-            ("Provenance", partial(provenance, results, read)),
-        )
-    ]
-    shared_links: list[str] = []
-    parts.append(_sections("all", shared, shared_links))
-    title = f"{', '.join(names)}: report"
-    made = f"Made by raysurf on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from the rows in {results.store.uri}."
+        articles.append((sweep.name, _sections(results, f"s{number}", _of_a_sweep(results, sweep, gallery))))
+    shared: dict[str, Make] = {
+        "Beside published figures": partial(comparisons, results, names),
+        "What failed": partial(failed_runs, results, names),
+        "Provenance": partial(provenance, results, read),
+    }
+    last = _sections(results, "all", shared)
+    links = [(id, heading) for id, heading, _ in articles[0][1]] if articles else []
     if len(read) > 1:
-        links = [f'<a href="#s{number}-0">{escape(sweep.name)}</a>' for number, sweep in enumerate(read)]
-    nav = f'<nav aria-label="Contents">{" ".join(links + shared_links)}</nav>'
-    return _document(title, f"<h1>{escape(title)}</h1>{nav}{''.join(parts)}<footer>{escape(made)}</footer>", gallery)
+        links = [(f"s{number}-0", sweep.name) for number, sweep in enumerate(read)]
+    scripts = [text_of("page.js")]
+    if gallery.drawn:
+        # The library's own file, without the end of a script in it.
+        library = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
+        scripts += [re.sub(r"</(script)", r"<\\/\1", library, flags=re.IGNORECASE), text_of("plotly.js")]
+    return page(
+        "report.html.jinja",
+        f"{', '.join(names)}: report",
+        styles=["style.css", "report.css"],
+        scripts=scripts,
+        policy=" blob:",
+        links=[*links, *((id, heading) for id, heading, _ in last)],
+        sweeps=articles,
+        shared=last,
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        uri=results.store.uri,
+        figures=gallery.drawn,
+    )
 
 
-def _section(results: Reader, title: str, make: Callable[[], str]) -> str:
-    """Draw a section; if its rows are malformed, say so in its place."""
+def _of_a_sweep(results: Reader, sweep: SweepRows, gallery: Gallery) -> dict[str, Make]:
+    return {
+        "Summary": partial(summary, sweep),
+        "Best trials": partial(best_trials, sweep),
+        "Search history": partial(search_history, sweep, gallery),
+        "Importance": partial(importance, sweep, gallery),
+        "Parallel coordinates": partial(parallel_coordinates, sweep, gallery),
+        "Learning curves": partial(learning, results, sweep, gallery),
+        **{title: partial(surfaces, results, sweep, gallery, name) for name, title in TITLES.items()},
+        "Calibration": partial(calibration, results, sweep, gallery),
+        "Trials": partial(trials_table, sweep),
+    }
+
+
+def _sections(results: Reader, name: str, sections: dict[str, Make]) -> list[tuple[str, str, Markup]]:
+    """Id, heading and content of each section that is not empty."""
+    made = [
+        (f"{name}-{i}", heading, _made(results, heading, make)) for i, (heading, make) in enumerate(sections.items())
+    ]
+    return [section for section in made if section[2]]
+
+
+def _made(results: Reader, heading: str, make: Make) -> Markup:
+    """A section; if its rows are malformed, what is wrong in its place."""
     try:
-        with made_of_rows(results.store.uri, f"the section {title!r}"):
+        with made_of_rows(results.store.uri, f"the section {heading!r}"):
             return make()
     except StoreUnavailableError:
         raise
     except StoreError as error:
         warnings.warn(StoreWarning(str(error)), stacklevel=2)
-        return f"<p>Left out: {escape(error.got)}.</p>"
-
-
-def _sections(name: str, sections: Sequence[tuple[str, str]], links: list[str]) -> str:
-    found = [(f"{name}-{i}", title, inner) for i, (title, inner) in enumerate(sections) if inner]
-    links += [f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title, _ in found]
-    return "".join(
-        f'<section id="{anchor}"><h2>{escape(title)}</h2>{inner}</section>' for anchor, title, inner in found
-    )
-
-
-def _document(title: str, body: str, gallery: Gallery) -> str:
-    """The page around its body. Its policy lets it load nothing, and run its own scripts alone."""
-    scripts = [SCRIPT]
-    data = ""
-    if gallery.drawn:
-        scripts += [_plotly(), PLOTLY_SCRIPT]
-        data = f'<script type="application/json" id="figures">{gallery.data()}</script>'
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(each.encode()).digest()).decode()}'" for each in scripts
-    )
-    scripted = "".join(f"<script>{each}</script>" for each in scripts)
-    return document(
-        title, f"{STYLE}{REPORT_STYLE}", f"img-src data: blob:; script-src {hashes}", f"{body}\n{data}{scripted}"
-    )
-
-
-def _plotly() -> str:
-    """The library's own file, without the end of a script in it."""
-    text = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
-    return re.sub(r"</(script)", r"<\\/\1", text, flags=re.IGNORECASE)
+        return part("left_out", error.got)

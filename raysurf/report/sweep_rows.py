@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
@@ -15,8 +15,8 @@ from raysurf.results.reader import Reader
 from raysurf.store.parts import mapping_in, values_in
 
 Row = dict[str, Any]
-# Figures that tables of trials show, as far as the runs have them.
-FIGURES = (
+# Metrics that tables of trials show, as far as the runs have them.
+METRICS = (
     "validation/accuracy",
     "validation/nll",
     "test/accuracy",
@@ -39,12 +39,12 @@ class Trial:
         arm: Readable name of its setting.
         params: The searched values.
         run_ids: Its runs, one a seed.
-        values: The searched figures, mean over seeds; None where there is none, or it is not finite.
+        values: The searched metrics, mean over seeds; None where there is none, or it is not finite.
         std: Standard deviation of the first of them over seeds, if it is known.
         state: running, done, failed or stopped.
         error: Why it failed.
         wall_s: How long it took, in seconds.
-        figures: ``FIGURES`` of its runs, mean over seeds.
+        metrics: ``METRICS`` of its runs, mean over seeds.
     """
 
     number: int
@@ -56,14 +56,14 @@ class Trial:
     state: str
     error: str
     wall_s: float | None
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
     @property
     def tip(self) -> str:
         """What it is, on several lines: its setting, its searched values, and how it ended."""
         lines = [f"trial {self.number}: {self.arm}, {self.state}"]
         lines += [f"{name} = {short(value)}" for name, value in self.params.items()]
-        return "\n".join(lines + ([self.error.strip().splitlines()[-1]] if self.error.strip() else []))
+        return "\n".join([*lines, *self.error.strip().splitlines()[-1:]])
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class SweepRows:
 
     Args:
         name: Its name.
-        metrics: The figures that it searches; none if it does not search.
+        metrics: What it searches; none if it does not search.
         modes: ``max`` or ``min``, one a metric.
         trials: In the order of their numbers.
         runs: The rows of ``runs`` of its trials, its baselines, and all that these came from, by id.
@@ -99,23 +99,19 @@ class SweepRows:
         return list(dict.fromkeys(name for trial in self.trials for name in trial.params))
 
     @property
-    def figures(self) -> list[str]:
-        """``FIGURES`` that some trial has and that are not searched."""
-        there = {name for trial in self.trials for name in trial.figures}
-        return [name for name in FIGURES if name in there and name not in self.metrics]
+    def other_metrics(self) -> list[str]:
+        """``METRICS`` that some trial has and that are not searched."""
+        there = {name for trial in self.trials for name in trial.metrics}
+        return [name for name in METRICS if name in there and name not in self.metrics]
 
     @property
     def ranked(self) -> list[Trial]:
-        """Finished trials, the best first; without a search, and of several metrics, by the first figure there is."""
+        """Finished trials, the best first; without a search, and of several metrics, by the first metric there is."""
         done = [trial for trial in self.trials if trial.state == "done"]
         if not self.metrics:
             return done
         sign = -1.0 if self.modes[0] == "max" else 1.0
         return sorted(done, key=lambda trial: (trial.values[0] is None, sign * (trial.values[0] or 0.0), trial.number))
-
-    def is_better(self, value: float, other: float) -> bool:
-        """Whether a value of the first metric is better than another."""
-        return value > other if self.modes[0] == "max" else value < other
 
     @property
     def best_runs(self) -> list[str]:
@@ -127,34 +123,37 @@ class SweepRows:
         """Ids of the runs beside the trials, to compare with."""
         return [run_id for run_id, row in self.runs.items() if row["role"] == "baseline" and row["sweep"] == self.name]
 
+    def came_from(self, run_ids: Sequence[str]) -> list[str]:
+        """Runs that others came from, by way of their inputs, the first ones first."""
+        earlier: dict[str, None] = {}
+        left = [needed for run_id in run_ids if run_id in self.runs for needed in self.runs[run_id]["inputs"]]
+        while left:
+            run_id = left.pop()
+            if run_id in self.runs and run_id not in earlier:
+                earlier[run_id] = None
+                left += self.runs[run_id]["inputs"]
+        return list(earlier)[::-1]
+
 
 def sweep_rows(results: Reader, name: str) -> SweepRows:
     """Read a sweep.
-
-    Args:
-        results: The store.
-        name: The sweep's name.
 
     Raises:
         UnknownNameError: If there is no such sweep.
         StoreError: If a row cannot be read.
     """
-    ids = members(results, [name])
-    assert ids is not None
-    runs = {row["run_id"]: row for row in _with_ids(results, ids)}
-    uri = results.store.uri
-    metrics: dict[str, dict[str, float]] = {
-        run_id: _named(_finite(mapping_in(row["metrics"], uri, run_id))) for run_id, row in runs.items()
-    }
-    rows = sorted(
-        (row for row in results.table("trials").to_pylist() if row["sweep"] == name), key=lambda row: row["trial"]
-    )
+    ids, uri = members(results, [name]) or (), results.store.uri
+    runs = {row["run_id"]: row for row in results.table("runs").to_pylist() if row["run_id"] in ids}
+    order = sorted(runs.values(), key=lambda row: (row["started_at"] is None, row["started_at"] or 0, row["run_id"]))
+    runs = {row["run_id"]: row for row in order}
+    metrics = {run_id: _metrics(mapping_in(row["metrics"], uri, run_id)) for run_id, row in runs.items()}
+    rows = [row for row in results.table("trials").to_pylist() if row["sweep"] == name]
+    rows.sort(key=lambda row: row["trial"])
     searched = next((row for row in rows if row["metric"]), None)
     names = tuple(searched["metric"].split(", ")) if searched else ()
     modes = tuple(searched["mode"].split(", ")) if searched else ()
     trials = []
     for row in rows:
-        mine = [metrics[run_id] for run_id in row["run_ids"] if run_id in metrics]
         values = (row["values"] or [row["value"]])[: len(names)]
         values += [None] * (len(names) - len(values))
         trials.append(
@@ -168,19 +167,11 @@ def sweep_rows(results: Reader, name: str) -> SweepRows:
                 state=row["state"],
                 error=row["error"] or "",
                 wall_s=row["wall_s"],
-                figures=_means(mine, FIGURES),
+                metrics=_means((metrics[run_id] for run_id in row["run_ids"] if run_id in metrics), METRICS),
             )
         )
-    found = SweepRows(name, names, modes, tuple(trials), runs)
-    return replace(found, measured_baselines=tuple(_baselines(found, metrics)), log=_logarithmic(results, name))
-
-
-def _logarithmic(results: Reader, name: str) -> frozenset[str]:
-    """Parameters with a log-uniform range, as far as the stored plan tells."""
-    path = plan_path(name)
-    plan = results.store.get_json(path) if results.store.exists(path) else None
-    found = plan.get("log") if isinstance(plan, dict) else None
-    return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
+    sweep = SweepRows(name, names, modes, tuple(trials), runs)
+    return replace(sweep, measured_baselines=tuple(_baselines(sweep, metrics)), log=_logarithmic(results, name))
 
 
 def short(value: Any) -> str:
@@ -188,47 +179,46 @@ def short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _baselines(sweep: SweepRows, metrics: dict[str, dict[str, float]]) -> Iterator[Trial]:
+def are_numbers(values: Iterable[Any]) -> bool:
+    """Whether all are numbers; a boolean is none."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _logarithmic(results: Reader, name: str) -> frozenset[str]:
+    """Parameters with a log-uniform range, as far as the stored plan tells."""
+    path = plan_path(name)
+    plan = results.store.get_json(path) if results.store.exists(path) else None
+    names = plan.get("log") if isinstance(plan, dict) else None
+    return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
+
+
+def _baselines(sweep: SweepRows, metrics: Mapping[str, Mapping[str, float]]) -> Iterator[Trial]:
     groups: dict[str, list[str]] = {}
     for run_id in sweep.baselines():
         if sweep.runs[run_id]["status"] == "done":
             groups.setdefault(sweep.runs[run_id]["group"], []).append(run_id)
     for run_ids in groups.values():
-        mine = [metrics[run_id] for run_id in run_ids]
+        mine, arm = [metrics[run_id] for run_id in run_ids], sweep.runs[run_ids[0]]["arm"]
         means = _means(mine, sweep.metrics)
-        sought = [each[sweep.metrics[0]] for each in mine if sweep.metrics and sweep.metrics[0] in each]
-        yield Trial(
-            number=-1,
-            arm=sweep.runs[run_ids[0]]["arm"],
-            params={},
-            run_ids=tuple(run_ids),
-            values=tuple(means.get(name) for name in sweep.metrics),
-            std=stdev(sought) if len(sought) > 1 else None,
-            state="done",
-            error="",
-            wall_s=None,
-            figures=_means(mine, FIGURES),
-        )
+        first = [each[name] for name in sweep.metrics[:1] for each in mine if name in each]
+        values = tuple(means.get(name) for name in sweep.metrics)
+        std = stdev(first) if len(first) > 1 else None
+        yield Trial(-1, arm, {}, tuple(run_ids), values, std, "done", "", None, _means(mine, METRICS))
 
 
-def _means(runs: Sequence[dict[str, float]], names: Sequence[str]) -> dict[str, float]:
-    """Means over the runs that have a figure, of the figures that some have."""
-    found = {name: [each[name] for each in runs if name in each] for name in names}
-    return {name: fmean(values) for name, values in found.items() if values}
+def _means(runs: Iterable[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:
+    """Means over the runs that have a metric, of those that some have."""
+    known = list(runs)
+    by_name = {name: [metrics[name] for metrics in known if name in metrics] for name in names}
+    return {name: fmean(values) for name, values in by_name.items() if values}
 
 
-def _with_ids(results: Reader, ids: set[str]) -> list[Row]:
-    rows: Sequence[Row] = results.table("runs").to_pylist()
-    mine = [row for row in rows if row["run_id"] in ids]
-    return sorted(mine, key=lambda row: (row["started_at"] is None, row["started_at"] or 0, row["run_id"]))
-
-
-def _named(metrics: dict[str, float]) -> dict[str, float]:
-    """A run's figures under today's names: older runs call Entezari's barrier ``barrier``."""
-    older = {k.replace("/barrier_", "/entezari_barrier_"): v for k, v in metrics.items() if "/barrier_" in k}
-    return older | metrics
-
-
-def _finite(metrics: dict[str, Any]) -> dict[str, float]:
-    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-    return {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
+def _metrics(said: Mapping[str, Any]) -> dict[str, float]:
+    """A run's finite metrics under today's names: older runs call Entezari's barrier ``barrier``."""
+    known = {name: float(v) for name, v in said.items() if isinstance(v, int | float) and math.isfinite(v)}
+    return {name.replace("/barrier_", "/entezari_barrier_"): value for name, value in known.items()} | known

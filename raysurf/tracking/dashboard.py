@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from raysurf.results.reader import Reader
 from raysurf.store.parts import LINEAGE, values_in
 from raysurf.tracking.login import server_address, why_not_online
 from raysurf.tracking.native_sweep import param_key
-from raysurf.tracking.run_contents import LINES, figure_name, home_of
+from raysurf.tracking.run_contents import LINES, home_of, keep_ids, known_ids, metric_name
 
-# How often a figure's panel is drawn: test is what is compared, validation what is searched.
+# The split to compare by is the first that there is.
 SPLITS = ("test", "validation")
 
 
@@ -25,7 +24,7 @@ class Shown:
     Args:
         sweep: Its name, which is the group of its runs.
         params: Names of searched values.
-        metric: What is searched; empty if nothing is, or several figures are.
+        metric: What is searched; empty if nothing is, or several metrics are.
         mode: max or min.
         schemes: Weights and scheme of every prediction, such as ``("average", "ensemble")``.
         splits: Splits that they were measured on, the one to compare by first.
@@ -44,9 +43,9 @@ class Shown:
     surfaces: tuple[str, ...]
     trained: tuple[str, ...]
 
-    def figures(self, figure: str, split: str) -> list[str]:
-        """Names in the runs' summaries of a figure by every scheme."""
-        return [figure_name(weights, scheme, split, figure) for weights, scheme in self.schemes]
+    def metrics(self, metric: str, split: str) -> list[str]:
+        """Names in the runs' summaries of a metric by every scheme."""
+        return [metric_name(weights, scheme, split, metric) for weights, scheme in self.schemes]
 
 
 def shown(results: Reader, sweep: str) -> Shown:
@@ -88,7 +87,7 @@ def shown(results: Reader, sweep: str) -> Shown:
 KNOWN = "raysurf-dashboards.json"
 # Pictures of kinds of job that measure points.
 PICTURES = {"plane": "plane", "profile": "profile", "rays": "width", "path": "path"}
-FIGURES = {"accuracy": "accuracy", "nll": "NLL, nats a sample", "ece": "calibration error (ECE)"}
+METRICS = {"accuracy": "accuracy", "nll": "NLL, nats a sample", "ece": "calibration error (ECE)"}
 
 
 @dataclass(frozen=True)
@@ -130,23 +129,22 @@ def _save(what: Shown, directory: Path, project: str, entity: str) -> Dashboard:
     import wandb_workspaces.reports.v2 as reports
     import wandb_workspaces.workspaces as workspaces
 
-    place = directory / "wandb" / KNOWN
-    known: dict[str, dict[str, str]] = json.loads(place.read_text()) if place.exists() else {}
+    known = known_ids(directory, KNOWN)
     before = known.get(key := f"{server_address()}/{entity}/{project}/{what.sweep}", {})
-    found = sections(what)
+    panels_of = sections(what)
     one_sweep = f"Config('sweep') = '{what.sweep}'"
     workspace = workspaces.Workspace(
         entity=entity,
         project=project,
         name=f"raysurf {what.sweep}",
-        sections=[workspaces.Section(name=name, panels=panels, is_open=True) for name, panels in found.items()],
+        sections=[workspaces.Section(name=name, panels=panels, is_open=True) for name, panels in panels_of.items()],
         runset_settings=workspaces.RunsetSettings(filters=one_sweep),
     )
     # Its id is private to the class, which otherwise makes a new view at every call.
     workspace._internal_id, workspace._internal_name = before.get("workspace", ""), before.get("view", "")
     workspace.save()
     blocks: list[Any] = [reports.TableOfContents()]
-    for name, panels in found.items():
+    for name, panels in panels_of.items():
         runs = reports.Runset(entity=entity, project=project, name=what.sweep, filters=one_sweep)
         blocks += [reports.H1(name), reports.PanelGrid(runsets=[runs], panels=panels)]
     report = reports.Report(
@@ -160,107 +158,88 @@ def _save(what: Shown, directory: Path, project: str, entity: str) -> Dashboard:
         report.id = before["report"]
     report.save()
     known[key] = {"workspace": workspace._internal_id, "view": workspace._internal_name, "report": report.id}
-    place.parent.mkdir(parents=True, exist_ok=True)
-    aside = place.with_suffix(".part")
-    aside.write_text(json.dumps(known))
-    aside.replace(place)
+    keep_ids(directory, KNOWN, known)
     return Dashboard(str(workspace.url), str(report.url))
 
 
 def sections(what: Shown) -> dict[str, list[Any]]:
     """Panels by section; a section that would be empty is left out."""
-    every = {
-        "Prediction schemes": _schemes(what),
-        "Budgets": _budgets(what),
-        "Search": _search(what),
-        "Surfaces": _surfaces(what),
-        "Training": _training(what),
-    }
-    return {name: panels for name, panels in every.items() if panels}
-
-
-def _schemes(what: Shown) -> list[Any]:
-    """Every scheme's figures by setting, mean and spread over seeds, and the table of all of them."""
     import wandb_workspaces.reports.v2 as wr
 
+    every = {
+        "Prediction schemes": _schemes,
+        "Budgets": _budgets,
+        "Search": _search,
+        "Surfaces": _surfaces,
+        "Training": _training,
+    }
+    return {name: panels for name, of in every.items() if (panels := of(what, wr))}
+
+
+def _bars(wr: Any, title: str, metrics: list[str], by: str, orientation: str) -> Any:
+    """Bars of the mean over seeds, with their spread."""
+    grouped = {"groupby": wr.Config(by), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
+    return wr.BarPlot(title=title, metrics=metrics, orientation=orientation, **grouped)
+
+
+def _schemes(what: Shown, wr: Any) -> list[Any]:
+    """Every scheme's metrics by configuration, and the table of all of them."""
     panels = [
-        wr.BarPlot(
-            title=f"{split} {said} by setting and scheme",
-            metrics=what.figures(figure, split),
-            groupby=wr.Config("arm"),
-            groupby_aggfunc="mean",
-            groupby_rangefunc="stddev",
-            orientation="h",
-        )
+        _bars(wr, f"{split} {said} by setting and scheme", what.metrics(metric, split), "arm", "h")
         for split in what.splits[:1]
-        for figure, said in FIGURES.items()
+        for metric, said in METRICS.items()
     ]
     return [*panels, wr.WeavePanelSummaryTable(table_name="predictions")] if panels else []
 
 
-def _budgets(what: Shown) -> list[Any]:
-    """The same figures by what was spent."""
-    import wandb_workspaces.reports.v2 as wr
-
-    panels: list[Any] = []
+def _budgets(what: Shown, wr: Any) -> list[Any]:
+    """The same metrics by what was spent."""
+    panels = []
     for split in what.splits[:1]:
-        names = what.figures("accuracy", split)
-        panels.append(
-            wr.BarPlot(
-                title=f"{split} accuracy by budget",
-                metrics=names,
-                groupby=wr.Config("budget"),
-                groupby_aggfunc="mean",
-                groupby_rangefunc="stddev",
-                orientation="v",
-            )
-        )
-        panels += [
-            wr.ScatterPlot(title=f"{name} against budget", x=wr.Config("budget"), y=wr.SummaryMetric(name))
-            for name in names
-        ]
+        names = what.metrics("accuracy", split)
+        panels.append(_bars(wr, f"{split} accuracy by budget", names, "budget", "v"))
+        for name in names:
+            place = {"x": wr.Config("budget"), "y": wr.SummaryMetric(name)}
+            panels.append(wr.ScatterPlot(title=f"{name} against budget", **place))
     return panels
 
 
-def _search(what: Shown) -> list[Any]:
+def _search(what: Shown, wr: Any) -> list[Any]:
     """Parallel coordinates, the importance of parameters, and the best so far."""
-    import wandb_workspaces.reports.v2 as wr
-
     if not what.metric or not what.params:
         return []
     objective = wr.SummaryMetric("objective")
-    columns = [wr.ParallelCoordinatesPlotColumn(wr.Config(param_key(name)), display_name=name) for name in what.params]
-    end = wr.ParallelCoordinatesPlotColumn(objective, display_name=what.metric)
+    column = wr.ParallelCoordinatesPlotColumn
+    columns = [column(wr.Config(param_key(name)), display_name=name) for name in what.params]
     best = {"running_ymax": True} if what.mode == "max" else {"running_ymin": True}
     return [
-        wr.ParallelCoordinatesPlot(title=f"{what.metric} by searched values", columns=[*columns, end]),
+        wr.ParallelCoordinatesPlot(
+            title=f"{what.metric} by searched values", columns=[*columns, column(objective, display_name=what.metric)]
+        ),
         wr.ParameterImportancePlot(with_respect_to="objective"),
         wr.ScatterPlot(title=f"{what.metric}, best so far", x=wr.Config("trial"), y=objective, **best),
     ]
 
 
-def _surfaces(what: Shown) -> list[Any]:
-    """Pictures of planes, profiles, paths and widths, figures along lines, and the points themselves."""
-    import wandb_workspaces.reports.v2 as wr
-
+def _surfaces(what: Shown, wr: Any) -> list[Any]:
+    """Pictures of planes, profiles, paths and widths, metrics along lines, and the points themselves."""
     keys = [f"picture/{PICTURES[kind]}" for kind in what.surfaces if kind in PICTURES]
-    panels: list[Any] = [wr.MediaBrowser(title="Pictures", media_keys=keys, num_columns=2)] if keys else []
+    panels = [wr.MediaBrowser(title="Pictures", media_keys=keys, num_columns=2)] if keys else []
     for geometry in what.lines:
-        for figure in ("train_loss", "test_error"):
-            panels.append(wr.LinePlot(title=f"{geometry}: {figure}", x="t", y=[f"{geometry}/{figure}"]))
+        for name in ("train_loss", "test_error"):
+            panels.append(wr.LinePlot(title=f"{geometry}: {name}", x="t", y=[f"{geometry}/{name}"]))
     return [*panels, wr.WeavePanelSummaryTable(table_name="surface")] if what.surfaces else []
 
 
-def _training(what: Shown) -> list[Any]:
+def _training(what: Shown, wr: Any) -> list[Any]:
     """Curves over epochs."""
-    import wandb_workspaces.reports.v2 as wr
-
     if not what.trained:
         return []
     prefixes = ["" if weights == "iterate" else f"{weights}/" for weights in what.trained]
-    measured = [("validation/error", "validation error"), ("test/error", "test error")]
-    panels = [
-        wr.LinePlot(title=said, x="epoch", y=[f"{prefix}{name}" for prefix in prefixes]) for name, said in measured
-    ]
-    whole = [wr.LinePlot(title="train loss", x="epoch", y=["train/loss"]), wr.LinePlot(title="lr", x="epoch", y=["lr"])]
-    return [*panels, *whole]
+    lines = {
+        "validation error": [f"{prefix}validation/error" for prefix in prefixes],
+        "test error": [f"{prefix}test/error" for prefix in prefixes],
+        "train loss": ["train/loss"],
+        "lr": ["lr"],
+    }
+    return [wr.LinePlot(title=title, x="epoch", y=names) for title, names in lines.items()]

@@ -29,8 +29,8 @@ def find_key() -> str | None:
     places = [os.environ.get("NETRC"), str(Path.home() / ".netrc"), str(Path.home() / "_netrc")]
     for place in places:
         try:
-            if place and (found := netrc.netrc(place).authenticators(host)):
-                return found[2]
+            if place and (entry := netrc.netrc(place).authenticators(host)):
+                return entry[2]
         except (OSError, netrc.NetrcParseError):
             continue
     return None

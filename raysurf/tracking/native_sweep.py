@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raysurf.store.parts import WHOLE
 from raysurf.tracking.login import server_address
+from raysurf.tracking.run_contents import keep_ids, known_ids
 
 KNOWN = "raysurf-sweeps.json"
 
@@ -26,7 +26,7 @@ def native_config(
     Args:
         sweep: Its name.
         parameters: Ranges (``min``, ``max``) or ``values`` by the parameter's name.
-        metric: What is searched; it is the figure ``objective`` of the runs. Empty if nothing is.
+        metric: What is searched; it is the metric ``objective`` of the runs. Empty if nothing is.
         mode: max or min.
 
     Returns:
@@ -73,17 +73,12 @@ def make_native_sweep(
         config: From ``native_config``.
         runs: Ids in W&B of runs that exist already and belong to it.
     """
-    place = directory / "wandb" / KNOWN
-    known = json.loads(place.read_text()) if place.exists() else {}
+    known = known_ids(directory, KNOWN)
     key = f"{server_address()}/{project}/{config['name']}"
     if key in known:
         return str(known[key]), False
-    known[key] = _upsert(project, config, runs)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    aside = place.with_suffix(".part")
-    aside.write_text(json.dumps(known))
-    aside.replace(place)
-    return str(known[key]), True
+    keep_ids(directory, KNOWN, {**known, key: (made := _upsert(project, config, runs))})
+    return made, True
 
 
 def _upsert(project: str, config: Mapping[str, Any], runs: Sequence[str]) -> str:
@@ -92,5 +87,5 @@ def _upsert(project: str, config: Mapping[str, Any], runs: Sequence[str]) -> str
     # wandb.sweep would do, but prints on the standard output, which is the user's.
     from wandb.apis.public.sweeps import _upsert_sweep
 
-    found, _ = _upsert_sweep(wandb.Api(), dict(config), project=project, prior_runs=list(runs) or None)
-    return str(found["name"])
+    made, _ = _upsert_sweep(wandb.Api(), dict(config), project=project, prior_runs=list(runs) or None)
+    return str(made["name"])

@@ -17,7 +17,7 @@ from raysurf.store.tables import rows_of_run
 
 POINTS = 500
 Row = dict[str, Any]
-# Geometries whose points lie on one line, so that their figures are curves over t.
+# Geometries whose points lie on one line, so that their metrics are curves over t.
 LINES = ("curve", "line", "chain", "path")
 SPLITS = ("train", "validation", "test")
 # What is measured besides the iterate.
@@ -47,7 +47,7 @@ class History:
         return max(1, -(-self.expected_rows // POINTS))
 
     def new_epochs(self, run_id: str, rows: Iterable[Row], ends: bool = False) -> Iterator[Row]:
-        """Figures of epochs that have not been told, an axis beside them."""
+        """Metrics of epochs that have not been told, an axis beside them."""
         steps = epoch_steps(rows)
         if not steps:
             return
@@ -59,7 +59,7 @@ class History:
                 yield {"epoch": before + number, **step}
 
     def new_points(self, run_id: str, rows: Iterable[Row], ends: bool = False) -> Iterator[Row]:
-        """Figures of a line's points that have not been told, with their ``t``."""
+        """Metrics of a line's points that have not been told, with their ``t``."""
         steps, axes = point_steps(rows)
         for number in self._chosen(list(steps), ends):
             if step := self._untold(run_id, "surface", number, steps[number]):
@@ -71,21 +71,21 @@ class History:
 
     def _untold(self, run_id: str, table: str, number: int, step: Row) -> Row:
         told = self.told.setdefault((run_id, table, number), set())
-        found = {name: value for name, value in step.items() if name not in told}
-        told |= set(found)
-        return found
+        new = {name: value for name, value in step.items() if name not in told}
+        told |= set(new)
+        return new
 
 
 def epoch_steps(rows: Iterable[Row]) -> dict[int, Row]:
-    """One step an epoch, the figures of all weights that were measured in it side by side."""
+    """One step an epoch, the metrics of all weights that were measured in it side by side."""
     steps: dict[int, Row] = {}
     for row in rows:
         step = steps.setdefault(row["epoch"], {"lr": row["lr"]})
         prefix = "" if row["weights"] == "iterate" else f"{row['weights']}/"
         for name, value in row.items():
-            split, _, figure = name.partition("_")
+            split, _, metric = name.partition("_")
             if split in SPLITS and value is not None:
-                step[f"{prefix}{split}/{figure}"] = value
+                step[f"{prefix}{split}/{metric}"] = value
         if row["kl"] is not None:
             step["train/kl"] = row["kl"]
     return dict(sorted(steps.items()))
@@ -107,7 +107,7 @@ def point_steps(rows: Iterable[Row]) -> tuple[dict[int, Row], dict[int, Row]]:
 
 
 def define_axes(handle: Any) -> None:
-    """Tell W&B which figures lie over epochs, and which over positions on a line."""
+    """Tell W&B which metrics lie over epochs, and which over positions on a line."""
     for axis in ("epoch", "t", "distance"):
         handle.define_metric(axis, hidden=True)
     handle.define_metric("lr", step_metric="epoch")
@@ -119,42 +119,42 @@ def define_axes(handle: Any) -> None:
         handle.define_metric(f"{geometry}/*", step_metric="t")
 
 
-FIGURES = ("accuracy", "nll", "brier", "ece")
+METRICS = ("accuracy", "nll", "brier", "ece")
 # W&B shows no more rows of a table than this.
 MOST_ROWS = 10_000
 TABLES = ("predictions", "layers", "surface")
 
 
-def figure_name(weights: str, scheme: str, split: str, figure: str) -> str:
-    """What a figure of predictions is called in a summary, such as ``final/ensemble/test_accuracy``."""
+def metric_name(weights: str, scheme: str, split: str, metric: str) -> str:
+    """What a metric of predictions is called in a summary, such as ``final/ensemble/test_accuracy``."""
     by = "" if scheme == "deterministic" else f"{scheme}/"
-    return f"{weights}/{by}{split}_{figure}"
+    return f"{weights}/{by}{split}_{metric}"
 
 
 def summary_of(store: Store, run_id: str) -> dict[str, float]:
-    """Figures of every scheme, an ensemble's being those of its most samples; and what noisy layers carry."""
+    """Metrics of every scheme, an ensemble's being those of its most samples; and what noisy layers carry."""
     rows = sorted(rows_of_run(store, "predictions", run_id), key=lambda row: int(row["num_samples"]))
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for row in rows:
-        for name in FIGURES:
-            figures[figure_name(row["weights"], row["scheme"], row["split"], name)] = row[name]
+        for name in METRICS:
+            metrics[metric_name(row["weights"], row["scheme"], row["split"], name)] = row[name]
     for row in rows_of_run(store, "layers", run_id):
         for name in ("log_alpha", "snr", "kl", "mmd"):
             if row[name] is not None:
-                figures[f"layers/{row['layer']}/{name}"] = row[name]
-    return figures
+                metrics[f"layers/{row['layer']}/{name}"] = row[name]
+    return metrics
 
 
 def tables_of(store: Store, run_id: str) -> dict[str, tuple[list[str], list[list[Any]]]]:
     """Columns and rows of a run's tables that W&B shows; of more rows than it takes the first."""
-    found = {}
+    tables = {}
     for table in TABLES:
         rows = rows_of_run(store, table, run_id)[:MOST_ROWS]
         filled = [name for name in schema_of(table).names if any(row[name] is not None for row in rows)]
         columns = [name for name in filled if name != "run_id"]
         if rows:
-            found[table] = (columns, [[row[name] for name in columns] for row in rows])
-    return found
+            tables[table] = (columns, [[row[name] for name in columns] for row in rows])
+    return tables
 
 
 def weights_of(store: Store, run_id: str) -> list[str]:
@@ -219,3 +219,19 @@ def offline_notice(directory: Path) -> str:
     return (
         f"{folder} (offline; view: wandb leet {shlex.quote(str(folder))}; upload: wandb login, then raysurf sync{at})"
     )
+
+
+def known_ids(directory: Path, name: str) -> dict[str, Any]:
+    """What W&B has called things that are made once, from a file of the ``wandb/`` subfolder."""
+    place = directory / "wandb" / name
+    known: dict[str, Any] = json.loads(place.read_text()) if place.exists() else {}
+    return known
+
+
+def keep_ids(directory: Path, name: str, ids: Mapping[str, Any]) -> None:
+    """Keep these for the next process."""
+    place = directory / "wandb" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_suffix(".part")
+    aside.write_text(json.dumps(ids))
+    aside.replace(place)

@@ -13,6 +13,7 @@ from typing import Any
 
 from raysurf.errors import TrackingError, UnknownNameError
 from raysurf.results.reader import Reader
+from raysurf.results.sql import quoted
 from raysurf.store.parts import values_in
 from raysurf.store.store import Store
 from raysurf.tracking.login import server_address, why_not_online
@@ -124,23 +125,21 @@ def _sync(folders: list[Path], project: str) -> str:
 
 def _join(results: Reader, sweep: str, native: dict[str, Any] | None, ids: dict[str, str], project: str) -> bool:
     """Make W&B's own sweep of the trials among some runs; a sweep that it has already is left as it is."""
-    escaped = sweep.replace("'", "''")
-    trials: list[dict[str, Any]] = results.table("trials", where=f"sweep = '{escaped}'").to_pylist()
-    params = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in trials]
-    config = native or _config_seen(sweep, trials, params)
+    trials: list[dict[str, Any]] = results.table("trials", where=f"sweep = {quoted(sweep)}").to_pylist()
+    config = native or _config_seen(results, sweep, trials)
     mine = {run_id for row in trials for run_id in row["run_ids"]}.intersection(ids)
     if config is None or not mine:
         return False
-    runs = [ids[run_id] for run_id in sorted(mine)]
-    return make_native_sweep(home_of(results.store), project, config, runs)[1]
+    return make_native_sweep(home_of(results.store), project, config, [ids[run_id] for run_id in sorted(mine)])[1]
 
 
-def _config_seen(sweep: str, trials: list[dict[str, Any]], params: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _config_seen(results: Reader, sweep: str, trials: list[dict[str, Any]]) -> dict[str, Any] | None:
     """W&B sweep config from the values that were tried, for stores that do not know the holes."""
-    metric = trials[0]["metric"] if trials else ""
-    has_objective = bool(metric) and ", " not in metric
-    mode = trials[0]["mode"] if has_objective else "max"
-    return native_config(sweep, parameters_seen(params), metric if has_objective else "", mode)
+    params = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in trials]
+    metric, mode = (trials[0]["metric"], trials[0]["mode"]) if trials else ("", "max")
+    if not metric or ", " in metric:
+        metric, mode = "", "max"
+    return native_config(sweep, parameters_seen(params), metric, mode)
 
 
 def sent_lines(done: Sent, project: str) -> list[str]:

@@ -7,7 +7,8 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +38,40 @@ FINISH_S = 15.0
 TAG, NAME = 64, 128
 
 
-@dataclass
-class _Run:
-    """A W&B run: what it is, and while it is open its handle and what it has of the rows that it follows."""
+@dataclass(frozen=True)
+class TrackedRun:
+    """A W&B run.
+
+    Args:
+        run_id: The run in the tables; it stands in the config too.
+        name: Its name for people.
+        job_type: The kind of job.
+        tags: Words to find it by.
+        config: Flat, with ``arm`` and ``group`` among it.
+        follow: Runs whose rows are its history, itself among them, in the order in which they are trained.
+        inputs: Runs whose outcomes it uses; they stand in the config.
+        expected_rows: About how many epochs or points there will be; of more than 500, every so many are logged.
+        is_trial: Whether it belongs to the native sweep.
+    """
 
     run_id: str
     name: str
     job_type: str
-    tags: list[str]
-    config: dict[str, Any]
-    follow: tuple[str, ...]
-    inputs: tuple[str, ...]
-    expected_rows: int
-    in_native_sweep: bool
-    handle: Any = None
-    history: History = field(init=False)
+    tags: Sequence[str] = ()
+    config: Mapping[str, Scalar] = field(default_factory=dict)
+    follow: Sequence[str] = ()
+    inputs: Sequence[str] = ()
+    expected_rows: int = POINTS
+    is_trial: bool = False
 
-    def begin(self) -> None:
-        """Nothing of it is told yet."""
-        self.history = History(self.follow, self.expected_rows)
+
+@dataclass
+class _Open:
+    """A run that is being logged, with the handle of W&B's client."""
+
+    run: TrackedRun
+    history: History
+    handle: Any
 
 
 class WandbSink:
@@ -96,7 +112,7 @@ class WandbSink:
         self.directory = Path(directory) if directory else home_of(self.store)
         self.native, self.pictures, self.with_weights = native, pictures, with_weights
         self.on_warning = on_warning
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, _Open] = {}
         self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._failed, self._is_short_told = self.mode == "off", False
         self._thread = threading.Thread(target=self._work, name=f"wandb-{sweep}", daemon=True)
@@ -110,51 +126,16 @@ class WandbSink:
         is_there = any((self.directory / "wandb").glob("offline-run-*"))
         return offline_notice(self.directory) if self.mode == "offline" and is_there else ""
 
-    def open_run(
-        self,
-        run_id: str,
-        *,
-        name: str,
-        job_type: str,
-        tags: Sequence[str],
-        config: Mapping[str, Scalar],
-        follow: Sequence[str],
-        inputs: Sequence[str] = (),
-        expected_rows: int = POINTS,
-        is_trial: bool = False,
-    ) -> None:
-        """Begin a W&B run.
-
-        Args:
-            run_id: The run in the tables; it stands in the config too.
-            name: Its name for people.
-            job_type: The kind of job.
-            tags: Words to find it by.
-            config: Flat, with ``arm`` and ``group`` among it.
-            follow: Runs whose rows are its history, itself among them, in the order in which they are trained.
-            inputs: Runs whose outcomes it uses; they stand in the config.
-            expected_rows: About how many epochs or points there will be; of more than 500, every so many are logged.
-            is_trial: Whether it belongs to the native sweep.
-        """
-        whole = {**config, "run_id": run_id, "inputs": list(inputs)}
-        short = [self._short(tag, TAG) for tag in tags if tag]
-        run = _Run(
-            run_id,
-            self._short(name, NAME),
-            job_type,
-            short,
-            whole,
-            tuple(follow),
-            tuple(inputs),
-            expected_rows,
-            is_trial,
-        )
+    def open_run(self, run: TrackedRun) -> None:
+        """Begin a W&B run."""
+        # What is too long is told here, in the caller's thread.
+        tags = [self._short(tag, TAG) for tag in run.tags if tag]
+        short = replace(run, name=self._short(run.name, NAME), tags=tags)
 
         def order() -> None:
-            if run_id in self._runs or is_logged(self.directory, self.store, run_id, self.sweep):
+            if run.run_id in self._runs or is_logged(self.directory, self.store, run.run_id, self.sweep):
                 return
-            self._init(run)
-            self._runs[run_id] = run
+            self._runs[run.run_id] = self._init(short)
 
         self._orders.put(order)
 
@@ -171,9 +152,9 @@ class WandbSink:
         """Say that a run has new rows; costs nothing."""
 
         def order() -> None:
-            for run in self._runs.values():
-                if run_id in run.follow:
-                    self._log_new(run, run_id)
+            for opened in self._runs.values():
+                if run_id in opened.run.follow:
+                    self._log_new(opened, run_id)
 
         self._orders.put(order)
 
@@ -181,16 +162,17 @@ class WandbSink:
         """End a W&B run: its last rows, its summary, its tables, pictures and weights, its state."""
 
         def order() -> None:
-            if (run := self._runs.get(run_id)) is None:
+            if (opened := self._runs.get(run_id)) is None:
                 return
-            for followed in run.follow:
-                self._log_new(run, followed, ends=True)
-            run.handle.summary.update({**summary_of(self.store, run_id), **summary})
-            self._log_media(run)
+            for followed in opened.run.follow:
+                self._log_new(opened, followed, ends=True)
+            handle = opened.handle
+            handle.summary.update({**summary_of(self.store, run_id), **summary})
+            self._log_media(run_id, handle)
             if self.with_weights:
-                self._log_weights(run)
-            folder = Path(run.handle.dir).parent
-            run.handle.finish(exit_code=1 if failed else 0)
+                self._log_weights(run_id, handle)
+            folder = Path(handle.dir).parent
+            handle.finish(exit_code=1 if failed else 0)
             mark_logged(folder, run_id, self.sweep, self.native)
             del self._runs[run_id]
 
@@ -224,10 +206,10 @@ class WandbSink:
             if self.mode != "online":
                 raise
             self._go_offline(_said(error))
-            for run in self._runs.values():
-                self._init(run)
-                for followed in run.follow:
-                    self._log_new(run, followed)
+            for run_id, opened in self._runs.items():
+                self._runs[run_id] = self._init(opened.run)
+                for followed in opened.run.follow:
+                    self._log_new(self._runs[run_id], followed)
             order()
 
     def _go_offline(self, why: str) -> None:
@@ -239,7 +221,7 @@ class WandbSink:
             self._failed = True
             self.on_warning(text)
 
-    def _init(self, run: _Run) -> None:
+    def _init(self, run: TrackedRun) -> _Open:
         import wandb
 
         # What an earlier process, or the server that went away, has left incomplete.
@@ -254,29 +236,29 @@ class WandbSink:
             init_timeout=30,
             finish_timeout=FINISH_S,
             finish_timeout_raises=True,
-            sweep_id=self._native_sweep() if run.in_native_sweep else None,
+            sweep_id=self._native_sweep() if run.is_trial else None,
             x_disable_stats=True,
             x_disable_machine_info=True,
             x_save_requirements=False,
             x_transaction_log_flush_interval=1,
         )
-        run.begin()
-        run.handle = wandb.init(
+        handle = wandb.init(
             project=self.project,
             id=wandb_id,
             name=run.name,
             group=self._short(self.sweep, NAME),
             job_type=run.job_type,
-            tags=run.tags,
-            config=run.config,
+            tags=list(run.tags),
+            config={**run.config, "run_id": run.run_id, "inputs": list(run.inputs)},
             dir=str(self.directory),
             mode="online" if self.mode == "online" else "offline",
             reinit="create_new",
             settings=settings,
         )
-        define_axes(run.handle)
+        define_axes(handle)
         if self.with_weights and self.mode == "online":
-            self._use_weights(run)
+            self._use_weights(run, handle)
+        return _Open(run, History(tuple(run.follow), run.expected_rows), handle)
 
     def _native_sweep(self) -> str | None:
         """The id of W&B's own sweep; offline there is none, and ``raysurf sync`` makes it."""
@@ -284,49 +266,44 @@ class WandbSink:
             return None
         return make_native_sweep(self.directory, self.project, self.native)[0]
 
-    def _log_new(self, run: _Run, followed: str, ends: bool = False) -> None:
-        for step in run.history.new_epochs(followed, rows_of_run(self.store, "epochs", followed), ends):
-            run.handle.log(step)
-        for step in run.history.new_points(followed, rows_of_run(self.store, "surface", followed), ends):
-            run.handle.log(step)
+    def _log_new(self, opened: _Open, followed: str, ends: bool = False) -> None:
+        history = opened.history
+        epochs, points = (rows_of_run(self.store, table, followed) for table in ("epochs", "surface"))
+        for step in (*history.new_epochs(followed, epochs, ends), *history.new_points(followed, points, ends)):
+            opened.handle.log(step)
 
-    def _log_media(self, run: _Run) -> None:
+    def _log_media(self, run_id: str, handle: Any) -> None:
         import wandb
 
-        found: dict[str, Any] = {
+        media: dict[str, Any] = {
             name: wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
-            for name, (columns, rows) in tables_of(self.store, run.run_id).items()
+            for name, (columns, rows) in tables_of(self.store, run_id).items()
         }
         try:
-            for name, file in self.pictures(run.run_id).items():
-                found[f"picture/{name}"] = wandb.Image(str(file))
+            media |= {f"picture/{name}": wandb.Image(str(file)) for name, file in self.pictures(run_id).items()}
         except (RaysurfError, ValueError) as error:
             # The rows are logged all the same.
-            self.on_warning(f"no picture of {run.run_id} for W&B ({_said(error)})")
-        if found:
-            run.handle.log(found)
+            self.on_warning(f"no picture of {run_id} for W&B ({_said(error)})")
+        if media:
+            handle.log(media)
 
-    def _log_weights(self, run: _Run) -> None:
+    def _log_weights(self, run_id: str, handle: Any) -> None:
         import wandb
 
-        paths = weights_of(self.store, run.run_id)
-        if not paths:
-            return
-        artifact = wandb.Artifact(_artifact(run.run_id), type="weights", metadata={"run_id": run.run_id})
-        for path in paths:
-            with artifact.new_file(path.rsplit("/", 1)[-1], mode="wb") as file:
-                file.write(self.store.get_bytes(path))
-        run.handle.log_artifact(artifact)
+        if paths := weights_of(self.store, run_id):
+            artifact = wandb.Artifact(_artifact(run_id), type="weights", metadata={"run_id": run_id})
+            for path in paths:
+                with artifact.new_file(path.rsplit("/", 1)[-1], mode="wb") as file:
+                    file.write(self.store.get_bytes(path))
+            handle.log_artifact(artifact)
 
-    def _use_weights(self, run: _Run) -> None:
+    def _use_weights(self, run: TrackedRun, handle: Any) -> None:
         """Say which weights it is made from; those that W&B does not have stand in the config alone."""
         import wandb
 
         for needed in run.inputs:
-            try:
-                run.handle.use_artifact(f"{_artifact(needed)}:latest")
-            except (ValueError, wandb.Error):
-                continue
+            with suppress(ValueError, wandb.Error):
+                handle.use_artifact(f"{_artifact(needed)}:latest")
 
 
 def _artifact(run_id: str) -> str:

@@ -1,4 +1,4 @@
-"""From a store to a picture: every kind, and all pictures of a sweep."""
+"""From a store to a picture: every kind, and all pictures of a sweep or run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,47 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import SpecError, UnknownNameError
-from raysurf.report.draw import _order, draw, pictures_of_sweep
-from raysurf.report.runs import MeasuredRun
+from raysurf.report.draw import draw, pictures_of_run, pictures_of_sweep
 from raysurf.results.api import Results
-from tests.support.measured_rows import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
+from tests.report.measured import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
+from tests.report.noisy import DROPOUT, VARIANCE, activations, inputs, prediction, schemes
 
 LINE, CURVE, STRAY, PATH, PLANE, RAYS = (
     run_id(kind, number)
     for kind, number in (("profile", 1), ("profile", 2), ("profile", 3), ("path", 1), ("plane", 1), ("rays", 1))
 )
+
+
+SEEDS = [run_id("variational", number) for number in (1, 2)]
+DROPPED, FEW, ACTIVE, PASSIVE, TOY = (
+    run_id(kind, number) for kind, number in (("predict", 1), ("fge", 1), ("noise", 1), ("noise", 2), ("regions", 1))
+)
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Two seeds of a variance network, dropout, an ensemble of two, activations of two networks, and a toy network."""
+    runs = [
+        *(
+            run(name, VARIANCE | {"seed": seed}, seed=seed, model="lenet5_bn", data="mnist")
+            for seed, name in enumerate(SEEDS)
+        ),
+        run(DROPPED, {"kind": "predict", "weights": DROPOUT}, model="lenet5_bn", data="mnist"),
+        run(FEW, sweep="few"),
+        run(ACTIVE, {"kind": "noise", "weights": VARIANCE, "layer": "dense1", "neurons": [43]}, group="noise-1"),
+        run(PASSIVE, {"kind": "noise", "weights": DROPOUT, "layer": "dense1", "neurons": [43]}, group="noise-2"),
+        run(TOY, {"kind": "regions", "weights": VARIANCE}, data="blobs"),
+    ]
+    predictions = [row for name in SEEDS for row in schemes(name, 0.101, 0.959, 0.993, zero_mean=0.99)]
+    predictions += schemes(DROPPED, 0.99, 0.98, 0.992)
+    predictions += [prediction(FEW, "ensemble", count, 0.9, 0.3, weights="members") for count in (1, 2)]
+    drawn = activations(ACTIVE, 43, lambda label: (0.0, 1.0 + label))
+    drawn += activations(PASSIVE, 43, lambda label: (label, 1.0))
+    toy = inputs(
+        TOY, lambda x, y: int(x > 0), lambda label: ((0.0, 0.0), (1.0 + label, 1.0)), examples=[{"x": 0.5, "y": 0.5}]
+    )
+    root = tmp_path_factory.mktemp("store")
+    return store(root, runs, predictions=predictions, activations=drawn, inputs=toy)
 
 
 @pytest.fixture(scope="module")
@@ -42,35 +74,49 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return store(tmp_path_factory.mktemp("store"), runs, surface, [weights(PLANE, 0, "sgd seed 0", 1.0, 1.0)])
 
 
-@pytest.mark.parametrize(
-    ("kind", "said", "unsaid"),
-    [
-        (
-            "plane",
-            ("cifar10 train loss with L2 (nats/sample)", "cifar10 test error (fraction)", "Planes: vgg16 on cifar10"),
-            ("straight line",),
-        ),
-        ("profile", ("bezier curve, 1 bend", "straight line", "worst 0.5", "sgd seed 1"), ("saddle",)),
-        ("width", ("swa seed 0 (mean of 2 rays)", "weight distance along random rays"), ("saddle",)),
-        ("path", ("minimum-energy path", "pivots", "saddle 0.3", "straight line"), ("bezier",)),
-    ],
-)
-def test_every_kind(
-    results: Results, kind: str, said: tuple[str, ...], unsaid: tuple[str, ...], tmp_path: Path
-) -> None:
-    """A picture is drawn from the store alone; the SVG's own notes of its text say what is in it."""
-    draw(results, kind, str(tmp_path / "a.svg"), sweeps=["study"])
-    text = (tmp_path / "a.svg").read_text()
-    assert all(f"<!-- {words} -->" in text for words in said)
-    assert not any(words in text for words in unsaid)
-
-
 def test_a_path_brings_its_own_line_only(results: Results, tmp_path: Path) -> None:
     """The straight line between a path's ends is drawn, and no line between other ends."""
     draw(results, "path", str(tmp_path / "a.html"))
     text = (tmp_path / "a.html").read_text()
     assert LINE in text
     assert STRAY not in text
+
+
+KINDS = {
+    "plane": (
+        ("cifar10 train loss with L2 (nats/sample)", "cifar10 test error (fraction)", "Planes: vgg16 on cifar10"),
+        "straight line",
+    ),
+    "profile": (("bezier curve, 1 bend", "straight line", "worst 0.5", "sgd seed 1"), "saddle"),
+    "width": (("swa seed 0 (mean of 2 rays)", "weight distance along random rays"), "saddle"),
+    "path": (("minimum-energy path", "pivots", "saddle 0.3", "straight line"), "bezier"),
+    "schemes": (
+        (
+            *("Prediction schemes: lenet5_bn on mnist", "mnist test error (fraction)", "ensemble of K samples"),
+            *("control: means set to zero", "(mean and range of 2 seeds)", "variance network", "dropout"),
+        ),
+        "seed 0",
+    ),
+    "activations": (
+        ("Activations by class: vgg16 on cifar10", "variance network", "dropout", "mean ± std"),
+        "saddle",
+    ),
+    "toy": (
+        ("Two-dimensional inputs: vgg16 on blobs, variance network", "(e) mean weights, test accuracy 0"),
+        "saddle",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind(results: Results, noisy: Results, kind: str, tmp_path: Path) -> None:
+    """A picture is drawn from the store alone; the SVG's own notes of its text say what is in it."""
+    said, unsaid = KINDS[kind]
+    of = noisy if kind in ("schemes", "activations", "toy") else results
+    draw(of, kind, str(tmp_path / "a.svg"), sweeps=["study"])
+    text = (tmp_path / "a.svg").read_text()
+    assert [words for words in said if f"<!-- {words}" not in text and words not in text] == []
+    assert unsaid not in text
 
 
 @pytest.mark.parametrize("axis", ["arc", "distance"])
@@ -83,7 +129,8 @@ def test_page_names_sweep_and_runs(results: Results, axis: str, tmp_path: Path) 
     text = (tmp_path / "a.html").read_text()
     assert f"from the rows of {CURVE} (study) in " in text
     assert "the 18 rows that are drawn" in text
-    assert "<!-- arc length from the first network -->" in text
+    draw(results, "profile", str(tmp_path / "a.svg"), run_ids=["0002"], axis=axis)
+    assert "<!-- arc length from the first network -->" in (tmp_path / "a.svg").read_text()
 
 
 def test_suffix_is_checked_first(results: Results) -> None:
@@ -114,8 +161,37 @@ def test_pictures_of_a_sweep(results: Results, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_rows_without_a_name_come_last() -> None:
-    """Columns that may be null are among those that rows are ordered by."""
-    rows = [{"run_id": "a", "weights": name} for name in ("w", None, "v", None)]
-    ordered = sorted(rows, key=_order([MeasuredRun("a")], ["weights"]))
-    assert [row["weights"] for row in ordered] == ["v", "w", None, None]
+@pytest.mark.parametrize(
+    ("kind", "rows", "header"),
+    [
+        ("schemes", "rows that are drawn", "num_samples"),
+        (
+            "activations",
+            "the first 1000 of the 1200 rows that are drawn (all of them: raysurf table activations)",
+            "share",
+        ),
+        ("toy", "the 82 rows that are drawn", "output_std"),
+    ],
+)
+def test_pages_have_the_rows_of_their_table(noisy: Results, kind: str, rows: str, header: str, tmp_path: Path) -> None:
+    """The page has the columns of the table that the picture is drawn from, and says how to get at all of it."""
+    draw(noisy, kind, str(tmp_path / "a.html"))
+    text = (tmp_path / "a.html").read_text()
+    assert rows in text
+    assert f">{header}</th>" in text
+    assert "validation" not in text
+
+
+def test_pictures_of_a_sweep_of_noisy_networks(noisy: Results, tmp_path: Path) -> None:
+    """A sweep gets every kind that it has rows for; schemes only where a run has three numbers of samples."""
+    written = pictures_of_sweep(noisy, "study", str(tmp_path))
+    assert [Path(path).name for path in written] == ["study-schemes.png", "study-activations.png", "study-toy.png"]
+    assert pictures_of_sweep(noisy, "few", str(tmp_path)) == []
+    draw(noisy, "schemes", str(tmp_path / "few.png"), sweeps=["few"])
+
+
+def test_pictures_of_a_run(results: Results, noisy: Results, tmp_path: Path) -> None:
+    """What a run was made to measure is drawn; what any kind of job may have is not."""
+    assert pictures_of_run(results, PLANE, tmp_path) == {"plane": tmp_path / f"{PLANE}-plane.png"}
+    assert pictures_of_run(noisy, SEEDS[0], tmp_path) == {}
+    assert [path.name for path in tmp_path.iterdir()] == [f"{PLANE}-plane.png"]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from raysurf.report.gallery import Gallery
-from raysurf.report.sections.learning import NAMED, drawn, learning, learning_figure
-from raysurf.report.sections.learning_rows import RATE, learning_curves, thinned
+from raysurf.report.sections.learning import NAMED, RATE, drawn, learning, learning_curves, learning_figure, thinned
 from raysurf.report.sweep_rows import sweep_rows
 from raysurf.results.api import Results
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.support.measured_rows import Row, run, run_id, store, trial
+from tests.report.measured import Row, run, run_id, store, trial
 
 SGD: Row = {"kind": "sgd", "epochs": 4}
 
@@ -49,9 +47,7 @@ def test_seeds_are_averaged(tmp_path: Path) -> None:
     results = store(tmp_path, [run(one, SGD, sweep="s"), run(other, SGD, sweep="s", seed=1)], trials=[row])
     write_rows(results.store, "epochs", one, epochs(one, [0.5, 0.25, 0.125]))
     write_rows(results.store, "epochs", other, epochs(other, [0.75, 0.5]))
-    found = learning_curves(results, sweep_rows(results, "s"))
-    assert (found.error, found.loss) == ("validation_error", "validation_loss")
-    (curve,) = found.curves
+    (curve,) = learning_curves(results, sweep_rows(results, "s"))
     assert (curve.trial, curve.weights, curve.num_seeds) == (0, "iterate", 2)
     np.testing.assert_array_equal(curve.epochs, [1, 2])
     np.testing.assert_array_equal(curve.means["validation_error"], [0.625, 0.375])
@@ -95,8 +91,8 @@ def test_best_trials_are_named(tmp_path: Path) -> None:
 def test_test_figures_where_there_is_no_validation(tmp_path: Path) -> None:
     """Without validation the curves are of test, and the axes say so."""
     results = searched(tmp_path, [epochs(run_id("sgd"), [0.5, 0.25], split="test")])
-    found = learning_curves(results, sweep_rows(results, "s"))
-    assert found.columns == ("test_error", "test_loss")
+    drawing = drawn(sweep_rows(results, "s"), learning_curves(results, sweep_rows(results, "s")))
+    assert drawing is not None and drawing.columns == ("test_error", "test_loss", RATE)
 
 
 def test_run_that_trains_nothing_stands_for_what_it_measures(tmp_path: Path) -> None:
@@ -109,7 +105,7 @@ def test_run_that_trains_nothing_stands_for_what_it_measures(tmp_path: Path) -> 
     results = store(tmp_path, runs, trials=trials)
     for name in (curve, other):
         write_rows(results.store, "epochs", name, epochs(name, [0.5, 0.25]))
-    assert [each.trial for each in learning_curves(results, sweep_rows(results, "s")).curves] == [0]
+    assert [each.trial for each in learning_curves(results, sweep_rows(results, "s"))] == [0]
 
 
 @pytest.mark.parametrize("rows", [[], [0.5], [None, None]])
@@ -125,7 +121,7 @@ def test_figures_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     """A run that diverged is drawn as far as it went."""
     rows = epochs(run_id("sgd"), [0.5, 0.25, float("nan"), float("inf")])
     results = searched(tmp_path, [rows])
-    (curve,) = learning_curves(results, sweep_rows(results, "s")).curves
+    (curve,) = learning_curves(results, sweep_rows(results, "s"))
     np.testing.assert_array_equal(thinned(curve.means["validation_error"], 100), [0, 1])
     assert "Learning curves" in learning(results, sweep_rows(results, "s"), Gallery())
 
@@ -146,9 +142,9 @@ def test_plotly_has_the_same_figures(tmp_path: Path) -> None:
     results = searched(tmp_path, [epochs(run_id("sgd", i), [0.5, 0.25]) for i in range(2)])
     gallery = Gallery(is_interactive=True)
     assert 'class="plotly"' in learning(results, sweep_rows(results, "s"), gallery)
-    (figure,) = json.loads(gallery.data())
+    (figure,) = gallery.drawn
     lines = [line for line in figure["data"] if line["name"] == "trial 0"]
     assert [line["y"] for line in lines] == [[0.5, 0.25], [1.0, 0.5], [0.1, 0.05]]
     assert [line["yaxis"] for line in lines] == ["y1", "y2", "y3"]
     assert [line["showlegend"] for line in lines] == [True, False, False]
-    assert figure["layout"]["yaxis3"]["title"]["text"] == "learning rate" and RATE == "lr"
+    assert figure["layout"]["yaxis3"]["title"]["text"] == "learning rate"

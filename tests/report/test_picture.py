@@ -10,14 +10,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from raysurf.errors import SpecError, StoreError
-from raysurf.report.page import MAX_ROWS, Caption
-from raysurf.report.picture import write
+from raysurf.report.picture import MAX_ROWS, Caption, write
 from raysurf.report.pictures.lines import profile_figure
-from raysurf.report.pictures.trace import read_trace
 from raysurf.report.runs import MeasuredRun
 from raysurf.report.sweep_rows import sweep_rows
-from tests.support.measured_rows import along, points, run, run_id, store, trial
-from tests.support.page import Page
+from tests.report.measured import along, picture, points, run, run_id, store, trial
+from tests.report.pages import Page
 
 RUN = MeasuredRun(
     run_id("profile"),
@@ -31,7 +29,7 @@ ROWS = points(RUN.run_id, "curve", along(5, 8.0), lambda place: 1.0)
 
 
 def figure() -> Figure:
-    return profile_figure([read_trace(ROWS, RUN.run_id, "curve")], title="a title", data="digits")
+    return profile_figure(picture(ROWS, RUN))
 
 
 def written(tmp_path: Path, caption: Caption, title: str = "a title") -> str:
@@ -96,18 +94,8 @@ def test_page_needs_nothing_else(tmp_path: Path) -> None:
 def test_page_says_what_it_shows(tmp_path: Path) -> None:
     """Caption, sweep, network, data, run and the figures that there are; and every row, in a part that opens."""
     page = Page(written(tmp_path, Caption("what it shows", [(RUN, "curve")], ROWS)))
-    for said in (
-        "a title",
-        "what it shows",
-        "study",
-        "vgg16",
-        "cifar10",
-        RUN.run_id,
-        "worst train loss",
-        "1.25",
-        "7.5",
-    ):
-        assert said in page.text
+    said = ("a title", "what it shows", "study", "vgg16", "cifar10", RUN.run_id, "worst train loss", "1.25", "7.5")
+    assert [text for text in said if text not in page.text] == []
     assert "barrier" not in page.text
     assert page.tags.count("details") == 1
     assert page.tags.count("tr") == 2 + 1 + len(ROWS)
@@ -122,7 +110,7 @@ def test_older_barriers_keep_their_meaning(tmp_path: Path) -> None:
     ]
     trials = [trial("s", [name]) | {"trial": number} for number, name in enumerate((older, newer))]
     found = sweep_rows(store(tmp_path / "r", runs, trials=trials), "s")
-    assert [each.figures for each in found.trials] == [{"train/entezari_barrier_loss": v} for v in (0.5, 0.25)]
+    assert [each.metrics for each in found.trials] == [{"train/entezari_barrier_loss": v} for v in (0.5, 0.25)]
     drawn = MeasuredRun(older, ("s",), metrics={"train/barrier_loss": 0.5})
     assert "Entezari barrier of train loss" in Page(written(tmp_path, Caption("", [(drawn, "line")], ROWS))).text
 
@@ -142,3 +130,13 @@ def test_names_cannot_break_a_page(tmp_path: Path) -> None:
     page = Page(written(tmp_path, Caption(evil, [(run, evil)]), title=evil))
     assert "script" not in page.tags
     assert page.text.count("alert(1)") >= 5
+
+
+def test_text_is_no_formula(tmp_path: Path) -> None:
+    """Names with dollars, letters that no font has and characters that no XML has are drawn, in every format."""
+    odd = "a $\\frac{$ \x07 -- 漢"
+    for suffix in ("png", "svg", "pdf", "html"):
+        path = tmp_path / f"a.{suffix}"
+        write(profile_figure(picture(ROWS, RUN, labels=[odd], title=odd)), str(path), odd, Caption(odd, [(RUN, odd)]))
+        assert path.stat().st_size > 1000
+    assert "a $\\frac{$" in Page(path.read_text()).text

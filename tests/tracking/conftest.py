@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.wandb_process import SWEEP, in_process
+from tests.tracking.online import in_process
+from tests.tracking.test_wandb_online import SWEEP
 
 
 @pytest.fixture(scope="session")

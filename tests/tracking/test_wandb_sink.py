@@ -16,10 +16,10 @@ from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from raysurf.tracking.login import resolve_mode
 from raysurf.tracking.run_contents import wandb_id
-from raysurf.tracking.wandb_runs import WandbSink
-from tests.support.cases import ROOT
-from tests.support.logged_run import CONFIG, log
-from tests.support.wandb_records import read, read_all
+from raysurf.tracking.wandb_runs import TrackedRun, WandbSink
+from tests.cases import ROOT
+from tests.tracking.logged import CONFIG, log
+from tests.tracking.wandb_records import read, read_all
 
 
 def test_rows_become_a_run(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_schemes_and_noisy_layers_are_in_the_summary(tmp_path: Path) -> None:
     """Each scheme has its own figures, an ensemble those of its most samples; layers have theirs, epochs the KL."""
     store = Store(str(tmp_path))
     sink = WandbSink(str(tmp_path), "noise", mode="offline", on_warning=lambda text: None)
-    sink.open_run("v-1", name="trial 0", job_type="variational", tags=[], config={}, follow=["v-1"])
+    sink.open_run(TrackedRun("v-1", name="trial 0", job_type="variational", follow=["v-1"]))
     epoch = {"run_id": "v-1", "epoch": 1, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0, "kl": 12.5}
     write_rows(store, "epochs", "v-1", [epoch])
     sink.rows_changed("v-1")
@@ -86,7 +86,7 @@ def test_points_of_a_surface_are_steps(tmp_path: Path) -> None:
     ]
     write_rows(store, "surface", "profile-1", rows)
     sink = WandbSink(str(tmp_path), "s", mode="offline")
-    sink.open_run("profile-1", name="p", job_type="profile", tags=[], config={}, follow=["curve-1", "profile-1"])
+    sink.open_run(TrackedRun("profile-1", name="p", job_type="profile", follow=["curve-1", "profile-1"]))
     sink.close_run("profile-1", {"error": "it broke"}, failed=True)
     sink.close()
     run = read_all(tmp_path, ended=1)["profile-1"]
@@ -104,7 +104,7 @@ def test_long_runs_are_thinned(tmp_path: Path) -> None:
     rows = [{"run_id": "sgd-1", "epoch": n, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0} for n in range(1, 2001)]
     write_rows(store, "epochs", "sgd-1", rows)
     sink = WandbSink(str(tmp_path), "s", mode="offline")
-    sink.open_run("sgd-1", name="p", job_type="sgd", tags=[], config={}, follow=["sgd-1"], expected_rows=2000)
+    sink.open_run(TrackedRun("sgd-1", name="p", job_type="sgd", follow=["sgd-1"], expected_rows=2000))
     sink.close_run("sgd-1", {}, failed=False)
     sink.close()
     logged = [step["epoch"] for step in read_all(tmp_path, ended=1)["sgd-1"].history]
@@ -116,7 +116,7 @@ LOGS = """
 import sys, time
 from raysurf.store.store import Store
 from raysurf.tracking.wandb_runs import WandbSink
-from tests.support.logged_run import log
+from tests.tracking.logged import log
 sink = WandbSink(sys.argv[1], "sweep-a", mode="offline")
 log(sink, Store(sys.argv[1]))
 """
@@ -210,7 +210,7 @@ def test_long_names_are_cut(tmp_path: Path) -> None:
     warnings: list[str] = []
     sweep, tags = "s" * 150, ["my.networks." + "n" * 100 + end for end in ("a", "b")]
     sink = WandbSink(str(tmp_path), sweep, mode="offline", on_warning=warnings.append)
-    sink.open_run("sgd-1", name=f"{sweep} trial 0", job_type="sgd", tags=[*tags, "", "trial"], config={}, follow=[])
+    sink.open_run(TrackedRun("sgd-1", name=f"{sweep} trial 0", job_type="sgd", tags=[*tags, "", "trial"]))
     sink.close_run("sgd-1", {}, failed=False)
     sink.close()
     run = read_all(tmp_path, ended=1)["sgd-1"].run

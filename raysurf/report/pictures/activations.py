@@ -9,10 +9,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from raysurf.report.pictures.trace import GREY, OKABE_ITO, Array
+from raysurf.report.pictures.axes import GREY, OKABE_ITO, Array, new_figure, plain_text
+from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.runs import Wanted
+
+HEIGHT = 0.9
+FAINT = 0.003
+MAX_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -43,18 +48,13 @@ Neurons = dict[tuple[str, int], list[Ridge]]
 
 
 def read_neurons(rows: Iterable[Mapping[str, Any]], run_id: str) -> Neurons:
-    """The histograms of one run, by layer and neuron, each with its classes in order.
-
-    Args:
-        rows: Of ``activations``, of any runs, in any order.
-        run_id: The run.
-    """
-    found: dict[tuple[str, int], dict[int, list[Mapping[str, Any]]]] = {}
+    """The histograms of one run, by layer and neuron, each with its classes in order, from rows in any order."""
+    bins: dict[tuple[str, int], dict[int, list[Mapping[str, Any]]]] = {}
     for row in sorted((row for row in rows if row["run_id"] == run_id), key=lambda row: float(row["low"])):
-        found.setdefault((row["layer"], row["neuron"]), {}).setdefault(row["label"], []).append(row)
+        bins.setdefault((row["layer"], row["neuron"]), {}).setdefault(row["label"], []).append(row)
     return {
-        neuron: [_ridge(label, bins) for label, bins in sorted(by_label.items())]
-        for neuron, by_label in sorted(found.items())
+        neuron: [_ridge(label, own) for label, own in sorted(by_label.items())]
+        for neuron, by_label in sorted(bins.items())
     }
 
 
@@ -70,46 +70,35 @@ def _ridge(label: int, bins: list[Mapping[str, Any]]) -> Ridge:
     return Ridge(label, np.array(edges), np.array(density), bins[0]["mean"], bins[0]["std"])
 
 
-HEIGHT = 0.9
-FAINT = 0.003
-MAX_COLUMNS = 4
-
-
-def activation_figure(runs: Sequence[tuple[str, Neurons]], *, title: str, data: str) -> Figure:
+@plain_text()
+def activation_figure(picture: Picture) -> Figure:
     """Draw the distributions of neurons' activations over examples and noise, by class, as ridges.
 
     Several runs are columns and their neurons rows; the neurons of one run stand side by side. Each ridge is scaled
     to its own peak, so that widths can be compared; a tick on it is the class's mean.
 
-    Args:
-        runs: What each is called, and its neurons.
-        title: Above the picture.
-        data: Name of the data set, for the axes.
-
     Source:
         Variance layers, of whose outputs all means are zero, are those of Neklyudov et al. 2018 (arXiv:1803.03764).
     """
-    neurons = sorted({neuron for _, found in runs for neuron in found})
+    runs = [(picture.labels[run.run_id], read_neurons(picture.rows, run.run_id)) for run in picture.runs]
+    neurons = sorted({neuron for _, ridges in runs for neuron in ridges})
     columns = len(runs) if len(runs) > 1 else min(len(neurons), MAX_COLUMNS)
     rows = -(-len(neurons) * len(runs) // columns)
-    num_classes = max((len(ridges) for _, found in runs for ridges in found.values()), default=1)
-    figure = Figure(
-        figsize=(max(0.6 + 4.4 * columns, 5.5), 0.8 + rows * (0.9 + 0.34 * max(num_classes, 5))), layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    num_classes = max((len(by_class) for _, ridges in runs for by_class in ridges.values()), default=1)
+    title = picture.title if len(runs) > 1 or not runs else f"{picture.title}, {runs[0][0]}"
+    figure = new_figure(max(0.6 + 4.4 * columns, 5.5), 0.8 + rows * (0.9 + 0.34 * max(num_classes, 5)), title)
     panels = figure.subplots(rows, columns, squeeze=False)
     for panel in panels.flat[len(neurons) * len(runs) :]:
         panel.set_axis_off()
-    shown = [(neuron, i, found) for neuron in neurons for i, (_, found) in enumerate(runs)]
-    for panel, (neuron, i, found) in zip(panels.flat, shown, strict=False):
-        _draw(panel, found.get(neuron, []), OKABE_ITO[i % len(OKABE_ITO)])
+    shown = [(neuron, i, ridges) for neuron in neurons for i, (_, ridges) in enumerate(runs)]
+    for panel, (neuron, i, ridges) in zip(panels.flat, shown, strict=False):
+        _draw(panel, ridges.get(neuron, []), OKABE_ITO[i % len(OKABE_ITO)])
         panel.set_xlabel(f"activation of neuron {neuron[1]} of {neuron[0]}")
     for panel in panels[:, 0]:
-        panel.set_ylabel(f"{data} class\n(density over its peak)".strip())
+        panel.set_ylabel(f"{picture.data} class\n(density over its peak)".strip())
     if len(runs) > 1:
         for panel, (label, _) in zip(panels[0], runs, strict=True):
             panel.set_title(label, fontsize=11, pad=12)
-    figure.suptitle(title if len(runs) > 1 or not runs else f"{title}, {runs[0][0]}", fontsize=12)
     return figure
 
 
@@ -123,6 +112,8 @@ def _draw(panel: Axes, ridges: Sequence[Ridge], colour: str) -> None:
         panel.text(0.5, 0.5, "no rows", transform=panel.transAxes, ha="center", color=GREY)
         panel.set_xticks([])
         return
+    beside: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
+    beside["xycoords"] = panel.get_yaxis_transform()
     for place, ridge in enumerate(ridges):
         scaled = ridge.density * HEIGHT / max(float(ridge.density.max()), 1e-300) - place
         panel.stairs(scaled, ridge.edges, baseline=-place, fill=True, color=colour, alpha=0.3)
@@ -130,26 +121,8 @@ def _draw(panel: Axes, ridges: Sequence[Ridge], colour: str) -> None:
         panel.plot([ridge.mean] * 2, [-place, -place + HEIGHT / 2], color="black", linewidth=1.6, zorder=4)
         mean, std = moments_text(ridge)
         for text, points, side in ((mean, 44, "right"), (f"± {std}", 47, "left")):
-            panel.annotate(
-                text,
-                (1.0, -place + 0.05),
-                xycoords=panel.get_yaxis_transform(),
-                xytext=(points, 0),
-                textcoords="offset points",
-                ha=side,
-                fontsize=8,
-                annotation_clip=False,
-            )
-    panel.annotate(
-        "mean ± std",
-        (1.0, 0.95),
-        xycoords=panel.get_yaxis_transform(),
-        xytext=(18, 0),
-        textcoords="offset points",
-        color=GREY,
-        fontsize=8,
-        annotation_clip=False,
-    )
+            panel.annotate(text, (1.0, -place + 0.05), xytext=(points, 0), ha=side, fontsize=8, **beside)
+    panel.annotate("mean ± std", (1.0, 0.95), xytext=(18, 0), color=GREY, fontsize=8, **beside)
     ends = [ridge.extent(FAINT) for ridge in ridges]
     panel.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
     panel.set_ylim(-len(ridges) + 0.85, HEIGHT + 0.1)
@@ -160,3 +133,13 @@ def moments_text(ridge: Ridge) -> tuple[str, str]:
     digits = 1 - math.floor(math.log10(float(f"{ridge.std:.1e}"))) if ridge.std > 0 else 3
     mean, std = (f"{round(value, digits) + 0.0:.{max(digits, 0)}f}" for value in (ridge.mean, ridge.std))
     return mean.replace("-", "\N{MINUS SIGN}"), std
+
+
+ACTIVATIONS = PictureKind(
+    title="Activations by class",
+    says="What neurons give over examples and draws of the noise, a ridge a class, each scaled to its own peak; the "
+    "tick is the class's mean. Where the means coincide, only the deviations tell the classes apart.",
+    wanted=Wanted("activations", job="noise", rows="activations"),
+    figure=activation_figure,
+    order=("layer", "neuron", "label", "low"),
+)

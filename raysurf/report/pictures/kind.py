@@ -1,17 +1,20 @@
-"""What a kind of picture is: the runs that it shows, the rows that it is drawn from, and how it is drawn."""
+"""Kind of picture: the runs that it shows, the rows that it is drawn from, and how each drawer draws it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from raysurf.report.runs import MeasuredRun, Wanted
+from raysurf.report.pictures.axes import Plotted
+from raysurf.report.runs import MeasuredRun, Wanted, measured_runs
 from raysurf.results.reader import Reader
 
-Rows = list[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
+# Runs that have rows of a table for which a condition holds.
+Known = dict[tuple[str, str], list[MeasuredRun]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,13 @@ class Picture:
         colours: Those of the store's curves and paths, by run.
     """
 
-    runs: tuple[MeasuredRun, ...]
-    labels: dict[str, str]
+    runs: Sequence[MeasuredRun]
+    labels: Mapping[str, str]
     rows: Rows
-    landmarks: Rows
-    title: str
-    data: str
-    axis: str
+    landmarks: Rows = ()
+    title: str = ""
+    data: str = ""
+    axis: str = "t"
     colours: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,14 +57,33 @@ class PictureKind:
             of ``wanted``.
         with_landmarks: Whether ``landmarks`` are drawn too.
         beside: Further runs that belong into the picture of some.
+        plotly: Draws it in the browser, a figure or several, if that can be.
+        plotly_says: How to read these.
+        is_map: Whether its colours mean values.
     """
 
     title: str
     says: str
     wanted: Wanted
     figure: Callable[[Picture], Figure]
-    where: str
     order: tuple[str, ...]
+    where: str = "true"
     in_sweep: str = ""
     with_landmarks: bool = False
     beside: Callable[[Reader, Sequence[MeasuredRun]], list[MeasuredRun]] = lambda results, runs: []
+    plotly: Callable[[Picture], Iterator[Plotted]] | None = None
+    plotly_says: str = ""
+    is_map: bool = False
+
+    def in_sweeps(self, results: Reader, known: Known | None = None) -> list[MeasuredRun]:
+        """The runs that are drawn when their sweep ends.
+
+        Args:
+            results: The store.
+            known: What was looked up before, and is not again.
+        """
+        wanted = replace(self.wanted, where=self.in_sweep or self.wanted.where)
+        known, key = {} if known is None else known, (wanted.table, wanted.where)
+        if key not in known:
+            known[key] = measured_runs(results, wanted)
+        return [run for run in known[key] if wanted.job in ("", run.kind)]

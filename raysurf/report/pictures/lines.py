@@ -1,96 +1,189 @@
-"""Pictures of profiles and minimum-energy paths."""
+"""Pictures along lines through weight space: profiles, and minimum-energy paths."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from raysurf.report.picture import write
-from raysurf.report.pictures.trace import (
-    AXIS_TEXTS,
+from raysurf.report.labels import curve_of, ends_of
+from raysurf.report.pictures.axes import (
     GREY,
+    OKABE_ITO,
+    QUANTITIES,
+    QUANTITY_TEXTS,
     Array,
-    Trace,
-    colours_and_styles,
-    draw_trace,
+    LineStyle,
+    Plotted,
     legend_below,
-    read_trace,
+    plain_text,
+    plotly_axis,
+    plotly_line,
     two_panels,
 )
+from raysurf.report.pictures.kind import Picture, PictureKind
 from raysurf.report.placement import Label, place_labels
+from raysurf.report.runs import MeasuredRun, Wanted, measured_runs
+from raysurf.results.reader import Reader
 
+AXIS_TEXTS = {"t": "t (position between the two networks)", "arc": "arc length from the first network"}
+SOLID: tuple[LineStyle, ...] = ("-", "-.", ":")
+DASHED: tuple[LineStyle, ...] = ("--", (0, (5, 1, 1, 1)), (0, (3, 3)))
+DASHES = dict(zip((*SOLID, *DASHED), ("solid", "dashdot", "dot", "dash", "longdashdot", "longdash"), strict=True))
 MAX_ANNOTATED = 4
 TEXT_BOX = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
 
 
-def profile_figure(
-    traces: Sequence[Trace],
-    *,
-    title: str,
-    data: str,
-    axis: str = "t",
-    ends: tuple[str, str] | None = None,
-    colours: Mapping[str, str] = MappingProxyType({}),
-) -> Figure:
-    """Draw train loss and test error along any number of lines; the worst point of each is marked if they are few.
+@dataclass(frozen=True)
+class Trace:
+    """Loss and error along one line, in the order of t.
 
     Args:
-        traces: What was measured.
-        title: Above the picture.
-        data: Name of the data set, for the axes.
-        axis: ``t``, or ``arc`` for the arc length from the first weights.
-        ends: What the weights at t = 0 and t = 1 are called, if they are the same for all.
-        colours: Those of curves and paths, by run.
+        label: What it is called.
+        geometry: curve, line, chain or path.
+        t: Positions, shape (n,); 0 and 1 are the ends.
+        arc: Arc length from the first weights (t = 0), in weight distance, below 0 before them, shape (n,).
+        values: Train loss with L2, in nats a sample, and test error, a fraction, each of shape (n,); NaN where there
+            is none.
+        curve: The run of the curve or path, whose colour it has; empty for other lines.
+    """
+
+    label: str
+    geometry: str
+    t: Array
+    arc: Array
+    values: Mapping[str, Array]
+    curve: str = ""
+
+    @property
+    def num_missing(self) -> int:
+        """Points that have no value in one panel or the other."""
+        return int(np.isnan(list(self.values.values())).any(axis=0).sum())
+
+    def at(self, axis: str) -> Array:
+        """Where the points stand on an x-axis of ``t`` or ``arc``."""
+        return self.t if axis == "t" else self.arc
+
+    def ends(self, axis: str, quantity: str) -> tuple[Array, Array]:
+        """Where the line, as it is drawn, passes t = 0 and t = 1, as far as it reaches them."""
+        if not len(self.t):
+            return self.t, self.t
+        reached = [t for t in (0.0, 1.0) if self.t[0] - 1e-9 <= t <= self.t[-1] + 1e-9]
+        return np.interp(reached, self.t, self.at(axis)), np.interp(reached, self.t, self.values[quantity])
+
+
+def read_trace(rows: Iterable[Mapping[str, Any]], run_id: str, label: str, curve: str = "") -> Trace:
+    """The points of one run, from rows of ``surface`` of any runs, in any order."""
+    points: dict[float, dict[str, float]] = {}
+    geometry = ""
+    for row in rows:
+        if row["run_id"] == run_id and row["t"] is not None:
+            geometry = row.get("geometry") or geometry
+            point = points.setdefault(float(row["t"]), {"distance": row.get("distance", row["t"])})
+            for quantity, split in QUANTITIES.items():
+                if row["split"] == split and row[quantity] is not None:
+                    point[quantity] = row[quantity]
+    t = np.array(sorted(points))
+    travelled, *values = (
+        np.array([points[at].get(name, np.nan) for at in sorted(points)], dtype=float)
+        for name in ("distance", *QUANTITIES)
+    )
+    arc = _signed(t, travelled, geometry)
+    return Trace(label, geometry, t, arc, dict(zip(QUANTITIES, values, strict=True)), curve)
+
+
+def _signed(t: Array, travelled: Array, geometry: str) -> Array:
+    """Arc length from the weights at t = 0. A line's speed is the same, whichever point is the first."""
+    if len(t) < 2:
+        return travelled
+    if geometry == "line":
+        return t * float(np.median(np.abs(np.diff(travelled)) / np.diff(t)))
+    return travelled - float(np.interp(0.0, t, travelled))
+
+
+def _traces(picture: Picture, runs: Sequence[MeasuredRun]) -> list[Trace]:
+    return [read_trace(picture.rows, run.run_id, picture.labels[run.run_id], curve_of(run)) for run in runs]
+
+
+def colours_and_styles(traces: Sequence[Trace], colours: Mapping[str, str]) -> Iterator[tuple[Trace, str, LineStyle]]:
+    """A colour and a line style a trace: straight lines are dashed, and a colour comes again only in another style.
+
+    The first straight line beside curves is grey, so that it has no curve's colour.
+
+    Args:
+        traces: The lines.
+        colours: Those of curves and paths, by run; other lines have those that are left.
+    """
+    taken = {colours[trace.curve] for trace in traces if trace.curve in colours}
+    left = cycle([colour for colour in OKABE_ITO if colour not in taken] or OKABE_ITO)
+    lines_only = all(trace.geometry == "line" for trace in traces)
+    greys, drawn = iter([GREY]), Counter[tuple[str, bool]]()
+    for trace in traces:
+        is_dashed = trace.geometry == "line" and not lines_only
+        colour = colours.get(trace.curve) or (next(greys, None) if is_dashed else None) or next(left)
+        styles = DASHED if is_dashed else SOLID
+        yield trace, colour, styles[drawn[colour, is_dashed] % len(styles)]
+        drawn[colour, is_dashed] += 1
+
+
+def _draw(panel: Axes, trace: Trace, axis: str, quantity: str, colour: str, style: LineStyle) -> Array:
+    """One line with its ends as circles; it is broken where values are missing, and its label says how many.
+
+    Returns:
+        The line as drawn, shape (n, 2).
+    """
+    x, values = trace.at(axis), trace.values[quantity]
+    missing = f" ({trace.num_missing} of {len(trace.t)} points failed)" if trace.num_missing else ""
+    panel.plot(x, values, linestyle=style, color=colour, linewidth=2, label=trace.label + missing)
+    # A value between two missing ones, which no line shows.
+    known = np.concatenate([[False], ~np.isnan(values), [False]])
+    alone = known[1:-1] & ~known[:-2] & ~known[2:]
+    panel.plot(x[alone], values[alone], "o", color=colour, markersize=3)
+    panel.plot(*trace.ends(axis, quantity), "o", color=GREY, markersize=6, zorder=5)
+    return np.stack([x, values], axis=1)
+
+
+@plain_text()
+def profile_figure(picture: Picture) -> Figure:
+    """Draw train loss and test error along any number of lines; the worst point of each is marked if they are few.
 
     Source:
         Garipov et al. 2018 (arXiv:1802.10026), figure 2; with ``arc`` along the line between two weights,
         Izmailov et al. 2018 (arXiv:1803.05407), figure 5; colours of Okabe & Ito 2008.
     """
-    figure, panels = two_panels(title, data, AXIS_TEXTS[axis])
-    drawn = list(colours_and_styles(traces, colours))
+    traces, axis = _traces(picture, picture.runs), picture.axis
+    ends = {ends_of(run) for run in picture.runs}
+    names = ends.pop() if len(ends) == 1 else None
+    figure, panels = two_panels(picture.title, picture.data, AXIS_TEXTS[axis])
+    drawn = list(colours_and_styles(traces, picture.colours))
     notes: dict[str, tuple[list[Label], list[Array]]] = {}
     for quantity, panel in panels.items():
-        lines = [draw_trace(panel, trace, axis, quantity, colour, style) for trace, colour, style in drawn]
+        lines = [_draw(panel, trace, axis, quantity, colour, style) for trace, colour, style in drawn]
         labels = []
         for (_, colour, _), line in zip(drawn, lines, strict=True):
             if np.isnan(line[:, 1]).all():
                 continue
-            worst = int(np.nanargmax(line[:, 1]))
-            x, value = line[worst]
+            x, value = line[np.nanargmax(line[:, 1])]
             panel.plot(x, value, "v", color=colour, markersize=7)
             if len(drawn) <= MAX_ANNOTATED:
                 labels.append(Label(f"worst {value:.3g}", x, value, colour))
-        if ends is not None:
-            labels += _end_labels(traces, axis, quantity, ends)
+        if names is not None:
+            labels += _end_labels(traces, axis, quantity, names)
         notes[quantity] = labels, lines
-    legend_below(figure, panels["loss"])
-    for quantity, panel in panels.items():
-        place_labels(panel, *notes[quantity], fontsize=9, bbox=TEXT_BOX)
+    _finish(figure, panels, notes)
     return figure
 
 
-def draw_profile(
-    surface: pa.Table, *, curve: str, line: str | None, labels: tuple[str, str], path: str, title: str, data: str
-) -> None:
-    """Draw and write a curve against the straight line between its ends, from rows of ``surface`` alone.
-
-    Args:
-        surface: Rows of the table.
-        curve: Run whose points are drawn solid.
-        line: Run whose points are drawn dashed, if it was measured.
-        labels: What the two are called.
-        path: Where the picture goes; .png, .svg, .pdf or .html.
-        title: Above the picture.
-        data: Name of the data set, for the axes.
-    """
-    rows = surface.to_pylist()
-    runs = [(curve, labels[0]), *([(line, labels[1])] if line else [])]
-    traces = [read_trace(rows, run_id, label) for run_id, label in runs]
-    write(profile_figure(traces, title=title, data=data), path, title)
+def _finish(figure: Figure, panels: Mapping[str, Axes], notes: Mapping[str, tuple[list[Label], list[Array]]]) -> None:
+    legend_below(figure, panels["loss"])
+    for quantity, panel in panels.items():
+        place_labels(panel, *notes[quantity], fontsize=9, bbox=TEXT_BOX)
 
 
 def _end_labels(traces: Sequence[Trace], axis: str, quantity: str, ends: tuple[str, str]) -> list[Label]:
@@ -102,64 +195,105 @@ def _end_labels(traces: Sequence[Trace], axis: str, quantity: str, ends: tuple[s
     return []
 
 
-def path_figure(
-    paths: Sequence[Trace],
-    num_pivots: Sequence[int | None],
-    lines: Sequence[Trace],
-    *,
-    title: str,
-    data: str,
-    axis: str = "t",
-    colours: Mapping[str, str] = MappingProxyType({}),
-) -> Figure:
+def _plotly(picture: Picture) -> Iterator[Plotted]:
+    """Loss and error along lines, a figure a quantity."""
+    drawn = list(colours_and_styles(_traces(picture, picture.runs), picture.colours))
+    for quantity, text in QUANTITY_TEXTS.items():
+        data = [
+            plotly_line(
+                trace.at(picture.axis), trace.values[quantity], trace.label, {"color": c, "dash": DASHES[style]}
+            )
+            for trace, c, style in drawn
+        ]
+        yield (
+            data,
+            {"xaxis": plotly_axis(AXIS_TEXTS[picture.axis]), "yaxis": plotly_axis(text), "hovermode": "closest"},
+        )
+
+
+@plain_text()
+def path_figure(picture: Picture) -> Figure:
     """Draw train loss and test error along paths; the saddle is the point of the highest train loss on each.
 
-    Args:
-        paths: The bands, densely measured.
-        num_pivots: Pivots of each, ends included; None where that is not known.
-        lines: Straight lines between the ends, dashed.
-        title: Above the picture.
-        data: Name of the data set, for the axes.
-        axis: ``t`` (pivots are evenly spaced) or ``arc``.
-        colours: Those of paths, by run.
+    Straight lines between the ends are dashed.
 
     Source:
         Draxler et al. 2018 (arXiv:1803.00885), figure 3.
     """
-    figure, panels = two_panels(title, data, AXIS_TEXTS[axis])
-    drawn = list(colours_and_styles([*paths, *lines], colours))
+    axis = picture.axis
+    runs = [run for run in picture.runs if run.kind == "path"]
+    paths = _traces(picture, runs)
+    lines = _traces(picture, [run for run in picture.runs if run.kind != "path"])
+    num_pivots = [int(run.metrics.get("num_pivots", 0)) for run in runs]
+    figure, panels = two_panels(picture.title, picture.data, AXIS_TEXTS[axis])
+    drawn = list(colours_and_styles([*paths, *lines], picture.colours))
     notes: dict[str, tuple[list[Label], list[Array]]] = {}
     for quantity, panel in panels.items():
         labels, obstacles = notes.setdefault(quantity, ([], []))
         for i, (trace, colour, style) in enumerate(drawn):
-            obstacles.append(draw_trace(panel, trace, axis, quantity, colour, style))
+            obstacles.append(_draw(panel, trace, axis, quantity, colour, style))
             if i >= len(paths):
                 continue
             pivots = pivots_of(trace, num_pivots[i], axis, quantity)
             panel.plot(*pivots.T, "o", color=colour, markersize=5, markerfacecolor="white", zorder=4)
             obstacles += [np.tile(pivot, (4, 1)) for pivot in pivots]
-            saddle = saddle_of(trace)
-            if saddle is not None and not np.isnan(trace.values(quantity)[saddle]):
-                x, value = trace.at(axis)[saddle], trace.values(quantity)[saddle]
+            loss = trace.values["loss"]
+            saddle = None if np.isnan(loss).all() else int(np.nanargmax(loss))
+            if saddle is not None and not np.isnan(trace.values[quantity][saddle]):
+                x, value = trace.at(axis)[saddle], trace.values[quantity][saddle]
                 panel.plot(x, value, "v", color=colour, markersize=8, zorder=6)
-                said = "saddle" if quantity == "loss" else "at the saddle"
                 if len(paths) <= MAX_ANNOTATED:
+                    said = "saddle" if quantity == "loss" else "at the saddle"
                     labels.append(Label(f"{said} {value:.3g}", x, value, colour))
     if any(num_pivots):
         panels["loss"].plot([], [], "o", color="black", markersize=5, markerfacecolor="white", label="pivots")
-    legend_below(figure, panels["loss"])
-    for quantity, panel in panels.items():
-        place_labels(panel, *notes[quantity], fontsize=9, bbox=TEXT_BOX)
+    _finish(figure, panels, notes)
     return figure
 
 
-def saddle_of(trace: Trace) -> int | None:
-    """Number of the point of the highest train loss; None if none has a loss."""
-    return None if np.isnan(trace.loss).all() else int(np.nanargmax(trace.loss))
+def pivots_of(trace: Trace, num_pivots: int, axis: str, quantity: str) -> Array:
+    """Where the free pivots stand, shape (n, 2): the points at t = k / (num_pivots - 1) without the ends.
 
-
-def pivots_of(trace: Trace, num_pivots: int | None, axis: str, quantity: str) -> Array:
-    """Where the free pivots stand, shape (n, 2): the points at t = k / (num_pivots - 1) without the ends."""
-    wanted = np.arange(1, (num_pivots or 2) - 1) / max((num_pivots or 2) - 1, 1)
+    Args:
+        trace: The path.
+        num_pivots: Ends included; 0 if that is not known.
+        axis: ``t`` or ``arc``.
+        quantity: ``loss`` or ``error``.
+    """
+    wanted = np.arange(1, num_pivots - 1) / max(num_pivots - 1, 1)
     at = [i for i, t in enumerate(trace.t) if len(wanted) and np.abs(wanted - t).min() < 1e-6]
-    return np.stack([trace.at(axis)[at], trace.values(quantity)[at]], axis=1)
+    return np.stack([trace.at(axis)[at], trace.values[quantity][at]], axis=1)
+
+
+def _straight_lines(results: Reader, paths: Sequence[MeasuredRun]) -> list[MeasuredRun]:
+    """Measured straight lines between the ends of paths, one a pair of ends."""
+    ends = {run.inputs[:2] for run in paths if len(run.inputs) >= 2}
+    lines: dict[tuple[str, ...], MeasuredRun] = {}
+    for run in measured_runs(results, PROFILE.wanted):
+        along = run.spec.get("along")
+        is_line = isinstance(along, dict) and along.get("kind") == "line"
+        if run.kind == PROFILE.wanted.job and is_line and run.inputs[:2] in ends:
+            lines.setdefault(run.inputs[:2], run)
+    return list(lines.values())
+
+
+PROFILE = PictureKind(
+    title="Profiles",
+    says="Train loss with L2 (left) and test error (right) along curves, lines, chains or paths between weights.",
+    wanted=Wanted(job="profile"),
+    figure=profile_figure,
+    where="split in ('train', 'test')",
+    order=("point", "split"),
+    plotly=_plotly,
+    plotly_says="Train loss with L2 and test error along curves, lines, chains or paths between weights.",
+)
+PATH = PictureKind(
+    title="Minimum-energy paths",
+    says="Train loss with L2 (left) and test error (right) along minimum-energy paths; circles are pivots, the "
+    "triangle is the saddle of the loss with L2, dashed is the straight line between the ends.",
+    wanted=Wanted(job="path"),
+    figure=path_figure,
+    where="split in ('train', 'test')",
+    order=("point", "split"),
+    beside=_straight_lines,
+)

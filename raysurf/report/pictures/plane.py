@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,9 +16,21 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
-from raysurf.report.pictures.plane_panel import NOTHING, Plane, Scale, draw_grid, drop_labels, scale_of
-from raysurf.report.pictures.trace import QUANTITY_TEXTS, LineStyle
+from raysurf.report.pictures.axes import (
+    QUANTITY_TEXTS,
+    LineStyle,
+    Plotted,
+    new_figure,
+    numbers,
+    plain_text,
+    plotly_axis,
+    plotly_text,
+    told_apart,
+)
+from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.pictures.plane_panel import NOTHING, Plane, Scale, draw_grid, drop_labels, read_plane, scale_of
 from raysurf.report.placement import Label, place_labels
+from raysurf.report.runs import Wanted
 
 BOUNDS = {"loss": 5.0, "error": 0.4}
 LOG_ALPHAS = {"loss": -5.0, "error": -1.0 - float(np.log(100.0))}
@@ -32,55 +43,41 @@ Looks = dict[tuple[str, str, str], tuple[str, LineStyle, str]]
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
-def plane_figure(
-    planes: Sequence[Plane],
-    *,
-    title: str,
-    data: str,
-    style: str = "viridis_r",
-    colours: Mapping[str, str] = MappingProxyType({}),
-) -> Figure:
+def _planes(picture: Picture) -> list[Plane]:
+    return [read_plane(picture.rows, picture.landmarks, run.run_id, picture.labels[run.run_id]) for run in picture.runs]
+
+
+@plain_text()
+def plane_figure(picture: Picture) -> Figure:
     """Draw planes side by side; those of a row share their colours, so that they can be compared.
 
     Weights are filled circles, hollow if they lie off the plane by more than OFF_PLANE_SHARE of its size. Points
-    without figures are hatched.
-
-    Args:
-        planes: One a column.
-        title: Above the picture.
-        data: Name of the data set, for the colour bars.
-        style: Name of a matplotlib colour map.
-        colours: Those of curves and paths, by run; others are black.
+    without values are hatched.
 
     Source:
         Garipov et al. 2018 (arXiv:1802.10026), figures 1 and 4.
     """
+    planes = _planes(picture)
     shape = _shape(planes)
-    figure = Figure(figsize=(1.7 + 4.0 * len(planes), 1.6 + 2 * 3.6 * shape), layout="compressed")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.7 + 4.0 * len(planes), 1.6 + 2 * 3.6 * shape, picture.title, layout="compressed")
     grid = figure.subplots(2, len(planes), squeeze=False)
-    looks = _looks(planes, colours)
+    looks = _looks(planes, picture.colours)
     contours: dict[Axes, list[Text]] = {}
     for panels, (quantity, text) in zip(grid, QUANTITY_TEXTS.items(), strict=True):
-        scale = scale_of(
-            np.concatenate([plane.values(quantity).ravel() for plane in planes]),
-            BOUNDS[quantity],
-            LOG_ALPHAS[quantity],
-            style,
-        )
+        values = np.concatenate([plane.values[quantity].ravel() for plane in planes])
+        scale = scale_of(values, BOUNDS[quantity], LOG_ALPHAS[quantity])
         for panel, plane in zip(panels, planes, strict=True):
             contours[panel] = draw_grid(panel, plane, quantity, scale)
             panel.set_box_aspect(shape)
             _draw_landmarks(panel, plane, looks)
         panels[0].set_ylabel("weight distance")
-        _colour_bar(figure, panels, scale, f"{data} {text}".strip())
+        _colour_bar(figure, panels, scale, f"{picture.data} {text}".strip())
     for above, below in zip(*grid, strict=True):
         above.tick_params(labelbottom=False)
         below.set_xlabel("weight distance")
     if len(planes) > 1:
         for panel, plane in zip(grid[0], planes, strict=True):
             panel.set_title(plane.label, fontsize=10)
-    figure.suptitle(title, fontsize=12)
     _legend(figure, planes, looks)
     figure.draw_without_rendering()
     for panels in grid:
@@ -134,14 +131,14 @@ def _looks(planes: Sequence[Plane], colours: Mapping[str, str]) -> Looks:
     names = Counter(name for _, name, _ in first)
     places = Counter((name, label) for (_, name, _), label in first.items())
     drawn = Counter[tuple[str, str]]()
-    found: Looks = {}
+    looks: Looks = {}
     for (geometry, name, source), label in first.items():
         colour, styles, called = colours.get(source, BLACK), STYLES[geometry], name
         if names[name] > 1:
             called = f"{name}, {source if places[name, label] > 1 else label.removeprefix(name).lstrip(', ')}"
-        found[geometry, name, source] = colour, styles[drawn[geometry, colour] % len(styles)], called
+        looks[geometry, name, source] = colour, styles[drawn[geometry, colour] % len(styles)], called
         drawn[geometry, colour] += 1
-    return found
+    return looks
 
 
 def _legend(figure: Figure, planes: Sequence[Plane], looks: Looks) -> None:
@@ -149,8 +146,8 @@ def _legend(figure: Figure, planes: Sequence[Plane], looks: Looks) -> None:
         Line2D([], [], color=colour, linewidth=LINE_WIDTH, linestyle=style, label=called)
         for colour, style, called in looks.values()
     ]
-    if any(not np.isfinite(plane.values(quantity)).all() for plane in planes for quantity in QUANTITY_TEXTS):
-        handles.append(Rectangle((0, 0), 1, 1, **NOTHING, label="no figures"))
+    if any(not np.isfinite(plane.values[quantity]).all() for plane in planes for quantity in QUANTITY_TEXTS):
+        handles.append(Rectangle((0, 0), 1, 1, **NOTHING, label="no values"))
     if handles:
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(len(handles), 2 + len(planes)), frameon=False
@@ -165,3 +162,61 @@ def _shape(planes: Sequence[Plane]) -> float:
     extents = [(float(np.ptp(plane.x)), float(np.ptp(plane.y))) for plane in planes if len(plane.x)]
     shapes = [height / width for width, height in extents if width > 0]
     return min(max(float(np.median(shapes)), 0.65), 1.2) if shapes else 1.0
+
+
+MARKER = {"color": "black", "size": 10, "line": {"color": "white", "width": 1.5}}
+WRITTEN = {"color": "black", "shadow": "0 0 3px white, 0 0 3px white, 0 0 3px white"}
+
+
+def _plotly(picture: Picture) -> Iterator[Plotted]:
+    """Contours, a figure a plane and quantity; values are log10, since plotly has no other scale."""
+    for plane in _planes(picture):
+        for quantity, text in QUANTITY_TEXTS.items() if len(plane.x) else ():
+            axes = {"xaxis": plotly_axis("weight distance"), "yaxis": plotly_axis("weight distance")}
+            title = {"text": plotly_text(f"{plane.label}: {text}"), "font": {"size": 14}}
+            layout = axes | {"hovermode": "closest", "title": title, "height": 520}
+            yield [_contour(plane, quantity), *_marks(plane, picture.colours)], layout
+
+
+def _contour(plane: Plane, quantity: str) -> dict[str, Any]:
+    values = plane.values[quantity]
+    known = values[np.isfinite(values) & (values > 0)]
+    floor = float(known.min()) / 2 if len(known) else 1.0
+    shown = np.where(np.isfinite(values), np.log10(np.maximum(values, floor)), np.nan)
+    reached = shown[np.isfinite(shown)]
+    ticks = np.linspace(reached.min(), reached.max(), 6) if len(reached) else np.zeros(1)
+    # At its lower end the bar says the least value, which on a log scale may be none, such as an error of 0.
+    least = [float(np.nanmin(values))] if len(reached) else []
+    bar = {"tickvals": numbers(ticks), "ticktext": told_apart([*least, *(10 ** ticks[len(least) :]).tolist()])}
+    grid = {"type": "contour", "x": numbers(plane.x), "y": numbers(plane.y), "z": [numbers(row) for row in shown]}
+    exact = {"customdata": [numbers(row) for row in values], "hovertemplate": "%{customdata:.4g}<extra></extra>"}
+    return grid | exact | {"colorscale": "Viridis", "reversescale": True, "colorbar": bar, "ncontours": 20}
+
+
+def _marks(plane: Plane, colours: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for mark in plane.landmarks:
+        x, y = (numbers(mark.line[:, i]) for i in (0, 1))
+        name = plotly_text(mark.name)
+        drawn = {"type": "scatter", "x": x, "y": y, "name": name, "showlegend": False}
+        if mark.geometry == "weights":
+            written = {"text": [name], "textposition": "top right", "textfont": WRITTEN}
+            yield drawn | {"mode": "markers+text", "marker": MARKER} | written
+            continue
+        yield drawn | {"mode": "lines", "line": {"color": "white", "width": 6}, "hoverinfo": "skip"}
+        yield drawn | {"mode": "lines", "line": {"color": colours.get(mark.source, BLACK), "width": 3}}
+
+
+PLANE = PictureKind(
+    title="Planes",
+    says="Train loss with L2 (above) and test error (below) on planes through three weights; axes are distances in "
+    "weight space, colours are shared by the planes of a row. Hollow circles and lines are projections onto the plane.",
+    wanted=Wanted(job="plane"),
+    figure=plane_figure,
+    where="split in ('train', 'test')",
+    order=("point", "split"),
+    with_landmarks=True,
+    plotly=_plotly,
+    plotly_says="Train loss with L2 and test error on planes through three weights; axes are distances in weight "
+    "space, colours are logarithmic. Dots and lines are projections onto the plane.",
+    is_map=True,
+)

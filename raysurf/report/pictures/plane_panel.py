@@ -14,9 +14,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
-from raysurf.report.labels import told_apart
-from raysurf.report.pictures.trace import QUANTITIES, Array
+from raysurf.report.pictures.axes import QUANTITIES, Array, told_apart
 from raysurf.report.placement import dense
+
+NUM_CLASSES = 7
+LOWEST_SPREAD = 50.0
+NOTHING: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#c4c4c4", "hatch": "///"}
 
 
 @dataclass(frozen=True)
@@ -40,40 +43,27 @@ class Landmark:
 
 @dataclass(frozen=True)
 class Plane:
-    """A grid of figures; a point that is not measured yet, or failed, is NaN.
+    """A grid of values; a point that is not measured yet, or failed, is NaN.
 
     Args:
         label: What it is called.
         x: Columns, in weight distance, ascending, shape (nx,).
         y: Rows, the same, shape (ny,).
-        loss: Train loss with L2, nats a sample, shape (ny, nx).
-        error: Test error, a fraction, shape (ny, nx).
+        values: Train loss with L2, nats a sample, and test error, a fraction, each of shape (ny, nx).
         landmarks: What is marked on it.
     """
 
     label: str
     x: Array
     y: Array
-    loss: Array
-    error: Array
+    values: Mapping[str, Array]
     landmarks: tuple[Landmark, ...]
-
-    def values(self, quantity: str) -> Array:
-        """``loss`` or ``error``."""
-        return self.loss if quantity == "loss" else self.error
 
 
 def read_plane(
     surface: Iterable[Mapping[str, Any]], landmarks: Iterable[Mapping[str, Any]], run_id: str, label: str
 ) -> Plane:
-    """The plane of one run.
-
-    Args:
-        surface: Rows of the table, of any runs, in any order.
-        landmarks: Rows of the table, the same.
-        run_id: The run.
-        label: What it is called.
-    """
+    """The plane of one run, from rows of both tables, of any runs, in any order."""
     mine = [row for row in surface if row["run_id"] == run_id and row["x"] is not None and row["y"] is not None]
     x, columns = _grid_lines([row["x"] for row in mine])
     y, lines = _grid_lines([row["y"] for row in mine])
@@ -82,8 +72,8 @@ def read_plane(
         for quantity, split in QUANTITIES.items():
             if row["split"] == split and row[quantity] is not None:
                 grids[quantity][line, column] = row[quantity]
-    found = tuple(_landmarks(row for row in landmarks if row["run_id"] == run_id))
-    return Plane(label, x, y, grids["loss"], grids["error"], found)
+    marks = tuple(_landmarks(row for row in landmarks if row["run_id"] == run_id))
+    return Plane(label, x, y, grids, marks)
 
 
 def _grid_lines(at: list[float]) -> tuple[Array, np.ndarray[Any, Any]]:
@@ -119,10 +109,6 @@ def _landmarks(rows: Iterable[Mapping[str, Any]]) -> Iterable[Landmark]:
         )
 
 
-NUM_CLASSES = 7
-LOWEST_SPREAD = 50.0
-
-
 @dataclass(frozen=True)
 class Scale:
     """Classes of values and their colours.
@@ -152,8 +138,9 @@ class Scale:
     def edges(self) -> Array:
         """The levels with the outer ones a hair further out, so that the values on them are inside."""
         hair = 1e-6 * (self.levels[-1] - self.levels[0])
-        found: Array = np.concatenate([[self.levels[0] - hair], self.levels[1:-1], [self.levels[-1] + hair]])
-        return found
+        edges = self.levels.copy()
+        edges[[0, -1]] += [-hair, hair]
+        return edges
 
     @property
     def norm(self) -> BoundaryNorm:
@@ -193,16 +180,13 @@ def scale_of(values: Array, bound: float, log_alpha: float, style: str = "viridi
     return Scale(levels, is_open, colours)
 
 
-NOTHING: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#c4c4c4", "hatch": "///"}
-
-
 def draw_grid(panel: Axes, plane: Plane, quantity: str, scale: Scale) -> list[Text]:
-    """Fill a panel with one quantity of a plane, with labelled contours; hatched where there is no figure.
+    """Fill a panel with one quantity of a plane, with labelled contours; hatched where there is no value.
 
     Returns:
         The contours' labels.
     """
-    values, texts = plane.values(quantity), []
+    values, texts = plane.values[quantity], []
     panel.add_patch(Rectangle((0, 0), 1, 1, transform=panel.transAxes, zorder=-1, **NOTHING))
     alone = measured_alone(values)
     if alone.sum() < np.isfinite(values).sum():
@@ -228,7 +212,7 @@ def draw_grid(panel: Axes, plane: Plane, quantity: str, scale: Scale) -> list[Te
 
 
 def measured_alone(values: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Points that have a figure but stand in no triangle of three that have, so that no filled contour shows them."""
+    """Points that have a value but stand in no triangle of three that have, so that no filled contour shows them."""
     known = np.isfinite(values)
     corners = known[:-1, :-1].astype(int) + known[1:, :-1] + known[:-1, 1:] + known[1:, 1:]
     filled = np.pad(corners >= 3, 1)

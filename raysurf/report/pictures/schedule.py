@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from raysurf.report.labels import Detail, labels_of
+from raysurf.report.pictures.axes import BLUE, GREY, OKABE_ITO, Array, new_figure, plain_text, tidy
 from raysurf.report.pictures.kind import Picture, PictureKind, Rows
-from raysurf.report.pictures.trace import BLUE, GREY, OKABE_ITO, SOLID, Array
+from raysurf.report.pictures.lines import SOLID
 from raysurf.report.runs import MeasuredRun, Wanted
 
 COLOURS = tuple(colour for colour in OKABE_ITO if colour != BLUE)
@@ -49,8 +49,7 @@ class RateLine:
     def at_members(self) -> Array:
         """The rate of the last step before each member is taken, shape (m,)."""
         before = np.searchsorted(self.epochs, self.members - 1e-9) - 1
-        found: Array = self.rates[np.maximum(before, 0)]
-        return found
+        return np.take(self.rates, np.maximum(before, 0))
 
 
 def read_rates(rows: Rows, run_id: str) -> tuple[Array, Array]:
@@ -64,13 +63,7 @@ def read_rates(rows: Rows, run_id: str) -> tuple[Array, Array]:
     return np.array(sorted(rates), dtype=float), np.array([rates[epoch] for epoch in sorted(rates)], dtype=float)
 
 
-def differing(params: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:
-    """The values that are not the same, or not there, in all others, such as "lr = 0.1, cycle_epochs = 2"."""
-    every = list(others)
-    kept = {k: v for k, v in params.items() if any(k not in other or other[k] != v for other in every)}
-    return ", ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} = {v}" for k, v in kept.items())
-
-
+@plain_text()
 def schedule_figure(lines: Sequence[RateLine], *, title: str, x_text: str) -> Figure:
     """Draw learning rates, from zero up, a panel a kind of training.
 
@@ -83,8 +76,7 @@ def schedule_figure(lines: Sequence[RateLine], *, title: str, x_text: str) -> Fi
     kinds = list(dict.fromkeys(line.panel for line in shown))
     columns = min(len(kinds), 4 if len(kinds) > 6 or len(kinds) == 4 else 3)
     rows = -(-len(kinds) // columns)
-    figure = Figure(figsize=(max(6.0, 3.1 * columns), 0.9 + 2.1 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(6.0, 3.1 * columns), 0.9 + 2.1 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     handles: list[Line2D] = []
     for panel, kind in zip(grid, kinds, strict=False):
@@ -124,8 +116,7 @@ def _finish(panel: Axes, kind: str) -> None:
     panel.set_ylim(bottom=0.0)
     panel.margins(x=0.03)
     panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    panel.grid(alpha=0.25)
-    panel.spines[["top", "right"]].set_visible(False)
+    tidy(panel)
     panel.tick_params(labelsize=8)
 
 
@@ -167,9 +158,8 @@ def _schedule(picture: Picture) -> Figure:
 SCHEDULE = PictureKind(
     title="Learning rates",
     says="The learning rate of each epoch's last step, a panel a kind of job; runs with the same rates are one line.",
-    wanted=Wanted("epochs", rows="epochs of training"),
+    wanted=Wanted("epochs", rows="epochs of training", jobs="training"),
     figure=_schedule,
-    where="true",
     order=("epoch", "weights"),
     # Rates are known before training: they are drawn when asked for, not at the end of every sweep.
     in_sweep="false",

@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from raysurf.report.labels import told_apart
-from raysurf.report.pictures.axes import set_log
+from raysurf.report.labels import labels_of
+from raysurf.report.pictures.axes import (
+    OKABE_ITO,
+    Array,
+    LineStyle,
+    Plotted,
+    new_figure,
+    plain_numbers,
+    plain_text,
+    plotly_axis,
+    plotly_line,
+    set_log,
+    tidy,
+    told_apart,
+)
+from raysurf.report.pictures.kind import Picture, PictureKind
 from raysurf.report.pictures.lines import MAX_ANNOTATED
-from raysurf.report.pictures.trace import OKABE_ITO, Array, LineStyle
 from raysurf.report.placement import MarginLabel, write_beside
+from raysurf.report.runs import MeasuredRun, Wanted
 
-FIGURES = ("error", "nll")
+TEXTS = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
+LOG_FROM = 5.0
+BAND_ALPHA = 0.18
+MOST_DIGITS = 5
 
 
 @dataclass(frozen=True)
 class Steps:
-    """One scheme's figures, for the numbers of samples that every replicate has.
+    """One scheme's metrics, for the numbers of samples that every replicate has.
 
     Args:
         num_samples: Ascending, shape (k,).
-        error: Test error, a fraction, shape (replicates, k).
-        nll: Test negative log-likelihood, in nats a sample, shape (replicates, k).
+        values: Test error, a fraction, and test negative log-likelihood, in nats a sample, each of shape
+            (replicates, k).
     """
 
     num_samples: Array
-    error: Array
-    nll: Array
-
-    def values(self, figure: str) -> Array:
-        """``error`` or ``nll``."""
-        return self.error if figure == "error" else self.nll
+    values: dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -59,24 +69,25 @@ class Schemes:
 
 
 def read_schemes(rows: Iterable[Mapping[str, Any]], run_ids: Sequence[str], label: str) -> Schemes:
-    """The schemes of a setting.
+    """The schemes of a setting, from rows of ``predictions`` of any runs, in any order.
 
     Where several weights of a run were measured in one scheme, those of its ensemble are meant, else the first
     that are not the last iterate.
 
     Args:
-        rows: Of ``predictions``, of any runs, in any order.
-        run_ids: Its runs, replicates of each other.
+        rows: The rows.
+        run_ids: The setting's runs, replicates of each other.
         label: What it is called.
     """
-    found = [_of_run([row for row in rows if row["run_id"] == run_id]) for run_id in run_ids]
+    runs = [_of_run([row for row in rows if row["run_id"] == run_id]) for run_id in run_ids]
     steps = {}
-    for scheme in dict.fromkeys(name for by_scheme in found for name in by_scheme):
-        replicates = [by_scheme.get(scheme, {}) for by_scheme in found]
+    for scheme in dict.fromkeys(name for by_scheme in runs for name in by_scheme):
+        replicates = [by_scheme.get(scheme, {}) for by_scheme in runs]
         at = sorted(set.intersection(*(set(by_samples) for by_samples in replicates)))
         if at:
-            each = np.array([[by_samples[num] for num in at] for by_samples in replicates], dtype=float)
-            steps[scheme] = Steps(np.array(at, dtype=float), each[..., 0], each[..., 1])
+            values = np.array([[by_samples[num] for num in at] for by_samples in replicates], dtype=float)
+            by_metric = dict(zip(TEXTS, np.moveaxis(values, -1, 0), strict=True))
+            steps[scheme] = Steps(np.array(at, dtype=float), by_metric)
     return Schemes(label, len(run_ids), steps)
 
 
@@ -84,17 +95,21 @@ def _of_run(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[floa
     """Error and NLL on test, by scheme and number of samples."""
     test = [row for row in rows if row["split"] == "test"]
     ensembles = {row["weights"] for row in test if row["scheme"] == "ensemble"}
-    found: dict[str, dict[int, tuple[float, float]]] = {}
+    steps: dict[str, dict[int, tuple[float, float]]] = {}
     for row in sorted(test, key=lambda row: (row["weights"] not in ensembles, row["weights"] == "last")):
-        figures = 1.0 - row["accuracy"], row["nll"]
-        found.setdefault(row["scheme"], {}).setdefault(row["num_samples"], figures)
-    return found
+        steps.setdefault(row["scheme"], {}).setdefault(row["num_samples"], (1.0 - row["accuracy"], row["nll"]))
+    return steps
 
 
-TEXTS = {"error": "test error (fraction)", "nll": "test NLL (nats/sample)"}
-LOG_FROM = 5.0
-BAND_ALPHA = 0.18
-MOST_DIGITS = 5
+def _settings(picture: Picture) -> list[Schemes]:
+    """One a group of replicates."""
+    groups: dict[str, list[MeasuredRun]] = {}
+    for run in picture.runs:
+        groups.setdefault(run.group or run.run_id, []).append(run)
+    labels = labels_of([runs[0] for runs in groups.values()])
+    return [
+        read_schemes(picture.rows, [run.run_id for run in runs], labels[runs[0].run_id]) for runs in groups.values()
+    ]
 
 
 @dataclass(frozen=True)
@@ -136,38 +151,30 @@ LOOKS = {
 }
 
 
-def scheme_figure(settings: Sequence[Schemes], *, title: str, data: str) -> Figure:
+@plain_text()
+def scheme_figure(picture: Picture) -> Figure:
     """Draw test error and NLL against the number of samples, a colour a setting and a line style a scheme.
 
     Lines are means over replicates, bands reach from the lowest to the highest of them. An axis whose values differ
     by more than LOG_FROM is logarithmic, so that an ensemble near zero and mean weights at chance are both readable.
 
-    Args:
-        settings: What was measured.
-        title: Above the picture.
-        data: Name of the data set, for the axes.
-
     Source:
         The schemes are those of Neklyudov et al. 2018 (arXiv:1803.03764); colours of Okabe & Ito 2008.
     """
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = dict(zip(FIGURES, figure.subplots(1, 2), strict=True))
-    every = [steps.num_samples for each in settings for steps in each.steps.values()]
-    counts = np.unique(np.concatenate([[1.0, 2.0], *every]))
+    settings = _settings(picture)
+    figure = new_figure(10.5, 4.2, picture.title)
+    panels = dict(zip(TEXTS, figure.subplots(1, 2), strict=True))
+    every = [steps for setting in settings for steps in setting.steps.values()]
+    counts = np.unique(np.concatenate([[1.0, 2.0], *(steps.num_samples for steps in every)]))
     for name, panel in panels.items():
-        panel.set_xlabel("number of samples K")
-        panel.set_ylabel(f"{data} {TEXTS[name]}".strip())
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
-        values = [steps.values(name).ravel() for each in settings for steps in each.steps.values()]
-        _scale(panel, counts, np.concatenate([np.empty(0), *values]))
-    figure.suptitle(title, fontsize=12)
-    for each, colour in zip(settings, colours(len(settings)), strict=True):
+        panel.set(xlabel="number of samples K", ylabel=f"{picture.data} {TEXTS[name]}".strip())
+        tidy(panel)
+        _scale(panel, counts, np.concatenate([np.empty(0), *(steps.values[name].ravel() for steps in every)]))
+    for setting, colour in zip(settings, colours(len(settings)), strict=True):
         for scheme, look in LOOKS.items():
-            if scheme in each.steps:
+            if scheme in setting.steps:
                 for name, panel in panels.items():
-                    _draw(panel, each.steps[scheme], name, look, colour, counts)
+                    _draw(panel, setting.steps[scheme], name, look, colour, counts)
     _legend(figure, settings)
     if len(settings) <= MAX_ANNOTATED:
         figure.draw_without_rendering()
@@ -184,7 +191,7 @@ def colours(num: int) -> list[str]:
 
 
 def _draw(panel: Axes, steps: Steps, name: str, look: Look, colour: str, counts: Array) -> None:
-    at, values = steps.num_samples, steps.values(name)
+    at, values = steps.num_samples, steps.values[name]
     if not look.marker:
         at, values = counts[[0, -1]], np.repeat(values[:, -1:], 2, axis=1)
     panel.plot(at, values.mean(axis=0), **look.style(colour), zorder=3 + look.is_filled)
@@ -196,12 +203,10 @@ def _draw(panel: Axes, steps: Steps, name: str, look: Look, colour: str, counts:
 
 
 def _scale(panel: Axes, counts: Array, values: Array) -> None:
-    """The axes: samples on a log axis at round numbers; figures on one where they are far apart."""
+    """The axes: samples on a log axis at round numbers; metrics on one where they are far apart."""
     panel.set_xscale("log")
     ticks = [n * 10.0**power for power in range(8) for n in (1, 2, 5) if counts[0] <= n * 10.0**power <= counts[-1]]
-    panel.xaxis.set_major_locator(FixedLocator(ticks))
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_numbers(panel.xaxis, ticks)
     decades = float(np.log10(counts[-1] / counts[0]))
     panel.set_xlim(counts[0] / 10 ** (0.05 * decades), counts[0] * 10 ** (1.25 * decades))
     values = values[np.isfinite(values)]
@@ -213,20 +218,19 @@ def _scale(panel: Axes, counts: Array, values: Array) -> None:
         set_log(panel, values)
         return
     panel.set_yscale("symlog", linthresh=float(positive.min()), subs=(2, 5))
-    panel.yaxis.set_minor_locator(NullLocator())
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_numbers(panel.yaxis)
 
 
 def _legend(figure: Figure, settings: Sequence[Schemes]) -> None:
     """To the right of the panels: what the colours are, and what the lines; the figure is as high as that takes."""
     named = []
-    for each, colour in zip(settings, colours(len(settings)), strict=True):
-        text = each.label + (f"\n(mean and range of {each.num_runs} seeds)" if each.num_runs > 1 else "")
+    for setting, colour in zip(settings, colours(len(settings)), strict=True):
+        text = setting.label + (f"\n(mean and range of {setting.num_runs} seeds)" if setting.num_runs > 1 else "")
         named.append(Line2D([], [], color=colour, linewidth=5, label=text))
     lines = [
         Line2D([], [], **look.style("black"), label=look.text)
         for scheme, look in LOOKS.items()
-        if any(scheme in each.steps for each in settings)
+        if any(scheme in setting.steps for setting in settings)
     ]
     gap = Line2D([], [], linestyle="none", label=" ")
     handles = [*named, gap, *lines]
@@ -235,12 +239,49 @@ def _legend(figure: Figure, settings: Sequence[Schemes]) -> None:
 
 
 def _annotate(panel: Axes, settings: Sequence[Schemes], name: str, last: float) -> None:
-    """The figures of each setting's largest ensemble, bold, and of its mean weights."""
-    found = [
-        (float(each.steps[scheme].values(name).mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
-        for each, colour in zip(settings, colours(len(settings)), strict=True)
+    """The values of each setting's largest ensemble, bold, and of its mean weights."""
+    labels = [
+        (float(setting.steps[scheme].values[name].mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
+        for setting, colour in zip(settings, colours(len(settings)), strict=True)
         for scheme in ("ensemble", "deterministic")
-        if scheme in each.steps
+        if scheme in setting.steps
     ]
-    texts = told_apart([value for value, *_ in found], most=MOST_DIGITS)
-    write_beside(panel, [MarginLabel(text, *each) for text, each in zip(texts, found, strict=True)], last)
+    texts = told_apart([value for value, *_ in labels], most=MOST_DIGITS)
+    write_beside(panel, [MarginLabel(text, *label) for text, label in zip(texts, labels, strict=True)], last)
+
+
+def _plotly(picture: Picture) -> Iterator[Plotted]:
+    """Error and NLL against the number of samples, a figure each; means over seeds."""
+    settings = _settings(picture)
+    every = [steps.num_samples for setting in settings for steps in setting.steps.values()]
+    counts = np.concatenate([np.ones(1), *every])
+    for name, text in TEXTS.items():
+        data = []
+        for number, setting in enumerate(settings):
+            for scheme, steps in setting.steps.items():
+                dash = {"ensemble": "solid", "deterministic": "dash"}.get(scheme, "dot")
+                style = {"color": OKABE_ITO[number % len(OKABE_ITO)], "dash": dash}
+                at, mean = steps.num_samples, steps.values[name].mean(axis=0)
+                if scheme == "deterministic":
+                    at, mean = np.array([1.0, counts.max()]), np.repeat(mean[-1], 2)
+                data.append(plotly_line(at, mean, f"{setting.label}, {scheme}", style))
+        axes = {"xaxis": plotly_axis("number of samples K", counts), "yaxis": plotly_axis(text)}
+        yield data, axes | {"hovermode": "closest"}
+
+
+LEAST_COUNTS = 3
+OF_ENSEMBLES = "scheme = 'ensemble' and split = 'test'"
+SCHEMES = PictureKind(
+    title="Prediction schemes",
+    says="Test error (left) and test NLL (right) against the number of samples K that are averaged; the dashed line "
+    "across is the network with its mean weights, the diamond one sample of its weights. Lines of several seeds are "
+    "their mean, bands their range.",
+    wanted=Wanted("predictions", OF_ENSEMBLES, rows="predictions of an ensemble", jobs="variational, fge or predict"),
+    figure=scheme_figure,
+    where="split = 'test'",
+    order=("weights", "scheme", "num_samples"),
+    in_sweep=f"""run_id in (select run_id from predictions where {OF_ENSEMBLES}
+        group by run_id having count(distinct num_samples) >= {LEAST_COUNTS})""",
+    plotly=_plotly,
+    plotly_says="Test error and test NLL against the number of samples K that are averaged; means over seeds.",
+)

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 
-from raysurf.report.pictures.trace import OKABE_ITO, Array
+from raysurf.report.pictures.axes import OKABE_ITO, Array, new_figure, plain_text, set_log
+from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.runs import Wanted
 
 Whole = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples and what the network gives for them; nothing has a unit.
+    """Examples of test, or of train where test has none, and what the network gives for them.
 
     Args:
         origin: test or train.
@@ -50,15 +51,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Regions:
-    """Answers over a regular grid of inputs; -1 and NaN at nodes without a row.
-
-    Args:
-        x: First coordinates, ascending, shape (w,).
-        y: Second coordinates, ascending, shape (h,).
-        answer: The ensemble's, shape (h, w).
-        confidence: Its probability of that class, a fraction, shape (h, w).
-        deterministic: The mean weights' answer, shape (h, w).
-    """
+    """Answers over a regular grid of inputs x (w,) and y (h,), each of shape (h, w); -1 and NaN without a row."""
 
     x: Array
     y: Array
@@ -78,13 +71,7 @@ class Regions:
 
 @dataclass(frozen=True)
 class InputPlane:
-    """What a picture of one run shows.
-
-    Args:
-        label: What the run is called.
-        examples: Those of test, or of train where test has none.
-        regions: The grid.
-    """
+    """What a picture of one run shows, and what the run is called."""
 
     label: str
     examples: Examples
@@ -98,13 +85,7 @@ class InputPlane:
 
 
 def read_inputs(rows: Iterable[Mapping[str, Any]], run_id: str, label: str) -> InputPlane:
-    """The examples and the grid of one run.
-
-    Args:
-        rows: Of ``inputs``, of any runs, in any order.
-        run_id: The run.
-        label: What it is called.
-    """
+    """The examples and the grid of one run, from rows of ``inputs`` of any runs, in any order."""
     by_origin: dict[str, list[Mapping[str, Any]]] = {}
     for row in sorted((row for row in rows if row["run_id"] == run_id), key=lambda row: int(row["point"])):
         by_origin.setdefault(row["origin"], []).append(row)
@@ -113,33 +94,27 @@ def read_inputs(rows: Iterable[Mapping[str, Any]], run_id: str, label: str) -> I
 
 
 def _examples(origin: str, rows: list[Mapping[str, Any]]) -> Examples:
-    def whole(name: str) -> Whole:
-        return np.array([row[name] for row in rows], dtype=np.int64)
-
-    def two(name: str) -> Array:
-        return np.array([(*row[name], 0.0)[:2] for row in rows], dtype=float).reshape(-1, 2)
-
-    return Examples(
-        origin,
-        np.array([(row["x"], row["y"]) for row in rows], dtype=float).reshape(-1, 2),
-        whole("label"),
-        whole("answer"),
-        whole("deterministic_answer"),
-        rows[0]["layer"] if rows else "",
-        len(rows[0]["output_mean"]) if rows else 2,
-        two("output_mean"),
-        two("output_std"),
+    label, answer, deterministic = (
+        np.array([row[name] for row in rows], dtype=np.int64) for name in ("label", "answer", "deterministic_answer")
     )
+    mean, std = (
+        np.array([(*row[name], 0.0)[:2] for row in rows], dtype=float).reshape(-1, 2)
+        for name in ("output_mean", "output_std")
+    )
+    at = np.array([(row["x"], row["y"]) for row in rows], dtype=float).reshape(-1, 2)
+    layer, num_outputs = (rows[0]["layer"], len(rows[0]["output_mean"])) if rows else ("", 2)
+    return Examples(origin, at, label, answer, deterministic, layer, num_outputs, mean, std)
 
 
 def _regions(rows: list[Mapping[str, Any]]) -> Regions:
-    x, column = np.unique(np.array([row["x"] for row in rows], dtype=float), return_inverse=True)
-    y, line = np.unique(np.array([row["y"] for row in rows], dtype=float), return_inverse=True)
+    (x, column), (y, line) = (
+        np.unique(np.array([row[name] for row in rows], dtype=float), return_inverse=True) for name in "xy"
+    )
     answer, deterministic = (np.full((len(y), len(x)), -1, dtype=np.int64) for _ in range(2))
     confidence = np.full((len(y), len(x)), np.nan)
-    for row, i, j in zip(rows, line, column, strict=True):
-        answer[i, j], confidence[i, j] = row["answer"], row["confidence"]
-        deterministic[i, j] = row["deterministic_answer"]
+    answer[line, column] = [row["answer"] for row in rows]
+    confidence[line, column] = [row["confidence"] for row in rows]
+    deterministic[line, column] = [row["deterministic_answer"] for row in rows]
     return Regions(x, y, answer, confidence, deterministic)
 
 
@@ -162,20 +137,16 @@ def strength_of(confidence: Array, num_classes: int) -> Array:
     """How strong a colour is: from faint at a guess, a confidence of 1 / num_classes, to strong at 1."""
     guess = 1.0 / max(num_classes, 2)
     sure = np.clip((confidence - guess) / (1.0 - guess), 0.0, 1.0)
-    found: Array = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * sure
-    return found
+    return np.interp(sure, (0.0, 1.0), STRENGTHS)
 
 
 def shaded(answer: Whole, strength: Array, classes: Sequence[int]) -> Array:
-    """An image: the colour of each answer, mixed with white.
+    """An image of shape (h, w, 4): the colour of each answer, mixed with white; -1 is nothing, and transparent.
 
     Args:
-        answer: Classes, shape (h, w); -1 is nothing, and transparent.
+        answer: Classes, shape (h, w).
         strength: Share of the colour, in [0, 1], shape (h, w).
         classes: The classes, in order.
-
-    Returns:
-        Shape (h, w, 4): red, green, blue and opacity.
     """
     image = np.zeros((*answer.shape, 4))
     for number, each in enumerate(classes):
@@ -190,29 +161,25 @@ INPUT_TEXTS = ("first input", "second input")
 FAR = 10.0
 
 
-def input_figure(planes: Sequence[InputPlane], *, title: str, data: str) -> Figure:
+@plain_text()
+def input_figure(picture: Picture) -> Figure:
     """Draw, a block of panels a run: (a) the examples, (b) means and (c) standard deviations of the noisy layer's
     first two outputs, (d) the ensemble's decision regions and (e) those of the mean weights.
 
     A class has one colour and one marker everywhere. The axes of the means are as wide as the outputs are noisy, so
     that means which coincide beside their noise are seen to coincide.
 
-    Args:
-        planes: The runs.
-        title: Above the picture.
-        data: Name of the data set.
-
     Source:
         The toy problem is that of Neklyudov et al. 2018 (arXiv:1803.03764); colours of Okabe & Ito 2008.
     """
-    figure = Figure(figsize=(10.0, 0.4 + 6.7 * len(planes)), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title if len(planes) != 1 else f"{title}, {planes[0].label}", fontsize=12)
-    classes = sorted({each for plane in planes for each in plane.classes})
+    planes = [read_inputs(picture.rows, run.run_id, picture.labels[run.run_id]) for run in picture.runs]
+    title = picture.title if len(planes) != 1 else f"{picture.title}, {planes[0].label}"
+    figure = new_figure(10.0, 0.4 + 6.7 * len(planes), title)
+    classes = sorted({number for plane in planes for number in plane.classes})
     for block, plane in zip(figure.subfigures(len(planes), 1, squeeze=False)[:, 0], planes, strict=True):
         if len(planes) > 1:
             block.suptitle(plane.label, fontsize=11, fontweight="bold")
-        _block(block, plane, classes, data)
+        _block(block, plane, classes, picture.data)
     return figure
 
 
@@ -266,8 +233,9 @@ def _outputs(means: Axes, stds: Axes, examples: Examples, classes: Sequence[int]
         ends = (low + high) / 2 + np.array([-1.0, 1.0])[:, None] * half
         means.set(xlim=ends[:, 0], ylim=ends[:, 1])
         if examples.std.min() > 0 and (widest > FAR * np.median(examples.std, axis=0)).any():
-            least = np.quantile(examples.std, 0.002, axis=0)
-            stds.set(xscale="log", yscale="log", xlim=(least[0] / 2, 2 * widest[0]), ylim=(least[1] / 2, 2 * widest[1]))
+            for name, least, most in zip("xy", np.quantile(examples.std, 0.002, axis=0), widest, strict=True):
+                set_log(stds, np.array([least / 2, 2 * most]), name)
+                stds.set(**{f"{name}lim": (least / 2, 2 * most)})
             return
         stds.set(xlim=(-0.04 * widest[0], 1.08 * widest[0]), ylim=(-0.04 * widest[1], 1.08 * widest[1]))
 
@@ -276,18 +244,9 @@ def _scatter(panel: Axes, at: Array, label: Whole, classes: Sequence[int]) -> No
     """A collection a class; smaller marks where there are many."""
     size = float(np.clip(6000.0 / max(len(label), 1), 7.0, 30.0))
     for number, each in enumerate(classes):
-        mine = at[label == each]
-        panel.scatter(
-            mine[:, 0],
-            mine[:, 1],
-            s=size,
-            marker=marker_of(number),
-            color=colour_of(number),
-            edgecolors="white",
-            linewidths=0.4,
-            label=f"class {each}",
-            zorder=3,
-        )
+        style: dict[str, Any] = {"marker": marker_of(number), "color": colour_of(number), "label": f"class {each}"}
+        x, y = at[label == each].T
+        panel.scatter(x, y, s=size, edgecolors="white", linewidths=0.4, zorder=3, **style)
 
 
 def _key(panel: Axes, classes: Sequence[int]) -> None:
@@ -303,16 +262,21 @@ def _key(panel: Axes, classes: Sequence[int]) -> None:
         bars.imshow(image, aspect="auto", extent=(1.0 / num, 1.0, len(classes) - 0.5, -0.5))
     bars.set_yticks(range(len(classes)), [f"class {each}" for each in classes])
     bars.tick_params(axis="y", length=0, pad=16)
+    beside: dict[str, Any] = {"markersize": 6, "transform": bars.get_yaxis_transform(), "clip_on": False}
     for number in range(len(classes)):
-        bars.plot(
-            -0.06,
-            number,
-            marker_of(number),
-            color=colour_of(number),
-            markersize=6,
-            transform=bars.get_yaxis_transform(),
-            clip_on=False,
-        )
+        bars.plot(-0.06, number, marker_of(number), color=colour_of(number), **beside)
     bars.set_xticks([1.0 / num, 1.0], [f"{1.0 / num:.2g}", "1"])
     bars.set_xlabel("confidence in (d)")
     bars.spines[:].set_visible(False)
+
+
+TOY = PictureKind(
+    title="Two-dimensional inputs",
+    says="Test examples by class (a), means (b) and standard deviations (c) over the noise of a layer's first two "
+    "outputs, and the answers over the input plane of the ensemble (d; the stronger the colour, the surer) and of the "
+    "mean weights (e).",
+    wanted=Wanted("inputs", job="regions", rows="inputs"),
+    figure=input_figure,
+    order=("origin", "point"),
+    is_map=True,
+)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from raysurf.report.pictures.axes import set_log
-from raysurf.report.pictures.trace import OKABE_ITO, QUANTITIES, Array, legend_below, two_panels
+from raysurf.report.pictures.axes import OKABE_ITO, QUANTITIES, Array, legend_below, plain_text, set_log, two_panels
+from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.runs import Wanted
 
 LOG_FROM = 100.0
 Steps = dict[int | None, dict[float, tuple[float, float]]]
@@ -22,22 +24,21 @@ class Rays:
 
     Args:
         label: What the origin is called.
-        lines: By quantity, a line a ray, each of shape (n, 2): distance from the origin, and the figure or NaN.
+        lines: By quantity, a line a ray, each of shape (n, 2): distance from the origin, and the value or NaN.
     """
 
     label: str
     lines: dict[str, list[Array]]
 
     def mean(self, quantity: str) -> Array:
-        """The mean over rays, shape (n, 2), step by step, of distance and figure.
+        """The mean over rays, shape (n, 2), step by step, of distance and value.
 
-        A step where one ray has no figure is left out: the others alone would look like a dip or a bump.
+        A step where one ray has no value is left out: the others alone would look like a dip or a bump.
         """
         lines = self.lines[quantity]
         steps = min((len(line) for line in lines), default=0)
         whole = np.mean([line[:steps] for line in lines], axis=0) if steps else np.empty((0, 2))
-        found: Array = whole[~np.isnan(whole[:, 1])]
-        return found
+        return np.compress(~np.isnan(whole[:, 1]), whole, axis=0)
 
 
 def read_rays(rows: Iterable[Mapping[str, Any]], run_id: str) -> list[Rays]:
@@ -63,18 +64,38 @@ def read_rays(rows: Iterable[Mapping[str, Any]], run_id: str) -> list[Rays]:
     return [Rays(name or "", {q: _lines(by_ray) for q, by_ray in steps.items()}) for name, steps in origins]
 
 
-def width_figure(origins: Sequence[Rays], *, title: str, data: str) -> Figure:
-    """Draw train loss and test error against the distance from weights: rays thin, their mean thick.
+def _lines(by_ray: Steps) -> list[Array]:
+    """A line a ray; a step that some rays have and others do not is there for all, as NaN, so that steps agree."""
+    origin = by_ray.get(None, {})
+    rays = [by_ray[number] for number in sorted(number for number in by_ray if number is not None)] or [{}]
+    every = sorted({t for steps in by_ray.values() for t in steps})
+    lines = [np.array([({**origin, **ray}).get(t, (np.nan, np.nan)) for t in every]) for ray in rays]
+    return [line.reshape(-1, 2) for line in lines]
 
-    Args:
-        origins: Rays by the weights that they start from, a colour each.
-        title: Above the picture.
-        data: Name of the data set, for the axes.
+
+def _origins(picture: Picture) -> list[Rays]:
+    """Those of all runs; where names coincide the run is told, and at last a number."""
+    named = [(picture.labels[run.run_id], rays) for run in picture.runs for rays in read_rays(picture.rows, run.run_id)]
+    alike = Counter(rays.label for _, rays in named)
+    is_told = len(picture.runs) > 1
+    names = [f"{rays.label}, {run}" if is_told and alike[rays.label] > 1 else rays.label for run, rays in named]
+    alike, seen = Counter(names), Counter[str]()
+    origins = []
+    for name, (_, rays) in zip(names, named, strict=True):
+        seen[name] += 1
+        origins.append(replace(rays, label=f"{name} #{seen[name]}" if alike[name] > 1 else name))
+    return origins
+
+
+@plain_text()
+def width_figure(picture: Picture) -> Figure:
+    """Draw train loss and test error against the distance from weights: rays thin, their mean thick.
 
     Source:
         Izmailov et al. 2018 (arXiv:1803.05407), figure 4.
     """
-    figure, panels = two_panels(title, data, "weight distance along random rays")
+    figure, panels = two_panels(picture.title, picture.data, "weight distance along random rays")
+    origins = _origins(picture)
     for quantity, panel in panels.items():
         shown = [np.empty(0)]
         for i, rays in enumerate(origins):
@@ -93,10 +114,12 @@ def width_figure(origins: Sequence[Rays], *, title: str, data: str) -> Figure:
     return figure
 
 
-def _lines(by_ray: Steps) -> list[Array]:
-    """A line a ray; a step that some rays have and others do not is there for all, as NaN, so that steps agree."""
-    origin = by_ray.get(None, {})
-    rays = [by_ray[number] for number in sorted(number for number in by_ray if number is not None)] or [{}]
-    every = sorted({t for steps in by_ray.values() for t in steps})
-    lines = [np.array([({**origin, **ray}).get(t, (np.nan, np.nan)) for t in every]) for ray in rays]
-    return [line.reshape(-1, 2) for line in lines]
+WIDTH = PictureKind(
+    title="Widths",
+    says="Train loss with L2 (left) and test error (right) along random rays from weights; thin lines are rays, "
+    "thick ones their means.",
+    wanted=Wanted(job="rays"),
+    figure=width_figure,
+    where="split in ('train', 'test')",
+    order=("point", "split"),
+)

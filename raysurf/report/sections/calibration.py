@@ -6,129 +6,113 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import Any
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from raysurf.report.gallery import Gallery, plain_text
-from raysurf.report.page_html import table
-from raysurf.report.pictures.trace import OKABE_ITO
+from raysurf.report.gallery import Gallery
+from raysurf.report.html import part, table
+from raysurf.report.pictures.axes import OKABE_ITO, new_figure, plain_text, tidy
 from raysurf.report.sweep_rows import SweepRows
 from raysurf.results.reader import Reader
 
-FIGURES = ("accuracy", "nll", "brier", "ece")
+METRICS = ("accuracy", "nll", "brier", "ece")
 MOST_TRIALS = 6
 MOST_LINES = 40
 SAYS = (
     "Expected calibration error (15 bins) against NLL, both on test: the further down and left, the better. A dot is "
     "one line of the table."
 )
+NAMES = ("weights of", "which", "scheme", "samples", "seeds", "accuracy", "NLL", "Brier", "ECE")
+QUERY = """select run_id, weights, scheme, num_samples, accuracy, nll, brier, ece from predictions
+    where split = 'test' qualify num_samples = max(num_samples) over (partition by run_id, weights, scheme)"""
 
 
 @dataclass
 class Predictor:
-    """One way of answering: some weights of a setting under a scheme, with the most samples that were taken.
+    """Predictions of some weights of a setting under a scheme, with the most samples that were taken.
 
     Args:
         label: The setting.
         weights: Whose predictions.
         scheme: Such as ensemble.
         num_samples: How many it took.
-        figures: Its ``FIGURES``, one a replicate.
+        metrics: ``METRICS``, one value a replicate.
     """
 
     label: str
     weights: str
     scheme: str
     num_samples: int
-    figures: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in FIGURES})
+    metrics: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})
+
+    def mean(self, name: str) -> float:
+        """The mean of a metric over replicates."""
+        return fmean(self.metrics[name])
 
 
 def predictors(results: Reader, sweep: SweepRows) -> list[Predictor]:
-    """What the best trials, all settings of a sweep that does not search, baselines and inputs answer with."""
+    """Predictors of the best trials, all settings of a sweep that does not search, baselines and inputs."""
     trials = sweep.ranked[:MOST_TRIALS] if sweep.metrics else sweep.ranked
-    label = {run_id: sweep.runs[run_id]["kind"] for run_id in _from(sweep, [i for t in trials for i in t.run_ids])}
-    label |= {run_id: f"{sweep.runs[run_id]['kind']} (baseline)" for run_id in sweep.baselines()}
-    used = Counter(run_id for trial in trials for run_id in _from(sweep, trial.run_ids))
+    baselines = sweep.baselines()
+    inputs = sweep.came_from([run_id for trial in trials for run_id in trial.run_ids])
+    label = {run_id: sweep.runs[run_id]["kind"] for run_id in inputs}
+    label |= {run_id: f"{sweep.runs[run_id]['kind']} (baseline)" for run_id in baselines}
+    used = Counter(run_id for trial in trials for run_id in sweep.came_from(trial.run_ids))
     for trial in trials:
         named = f"trial {trial.number}" if sweep.metrics else trial.arm
-        own = [run_id for run_id in _from(sweep, trial.run_ids) if used[run_id] == 1 and len(trials) > 1]
-        label |= {run_id: f"{label[run_id]} of {named}" for run_id in own if run_id not in sweep.baselines()}
-        label |= {run_id: named for run_id in trial.run_ids}
-    query = """select run_id, weights, scheme, num_samples, accuracy, nll, brier, ece from predictions
-        where split = 'test' qualify num_samples = max(num_samples) over (partition by run_id, weights, scheme)"""
-    found: dict[tuple[str, str, str, str], Predictor] = {}
+        own = [run_id for run_id in sweep.came_from(trial.run_ids) if used[run_id] == 1 and len(trials) > 1]
+        label |= {run_id: f"{label[run_id]} of {named}" for run_id in own if run_id not in baselines}
+        label |= dict.fromkeys(trial.run_ids, named)
     order = {run_id: place for place, run_id in enumerate(label)}
-    rows = [row for row in results.sql(query).to_pylist() if row["run_id"] in label and row["run_id"] in sweep.runs]
+    rows = [row for row in results.sql(QUERY).to_pylist() if row["run_id"] in label and row["run_id"] in sweep.runs]
+    groups: dict[tuple[str, ...], Predictor] = {}
     for row in sorted(rows, key=lambda row: (order[row["run_id"]], row["weights"], row["scheme"])):
-        group = sweep.runs[row["run_id"]]["group"]
-        key = (label[row["run_id"]], group, row["weights"], row["scheme"])
-        new = Predictor(label[row["run_id"]], row["weights"], row["scheme"], row["num_samples"])
-        for name in FIGURES:
-            found.setdefault(key, new).figures[name].append(row[name])
-    return list(found.values())
+        name, group = label[row["run_id"]], sweep.runs[row["run_id"]]["group"]
+        new = Predictor(name, row["weights"], row["scheme"], row["num_samples"])
+        predictor = groups.setdefault((name, group, row["weights"], row["scheme"]), new)
+        for metric in METRICS:
+            predictor.metrics[metric].append(row[metric])
+    return list(groups.values())
 
 
-def calibration(results: Reader, sweep: SweepRows, gallery: Gallery) -> str:
+def calibration(results: Reader, sweep: SweepRows, gallery: Gallery) -> Markup:
     """The table, and a picture where it has several lines; none if nothing was predicted."""
-    found = predictors(results, sweep)
-    if not found:
-        return ""
-    names = ("weights of", "which", "scheme", "samples", "seeds", "accuracy", "NLL", "Brier", "ECE")
-    lines: list[list[Any]] = [
-        [each.label, each.weights, each.scheme, each.num_samples, len(each.figures["nll"])]
-        + [_spread(each.figures[name]) for name in FIGURES]
-        for each in found[:MOST_LINES]
+    shown = predictors(results, sweep)
+    if not shown:
+        return Markup()
+    lines = [
+        [each.label, each.weights, each.scheme, each.num_samples, len(each.metrics["nll"])]
+        + [_spread(each.metrics[name]) for name in METRICS]
+        for each in shown[:MOST_LINES]
     ]
-    picture = ""
-    if len(found) > 2:
-        with plain_text():
-            figure = calibration_figure(found)
-        picture = gallery.picture(figure, f"Calibration of {sweep.name}", SAYS)
-    left = f"<p><small>{len(found) - MOST_LINES} further lines are left out.</small></p>"
-    return f'{picture}<div class="rows">{table(names, lines)}</div>{left if len(found) > MOST_LINES else ""}'
+    picture = Markup()
+    if len(shown) > 2:
+        picture = gallery.picture(calibration_figure(shown), f"Calibration of {sweep.name}", SAYS)
+    more = f"{len(shown) - MOST_LINES} further lines are left out." if len(shown) > MOST_LINES else ""
+    return picture + part("rows", table(NAMES, lines), after=more)
 
 
-def calibration_figure(found: Sequence[Predictor]) -> Figure:
-    """Calibration error against NLL, a colour a scheme, or whose weights are asked, or both, whichever differ.
-
-    Args:
-        found: What is drawn.
-    """
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+@plain_text()
+def calibration_figure(predictors: Sequence[Predictor]) -> Figure:
+    """Calibration error against NLL, a colour a scheme, or whose weights are asked, or both, whichever differ."""
+    figure = new_figure(9.0, 3.4)
     panel = figure.subplots()
-    kinds = [(each.weights, each.scheme) for each in found]
+    kinds = [(each.weights, each.scheme) for each in predictors]
     differ = [len({kind[i] for kind in kinds}) > 1 for i in (0, 1)]
     names = [", ".join(part for part, shown in zip(kind, differ, strict=True) if shown) for kind in kinds]
     schemes = list(dict.fromkeys(names))
     for number, scheme in enumerate(schemes):
-        mine = [each for each, name in zip(found, names, strict=True) if name == scheme]
-        x, y = (np.array([fmean(each.figures[name]) for each in mine]) for name in ("nll", "ece"))
+        mine = [each for each, name in zip(predictors, names, strict=True) if name == scheme]
+        x, y = ([each.mean(name) for each in mine] for name in ("nll", "ece"))
         colour = OKABE_ITO[number % len(OKABE_ITO)]
         panel.plot(x, y, "o", color=colour, markersize=6, alpha=0.8, label=scheme)
-    panel.set_xlabel("test NLL (nats/sample)")
-    panel.set_ylabel("test ECE (fraction)")
-    panel.grid(alpha=0.25)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.set_ylim(0, 1.08 * max(1e-6, *(fmean(each.figures["ece"]) for each in found)))
+    panel.set(xlabel="test NLL (nats/sample)", ylabel="test ECE (fraction)")
+    tidy(panel)
+    panel.set_ylim(0, 1.08 * max(1e-6, *(each.mean("ece") for each in predictors)))
     if len(schemes) > 1:
         figure.legend(loc="outside right center", frameon=False)
     return figure
-
-
-def _from(sweep: SweepRows, run_ids: Sequence[str]) -> list[str]:
-    """Runs that others came from, by way of their inputs, the first ones first."""
-    found: dict[str, None] = {}
-    left = [needed for run_id in run_ids if run_id in sweep.runs for needed in sweep.runs[run_id]["inputs"]]
-    while left:
-        run_id = left.pop()
-        if run_id in sweep.runs and run_id not in found:
-            found[run_id] = None
-            left += sweep.runs[run_id]["inputs"]
-    return list(found)[::-1]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -9,100 +9,95 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raysurf.report.gallery import TRIAL, Gallery, plain_text, plotly_text
-from raysurf.report.pictures.axes import is_log, plotly_axis, set_log
-from raysurf.report.pictures.trace import BLUE, VERMILION, Array
-from raysurf.report.sweep_rows import SweepRows, Trial, short
+from raysurf.report.gallery import Gallery
+from raysurf.report.pictures.axes import (
+    BLUE,
+    GREY,
+    TRIAL,
+    VERMILION,
+    Array,
+    Plotted,
+    is_log,
+    new_figure,
+    numbers,
+    plain_text,
+    plotly_axis,
+    plotly_text,
+    set_log,
+    tidy,
+)
+from raysurf.report.sweep_rows import SweepRows, Trial, are_numbers, cut, short
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-
 LEAST_FINISHED = 2
 HISTORY_SAYS = (
-    "A dot a trial, in the order of the search; the line is the best so far, crosses are trials without a figure."
+    "A dot a trial, in the order of the search; the line is the best so far, crosses are trials without a value."
 )
 
 
-def search_history(sweep: SweepRows, gallery: Gallery) -> str:
-    """The picture; none if fewer than ``LEAST`` trials have a figure."""
+def search_history(sweep: SweepRows, gallery: Gallery) -> Markup:
+    """The picture; none if fewer than ``LEAST_FINISHED`` trials have a value."""
     if not sweep.metrics or sum(trial.values[0] is not None for trial in sweep.trials) < LEAST_FINISHED:
-        return ""
+        return Markup()
     title = f"Search history of {sweep.name}"
     if gallery.is_interactive:
         return gallery.plotly(*_history_plotly(sweep), title, HISTORY_SAYS)
     tips = {trial.number: trial.tip for trial in sweep.trials}
-    with plain_text():
-        figure = history_figure(sweep)
-    return gallery.picture(figure, title, HISTORY_SAYS, tips=tips)
+    return gallery.picture(history_figure(sweep), title, HISTORY_SAYS, tips=tips)
 
 
+def history(sweep: SweepRows, metric: int) -> tuple[Array, Array]:
+    """A searched metric of all trials, NaN where there is none, and the best so far."""
+    values = np.array([trial.values[metric] for trial in sweep.trials], dtype=float)
+    return values, (np.fmax if sweep.modes[metric] == "max" else np.fmin).accumulate(values)
+
+
+@plain_text()
 def history_figure(sweep: SweepRows) -> Figure:
-    """A panel a metric.
-
-    Args:
-        sweep: One that searches.
-    """
-    figure = Figure(figsize=(9.0, 3.2 * len(sweep.metrics)), layout="constrained")
-    FigureCanvasAgg(figure)
+    """A panel a metric."""
+    figure = new_figure(9.0, 3.2 * len(sweep.metrics))
     for i, panel in enumerate(figure.subplots(len(sweep.metrics), 1, squeeze=False)[:, 0]):
         _panel(panel, sweep, i)
     panel.set_xlabel("trial")
     return figure
 
 
-def best_so_far(values: Array, mode: str) -> Array:
-    """The best of each value and those before it; NaN until there is one."""
-    found: Array = (np.fmax if mode == "max" else np.fmin).accumulate(values)
-    return found
-
-
-def values_of(sweep: SweepRows, metric: int) -> Array:
-    """A searched figure of all trials; NaN where there is none."""
-    return np.array([np.nan if t.values[metric] is None else t.values[metric] for t in sweep.trials], dtype=float)
-
-
 def _panel(panel: Axes, sweep: SweepRows, i: int) -> None:
     at = np.array([trial.number for trial in sweep.trials], dtype=float)
-    values = values_of(sweep, i)
-    panel.grid(alpha=0.25)
-    panel.spines[["top", "right"]].set_visible(False)
+    values, best = history(sweep, i)
+    tidy(panel)
     panel.set_ylabel(f"{sweep.metrics[i]} ({'higher' if sweep.modes[i] == 'max' else 'lower'} is better)")
     if is_log(values):
         set_log(panel, values)
-    panel.step(at, best_so_far(values, sweep.modes[i]), where="post", color=VERMILION, linewidth=1.8, zorder=2)
+    panel.step(at, best, where="post", color=VERMILION, linewidth=1.8, zorder=2)
     for trial, x, value in zip(sweep.trials, at, values, strict=True):
+        style: dict[str, Any] = {"markersize": 5, "gid": f"{TRIAL}{trial.number}"}
         if np.isfinite(value):
-            panel.plot([x], [value], "o", color=BLUE, markersize=5, alpha=0.85, zorder=3, gid=f"{TRIAL}{trial.number}")
+            panel.plot([x], [value], "o", color=BLUE, alpha=0.85, zorder=3, **style)
         else:
-            across = panel.get_xaxis_transform()
-            panel.plot([x], [0.02], "x", color="#666666", markersize=5, transform=across, gid=f"{TRIAL}{trial.number}")
+            panel.plot([x], [0.02], "x", color=GREY, transform=panel.get_xaxis_transform(), **style)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _history_plotly(sweep: SweepRows) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    values = values_of(sweep, 0)
+def _history_plotly(sweep: SweepRows) -> Plotted:
+    values, best = history(sweep, 0)
     at = [trial.number for trial in sweep.trials]
-    best = best_so_far(values, sweep.modes[0])
-    tips = [plotly_text(trial.tip) for trial in sweep.trials]
-    dots: dict[str, Any] = {"type": "scatter", "mode": "markers", "x": at, "y": _known(values), "text": tips}
-    dots |= {"name": "trials", "marker": {"color": BLUE, "size": 8}}
+    dots: dict[str, Any] = {"type": "scatter", "mode": "markers", "name": "trials", "x": at, "y": numbers(values)}
+    dots |= {"text": [plotly_text(trial.tip) for trial in sweep.trials], "marker": {"color": BLUE, "size": 8}}
     dots["hovertemplate"] = "%{y:.5g}<br>%{text}<extra></extra>"
-    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": at, "y": _known(best), "name": "best so far"}
+    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "name": "best so far", "x": at, "y": numbers(best)}
     line["line"] = {"shape": "hv", "color": VERMILION}
-    axis = plotly_axis(sweep.metrics[0], values, is_log(values))
-    return [dots, line], {"xaxis": {"title": {"text": "trial"}}, "yaxis": axis, "hovermode": "closest"}
-
-
-def _known(values: Array) -> list[float | None]:
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+    axis = plotly_axis(sweep.metrics[0], values if is_log(values) else None)
+    return [dots, line], {"xaxis": plotly_axis("trial"), "yaxis": axis, "hovermode": "closest"}
 
 
 LEAST_WEIGHED = 8
@@ -126,41 +121,34 @@ def importances(sweep: SweepRows) -> tuple[dict[str, float], int, list[str]]:
         that were tried.
     """
     trials = [trial for trial in sweep.ranked if sweep.metrics and trial.values[0] is not None]
-    names = [name for name in sweep.params if all(name in trial.params for trial in trials)]
-    names = [name for name in names if len({repr(trial.params[name]) for trial in trials}) > 1]
+    everywhere = [name for name in sweep.params if all(name in trial.params for trial in trials)]
+    names = [name for name in everywhere if len({repr(trial.params[name]) for trial in trials}) > 1]
     left_out = [name for name in sweep.params if name not in names]
     if len(trials) < LEAST_WEIGHED or len(names) < 2 or len({trial.values[0] for trial in trials}) < 2:
         return {}, len(trials), left_out
     return _fanova(sweep, trials, names), len(trials), left_out
 
 
-def importance(sweep: SweepRows, gallery: Gallery) -> str:
+def importance(sweep: SweepRows, gallery: Gallery) -> Markup:
     """The picture; none if there are too few trials or values to tell."""
     shares, number, left_out = importances(sweep)
     if not shares:
-        return ""
+        return Markup()
     says = f"Share of the variance of {sweep.metrics[0]} that each value explains (fANOVA over {number} trials)."
     if left_out:
         says += f" Left out, since they do not differ or only some trials have them: {', '.join(left_out)}."
-    with plain_text():
-        figure = importance_figure(shares)
-    return gallery.picture(figure, f"Importance of the searched values of {sweep.name}", says)
+    return gallery.picture(importance_figure(shares), f"Importance of the searched values of {sweep.name}", says)
 
 
+@plain_text()
 def importance_figure(shares: dict[str, float]) -> Figure:
-    """A bar a value.
-
-    Args:
-        shares: By name, the largest first.
-    """
-    figure = Figure(figsize=(9.0, 0.9 + 0.32 * len(shares)), layout="constrained")
-    FigureCanvasAgg(figure)
+    """A bar a value, the largest first."""
+    figure = new_figure(9.0, 0.9 + 0.32 * len(shares))
     panel = figure.subplots()
     places = range(len(shares))[::-1]
-    panel.barh(places, list(shares.values()), color=BLUE, height=0.6)
+    bars = panel.barh(places, list(shares.values()), color=BLUE, height=0.6)
+    panel.bar_label(bars, fmt="%.2f", padding=4, fontsize=9)
     panel.set_yticks(places, list(shares))
-    for place, share in zip(places, shares.values(), strict=True):
-        panel.annotate(f"{share:.2f}", (share, place), (4, 0), textcoords="offset points", va="center", fontsize=9)
     panel.set_xlim(0, max(1e-9, *shares.values()) * 1.1)
     panel.set_xlabel("importance (share of variance)")
     panel.spines[["top", "right"]].set_visible(False)
@@ -171,38 +159,33 @@ def _fanova(sweep: SweepRows, trials: Sequence[Trial], names: Sequence[str]) -> 
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    scales = {name: _distribution([trial.params[name] for trial in trials], name in sweep.log) for name in names}
+    tried = {name: [trial.params[name] for trial in trials] for name in names}
+    scales = {name: _distribution(values, name in sweep.log) for name, values in tried.items()}
+    kinds = {name: float if are_numbers(values) else str for name, values in tried.items()}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = optuna.create_study(direction="maximize" if sweep.modes[0] == "max" else "minimize")
         for trial in sorted(trials, key=lambda trial: trial.number):
-            params = {name: _in(scales[name], trial.params[name]) for name in names}
+            params = {name: kind(trial.params[name]) for name, kind in kinds.items()}
             study.add_trial(optuna.create_trial(params=params, distributions=scales, value=trial.values[0]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = get_param_importances(
-                study, evaluator=FanovaImportanceEvaluator(n_trees=TREES, seed=SEED), params=list(names)
-            )
+            evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=SEED)
+            shares = get_param_importances(study, evaluator=evaluator, params=list(names))
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def _distribution(values: Sequence[Any], log: bool) -> BaseDistribution:
     """A distribution that gives these values: the file's own bounds are in no table."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        log = min(values) > 0 and (log or is_log(np.array(values, dtype=float)))
-        return FloatDistribution(min(values), max(values), log=log)
-    return CategoricalDistribution(sorted({str(value) for value in values}))
-
-
-def _in(scale: BaseDistribution, value: Any) -> Any:
-    from optuna.distributions import CategoricalDistribution
-
-    return str(value) if isinstance(scale, CategoricalDistribution) else float(value)
+    if not are_numbers(values):
+        return CategoricalDistribution(sorted(set(map(str, values))))
+    log = min(values) > 0 and (log or is_log(np.array(values, dtype=float)))
+    return FloatDistribution(min(values), max(values), log=log)
 
 
 LEAST_LINES = 3
@@ -232,45 +215,37 @@ class Scale:
     at: Array
 
 
-def parallel_coordinates(sweep: SweepRows, gallery: Gallery) -> str:
-    """The picture; none if fewer than ``LEAST`` trials have a figure, or nothing was searched."""
+def parallel_coordinates(sweep: SweepRows, gallery: Gallery) -> Markup:
+    """The picture; none if fewer than ``LEAST_LINES`` trials have a value, or nothing was searched."""
     trials = drawn(sweep)
     if len(trials) < LEAST_LINES or not sweep.params:
-        return ""
+        return Markup()
     title = f"Parallel coordinates of {sweep.name}"
     axes = scales(sweep, trials)
     left_out = len(sweep.params) - MOST_AXES
     says = PARALLEL_SAYS + (f" {left_out} further values are not shown." if left_out > 0 else "")
     if gallery.is_interactive:
         return gallery.plotly(*_parallel_plotly(trials, axes), title, says)
-    with plain_text():
-        figure = parallel_figure(trials, axes)
-    return gallery.picture(figure, title, says, tips={trial.number: trial.tip for trial in trials})
+    tips = {trial.number: trial.tip for trial in trials}
+    return gallery.picture(parallel_figure(trials, axes), title, says, tips=tips)
 
 
 def drawn(sweep: SweepRows) -> list[Trial]:
-    """Finished trials with a figure, the worst first, so that the best are drawn over them."""
+    """Finished trials with a value, the worst first, so that the best are drawn over them."""
     return [trial for trial in reversed(sweep.ranked) if sweep.metrics and trial.values[0] is not None]
 
 
 def scales(sweep: SweepRows, trials: Sequence[Trial]) -> list[Scale]:
-    """The axes: searched values, those that differ before those that do not, and last the figure."""
-    found = [
-        _scale(name, [trial.params.get(name) for trial in trials], name in sweep.log)
-        for name in sweep.params[:MOST_AXES]
-    ]
-    return [*found, _scale(sweep.metrics[0], [trial.values[0] for trial in trials])]
+    """The axes: searched values, those that differ before those that do not, and last the metric."""
+    searched = sweep.params[:MOST_AXES]
+    axes = [_scale(name, [trial.params.get(name) for trial in trials], name in sweep.log) for name in searched]
+    return [*axes, _scale(sweep.metrics[0], [trial.values[0] for trial in trials])]
 
 
+@plain_text()
 def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
-    """Draw the lines.
-
-    Args:
-        trials: In the order in which they are drawn.
-        axes: At least two.
-    """
-    figure = Figure(figsize=(max(9.0, 1.35 * len(axes)), 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    """Draw the lines of some trials, in this order, over at least two axes."""
+    figure = new_figure(max(9.0, 1.35 * len(axes)), 4.0)
     panel: Axes = figure.subplots()
     panel.set_xlim(-0.35, len(axes) - 0.55)
     panel.set_ylim(ABSENT - 0.06 if any((axis.at == ABSENT).any() for axis in axes) else -0.04, 1.05)
@@ -282,7 +257,8 @@ def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
     for place, axis in enumerate(axes):
         panel.plot([place, place], [0, 1], color="black", linewidth=1, zorder=4)
         up = place % 2 and len(axes) > 5
-        name = axis.name if len(axis.name) <= LONGEST + 6 else f"…{axis.name[-LONGEST - 5 :]}"
+        # Of a long path the end tells more.
+        name = cut(axis.name[::-1], LONGEST + 6)[::-1]
         panel.annotate(name, (place, 1.0), (0, 20 if up else 8), textcoords="offset points", ha="center", fontsize=9)
         for at, text in axis.ticks.items():
             panel.plot([place - 0.03, place], [at, at], color="black", linewidth=1, zorder=4)
@@ -290,20 +266,20 @@ def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
             box = {"facecolor": "white", "alpha": 0.75, "pad": 0.8, "linewidth": 0}
             panel.text(place - 0.05, at, text, bbox=box, **style)
         if (axis.at == ABSENT).any():
-            panel.text(place, ABSENT - 0.05, "not set", ha="center", va="top", fontsize=8, color="#666666")
+            panel.text(place, ABSENT - 0.05, "not set", ha="center", va="top", fontsize=8, color=GREY)
     return figure
 
 
 def _scale(name: str, values: Sequence[Any], log: bool = False) -> Scale:
     known = [value for value in values if value is not None]
-    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+    if known and are_numbers(known):
         return _numeric(name, values, [float(value) for value in known], log)
     texts = sorted({short(value) for value in known})
     place = {text: (i + 0.5) / len(texts) for i, text in enumerate(texts)}
     at = [ABSENT if value is None else place[short(value)] for value in values]
     # If no trial has a value, there is nothing to step over.
     step = max(1, -(-len(texts) // MOST_TICKS))
-    shown = {place[text]: _cut(text) for text in texts[::step]}
+    shown = {place[text]: cut(text, LONGEST) for text in texts[::step]}
     return Scale(name, shown, np.array(at, dtype=float))
 
 
@@ -331,11 +307,7 @@ def _colours(number: int) -> list[str]:
     return [to_hex(colour) for colour in colormaps["viridis_r"](np.linspace(0.0, 1.0, number))]
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _parallel_plotly(trials: Sequence[Trial], axes: Sequence[Scale]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _parallel_plotly(trials: Sequence[Trial], axes: Sequence[Scale]) -> Plotted:
     lines = np.round(np.stack([axis.at for axis in axes], axis=1), 4).tolist()
     x = list(range(len(axes)))
     data: list[dict[str, Any]] = []

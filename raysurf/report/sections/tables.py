@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from html import escape
+from typing import Any
 
 import pyarrow as pa
+from markupsafe import Markup
 
 from raysurf.errors import NothingComparedError
-from raysurf.report.page_html import table
-from raysurf.report.sweep_rows import SweepRows, Trial, short
+from raysurf.report.html import part, table
+from raysurf.report.sweep_rows import SweepRows, short
 from raysurf.results.comparison.compare import Comparison, compare, counted
 from raysurf.results.comparison.printed import printed
 from raysurf.results.comparison.tables import LAYOUTS
@@ -18,136 +19,115 @@ from raysurf.results.error_text import KINDS
 from raysurf.results.failures import FailureGroup, failures
 from raysurf.results.reader import Reader
 from raysurf.results.trials import front
+from raysurf.wording import counted as number_of
 
-SHOWN = 10
+MOST_BEST = 10
+LONG_TABLE = 20
+MOST_LISTED = 8
+LONGEST_TEXT = 6000
+MOST_PARAMS = 10
 
 
-def best_trials(sweep: SweepRows) -> str:
+def best_trials(sweep: SweepRows) -> Markup:
     """A table of the best finished trials and of the baselines; none of a sweep that does not search."""
-    if not sweep.metrics:
-        return ""
     several = len(sweep.metrics) > 1
-    trials = _front(sweep) if several else [trial for trial in sweep.ranked if trial.values[0] is not None]
+    finished = [trial for trial in sweep.ranked if sweep.metrics and None not in trial.values]
+    trials = finished
+    if several:
+        points = [[value for value in trial.values if value is not None] for trial in finished]
+        trials = [finished[number] for number in front(points, sweep.modes)]
     if not trials:
-        return ""
+        return Markup()
     baselines = [each for each in sweep.measured_baselines if each.values[0] is not None]
-    listed = [*trials[:SHOWN], *baselines]
+    listed = [*trials[:MOST_BEST], *baselines]
     if not several:
         listed.sort(key=lambda trial: (trial.values[0] or 0.0) * (-1.0 if sweep.modes[0] == "max" else 1.0))
     spread = not several and any(trial.std is not None for trial in listed)
-    names = ["trial", *sweep.metrics, *(["± over seeds"] if spread else []), "values", *sweep.figures]
+    names = ["trial", *sweep.metrics, *(["± over seeds"] if spread else []), "values", *sweep.other_metrics]
     lines = [
         [
             "baseline" if trial in baselines else trial.number,
             *trial.values,
             *([trial.std] if spread else []),
             ", ".join(f"{name} = {short(value)}" for name, value in trial.params.items()) or trial.arm,
-            *(trial.figures.get(name) for name in sweep.figures),
+            *map(trial.metrics.get, sweep.other_metrics),
         ]
         for trial in listed
     ]
-    shown = min(len(trials), SHOWN)
-    said = (
-        f"The Pareto front: {len(trials)} of the finished trials are beaten by no other in all metrics"
-        f"{f'; {shown} are shown' if shown < len(trials) else ''}."
-        if several
-        else f"The best {shown} of {len(trials)} finished trials, by {sweep.metrics[0]}; figures are means over seeds."
-    )
+    shown = min(len(trials), MOST_BEST)
+    if several:
+        said = f"The Pareto front: {len(trials)} of the finished trials are beaten by no other in all metrics"
+        said += f"; {shown} are shown." if shown < len(trials) else "."
+    else:
+        said = (
+            f"The best {shown} of {len(trials)} finished trials, by {sweep.metrics[0]}; metrics are means over seeds."
+        )
     said += " Beside them the baseline." if len(baselines) == 1 else " Beside them the baselines." if baselines else ""
-    return f'<p>{escape(said)}</p><div class="rows">{table(names, lines, name="best")}</div>'
+    return part("rows", table(names, lines, "best"), before=said)
 
 
-def _front(sweep: SweepRows) -> list[Trial]:
-    found = [trial for trial in sweep.ranked if None not in trial.values]
-    points = [[value for value in trial.values if value is not None] for trial in found]
-    return [found[number] for number in front(points, sweep.modes)] if found else []
-
-
-LONG = 20
-
-
-def comparisons(results: Reader, sweeps: Sequence[str]) -> str:
+def comparisons(results: Reader, sweeps: Sequence[str]) -> Markup:
     """Every table in which finished runs of the sweeps, or of their inputs, have a place, as far as it is published.
 
-    Networks and data of which it has no published figure are left to ``raysurf compare``.
+    Networks and data of which nothing is published are left to ``raysurf compare``.
     """
     parts = []
     for name in LAYOUTS:
         try:
-            found = compare(results, name, sweeps)
+            compared = compare(results, name, sweeps)
         except NothingComparedError:
             continue
-        for each in map(_published, found):
-            if not any(each.table["group"].to_pylist()):
-                continue
-            set_out = printed(each)
-            tall = " tall" if len(set_out.cells) > LONG else ""
-            lines = [f"<h3>{escape(set_out.title)}</h3>"]
-            lines.append(f'<div class="rows{tall}">{table(set_out.headings, set_out.cells, name="compared")}</div>')
-            lines += [f"<p><small>{escape(note)}</small></p>" for note in set_out.notes]
-            if each.left_out:
-                lines.append(f"<p><small>Left out: {escape(counted(each.left_out))}.</small></p>")
-            parts.append("".join(lines))
-    return "".join(parts)
+        for comparison in map(_published, compared):
+            if any(comparison.table["group"].to_pylist()):
+                set_out = printed(comparison)
+                left_out = [f"Left out: {counted(comparison.left_out)}."] if comparison.left_out else []
+                cells, is_tall = table(set_out.headings, set_out.cells, "compared"), len(set_out.cells) > LONG_TABLE
+                parts.append(part("comparison", set_out.title, cells, is_tall, [*set_out.notes, *left_out]))
+    return Markup().join(parts)
 
 
-def _published(found: Comparison) -> Comparison:
-    """Rows whose network and data set have a published figure."""
-    networks = zip(found.table["model"].to_pylist(), found.table["data"].to_pylist(), strict=True)
-    kept = [bool(found.layout.published.of(*network)) for network in networks]
-    return replace(found, table=found.table.filter(pa.array(kept, pa.bool_())))
+def _published(comparison: Comparison) -> Comparison:
+    """Rows whose network and data set have a published value."""
+    networks = zip(comparison.table["model"].to_pylist(), comparison.table["data"].to_pylist(), strict=True)
+    kept = [bool(comparison.layout.published.of(*network)) for network in networks]
+    return replace(comparison, table=comparison.table.filter(pa.array(kept, pa.bool_())))
 
 
-MOST = 8
-LONGEST = 6000
-
-
-def failed_runs(results: Reader, sweeps: Sequence[str]) -> str:
+def failed_runs(results: Reader, sweeps: Sequence[str]) -> Markup:
     """A part a kind of failure; none if nothing failed."""
-    found = failures(results, sweeps)
-    if not found.groups:
-        return ""
-    runs = "run" if found.num_runs == 1 else "runs"
-    head = (
-        f"<p>{found.num_failed} of {found.num_runs} {runs} failed. <code>raysurf run FILE --retry-failed</code> tries"
-    )
-    return head + " them again.</p>" + "".join(_group(group) for group in found.groups)
+    failed = failures(results, sweeps)
+    if not failed.groups:
+        return Markup()
+    return part("failures", failed.num_failed, number_of(failed.num_runs, "run"), map(_failure, failed.groups))
 
 
-def _group(group: FailureGroup) -> str:
+def _failure(group: FailureGroup) -> dict[str, Any]:
     what = group.what
-    title = " at ".join(part for part in (what.error, what.place) if part)
-    times = f"{len(group.runs)} run{'s' * (len(group.runs) != 1)}"
     trials = [f"{run.sweep} {run.trial}" for run in group.runs if run.trial is not None]
     others = [f"{run.role} of {run.sweep}" for run in group.runs if run.trial is None]
-    lines = [f"<h3>{escape(f'{times}: {KINDS[what.kind]}')}</h3>"]
-    lines.append(f"<p>{f'<b>{escape(title)}</b>: ' if title else ''}{escape(what.message[:LONGEST])}</p>")
+    listed = []
     for name, values in (("Trials", trials), ("Also", others), ("Runs", group.run_ids)):
-        if listed := list(dict.fromkeys(values)):
-            more = f" and {len(listed) - MOST} more" if len(listed) > MOST else ""
-            lines.append(f"<p><small>{name}: {escape(', '.join(listed[:MOST]) + more)}</small></p>")
-    if "\n" in group.traceback:
-        text = group.traceback[-LONGEST:]
-        lines.append(f"<details><summary>the first traceback</summary><pre>{escape(text)}</pre></details>")
-    return "".join(lines)
+        if known := list(dict.fromkeys(values)):
+            more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+            listed.append((name, ", ".join(known[:MOST_LISTED]) + more))
+    return {
+        "heading": f"{number_of(len(group.runs), 'run')}: {KINDS[what.kind]}",
+        "title": " at ".join(part for part in (what.error, what.place) if part),
+        "message": what.message[:LONGEST_TEXT],
+        "listed": listed,
+        "traceback": group.traceback[-LONGEST_TEXT:] if "\n" in group.traceback else "",
+    }
 
 
-MOST_PARAMS = 10
-FILTER = (
-    '<p class="filter" hidden><label>Filter <input type="search" placeholder="text in any column" '
-    'autocomplete="off"></label> <output></output></p>'
-)
-
-
-def trials_table(sweep: SweepRows) -> str:
+def trials_table(sweep: SweepRows) -> Markup:
     """All trials, a line each; a line's tip is all that its trial is."""
     if not sweep.trials:
-        return ""
+        return Markup()
     params = sweep.params[:MOST_PARAMS]
     has_arms = len({trial.arm for trial in sweep.trials}) > 1
     spread = any(trial.std is not None for trial in sweep.trials)
     names = ["trial", "state", *(["setting"] if has_arms else []), *sweep.metrics, *(["±"] if spread else [])]
-    names += [*params, *sweep.figures, "seconds", "runs"]
+    names += [*params, *sweep.other_metrics, "seconds", "runs"]
     lines = [
         [
             trial.number,
@@ -155,22 +135,15 @@ def trials_table(sweep: SweepRows) -> str:
             *([trial.arm] if has_arms else []),
             *trial.values,
             *([trial.std] if spread else []),
-            *(_value(trial, name) for name in params),
-            *(trial.figures.get(name) for name in sweep.figures),
+            *(_shown(trial.params.get(name)) for name in params),
+            *map(trial.metrics.get, sweep.other_metrics),
             None if trial.wall_s is None else float(f"{trial.wall_s:.3g}"),
             list(trial.run_ids),
         ]
         for trial in sweep.trials
     ]
-    attributes = [
-        f'class="trial {trial.state}" data-trial="{trial.number}" title="{escape(trial.tip)}"' for trial in sweep.trials
-    ]
-    listed = table(names, lines, name="trials", attributes=attributes)
-    left_out = len(sweep.params) - len(params)
-    note = f"<p>{left_out} further searched values are told when a line is pointed at.</p>" if left_out else ""
-    return f'{note}<div class="filtered">{FILTER}<div class="rows tall">{listed}</div></div>'
+    return part("trials", table(names, lines, "trials", sweep.trials), len(sweep.params) - len(params))
 
 
-def _value(trial: Trial, name: str) -> object:
-    value = trial.params.get(name)
+def _shown(value: object) -> object:
     return value if value is None or isinstance(value, int | float) else short(value)

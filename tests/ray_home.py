@@ -1,0 +1,61 @@
+"""A folder for a Ray of a test's own: its path is short, for Ray's sockets, and all that was started there ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+END_S = 20.0
+
+
+@contextlib.contextmanager
+def ray_home() -> Iterator[Path]:
+    """Make a folder; every process that has it as RAY_TMPDIR, and no other, ends with the block."""
+    root = Path(tempfile.mkdtemp(prefix="rs-", dir="/tmp"))
+    try:
+        yield root
+    finally:
+        until = time.monotonic() + END_S
+        while (left := processes_of(root)) and time.monotonic() < until:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def processes_of(root: Path) -> list[int]:
+    """The processes that were started with this folder as Ray's."""
+    mark, found = f"RAY_TMPDIR={root}\0".encode(), []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def descendants(parent: int) -> set[int]:
+    """Processes that a process has started, such as those of its Ray, and theirs."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (stat := stat_of(entry)):
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found, grown = {parent}, True
+    while grown:
+        more = {pid for pid, parent in parents.items() if parent in found} - found
+        found, grown = found | more, bool(more)
+    return found - {parent}
+
+
+def stat_of(entry: Path) -> str:
+    """The state of a process, by its folder in /proc; nothing if it is gone."""
+    try:
+        return (entry / "stat").read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,53 @@
+"""What other processes do with claims in the tests; it imports little, so that they start soon."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+
+from raysurf.store import lease as claims
+from raysurf.store.lease import Claim
+from raysurf.store.store import Store
+
+
+def started(act: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A new process that does something."""
+    child = multiprocessing.get_context("spawn").Process(target=act, args=arguments)
+    child.start()
+    return child
+
+
+def hold(uri: str, beat_s: float = 5.0) -> None:
+    """Take a claim, and never give it back."""
+    claims.BEAT_S = beat_s
+    claim = Claim(Store(uri), "one", "sweep x")
+    assert claim.take() is None
+    time.sleep(600)
+
+
+def hammer(uri: str, folder: str, threads: int, rounds: int) -> None:
+    """Take a claim again and again, each time to make a file that must not be there, and to remove it."""
+    done = [0] * threads
+
+    def take_in_turns(number: int) -> None:
+        for _ in range(rounds):
+            with Claim(Store(uri, known=True), "one", f"thread {number}") as claim:
+                while claim.take() is not None:
+                    time.sleep(0.02 if uri.startswith("s3") else 0.001)
+                os.close(os.open(f"{folder}/held", os.O_CREAT | os.O_EXCL))
+                with open(f"{folder}/count", "a") as file:
+                    file.write("x")
+                os.unlink(f"{folder}/held")
+                done[number] += 1
+
+    every = [threading.Thread(target=take_in_turns, args=(number,)) for number in range(threads)]
+    for each in every:
+        each.start()
+    for each in every:
+        each.join()
+    if done != [rounds] * threads:
+        os._exit(1)

@@ -1,0 +1,105 @@
+"""Imports go one way, as DESIGN's table of rooms says."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cases import ROOT
+
+ROOMS = [
+    {"redaction"},
+    {"errors"},
+    {"packages", "own_code", "wording"},
+    {"plugs"},
+    {"values"},
+    {"weightspace", "stochastic"},
+    {"models", "data"},
+    {"training"},
+    {"store"},
+    {"results"},
+    {"jobs"},
+    {"maintenance"},
+    {"sweep"},
+    {"tracking", "report"},
+    {"cluster"},
+    {"cli"},
+]
+LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+ONLY = {
+    "redaction": set(),
+    "errors": {"redaction"},
+    "packages": {"errors"},
+    "own_code": {"errors"},
+    "wording": set(),
+    "plugs": {"errors", "own_code"},
+    "values": {"errors", "plugs"},
+    "store": {"errors", "values", "packages", "redaction", "wording"},
+    "results": {"errors", "values", "packages", "redaction", "wording", "store"},
+    "tracking": {"errors", "values", "packages", "redaction", "wording", "store", "results"},
+    "report": {"errors", "values", "packages", "redaction", "wording", "store", "results"},
+}
+FILES = sorted(
+    path for path in (ROOT / "raysurf").rglob("*.py") if path.parent != ROOT / "raysurf" or path.stem in LEVEL
+)
+
+
+def imports(path: object) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(Path(str(path)).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_go_down(path: object) -> None:
+    """A room uses the rooms below it only, and only the cluster room imports ray."""
+    room = path.relative_to(ROOT / "raysurf").parts[0].removesuffix(".py")  # type: ignore[attr-defined]
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "ray":
+            assert room == "cluster", module
+        if parts[0] == "torch":
+            assert room not in ONLY, module
+        if parts[0] == "raysurf" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != room:
+            assert LEVEL[parts[1]] < LEVEL[room], module
+            assert room not in ONLY or parts[1] in ONLY[room], module
+
+
+FILE = str(ROOT / "sweeps/search_digits.yaml")
+CHECK = f"from raysurf.cli.main import cli; cli.main(['check', {FILE!r}], standalone_mode=False)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import raysurf.results", {"torch", "ray", "duckdb", "pydantic", "raysurf.jobs"}),
+        ("import raysurf; raysurf.results.open", {"torch", "ray"}),
+        ("import raysurf.cli.main", {"torch", "ray", "pyarrow", "optuna"}),
+        ("import raysurf.sweep.document, raysurf.cluster.launch", {"torch", "ray"}),
+        ("import raysurf.training.loop, raysurf.jobs.execute", {"ray"}),
+        ("import raysurf", {"pydantic", "yaml", "click", "numpy", "pyarrow"}),
+        (CHECK, {"torch", "ray", "pandas", "duckdb", "fsspec", "optuna", "pyarrow.dataset", "pyarrow.compute"}),
+        ("from raysurf.results import Results, open", {"pandas", "duckdb", "pyarrow.dataset", "pyarrow.compute"}),
+    ],
+)
+def test_imports_stay_light(statement: str, forbidden: set[str], tmp_path: Path) -> None:
+    """Opening tables, asking for help and checking a file load nothing heavy that they do not use."""
+    code = f"import sys; {statement}; print('\\n', sorted(set({sorted(forbidden)!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1].strip() == "[]"
+
+
+def test_files_have_one_subject() -> None:
+    """No file has more than 400 lines, and none has a name that says nothing."""
+    for path in (ROOT / "raysurf").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 400, path
+        assert path.stem not in {"utils", "helpers", "common", "misc", "core", "base"}, path
