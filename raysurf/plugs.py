@@ -212,7 +212,13 @@ def find(group: str, name: str) -> Any:
 
 def every(group: str) -> Iterator[tuple[str, Any]]:
     """Import every plug of a group: names and plugs; one that fails is left out with a warning that names it."""
-    for name in names(group):
+    yield from ((name, find(group, name)) for name in GROUPS[group].own)
+    yield from of_others(group)
+
+
+def of_others(group: str) -> Iterator[tuple[str, Any]]:
+    """The same of other packages' plugs."""
+    for name in names(group)[len(GROUPS[group].own) :]:
         try:
             yield name, find(group, name)
         except SpecError as error:

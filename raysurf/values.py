@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, ValidationInfo
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic.json_schema import models_json_schema
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from raysurf import plugs
@@ -18,6 +19,8 @@ Path = tuple[str | int, ...]
 PathFault = tuple[Path, Fault]
 # Of a validation's context: whether the networks and data that are named must be there.
 LOOK_UP = "look_up"
+# Of a JSON Schema: the classes whose kinds may stand there.
+KINDS_OF = "kinds of"
 WRAPPERS = (Union, types.UnionType, typing.Annotated, tuple)
 
 if TYPE_CHECKING:
@@ -48,6 +51,12 @@ class Value(BaseModel, metaclass=_Spoken):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """JSON Schema, with every kind that may stand in it, those of other packages too."""
+        (own,), definitions = json_schemas(cls)
+        return {**own, "$defs": definitions}
+
 
 def kinds(*expected: type[Node]) -> dict[str, type[Node]]:
     """The kinds that may stand where one of some classes is expected, by name."""
@@ -57,7 +66,9 @@ def kinds(*expected: type[Node]) -> dict[str, type[Node]]:
 
 
 def _union_by_kind(expected: tuple[type[Node], ...]) -> CoreSchema:
-    return core_schema.with_info_plain_validator_function(partial(_built, expected))
+    # Which kinds there are is known when a JSON Schema is asked for, not here.
+    described = {"pydantic_js_functions": [lambda schema, handler: {KINDS_OF: expected}]}
+    return core_schema.with_info_plain_validator_function(partial(_built, expected), metadata=described)
 
 
 def _built(expected: tuple[type[Node], ...], value: Any, info: ValidationInfo) -> Node:
@@ -117,7 +128,17 @@ class Node(Value):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return handler(source) if cls.kind else _union_by_kind((cls,))
+        return _union_by_kind((cls,)) if _is_open(cls) else handler(source)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = handler(schema)
+        if _is_open(cls):
+            return found
+        own = handler.resolve_ref_schema(found)
+        own["properties"] = {"kind": {"const": cls.kind}, **own.get("properties", {})}
+        own["required"] = ["kind", *own.get("required", [])]
+        return found
 
 
 class _ByKind:
@@ -135,6 +156,29 @@ def inner_values(value: Value) -> Iterator[Value]:
     for name in type(value).model_fields:
         inner = getattr(value, name)
         yield from (each for each in (inner if isinstance(inner, list | tuple) else [inner]) if isinstance(each, Value))
+
+
+def json_schemas(*models: type[Value]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """JSON Schemas of models, and the definitions that they refer to: those of all kinds among them."""
+    groups = [group for group in plugs.GROUPS if plugs.GROUPS[group].contract]
+    every = dict.fromkeys((*models, *(cls for group in groups for _, cls in plugs.every(group))))
+    found, whole = models_json_schema([(cls, "validation") for cls in every if not _is_open(cls)])
+
+    def closed(tree: Any) -> Any:
+        if isinstance(tree, list):
+            return [closed(each) for each in tree]
+        if not isinstance(tree, dict):
+            return tree
+        if KINDS_OF in tree:
+            return {"anyOf": [found[cls, "validation"] for cls in kinds(*tree[KINDS_OF]).values()]}
+        return {name: closed(each) for name, each in tree.items()}
+
+    own = [closed({KINDS_OF: (cls,)} if _is_open(cls) else found[cls, "validation"]) for cls in models]
+    return own, closed(whole.get("$defs", {}))
+
+
+def _is_open(cls: type[Value]) -> bool:
+    return issubclass(cls, Node) and not cls.kind
 
 
 def as_tuple(value: Any) -> Any:

@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3_port() -> Iterator[int]:
     """The port of a running S3 server; tests have buckets of their own in it."""
-    from tests.s3_server import free_port, s3_server
+    from tests.support.s3_server import free_port, s3_server
 
     with s3_server(port := free_port()):
         yield port
@@ -59,7 +59,7 @@ def s3_port() -> Iterator[int]:
 @pytest.fixture
 def port(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """The same, with the keys that it takes in the environment."""
-    from tests.s3_server import KEYS
+    from tests.support.s3_server import KEYS
 
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)

@@ -14,8 +14,8 @@ import yaml
 from click.testing import CliRunner
 
 from raysurf.cli.main import cli
-from tests.cases import ROOT
-from tests.rayjob import SCHEMA
+from tests.support.cases import ROOT
+from tests.support.rayjob import SCHEMA
 
 ON_PREMISE, KUBERNETES, SLURM = "  type: local", "kind: RayJob", "#SBATCH"
 

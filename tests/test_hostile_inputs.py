@@ -33,8 +33,8 @@ from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
-from tests.cases import tiny_sgd
-from tests.store.stores import epoch
+from tests.support.cases import tiny_sgd
+from tests.support.stores import epoch
 
 HERE = Workers(0, 1, torch.device("cpu"))
 LABELS = Labels("s", "trial", "a", collect())

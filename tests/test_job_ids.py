@@ -10,7 +10,7 @@ import yaml
 
 from raysurf import plugs
 from raysurf.jobs.parse import parse_job
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 WRITTEN: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("job_ids.yaml").read_text())
 

@@ -15,9 +15,9 @@ from raysurf.maintenance.fsck import check_up
 from raysurf.results.progress import views
 from raysurf.store import lease
 from raysurf.store.store import Store
-from tests.cases import ROOT
-from tests.command import raysurf
-from tests.jobs.kept_stores import rows, settle, trained
+from tests.support.cases import ROOT
+from tests.support.command import raysurf
+from tests.support.kept_stores import rows, settle, trained
 
 OLD = ROOT / "tests" / "stores" / "5eebad1"
 SEARCHES = OLD / "search.yaml"

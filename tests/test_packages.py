@@ -17,9 +17,9 @@ import raysurf
 from raysurf.packages import OF_RUN
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.cases import ROOT
-from tests.store.stores import epoch
-from tests.test_layers import imports
+from tests.support.cases import ROOT
+from tests.support.imports import imports
+from tests.support.stores import epoch
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Every module of the extra is absent to the process.

@@ -18,7 +18,7 @@ from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import SUBMISSION, collect
 from raysurf.redaction import MASK, holds_secret, names_secret, redact
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 SECRET = "wJalrXUtnFEMI"
 URI = f"s3://AKIA:{SECRET}@b/x"
@@ -181,8 +181,8 @@ def test_an_environment_in_a_text_is_starred(
 def test_an_exception_that_prints_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither tables, W&B's files nor what is told have the values, those of the failing process itself included."""
     from raysurf.cluster.listeners import WandbListener
-    from tests.cluster.test_failing_trials import linear
-    from tests.tracking.wandb_records import read_all
+    from tests.support.flaky import linear
+    from tests.support.wandb_records import read_all
 
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)

@@ -17,9 +17,9 @@ from raysurf.cli.main import cli
 from raysurf.cluster import events
 from raysurf.errors import StoreError
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-from tests.s3_server import make_bucket
-from tests.stored_rows import CLOCK, stored_rows
+from tests.support.cases import tiny_sgd
+from tests.support.s3_server import make_bucket
+from tests.support.stored_rows import CLOCK, stored_rows
 
 
 def sweep() -> rs.Sweep:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf import plugs
 from raysurf.cli.output import echo
+from raysurf.models.registry import GIVEN
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -27,12 +29,25 @@ GROUPS = {
     "raysurf.sweep": "Searches",
 }
 OTHERS = "Python"
+# Of groups of plugs; those of networks, data and samplers have no name in Python.
+TITLES = {
+    "jobs": "Jobs",
+    "places": "Jobs",
+    "schedules": "Schedules",
+    "objectives": "Objectives",
+    "noise": "Noise",
+    "initial": "Noise",
+    "models": "Networks and data",
+    "data": "Networks and data",
+    "samplers": "Searches",
+}
+NAMELESS = ("models", "data", "samplers")
 
 
 @click.command("help")
 @click.argument("topic", required=False)
 def help_on(topic: str | None) -> None:
-    """Help on TOPIC: a command, a public name of `raysurf` such as SWA, or a table; without it, what there is."""
+    """Help on TOPIC: a command, a public name of `raysurf` such as SWA, a word of files such as vgg16, or a table."""
     group = click.get_current_context().find_root().command
     commands = group.commands if isinstance(group, click.Group) else {}
     echo("\n".join(_topics(commands) if topic is None else _found(topic, commands)))
@@ -51,6 +66,9 @@ def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
     names: dict[str, list[str]] = {}
     for home, those in HOMES.items():
         names.setdefault(_title(home), []).extend(those)
+    for group, title in TITLES.items():
+        own = plugs.GROUPS[group].own if group in NAMELESS else ()
+        names[title] += [*own, *(name for name, _ in plugs.of_others(group))]
     names.setdefault(OTHERS, []).append("results")
     for title, listed in (names | {"Tables": list(SCHEMAS)}).items():
         yield f"\n{title}"
@@ -64,23 +82,22 @@ def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
         UnknownNameError: If nothing is.
     """
     import raysurf
-    from raysurf import HOMES
     from raysurf.errors import UnknownNameError
     from raysurf.store.schemas import SCHEMAS
 
     wanted = _plain(topic)
     names = [name for name in raysurf.__all__ if _plain(name) == wanted]
-    known = sorted({*commands, *raysurf.__all__, *SCHEMAS})
-    if wanted not in {_plain(name) for name in known}:
-        # A file's word for what Python calls otherwise, such as from_means.
-        of_files = [name for home, those in HOMES.items() if _title(home) != OTHERS for name in those]
-        names = [name for name in of_files if topic and getattr(getattr(raysurf, name), "kind", None) == topic]
-        if not names:
-            raise UnknownNameError("topic", topic, known)
+    known = {*commands, *raysurf.__all__, *SCHEMAS}
+    is_known = wanted in {_plain(name) for name in known}
+    # A file's words for what Python calls otherwise or not at all, such as from_means.
+    words = [] if is_known else [group for group in plugs.GROUPS if plugs.has(group, topic)]
+    if not is_known and not words:
+        raise UnknownNameError("topic", topic, sorted(known.union(*map(plugs.names, plugs.GROUPS))))
     parts: list[Iterator[str]] = []
     if wanted in commands:
         parts.append(_on_command(commands[wanted], wanted))
     parts += [_on_name(f"raysurf.{name}", getattr(raysurf, name)) for name in names]
+    parts += [_on_plug(group, topic) for group in words]
     parts += [_on_table(name) for name in SCHEMAS if _plain(name) == wanted]
     for number, part in enumerate(parts):
         yield from [""] if number else []
@@ -106,15 +123,38 @@ def _on_name(name: str, value: Any) -> Iterator[str]:
 
     is_model = isinstance(value, type) and issubclass(value, BaseModel)
     kind = getattr(value, "kind", "") if is_model else ""
-    yield name + (f" (kind: {kind})" if kind else "" if is_model or inspect.ismodule(value) else _call(value))
-    yield ""
-    yield textwrap.indent(inspect.cleandoc(value.__doc__ or ""), "  ")
+    called = f" (kind: {kind})" if kind else "" if is_model or inspect.ismodule(value) else _call(value)
+    yield from _about(name + called, value)
     if is_model:
         yield from _fields(value)
     elif inspect.ismodule(value):
         yield from _methods(value.Results, "raysurf.results.open(uri) gives Results, which has")
     elif isinstance(value, type):
         yield from _methods(value, "It has")
+
+
+def _on_plug(group: str, name: str) -> Iterator[str]:
+    """What a file's word stands for, and what it takes."""
+    import raysurf
+    from raysurf.data.source import Source
+
+    value = plugs.find(group, name)
+    if isinstance(value, Source):
+        yield from _about(f"{name} ({group})", plugs.attribute(value.reader))
+    elif inspect.isclass(value):
+        is_public = value is getattr(raysurf, value.__name__, None)
+        yield from _on_name(f"{'raysurf' if is_public else value.__module__}.{value.__name__}", value)
+    else:
+        yield from _about(f"{name} ({group})", value)
+        taken = inspect.signature(value).parameters.values()
+        lines = [(p.name, "", "required" if p.default is p.empty else f"default {p.default}") for p in taken]
+        if options := [line for line in lines if line[0] not in GIVEN]:
+            yield "\n  Options"
+            yield from _columns(options)
+
+
+def _about(name: str, value: Any) -> Iterator[str]:
+    yield from (name, "", textwrap.indent(inspect.cleandoc(value.__doc__ or ""), "  "))
 
 
 def _call(value: Callable[..., Any]) -> str:

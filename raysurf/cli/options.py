@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from raysurf.cli.output import echo
-from raysurf.errors import StoreWarning
+from raysurf.errors import PlugWarning, StoreWarning
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,16 +32,21 @@ def format_option(formats: Sequence[str] = ("table", "json"), help: str = "How t
     return click.option("--format", "style", type=choice, default=formats[0], show_default=True, help=help)
 
 
+# Warnings that are told in a line.
+TOLD = (StoreWarning, PlugWarning)
+
+
 @contextmanager
 def told_warnings() -> Iterator[None]:
     """Tell what is left out of a store on stderr, each thing once."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", StoreWarning)
+        for kind in TOLD:
+            warnings.simplefilter("always", kind)
         told: set[str] = set()
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-            if not issubclass(category, StoreWarning):
+            if not issubclass(category, TOLD):
                 others(message, category, *rest, **more)
             elif str(message) not in told:
                 told.add(str(message))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raysurf import own_code
+from raysurf import own_code, plugs
 from raysurf.cli.options import results_option
 from raysurf.cli.output import echo
 from raysurf.wording import counted
@@ -121,6 +121,9 @@ def check(
     from raysurf.sweep.document import load
 
     with own_code.no_imports() if no_import else contextlib.nullcontext():
+        if not no_import:
+            for group in plugs.GROUPS:
+                list(plugs.of_others(group))  # Those that fail are told.
         sweeps, store = load(file), Store(results)
         plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed, replace)
         capacity = capacity_of(address)

@@ -56,11 +56,11 @@ class Growth:
 
     def total(self, of_one: Callable[[Nodes], float]) -> float:
         """The most of something that all nodes together may have, given how much one node has."""
-        found, left = sum(of_one(nodes) * nodes.count for nodes in self.fixed), self.most_nodes
+        total, left = sum(of_one(nodes) * nodes.count for nodes in self.fixed), self.most_nodes
         for nodes in sorted(self.kinds, key=of_one, reverse=True):
             count = min(nodes.count, left)
-            found, left = found + (of_one(nodes) * count if of_one(nodes) else 0), left - count
-        return found
+            total, left = total + (of_one(nodes) * count if of_one(nodes) else 0), left - count
+        return total
 
 
 # A cluster with an autoscaler, of whose limits nothing is known.

@@ -14,7 +14,7 @@ from raysurf.cluster.events import Finished, Listener, RunEnded, StageStarted, S
 from raysurf.cluster.ray_cluster import connection, is_joined, ray_storage
 from raysurf.cluster.searchers import ArmSearcher, ArmsSearcher, Stage, TaskList, TrialQueue, replay
 from raysurf.cluster.shutdown import GracefulShutdown
-from raysurf.cluster.spending import Spending, Verdict
+from raysurf.cluster.spending import Spending, Verdict, with_inputs
 from raysurf.cluster.stopping import EarlyStopping
 from raysurf.cluster.study import StudyFile, Values
 from raysurf.cluster.task import Task
@@ -233,7 +233,7 @@ class Driver:
                 jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
                 left.append((needs(sweep, jobs), searcher, jobs))
         if search is not None and search.stopping is not None:
-            longest = max(job.epochs_to_train for a in sweep.samples for own in a.jobs for job in (*own.ancestors, own))
+            longest = max(job.epochs_to_train for sample in sweep.samples for job in with_inputs(sample.jobs))
             trials.stopping = EarlyStopping(search, longest, trials.table)
         if sweep.is_searched:
             trials.study = StudyFile(trials.table, self.notice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class PointsMeasured:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A trial or an input has ended; ``value`` is the searched figure, if there is one, ``values`` one or several.
+    """A trial or an input has ended; ``values`` are those of the searched metrics.
 
     What is ``reused`` was done before and never began here, so its parameters, arm and role are told now.
     """
@@ -75,13 +76,17 @@ class RunEnded:
     jobs: tuple[Job, ...]
     state: State
     reused: bool = False
-    value: float | None = None
     error: str | None = None
     figures: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     arm: str = ""
     role: str = "trial"
     values: tuple[float, ...] = ()
+
+    @property
+    def value(self) -> float | None:
+        """The value of a single searched metric, if it is finite."""
+        return self.values[0] if len(self.values) == 1 and math.isfinite(self.values[0]) else None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.cluster.events import Event, Notice, RunEnded, RunProgressed, RunStarted, SweepEnded
+from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.store.store import Store
@@ -87,7 +88,7 @@ class WandbListener:
             own = [each for each in _own_inputs(job, event) if not self._is_anothers(each, event)]
             tracked = TrackedRun(
                 job.id,
-                name=f"{event.sweep.name} {event.label}" + (f" seed {_seed(job)}" if len(event.jobs) > 1 else ""),
+                name=f"{event.sweep.name} {event.label}" + (f" seed {seed_of(job)}" if len(event.jobs) > 1 else ""),
                 job_type=job.kind,
                 tags=_tags(job, event),
                 config=config_of(job, event),
@@ -151,7 +152,7 @@ def config_of(job: Job, event: RunStarted | RunEnded) -> dict[str, Any]:
         "trial": event.number if event.role == "trial" else None,
         "network": job.model_spec.name,
         "dataset": job.data_spec.shown,
-        "run_seed": _seed(job),
+        "run_seed": seed_of(job),
         "budget": None if budget is None else round(budget, 4),
     }
 
@@ -171,10 +172,6 @@ def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[Job]:
         return []
     others = {each.id for each in (*shared_inputs(event.sweep), *earlier_generations(job, event.params))}
     return [each for each in job.ancestors if each.id not in others]
-
-
-def _seed(job: Job) -> int:
-    return next((each.seed for each in (job, *reversed(job.ancestors)) if hasattr(each, "seed")), 0)
 
 
 def _summary(event: RunEnded) -> dict[str, float | str]:

@@ -23,7 +23,7 @@ class LiveTable:
 
     def __init__(self) -> None:
         self.state = RunState()
-        self.stages: dict[tuple[str, str], tuple[int, int, int, str]] = {}
+        self.stages: dict[str, tuple[int, int, int, str]] = {}
         self.notes: list[str] = []
         self._handle: Any = None
         self._drawn = 0.0
@@ -34,7 +34,7 @@ class LiveTable:
         state = self.state
         if state.sweep:
             best = f"{state.best[0]:.4f} ({state.best[1]})" if state.best is not None else ""
-            self.stages[state.sweep, state.stage] = (state.done, state.failed, state.total, best)
+            self.stages[f"{state.sweep} {state.stage}"] = (state.done, state.failed, state.total, best)
         if isinstance(event, RunEnded) and event.state == "failed":
             self.notes.append(f"{event.label} failed: {event.error}")
         elif isinstance(event, Notice):
@@ -56,25 +56,18 @@ class LiveTable:
             self._handle = display(self, display_id=True)
 
     def __repr__(self) -> str:
-        stages = [
-            f"{sweep} {stage}: {done} done, {failed} failed, of {total}{f', best {best}' if best else ''}"
-            for (sweep, stage), (done, failed, total, best) in self.stages.items()
+        lines = [
+            f"{stage}: {done} done, {failed} failed, of {total}{f', best {best}' if best else ''}"
+            for stage, (done, failed, total, best) in self.stages.items()
         ]
-        return "\n".join(stages) or "nothing has begun"
+        return "\n".join(lines) or "nothing has begun"
 
     def _repr_html_(self) -> str:
-        rows = [
-            (f"{sweep} {stage}", str(done), str(failed), str(total), best)
-            for (sweep, stage), (done, failed, total, best) in self.stages.items()
-        ]
-        head = _row("th", ("stage", "done", "failed", "of", f"best {self.state.metrics[0]}".strip()))
-        table = f"<table>{head}{''.join(_row('td', row) for row in rows)}</table>"
+        from raysurf.results.notebook import html_table
+
+        names = ("stage", "done", "failed", "of", f"best {self.state.metrics[0]}".strip())
+        table = html_table(names, [(stage, *counts) for stage, counts in self.stages.items()])
         left = self.state.left_s
-        told = [" ".join(each) for each in self.state.at_work]
-        told += [f"about {duration(left)} left of this stage"] if left else []
-        told += self.notes[-MOST_NOTES:]
-        return table + "".join(f"<div>{html.escape(text)}</div>" for text in told)
-
-
-def _row(cell: str, texts: tuple[str, ...]) -> str:
-    return f"<tr>{''.join(f'<{cell}>{html.escape(text)}</{cell}>' for text in texts)}</tr>"
+        lines = [" ".join(running) for running in self.state.at_work]
+        lines += [f"about {duration(left)} left of this stage"] if left else []
+        return table + "".join(f"<div>{html.escape(line)}</div>" for line in (*lines, *self.notes[-MOST_NOTES:]))

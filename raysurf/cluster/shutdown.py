@@ -119,15 +119,15 @@ SETTLING_S = 2.0
 
 
 class PreemptionNotice:
-    """Whether this process has been told to leave; once told, it stays told.
+    """Notice of preemption: whether this process has been told to leave; once told, it stays told.
 
     SIGTERM tells it while it works (``working``). When it does not, or when it is told again, the signal does what it
     did before.
     """
 
     def __init__(self) -> None:
-        self._told, self._heeding = threading.Event(), threading.Event()
-        self._heeding.set()
+        self._told, self._installed = threading.Event(), threading.Event()
+        self._installed.set()
         self._working = 0
         self._before: Any = signal.SIG_DFL
 
@@ -145,25 +145,25 @@ class PreemptionNotice:
 
         Its first line comes after the handler is there, if one is coming.
         """
-        self._heeding.wait(SETTLING_S)
+        self._installed.wait(SETTLING_S)
         self._working += 1
         try:
             yield
         finally:
             self._working -= 1
 
-    def heed(self) -> None:
+    def install(self) -> None:
         """Take SIGTERM from now on; in the main thread."""
         if signal.getsignal(signal.SIGTERM) != self._on_signal:
             self._before = signal.signal(signal.SIGTERM, self._on_signal)
-        self._heeding.set()
+        self._installed.set()
 
-    def heed_soon(self) -> None:
+    def install_soon(self) -> None:
         """Take SIGTERM from when the main thread next runs Python."""
-        self._heeding.clear()
-        _in_main_thread(self.heed)
+        self._installed.clear()
+        _in_main_thread(self.install)
 
-    def unheed(self) -> None:
+    def uninstall(self) -> None:
         """Leave SIGTERM as it was before, unless somebody else has taken it since; in the main thread."""
         if signal.getsignal(signal.SIGTERM) == self._on_signal:
             signal.signal(signal.SIGTERM, self._before)
@@ -174,21 +174,21 @@ class PreemptionNotice:
         elif callable(self._before):
             self._before(number, frame)
         else:
-            self.unheed()
+            self.uninstall()
             os.kill(os.getpid(), number)
 
 
 @functools.cache
 def of_ray_worker() -> PreemptionNotice:
-    """The notices of this process of Ray's, from when it is first called, in any thread, for as long as it lives.
+    """The preemption notice of this process of Ray's, from the first call, in any thread, for as long as it lives.
 
     It is told by SIGTERM while it works; at other times Ray's own handler ends the process at once. The draining of its
     node tells it at any time.
     """
-    notices = PreemptionNotice()
-    notices.heed_soon()
-    threading.Thread(target=_watch_node, args=(notices.tell,), name="node watch", daemon=True).start()
-    return notices
+    notice = PreemptionNotice()
+    notice.install_soon()
+    threading.Thread(target=_watch_node, args=(notice.tell,), name="node watch", daemon=True).start()
+    return notice
 
 
 @contextmanager
@@ -198,17 +198,17 @@ def in_this_process() -> Iterator[Callable[[], bool]]:
     Returns:
         Whether the process has been told.
     """
-    notices = PreemptionNotice()
+    notice = PreemptionNotice()
     in_main = threading.current_thread() is threading.main_thread()
     is_free = in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if is_free:
-        notices.heed()
+        notice.install()
     try:
-        with notices.working():
-            yield notices.is_told
+        with notice.working():
+            yield notice.is_told
     finally:
         if is_free:
-            notices.unheed()
+            notice.uninstall()
 
 
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)

@@ -1,4 +1,4 @@
-"""What a sweep has spent of its budget, by the tables, and whether its next trial still fits."""
+"""The account of a sweep's budget: what is spent by the tables, and whether the next trial still fits."""
 
 from __future__ import annotations
 

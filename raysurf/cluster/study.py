@@ -39,7 +39,7 @@ TRIES, RANDOM_TRIES = 5, 100
 
 
 class Study:
-    """Suggestions for the searched holes of a job, each assignment once.
+    """An Optuna study of the searched holes of a job, which suggests each assignment once.
 
     With a seed, a suggestion depends on the seed, the trial's place and what is told of the trials before it. Those
     that are known need not be suggested again for it.
@@ -47,19 +47,23 @@ class Study:
     Args:
         tree: The job, with holes.
         search: Sampler, seed and metrics.
-        points: Assignments to suggest first, in this order; a partial one is completed by the sampler.
-        told: Finished trials of other sweeps, which the sampler learns from.
+        initial_trials: Assignments to suggest first, in this order; a partial one is completed by the sampler.
+        known_trials: Finished trials of other sweeps, which the sampler learns from.
     """
 
     def __init__(
-        self, tree: Any, search: Search, points: Sequence[Mapping[str, Any]] = (), told: Sequence[KnownTrial] = ()
+        self,
+        tree: Any,
+        search: Search,
+        initial_trials: Sequence[Mapping[str, Any]] = (),
+        known_trials: Sequence[KnownTrial] = (),
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # The order of a mapping's keys means nothing, and may not decide what is drawn.
         self.tree, self.search = holes.in_order(tree), search
         self._method = search.method
         self._holes = holes.parameters(tree)
-        self._points = deque(points)
+        self._initial_trials = deque(initial_trials)
         self._study = optuna.create_study(
             directions=directions(search),
             sampler=self._method.build(search, search.seed),
@@ -68,8 +72,8 @@ class Study:
         self._place = 0
         self._numbers: dict[int, int] = {}
         self._tried: set[frozenset[tuple[str, Any]]] = set()
-        for each in told:
-            self._add(each.params, each.values)
+        for trial in known_trials:
+            self._add(trial.params, trial.values)
 
     def ask(self, number: int, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The assignment of a trial.
@@ -81,16 +85,16 @@ class Study:
         place, self._place = self._place, self._place + 1
         if known is not None and (not is_whole(self.tree, known) or self._key(known) in self._tried):
             known = None
-        point = self._next_point(known)
+        point = self._next_initial_trial(known)
         if known is None and self._method.LISTS:
             known = point
         if known is not None and self._method.BY_VALUES:
-            found = dict(known)
-            self._numbers[number] = self._add(found)
+            params = dict(known)
+            self._numbers[number] = self._add(params)
         else:
-            found = self._suggested(number, place, point, known)
-        self._tried.add(self._key(found))
-        return found
+            params = self._suggested(number, place, point, known)
+        self._tried.add(self._key(params))
+        return params
 
     def tell(self, number: int, values: Values | None, failed: bool) -> None:
         """Say what came of a trial; one without finite values has failed, or was stopped."""
@@ -99,10 +103,10 @@ class Study:
     def _tell(self, trial: int, values: Values | None, state: TrialState) -> None:
         self._study.tell(trial, list(values) if values and state == TrialState.COMPLETE else None, state=state)
 
-    def _next_point(self, known: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def _next_initial_trial(self, known: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The next untried initial trial; a grid gives none for a known trial."""
-        while self._points and (known is None or not self._method.LISTS):
-            point = self._canonical(self._points.popleft())
+        while self._initial_trials and (known is None or not self._method.LISTS):
+            point = self._canonical(self._initial_trials.popleft())
             if not is_whole(self.tree, point) or self._key(point) not in self._tried:
                 return point
         return {}

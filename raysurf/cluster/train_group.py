@@ -1,4 +1,4 @@
-"""A Ray Train group that is kept from one trial to the next, and the broker between them."""
+"""A Ray Train group that is kept for one trial after another, and the broker that hands tasks to it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Broker:
         self._task: Task | None = None
         self._tries = self._preempted = 0
         self._opened = ("", 0)
-        self._holds: str | None = None
+        self._held: str | None = None
         self._broken: Report | None = None
         self._reports: asyncio.Queue[tuple[Report, asyncio.Future[bool] | None]] = asyncio.Queue()
         self._asked: asyncio.Future[bool] | None = None
@@ -48,12 +48,13 @@ class Broker:
         """The trial hands a task out; the one before is over."""
         self._number, self._task = self._number + 1, task
         self._tries, self._preempted, self._broken, self._reports = 0, 0, None, asyncio.Queue()
-        await self._tell_all()
+        async with self._changed:
+            self._changed.notify_all()
 
     async def next(self) -> Report:
         """The trial waits for the next report; ``state`` of the last is done or failed, ``group`` what that holds."""
         report, self._asked = await self._reports.get()
-        return report | {"group": self._holds}
+        return report | {"group": self._held}
 
     async def answer(self, goes_on: bool) -> None:
         """The trial says whether the task goes on after the report that it got last."""
@@ -62,14 +63,14 @@ class Broker:
         if self._asked is not None and not self._asked.done():
             self._asked.set_result(goes_on)
 
-    async def take(self, rank: int, incarnation: str, after: int, holds: str | None) -> Ticket:
+    async def take(self, rank: int, incarnation: str, after: int, held: str | None) -> Ticket:
         """A worker waits for a task.
 
         Args:
             rank: The worker's.
             incarnation: Its group's, the same for all ranks from one start of the group to the next.
             after: Number of the task that this worker has done last in this incarnation.
-            holds: What the group holds of the cluster; see ``release``.
+            held: What the group holds of the cluster; see ``ray_patches.release``.
 
         Returns:
             The task and its number.
@@ -79,7 +80,7 @@ class Broker:
                 if rank > 0 and self._opened[0] == incarnation and self._opened[1] > after and self._task:
                     return self._number, self._task
                 if rank == 0 and self._task is not None and self._number > after and self._may_try():
-                    self._opened, self._holds = (incarnation, self._number), holds
+                    self._opened, self._held = (incarnation, self._number), held
                     self._changed.notify_all()
                     return self._number, self._task
                 await self._changed.wait()
@@ -131,10 +132,6 @@ class Broker:
     def _end(self, report: Report) -> None:
         self._task = None
         self._reports.put_nowait((report, None))
-
-    async def _tell_all(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
 
 
 ENDS = ("done", "failed")
@@ -258,12 +255,12 @@ def serve(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from raysurf.cluster.shutdown import of_ray_worker
-    from raysurf.cluster.task import run_task
+    from raysurf.cluster.task import failed, run_task
     from raysurf.training.workers import Workers
 
-    place, broker, notices = ray.train.get_context(), config["broker"], of_ray_worker()
+    place, broker, notice = ray.train.get_context(), config["broker"], of_ray_worker()
     torch.set_num_threads(config["cpus"])
-    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device(), notices.is_told)
+    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device(), notice.is_told)
     incarnation = [uuid.uuid4().hex]
     dist.broadcast_object_list(incarnation, src=0)
 
@@ -272,17 +269,18 @@ def serve(config: dict[str, Any]) -> None:
         if not workers.agree(asked):
             raise _Ended
 
-    number, holds = 0, held_by_group()
+    number, held = 0, held_by_group()
     while True:
-        number, task = _taken(broker, workers.rank, incarnation[0], number, holds)
+        number, task = ray.get(broker.take.remote(workers.rank, incarnation[0], number, held))
         try:
             tell({"state": "begun", "number": task.number})
-            with notices.working():
+            with notice.working():
                 last = run_task(task, workers, tell, alone=False)
         except _Ended:
             continue
         except Exception as error:
-            ray.get(broker.broke.remote(number, _farewell(task, error)))
+            own = failed(task, error) | ({"error": None} if _is_anothers(error) else {})
+            ray.get(broker.broke.remote(number, own))
             if (text := traceback.format_exc()) != redact(text):
                 # Ray logs what is raised as it is.
                 raise RuntimeError(one_line(error)) from None
@@ -295,18 +293,6 @@ def serve(config: dict[str, Any]) -> None:
             raise PreemptedError(*last["preempted"])
         if workers.rank == 0:
             ray.get(broker.ended.remote(number, last))
-
-
-def _taken(broker: Any, *asked: Any) -> Ticket:
-    ticket: Ticket = ray.get(broker.take.remote(*asked))
-    return ticket
-
-
-def _farewell(task: Task, error: Exception) -> Report:
-    """What a worker says that brings its group down; it has no ``error`` if that was another's."""
-    from raysurf.cluster.task import failed
-
-    return failed(task, error) | ({"error": None} if _is_anothers(error) else {})
 
 
 def _is_anothers(error: Exception) -> bool:

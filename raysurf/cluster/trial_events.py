@@ -185,7 +185,6 @@ class InputEvents:
             for files in (row["skipped"] for row in rows if row.get("skipped")):
                 what = "1 image file" if len(files) == 1 else f"{len(files)} image files"
                 self.recorder.notice(f"{job.id} skipped {what} that could not be read, such as {files[0]}")
-        values = tuple(report.get("values") or ())
         self.listener(
             RunEnded(
                 self.sweep,
@@ -193,10 +192,9 @@ class InputEvents:
                 task.label,
                 task.jobs,
                 report["state"],
-                value=values[0] if len(values) == 1 and math.isfinite(values[0]) else None,
                 error=report.get("error"),
                 figures=report.get("figures", {}),
-                values=values,
+                values=tuple(report.get("values") or ()),
             )
         )
 
@@ -321,7 +319,6 @@ class TrialEvents(InputEvents):
                 jobs,
                 state,  # type: ignore[arg-type]
                 reused=not is_new,
-                value=values[0] if values and len(values) == 1 else None,
                 error=told,
                 figures=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
                 params=params,

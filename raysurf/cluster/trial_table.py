@@ -1,4 +1,4 @@
-"""The ``trials`` table of one sweep: what was tried, what came of it, and what can be taken as finished."""
+"""The ``trials`` table of one sweep: its rows, their values, and which trials count as finished."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ def trial_values(
         metrics: What is searched for.
         figures: Of the job of each seed.
     """
-    found = [[seed[metric] for seed in figures if metric in seed] for metric in metrics]
-    if not found or not all(found):
+    by_metric = [[of_seed[metric] for of_seed in figures if metric in of_seed] for metric in metrics]
+    if not by_metric or not all(by_metric):
         return None, None
-    return tuple(map(mean, found)), (stdev(found[0]) if len(found) == 1 and len(found[0]) > 1 else None)
+    has_spread = len(by_metric) == 1 and len(by_metric[0]) > 1
+    return tuple(map(mean, by_metric)), stdev(by_metric[0]) if has_spread else None
 
 
 def is_one_job(sweep: Sweep) -> bool:
@@ -53,7 +54,7 @@ def is_one_job(sweep: Sweep) -> bool:
 
 
 class TrialTable:
-    """One sweep's rows of ``trials``, and the rows of other definitions under its name.
+    """One sweep's rows of ``trials``, and those of other definitions under its name.
 
     Args:
         store: Where the rows are.
@@ -99,19 +100,19 @@ class TrialTable:
     def _numbered(self, rows: list[Row]) -> dict[int, Row]:
         """Rows by trial number; an arm's numbers shift when the arms before it get more trials."""
         arms = part_of(self.sweep, Only()).arms
+        if len(arms) == 1:
+            return {int(row["trial"]): row for row in rows}
         axes = list(arms[0].params)
         waiting: dict[tuple[Any, ...], list[Row]] = {}
         for row in sorted(rows, key=lambda row: int(row["trial"])):
             params = mapping_in(row["params"], self.store.uri, f"trial {row['trial']}")
             waiting.setdefault(tuple(params.get(axis) for axis in axes), []).append(row)
-        if len(arms) == 1:
-            return {int(row["trial"]): row for row in rows}
         beyond = itertools.count(sum(arm.trials for arm in arms))
-        found: dict[int, Row] = {}
+        numbered: dict[int, Row] = {}
         for arm in arms:
             for place, row in enumerate(waiting.pop(tuple(arm.params.values()), [])):
-                found[arm.first + place if place < arm.trials else next(beyond)] = row
-        return found
+                numbered[arm.first + place if place < arm.trials else next(beyond)] = row
+        return numbered
 
     def adopt(self) -> None:
         """Rewrite rows whose number has shifted or whose digest is of an older version."""
@@ -135,9 +136,9 @@ class TrialTable:
             SpecError: If one would, with how many there are of which definition, of which file.
         """
         sweep = self.sweep
-        is_told = sweep.search is not None and sweep.search.warm_start is True
+        learns = sweep.search is not None and sweep.search.warm_start is True
         finished = [row for row in self.others if row["state"] in ("done", "stopped")]
-        if not finished or replace or is_told or is_one_job(sweep):
+        if not finished or replace or learns or is_one_job(sweep):
             return
         if not sweep.is_searched:
             own = {job.id for arm in sweep.arms for job in sweep.fill(arm).jobs}
@@ -148,11 +149,11 @@ class TrialTable:
         plan = self.store.get_json(path) if self.store.exists(path) else {}
         counts = Counter(row["definition"] for row in finished)
         files = {plan.get("definition"): plan.get("file")}
-        told = [
-            f"{count} finished of definition {each}" + (f" ({files[each]})" if files.get(each) else "")
-            for each, count in counts.items()
+        lines = [
+            f"{count} finished of definition {digest}" + (f" ({files[digest]})" if files.get(digest) else "")
+            for digest, count in counts.items()
         ]
-        got = f"trials in {self.store.uri} of another definition under this name: {', '.join(told)}"
+        got = f"trials in {self.store.uri} of another definition under this name: {', '.join(lines)}"
         instead = (
             f"there with warm_start: [{sweep.name}] to learn from them; or --replace, which drops their rows of trials"
         )
@@ -168,15 +169,16 @@ class TrialTable:
         """
         row = self.rows.get(number, {"run_ids": None})
         run_ids = [job.id for job in assignment.jobs]
-        for needed in (needed for job in assignment.jobs for needed in job.ancestors):
-            self.done.look_at(needed)
+        for job in assignment.jobs:
+            for needed in job.ancestors:
+                self.done.look_at(needed)
         if row["run_ids"] == run_ids and self._has_ended_unfinished(row):
             return row["state"], None, None, row["error"]
         figures = [self.done.figures(job) for job in assignment.jobs]
-        if any(each is None for each in figures):
+        whole = [of_seed for of_seed in figures if of_seed is not None]
+        if len(whole) < len(figures):
             return None
-        metrics = self.sweep.search.metrics if self.sweep.search else ()
-        return "done", *trial_values(metrics, [each for each in figures if each is not None]), None
+        return "done", *trial_values(self.sweep.search.metrics if self.sweep.search else (), whole), None
 
     def is_told_as_failed(self, number: int, assignment: Assignment) -> bool:
         """Whether a search has gone on from this trial's failure, though the trial has been tried again or will be."""

@@ -1,4 +1,4 @@
-"""Warm start: what a search is told of finished trials of other sweeps, decided once and kept with its definition."""
+"""Warm start: finished trials of other sweeps that a search learns from, chosen once and kept with its definition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KnownTrial:
 
     Args:
         params: Its whole assignment, ``Each`` axes included.
-        values: A figure for every metric of the search that is told.
+        values: One for every metric of the search that learns from it.
         source: The sweep that it was a trial of.
     """
 
@@ -38,7 +38,7 @@ class KnownTrial:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """The trials that a search is told of before its first suggestion; they are none of its own.
+    """The known trials of a search, which it learns from before its first suggestion; they are none of its own.
 
     Args:
         taken: Those that fit.
@@ -51,23 +51,23 @@ class WarmStart:
     def of_arm(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[KnownTrial]:
         """What fits one arm, without the arm's own parameters."""
         return [
-            KnownTrial(fitted(sweep.job, searched), each.values, each.source)
-            for each in self.taken
-            if (searched := _searched(sweep, each.params, arm)) is not None
+            KnownTrial(fitted(sweep.job, searched), trial.values, trial.source)
+            for trial in self.taken
+            if (searched := _searched(sweep, trial.params, arm)) is not None
         ]
 
     def __str__(self) -> str:
         """One line: how many from where, and how many were left out why."""
-        taken = Counter(each.source for each in self.taken)
+        taken = Counter(trial.source for trial in self.taken)
         text = " and ".join(f"{count} of {source}" for source, count in taken.items()) or "none"
         left = ", ".join(f"{count} {why}" for why, count in self.left_out.items())
         return f"{text} taken" + (f"; left out: {left}" if left else "")
 
 
 def warm_start(store: Store, sweep: Sweep) -> WarmStart | None:
-    """What a sweep is told, None if it asks for nothing.
+    """The known trials of a sweep, None if it asks for none.
 
-    What is found at the first start is written down, so that a search that goes on is told the same again, whatever
+    What there is at the first start is written down, so that a search that goes on knows the same trials, whatever
     has been added, replaced or deleted meanwhile.
     """
     search = sweep.search
@@ -76,20 +76,18 @@ def warm_start(store: Store, sweep: Sweep) -> WarmStart | None:
     path, *earlier = (f"{FOLDER}/{sweep.name}/{digest}.json" for digest in sweep.definitions)
     if (there := next(filter(store.exists, (path, *earlier)), None)) is not None:
         kept = store.get_json(there)
-        known = (KnownTrial(each["params"], tuple(each["values"]), each["source"]) for each in kept["taken"])
-        return WarmStart(tuple(known), kept["left_out"])
+        taken = (KnownTrial(trial["params"], tuple(trial["values"]), trial["source"]) for trial in kept["taken"])
+        return WarmStart(tuple(taken), kept["left_out"])
     names = _names(sweep) or (sweep.name,)
-    taken, left_out = list[KnownTrial](), Counter[str]()
+    trials, left_out = list[KnownTrial](), Counter[str]()
     for row in _candidates(store, sweep, names):
-        why, told = _judge(sweep, row, store.uri)
-        if told is not None and told not in taken:
-            taken.append(told)
-        elif told is None:
-            left_out[why] += 1
-    found = WarmStart(tuple(taken), dict(left_out))
-    written = [{"params": dict(each.params), "values": each.values, "source": each.source} for each in taken]
-    store.put_json(path, {"metrics": search.metrics, "taken": written, "left_out": found.left_out})
-    return found
+        trial = _judged(sweep, row, store.uri)
+        if isinstance(trial, str):
+            left_out[trial] += 1
+        elif trial not in trials:
+            trials.append(trial)
+    store.put_json(path, {"metrics": search.metrics, "taken": [vars(trial) for trial in trials], "left_out": left_out})
+    return WarmStart(tuple(trials), dict(left_out))
 
 
 def require_sources(sweeps: Sequence[Sweep], store: Store) -> None:
@@ -138,23 +136,23 @@ def _candidates(store: Store, sweep: Sweep, names: Sequence[str]) -> Iterator[Ro
                 }
 
 
-def _judge(sweep: Sweep, row: Row, uri: str) -> tuple[str, KnownTrial | None]:
-    """What a row tells a search, or why nothing."""
+def _judged(sweep: Sweep, row: Row, uri: str) -> KnownTrial | str:
+    """The known trial of a row, or why it is none."""
     assert sweep.search is not None
     if row["state"] != "done":
-        return "not done", None
+        return "not done"
     values = row.get("values") or [row["value"]]
     figures = dict(zip(row["metric"].split(", "), values, strict=False))
     wanted = [figures.get(metric) for metric in sweep.search.metrics]
     found = tuple(value for value in wanted if value is not None)
     if len(found) < len(wanted):
-        return "of another metric", None
+        return "of another metric"
     if not all(map(math.isfinite, found)):
-        return "without a finite figure", None
+        return "without a finite figure"
     params = mapping_in(row["params"], uri, f"a trial of {row['sweep']}")
     if all(_searched(sweep, params, arm) is None for arm in sweep.arms):
-        return "outside the space", None
-    return "", KnownTrial(params, found, row["sweep"])
+        return "outside the space"
+    return KnownTrial(params, found, row["sweep"])
 
 
 def _searched(sweep: Sweep, params: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -52,8 +52,12 @@ def _found_data(spec: DataSpec, info: ValidationInfo) -> DataSpec:
     return spec
 
 
-Model = Annotated[ModelSpec, BeforeValidator(ModelSpec.parse), AfterValidator(_found_model)]
-Data = Annotated[DataSpec, BeforeValidator(DataSpec.parse), AfterValidator(_found_data)]
+Model = Annotated[
+    ModelSpec, BeforeValidator(ModelSpec.parse, json_schema_input_type=str | ModelSpec), AfterValidator(_found_model)
+]
+Data = Annotated[
+    DataSpec, BeforeValidator(DataSpec.parse, json_schema_input_type=str | DataSpec), AfterValidator(_found_data)
+]
 
 
 class TrainingJob(Job):

@@ -48,9 +48,9 @@ class Variational(WeightsJob, FirstJob):
     SCHEMES: ClassVar[tuple[Scheme, ...]] = ("deterministic", "stochastic", "ensemble")
 
     epochs: int = Field(ge=1, description="epochs to train")
-    noise: Annotated[tuple[Noise, ...], BeforeValidator(_one_or_several)] = Field(
-        min_length=1, description="which layers are noisy, and how; one or a list"
-    )
+    noise: Annotated[
+        tuple[Noise, ...], BeforeValidator(_one_or_several, json_schema_input_type=Noise | tuple[Noise, ...])
+    ] = Field(min_length=1, description="which layers are noisy, and how; one or a list")
     init: InitialSigma | None = Field(None, description="initial deviations of variance layers; default kind: uniform")
     kl_warmup: Annotated[tuple[float, float], BeforeValidator(as_tuple)] | None = Field(
         None, description="epochs between which the divergence's weight rises from 0 to 1; default: 1 from the start"

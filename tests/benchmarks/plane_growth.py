@@ -16,7 +16,7 @@ from tests.benchmarks.rounds import in_turns, is_quick, tell
 CODE = """
 import json, resource, sys, time
 import raysurf as rs
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 plane = rs.Plane(weights=tuple(tiny_sgd(seed=seed) for seed in range(3)), grid=int(sys.argv[1]))
 rs.run(rs.Sweep(plane, name=f"plane{sys.argv[1]}"), sys.argv[2], executor="inline")
 print(json.dumps([time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.rounds import in_turns, is_quick, seconds, tell
-from tests.report.large_sweep import SWEEP, large_sweep
+from tests.support.large_sweep import SWEEP, large_sweep
 
 LIMIT_S = 10.0
 LIMITS_MB = {"plain": 1.5, "interactive": 8.0}

@@ -26,7 +26,7 @@ from raysurf.store.parts import file_of
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.benchmarks.rounds import Timed, in_turns, is_quick, seconds, tell
-from tests.store.stores import end
+from tests.support.stores import end
 
 EPOCHS, WRITERS, WRITES = 500, 8, 25
 SCHEMA = SCHEMAS["epochs"]

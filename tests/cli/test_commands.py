@@ -21,9 +21,9 @@ import pytest
 import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.results import open as open_results
-from tests.cases import ROOT
-from tests.command import raysurf, raysurf_process
-from tests.tracking.wandb_records import read_all
+from tests.support.cases import ROOT
+from tests.support.command import raysurf, raysurf_process
+from tests.support.wandb_records import read_all
 
 TIMES = ("point_s", "started_at", "wall_s", "device_s", "epoch_s")
 BASE = "{kind: sgd, model: {name: digits_conv, options: {width: 4}}, data: digits, epochs: EPOCHS, lr: 0.05, seed: 0}"

@@ -20,9 +20,9 @@ from raysurf.jobs.provenance import Labels
 from raysurf.results.comparison.tables import LAYOUTS
 from raysurf.store.store import Store
 from raysurf.training.workers import Workers
-from tests.cases import tiny_sgd
-from tests.results.budget_runs import PROVENANCE, BudgetStore, fge, sgd, swa, weights
-from tests.results.noisy_runs import DROPOUT, LAYER, VARIANCE, NoisyStore, schemes
+from tests.support.budget_runs import PROVENANCE, BudgetStore, fge, sgd, swa, weights
+from tests.support.cases import tiny_sgd
+from tests.support.noisy_runs import DROPOUT, LAYER, VARIANCE, NoisyStore, schemes
 
 Compare = Callable[..., tuple[int, str, str]]
 TABLE = """

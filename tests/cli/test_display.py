@@ -9,7 +9,7 @@ import raysurf as rs
 from raysurf.cli.display import Display
 from raysurf.cluster.launch import plan_sweeps
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 def test_lines_of_a_run(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from raysurf.cli.display import Display
 from raysurf.cli.output import encoded, printable
 from raysurf.cluster.launch import plan_sweeps
 from raysurf.store.store import Store
-from tests.cases import ROOT
-from tests.cluster.test_failing_trials import linear
+from tests.support.cases import ROOT
+from tests.support.flaky import linear
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m\u202eevil\r"
 SHOWN = r"\x1b]0;owned\x07\x9b31m\u202eevil\r"
@@ -49,7 +49,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'name: x\n"\\e[31mkey": 1\njob: {kind: sgd, model: digits_conv, data: digits, epochs: 1, "o\\e[2J": 2}\n'
     )
     (root / "plan.yaml").write_text(
-        "name: x\njob: {kind: sgd, epochs: 1, lr: 0.1, data: digits, model: {name: tests.cluster.flaky:net, "
+        "name: x\njob: {kind: sgd, epochs: 1, lr: 0.1, data: digits, model: {name: tests.support.flaky:net, "
         'options: {until: !each ["\\e[2J", "\\e[3J"]}}}\n'
     )
     return root

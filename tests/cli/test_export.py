@@ -24,11 +24,11 @@ from raysurf.results import open as open_results
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from raysurf.sweep.document import load
-from tests.cases import tiny_sgd
-from tests.results.failed_runs import FailedStore
-from tests.results.noisy_runs import DROPOUT, NoisyStore, schemes
-from tests.results.test_params import write
-from tests.store.stores import epoch
+from tests.support.cases import tiny_sgd
+from tests.support.failed_runs import FailedStore
+from tests.support.noisy_runs import DROPOUT, NoisyStore, schemes
+from tests.support.stores import epoch
+from tests.support.trial_rows import write
 
 Command = Callable[..., tuple[int, str, str]]
 EVERY = """select 1 as a, 2 as a, 0.5 as share, 'x|y & 50% of $z_1' as text, ['u', 'v'] as items,
@@ -188,9 +188,8 @@ def test_the_best_job_of_several_seeds_has_them_all(command: Command) -> None:
     (sweep,) = load("job.yaml")
     assert [job.id for job in sweep.fill({}).jobs] == [swa.id for swa in swas]
     assert (sweep.seeds, "cycle_epochs: 2\n" in text, "2.0" in text) == ((3, 4), True, False)
-    own = rs.SGD(
-        model=rs.ModelSpec(name="tests.cases:any_options", options={"scale": 2.0}), data="digits", epochs=1, lr=1.0
-    )
+    model = rs.ModelSpec(name="tests.support.cases:any_options", options={"scale": 2.0})
+    own = rs.SGD(model=model, data="digits", epochs=1, lr=1.0)
     row = {"run_id": own.id, "spec": json.dumps(own.tree), "sweep": "s", "trial": 0, "role": "trial", "status": "done"}
     assert "scale: 2.0" in job_file(row, "")
 

@@ -9,7 +9,7 @@ import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.errors import UnknownNameError
 from raysurf.store.schemas import SCHEMAS
-from tests.command import raysurf
+from tests.support.command import raysurf
 
 
 def said(*arguments: str) -> str:

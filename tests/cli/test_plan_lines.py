@@ -6,7 +6,7 @@ import raysurf as rs
 from raysurf.cli.run import plan_lines
 from raysurf.cluster.capacity import Capacity
 from raysurf.sweep.plan import make_plan
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 def test_search_is_told_in_full() -> None:

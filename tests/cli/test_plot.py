@@ -12,7 +12,7 @@ from PIL import Image
 from raysurf.cli import main
 from raysurf.cli.pictures import PICTURES
 from raysurf.report.draw import KINDS
-from tests.report.measured import along, points, run, run_id, store
+from tests.support.measured_rows import along, points, run, run_id, store
 
 Plot = Callable[..., tuple[int, str, str]]
 CURVE = run_id("profile", 7)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raysurf.cli import main
-from tests.report.large_sweep import SWEEP, large_sweep
+from tests.support.large_sweep import SWEEP, large_sweep
 
 Report = Callable[..., tuple[int, str, str]]
 

@@ -18,7 +18,7 @@ from raysurf.store.lease import Claim
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from raysurf.wording import Bytes, counted
-from tests.jobs.kept_stores import flipped, run_two_sweeps, settle
+from tests.support.kept_stores import flipped, run_two_sweeps, settle
 
 Command = Callable[..., tuple[int, str, str]]
 

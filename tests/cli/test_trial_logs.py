@@ -13,9 +13,9 @@ import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.errors import ClusterError, RaysurfError, StoreError, UnknownNameError
 from raysurf.store.tables import read_rows, write_rows
-from tests.cases import tiny_sgd
-from tests.results.failed_runs import HERE, USERS, FailedStore
-from tests.store.stores import epoch
+from tests.support.cases import tiny_sgd
+from tests.support.failed_runs import HERE, USERS, FailedStore
+from tests.support.stores import epoch
 
 AVERAGE = rs.SWA(start=tiny_sgd(lr=0.2), epochs=2, lr=0.1)
 

@@ -14,10 +14,10 @@ from raysurf.cli.display import line, lines
 from raysurf.results.progress import SweepView, plan_path
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.cases import ROOT
-from tests.command import raysurf
-from tests.report.large_sweep import DIVERGED
-from tests.report.measured import run, run_id
+from tests.support.cases import ROOT
+from tests.support.command import raysurf
+from tests.support.large_sweep import DIVERGED
+from tests.support.measured_rows import run, run_id
 
 VIEW = SweepView(
     "s", 8, {"done": 5, "running": 2, "failed": 1}, {"done": 1, "total": 2}, "test/nll", 0.25, "trial 3", 1234.5, 75.0

@@ -12,8 +12,8 @@ import raysurf as rs
 from raysurf.cli.main import cli
 from raysurf.errors import RaysurfError, UnknownNameError
 from raysurf.jobs.job import Job
-from tests.cases import JOBS, tiny_sgd
-from tests.results.failed_runs import DIVERGED, USERS, FailedStore
+from tests.support.cases import JOBS, tiny_sgd
+from tests.support.failed_runs import DIVERGED, USERS, FailedStore
 
 
 def said(*arguments: str) -> str:
@@ -101,7 +101,7 @@ def test_odd_texts_and_numbers_stay_what_they_are(tmp_path: Path) -> None:
         "i": 1e22,
         "j": True,
     }
-    job = tiny_sgd(model=rs.ModelSpec(name="tests.cases:any_options", options=texts))
+    job = tiny_sgd(model=rs.ModelSpec(name="tests.support.cases:any_options", options=texts))
     store = FailedStore(tmp_path / "r")
     store.run(job)
     path = tmp_path / "job.yaml"

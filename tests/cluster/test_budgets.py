@@ -19,7 +19,7 @@ from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from raysurf.sweep.document import load
 from raysurf.sweep.plan import Arm
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 def sweep_of(budget: rs.Budget, epochs: object = 1, **settings: Any) -> rs.Sweep:

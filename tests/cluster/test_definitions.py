@@ -17,7 +17,7 @@ from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.sweep.document import load
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 FILE = """
 name: one

@@ -12,15 +12,8 @@ from raysurf.cluster import events
 from raysurf.cluster.events import Finished
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-
-NET = "tests.cluster.flaky:net"
-
-
-def linear(epochs: int = 1, **options: str | int) -> rs.SGD:
-    """An epoch of a network that fails as its options say."""
-    data = rs.DataSpec(name="digits", share=0.1)
-    return tiny_sgd(model=rs.ModelSpec(name=NET, options=options), data=data, epochs=epochs)
+from tests.support.flaky import linear
+from tests.support.stored_rows import table_rows
 
 
 def inline(what: Any, root: Path, **settings: Any) -> tuple[Finished, list[events.Event]]:
@@ -34,12 +27,6 @@ def begun(heard: list[events.Event]) -> list[int]:
     return [each.number for each in heard if isinstance(each, events.RunStarted) and each.role == "trial"]
 
 
-def rows(root: Path, table: str = "trials") -> list[dict[str, Any]]:
-    """A table's rows; those of trials in order."""
-    found = rs.results.open(str(root)).table(table).to_pylist()
-    return sorted(found, key=lambda row: row["trial"] if table == "trials" else row["run_id"])
-
-
 def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
     """A failed trial stays failed until --retry-failed; then it alone is run, and nothing is failed any more."""
     mended = tmp_path / "mended"
@@ -48,14 +35,14 @@ def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
     assert inline(sweep, root)[0].failed == 1
     (group,) = rs.results.open(str(root)).failures("flaky").groups
     assert (group.what.kind, group.what.error) == ("user_code", "KeyError")
-    assert group.what.place.endswith("tests/cluster/flaky.py:" + group.what.place.rpartition(":")[2])
+    assert group.what.place.endswith("tests/support/flaky.py:" + group.what.place.rpartition(":")[2])
     mended.touch()
     finished, heard = inline(sweep, root)
     assert (finished.failed, begun(heard)) == (1, [])
     finished, heard = inline(sweep, root, retry_failed=True)
     assert (finished.failed, begun(heard)) == (0, [1])
     assert rs.results.open(str(root)).failures().groups == ()
-    assert [row["state"] for row in rows(root)] == ["done", "done"]
+    assert [row["state"] for row in table_rows(root)] == ["done", "done"]
 
 
 def test_retried_trials_leave_the_search_as_it_was(tmp_path: Path) -> None:
@@ -68,13 +55,13 @@ def test_retried_trials_leave_the_search_as_it_was(tmp_path: Path) -> None:
     sweep, root = rs.Sweep(tree, search, name="search"), tmp_path / "r"
     failed = inline(sweep, root)[0].failed
     assert 2 <= failed <= 14
-    before = [row["params"] for row in rows(root)]
-    broken = [row["trial"] for row in rows(root) if row["state"] == "failed"]
+    before = [row["params"] for row in table_rows(root)]
+    broken = [row["trial"] for row in table_rows(root) if row["state"] == "failed"]
     mended.touch()
     finished, heard = inline(sweep, root, retry_failed=True)
     assert (finished.failed, begun(heard)) == (0, broken)
-    assert [row["params"] for row in rows(root)] == before
-    assert [row["trial"] for row in rows(root) if row["retried"]] == broken
+    assert [row["params"] for row in table_rows(root)] == before
+    assert [row["trial"] for row in table_rows(root) if row["retried"]] == broken
     for retry_failed in (False, True):
         assert begun(inline(sweep, root, retry_failed=retry_failed)[1]) == []
     more = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=17, seed=0, batch=8), name="search")
@@ -90,9 +77,9 @@ def test_trying_again_keeps_to_the_budget(tmp_path: Path) -> None:
     assert begun(inline(little, root)[1]) == [0, 1]
     mended.touch()
     assert begun(inline(little, root, retry_failed=True)[1]) == []
-    assert [row["state"] for row in rows(root)] == ["failed", "done"]
+    assert [row["state"] for row in table_rows(root)] == ["failed", "done"]
     assert begun(inline(enough, root, retry_failed=True)[1]) == [0]
-    assert [row["state"] for row in rows(root)] == ["done", "done"]
+    assert [row["state"] for row in table_rows(root)] == ["done", "done"]
 
 
 def two_sweeps() -> list[rs.Sweep]:
@@ -117,8 +104,8 @@ def test_only_what_is_asked_for_is_run(
 ) -> None:
     """Chosen arms keep their numbers and get their inputs; others, and baselines that do not fit, are left."""
     inline(two_sweeps(), tmp_path, only=only)
-    assert sorted((row["sweep"], row["trial"]) for row in rows(tmp_path)) == sorted(trials)
-    assert len(rows(tmp_path, "runs")) == num_runs
+    assert sorted((row["sweep"], row["trial"]) for row in table_rows(tmp_path)) == sorted(trials)
+    assert len(table_rows(tmp_path, "runs")) == num_runs
     finished, heard = inline(two_sweeps(), tmp_path)
     assert finished.failed == 0
     assert len(begun(heard)) == 5 - len(trials)
@@ -156,8 +143,8 @@ def test_too_many_failures_stop_the_sweep(seeds: tuple[int, ...], begins: list[i
     assert finished.stopped == ("bad",)
     (notice,) = [each.text for each in heard if isinstance(each, events.Notice)]
     assert "sweep bad is stopped, 2 trials do not begin: 2 of 5 trials have failed, more than" in notice
-    assert [row["state"] for row in rows(tmp_path) if row["sweep"] == "bad"] == ["done", "failed", "failed"]
-    assert [row["state"] for row in rows(tmp_path) if row["sweep"] == "good"] == ["done"]
+    assert [row["state"] for row in table_rows(tmp_path) if row["sweep"] == "bad"] == ["done", "failed", "failed"]
+    assert [row["state"] for row in table_rows(tmp_path) if row["sweep"] == "good"] == ["done"]
     finished, heard = inline(sweeps, tmp_path)
     assert (finished.stopped, begun(heard)) == (("bad",), [])
 
@@ -183,7 +170,7 @@ def test_slow_trials_are_ended(tmp_path: Path) -> None:
     (group,) = rs.results.open(str(tmp_path)).failures().groups
     assert group.what.kind == "time_limit"
     assert "took longer than time_limit_s: 1; it was ended after" in group.what.message
-    assert rows(tmp_path)[0]["state"] == "failed"
+    assert table_rows(tmp_path)[0]["state"] == "failed"
 
 
 def test_new_seeds_and_budgets_train_only_themselves(tmp_path: Path) -> None:
@@ -203,7 +190,8 @@ def test_new_seeds_and_budgets_train_only_themselves(tmp_path: Path) -> None:
         assert {path: found[path] for path in kept} == kept
         kept = found
     counts = {row["run_id"]: row["n"] for row in rs.results.open(str(tmp_path)).sql(trained).to_pylist()}
-    assert sorted(counts[row["run_id"]] for row in rows(tmp_path, "runs") if row["kind"] == "swa") == [1, 1, 2, 2, 4, 4]
+    averages = [row["run_id"] for row in table_rows(tmp_path, "runs") if row["kind"] == "swa"]
+    assert sorted(counts[run_id] for run_id in averages) == [1, 1, 2, 2, 4, 4]
     epoch_s = "select count(distinct epoch_s) as n from epochs where run_id like 'swa-%' and weights = 'iterate'"
     assert rs.results.open(str(tmp_path)).sql(epoch_s)["n"].to_pylist() == [2 * 4 + 2 * 1]
 
@@ -215,7 +203,7 @@ def test_runs_know_their_data(tmp_path: Path) -> None:
     line = rs.Profile(along=rs.Line(start=linear(), end=linear().with_seed(1)), num_points=3)
     inline(rs.Sweep(line, name="line"), tmp_path)
     expected = load(line.data_spec).fingerprint
-    assert {row["data_fingerprint"] for row in rows(tmp_path, "runs")} == {expected}
+    assert {row["data_fingerprint"] for row in table_rows(tmp_path, "runs")} == {expected}
     assert load(rs.DataSpec(name="digits")).fingerprint != expected
 
 
@@ -234,7 +222,7 @@ def test_trials_that_make_no_job_have_rows(tmp_path: Path, monkeypatch: pytest.M
         assert said in done.stderr
         assert "were done already" not in done.stderr
         assert done.return_value == 1
-    assert [(row["state"], row["run_ids"]) for row in rows(tmp_path / "results")] == [("failed", [])]
+    assert [(row["state"], row["run_ids"]) for row in table_rows(tmp_path / "results")] == [("failed", [])]
     why = CliRunner().invoke(cli, ["why"], standalone_mode=False, catch_exceptions=False)
     assert "no cycle ends within the run" in why.output
 

@@ -8,8 +8,8 @@ import raysurf as rs
 from raysurf.cluster.events import Event
 from raysurf.cluster.listeners import WandbListener
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-from tests.tracking.wandb_records import read, read_all
+from tests.support.cases import tiny_sgd
+from tests.support.wandb_records import read, read_all
 
 
 def test_what_was_run_without_wandb_is_logged_later(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import raysurf as rs
 from raysurf.cluster.events import Event, RunProgressed
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 def test_table_follows_a_run(tmp_path: Path) -> None:
@@ -26,7 +27,7 @@ def test_table_follows_a_run(tmp_path: Path) -> None:
     rs.run(rs.Sweep(tree, search, name="digits"), str(tmp_path), executor="inline", listener=listen)
     assert any("<div>trial 0 sgd 1/1</div>" in page for page in seen)
     page = table._repr_html_()
-    assert "<tr><td>digits trials</td><td>2</td><td>2</td><td>4</td>" in page
+    assert "<tr><td>digits trials</td><td>2</td><td>2</td><td>4</td>" in re.sub(r" style=[^>]*", "", page)
     assert "best validation/nll" in page
     assert "failed: DivergedError: the loss is not finite" in page
     assert "sgd 1/1" not in page

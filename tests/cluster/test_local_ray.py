@@ -18,9 +18,9 @@ import requests
 import raysurf as rs
 from raysurf.cluster.local_ray import _place, _settings
 from raysurf.errors import ClusterError
-from tests.cases import tiny_sgd
-from tests.planted_keys import KEYS, holders
-from tests.ray_home import descendants
+from tests.support.cases import tiny_sgd
+from tests.support.planted_keys import KEYS, holders
+from tests.support.ray_home import descendants
 
 pytestmark = [
     pytest.mark.ray,

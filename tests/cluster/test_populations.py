@@ -18,7 +18,7 @@ from raysurf.cluster import events
 from raysurf.cluster.launch import plan_sweeps
 from raysurf.cluster.listeners import _own_inputs
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 SIZE, GENERATIONS = 4, 3
 

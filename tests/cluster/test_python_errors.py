@@ -12,7 +12,7 @@ from torch import nn
 
 import raysurf as rs
 from raysurf.errors import JobFailedError, SpecError
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import ray
 import raysurf as rs
 from raysurf.cluster.ray_patches import OFF, PATCHES, notices, why_off
 from raysurf.sweep.document import load
-from tests.cases import ROOT
-from tests.ray_home import ray_home
+from tests.support.cases import ROOT
+from tests.support.ray_home import ray_home
 
 FILE = """
 name: single

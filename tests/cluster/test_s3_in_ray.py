@@ -10,9 +10,9 @@ import pytest
 
 import raysurf as rs
 from raysurf.store.store import Store
-from tests.cases import ROOT
-from tests.s3_server import KEYS, free_port, make_bucket, s3_server
-from tests.stored_rows import stored_rows
+from tests.support.cases import ROOT
+from tests.support.s3_server import KEYS, free_port, make_bucket, s3_server
+from tests.support.stored_rows import stored_rows
 
 FILE = """
 name: ray-on-s3

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +14,14 @@ from raysurf.cli.run import plan_lines
 from raysurf.cluster import events
 from raysurf.cluster.capacity import local_capacity
 from raysurf.cluster.launch import plan_sweeps
-from raysurf.cluster.searchers import ArmSearcher
 from raysurf.store.store import Store
-from raysurf.sweep.plan import Arm
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
+from tests.support.searches import suggested, sweep_of
 
 POINTS = (
     {"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05},
     {"schedule": "cyclic"},
 )
-
-
-def sweep_of(**search: Any) -> rs.Sweep:
-    """A conditional space; nothing of it is run."""
-    tree = rs.SWA(start=tiny_sgd(seed=0), epochs=2, lr=0.1).with_holes(
-        cycle_epochs=rs.Int(1, 2),
-        schedule=rs.Choice(
-            (
-                {"kind": "constant", "lr": rs.Float(0.01, 0.1, log=True)},
-                {"kind": "cyclic", "high": 0.2, "low": rs.Float(0.01, 0.05)},
-            )
-        ),
-    )
-    tree.pop("lr")
-    settings = {"metric": "validation/nll", "trials": 14, "seed": 3, "batch": 2, **search}
-    return rs.Sweep(tree, rs.Search(**settings), name="closed")
-
-
-def bowl(params: Mapping[str, Any]) -> tuple[float, ...]:
-    """Best at a constant rate of 0.03."""
-    lr = params.get("schedule.constant.lr", 1.0)
-    return (abs(math.log(lr / 0.03)) + params["cycle_epochs"],)
-
-
-def suggested(
-    sweep: rs.Sweep, value: Callable[[Mapping[str, Any]], tuple[float, ...]] = bowl, **settings: Any
-) -> list[Mapping[str, Any]]:
-    """Every assignment of a sweep's one arm, each told its value, in the order in which they were handed out."""
-    (arm,) = sweep.arms
-    found = ArmSearcher(sweep, Arm(arm, sweep.trials_in(arm)), **settings)
-    while numbers := found.next_batch():
-        for number in reversed(numbers):
-            found.tell(number, value(found.params[number]), False)
-    assert found.is_over
-    return [found.params[number] for number in sorted(found.params)]
 
 
 def begins_with(params: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,9 +15,9 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from tests.cases import ROOT
-from tests.planted_keys import KEYS, holders
-from tests.ray_home import ray_home
+from tests.support.cases import ROOT
+from tests.support.planted_keys import KEYS, holders
+from tests.support.ray_home import free_ports, ray_home
 
 pytestmark = [
     pytest.mark.ray,
@@ -73,14 +71,6 @@ class Place:
             timeout=240,
             check=False,
         )
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
 
 
 @pytest.fixture(scope="module")

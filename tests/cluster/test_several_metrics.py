@@ -10,8 +10,8 @@ import raysurf as rs
 from raysurf.cli.summary import summarise
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-from tests.cluster.test_searchers import sweep_of
+from tests.support.cases import tiny_sgd
+from tests.support.searches import sweep_of
 
 TWO = ("validation/error", "validation/nll")
 

@@ -21,8 +21,8 @@ from raysurf.cluster.train_group import Broker, _is_anothers
 from raysurf.errors import PreemptedError
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.training.workers import Workers
-from tests.cases import tiny_sgd
-from tests.stored_rows import stored_rows
+from tests.support.cases import tiny_sgd
+from tests.support.stored_rows import stored_rows
 
 Got = list[int]
 
@@ -52,50 +52,50 @@ def terminate() -> None:
 
 def test_signal_is_a_notice_while_there_is_work(got: Got) -> None:
     """While a process works the first SIGTERM tells it to leave; all others do what they did before."""
-    notices = PreemptionNotice()
-    notices.heed()
-    notices.heed()
+    notice = PreemptionNotice()
+    notice.install()
+    notice.install()
     terminate()
     assert got == [signal.SIGTERM]
-    with notices.working():
-        assert not notices.is_told()
+    with notice.working():
+        assert not notice.is_told()
         terminate()
-        assert notices.is_told()
+        assert notice.is_told()
         terminate()
     terminate()
     assert len(got) == 3
-    assert notices.is_told()
-    notices.unheed()
+    assert notice.is_told()
+    notice.uninstall()
     terminate()
     assert len(got) == 4
 
 
 def test_handler_is_set_from_any_thread(got: Got) -> None:
     """What a thread asks for is done by the main thread."""
-    notices, done = PreemptionNotice(), threading.Event()
+    notice, done = PreemptionNotice(), threading.Event()
 
-    def heed() -> None:
+    def install() -> None:
         assert threading.current_thread() is threading.main_thread()
-        notices.heed()
+        notice.install()
         done.set()
 
-    asking = threading.Thread(target=_in_main_thread, args=(heed,))
+    asking = threading.Thread(target=_in_main_thread, args=(install,))
     asking.start()
     assert done.wait(10)
     asking.join()
-    with notices.working():
+    with notice.working():
         terminate()
-    assert notices.is_told()
+    assert notice.is_told()
     assert got == []
 
 
 def test_work_begins_when_the_handler_is_there(got: Got) -> None:
     """SIGTERM in the first line of the work is a notice, though the main thread runs Python every fifth of a second."""
-    notices, ended = PreemptionNotice(), threading.Event()
+    notice, ended = PreemptionNotice(), threading.Event()
 
     def work() -> None:
-        notices.heed_soon()
-        with notices.working():
+        notice.install_soon()
+        with notice.working():
             terminate()
             ended.wait(1)
         ended.set()
@@ -104,9 +104,9 @@ def test_work_begins_when_the_handler_is_there(got: Got) -> None:
     working.start()
     while working.is_alive():
         working.join(0.2)
-    assert notices.is_told()
+    assert notice.is_told()
     assert got == []
-    notices.unheed()
+    notice.uninstall()
 
 
 def test_handlers_of_others_are_left_alone(got: Got) -> None:

@@ -19,7 +19,7 @@ from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 @given(st.lists(st.lists(st.floats(-10, 10), min_size=9, max_size=9), min_size=1, max_size=8))

@@ -15,8 +15,8 @@ from raysurf.cluster import events
 from raysurf.cluster.study import StudyFile, study_path
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-from tests.cluster.test_searchers import sweep_of
+from tests.support.cases import tiny_sgd
+from tests.support.searches import sweep_of
 
 
 def load(path: Path, name: str = "closed") -> optuna.Study:

@@ -17,7 +17,7 @@ from raysurf.cluster.working_folder import Folder, check_secrets, looks_secret, 
 from raysurf.data.registry import data_elsewhere
 from raysurf.errors import SubmissionError
 from raysurf.jobs.provenance import SUBMISSION, Provenance
-from tests.cases import ROOT
+from tests.support.cases import ROOT
 
 PROVENANCE = Provenance("abc", False, "raysurf submit", {"raysurf": "0.1.0", "python": "3.11"})
 SWEEP = """

@@ -16,7 +16,7 @@ import raysurf as rs
 from raysurf.cluster import events
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 PLANE = """
 name: plane
@@ -60,7 +60,7 @@ def test_points_are_spread_and_the_same(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_failing_points_are_told_and_kept_apart(tmp_path: Path) -> None:
     """When points raise in their pieces, the others are kept, and the trial fails with the reason."""
-    from tests.jobs.test_surfaces import fragile_line
+    from tests.support.surfaces import fragile_line
 
     job, _ = fragile_line(tmp_path)
     finished = rs.run(rs.Sweep(job, name="fragile"), str(tmp_path / "out"))

@@ -16,16 +16,16 @@ from raysurf.cluster.ray_cluster import FOLDER, ray_storage
 from raysurf.errors import RaysurfError
 from raysurf.store.lease import Claim
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-from tests.jobs.gated import GATE, builders
-from tests.processes import FORKS
-from tests.store.test_lease import elsewhere, until, write
-from tests.stored_rows import stored_rows
+from tests.support.cases import tiny_sgd
+from tests.support.claimants import elsewhere, write
+from tests.support.gated import GATE, builders
+from tests.support.processes import FORKS, until
+from tests.support.stored_rows import stored_rows
 
 
 def gated(root: Path) -> rs.SGD:
     """An epoch of a network that logs when it is built."""
-    net = rs.ModelSpec(name="tests.jobs.gated:net", options={"log": str(root / "log")})
+    net = rs.ModelSpec(name="tests.support.gated:net", options={"log": str(root / "log")})
     return tiny_sgd(model=net, data=rs.DataSpec(name="digits", share=0.1), epochs=1)
 
 

@@ -17,7 +17,7 @@ from raysurf.jobs.job import to_tree
 from raysurf.jobs.outcome import outcome_path
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 
 def linear(log: Path, epochs: int) -> rs.SGD:
     """A few epochs of a network that writes into a log."""
-    model = rs.ModelSpec(name="tests.cluster.grouped:net", options={"log": str(log), "fault": ""})
+    model = rs.ModelSpec(name="tests.support.grouped:net", options={"log": str(log), "fault": ""})
     return tiny_sgd(model=model, epochs=epochs, data=rs.DataSpec(name="digits", share=0.3))
 
 

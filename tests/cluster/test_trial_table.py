@@ -10,7 +10,7 @@ import pytest
 import raysurf as rs
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 class SetBack(datetime):

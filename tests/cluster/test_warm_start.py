@@ -14,8 +14,8 @@ from raysurf.cluster.warm_start import warm_start
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names
-from tests.cases import tiny_sgd
-from tests.cluster.test_searchers import suggested, sweep_of
+from tests.support.cases import tiny_sgd
+from tests.support.searches import suggested, sweep_of
 
 
 def write_trials(store: Store, sweep: rs.Sweep, *rows: tuple[dict[str, Any], str, tuple[float, ...] | None]) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from raysurf.data import registry
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
-from tests.data.test_decoding import encoded
+from tests.support.image_files import encoded
 
 GOOD = encoded(Image.fromarray(np.zeros((4, 4, 3), np.uint8)))
 TABLES: dict[str, tuple[dict[str, Any], str]] = {

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ from raysurf.data.dataset import Dataset
 from raysurf.data.images import decode
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
-from tests.data.image_files import cut_off, make_folder
+from tests.support.image_files import cut_off, encoded, make_folder, of_parquet
 
 DRAW = np.random.default_rng(0)
 GREY = DRAW.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -43,12 +41,6 @@ TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
     8: lambda x: np.rot90(x, 1),
 }
-
-
-def encoded(image: Image.Image, style: str = "PNG", **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, style, **options)
-    return stream.getvalue()
 
 
 def palette(**options: Any) -> bytes:
@@ -86,11 +78,6 @@ CASES: dict[str, tuple[bytes, str, NDArray[np.uint8]]] = {
     "animated GIF": (animation(), "gif", np.full((5, 7, 3), (255, 0, 0), np.uint8)),
     **{f"EXIF {i}": (file, "jpg", expected) for i in TURNS for file, expected in [turned(i)]},
 }
-
-
-def of_parquet(path: Path, images: list[bytes], **more: Any) -> Dataset:
-    pq.write_table(pa.table({"image": images, "label": [i % 2 for i in range(len(images))]}), path)
-    return registry.load(DataSpec(name="parquet", train=str(path), test=str(path), validation=0, **more))
 
 
 def of_folder(path: Path, file: bytes, suffix: str) -> Dataset:

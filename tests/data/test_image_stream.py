@@ -19,7 +19,7 @@ from raysurf.errors import DataError, SpecError
 from raysurf.jobs.parse import parse_job
 from raysurf.training import evaluation
 from raysurf.training.workers import Workers
-from tests.data.image_files import CLASSES, cut_off, make_folder
+from tests.support.image_files import CLASSES, cut_off, make_folder
 
 SIZE = 16
 

@@ -19,8 +19,8 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, SpecError
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
-from tests.data.test_decoding import encoded, of_parquet
-from tests.jobs.test_jobs import do
+from tests.support.execution import do
+from tests.support.image_files import encoded, of_parquet
 
 MEAN, STD = (0.6, 0.3, 0.5), (0.1, 0.4, 0.25)
 

@@ -19,8 +19,8 @@ from raysurf.errors import DataError, SpecError
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
-from tests.cases import tiny_sgd
-from tests.jobs.test_jobs import do
+from tests.support.cases import tiny_sgd
+from tests.support.execution import do
 
 given: Any = None
 BYTES, LABELS = np.arange(240, dtype=np.uint8).reshape(10, 2, 3, 4), np.arange(10) % 3

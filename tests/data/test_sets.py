@@ -21,7 +21,7 @@ from raysurf.data import registry
 from raysurf.data.dataset import AugmentSeeds, MemorySplit, crop_flip, labelled_part, stratified_split
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError, UnknownNameError
-from tests.cases import SHARED
+from tests.support.cases import SHARED
 
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="the real data of ../shared is not here")
 

@@ -12,9 +12,9 @@ import raysurf as rs
 from raysurf.data.spec import DataSpec
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
-from tests.cases import tiny_sgd
-from tests.data.image_files import make_folder
-from tests.jobs.test_jobs import do
+from tests.support.cases import tiny_sgd
+from tests.support.execution import do
+from tests.support.image_files import make_folder
 
 
 @pytest.mark.parametrize(

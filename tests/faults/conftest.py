@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -27,10 +25,3 @@ def cluster() -> Iterator[Cluster]:
     finally:
         found.shutdown()
         reset_ray_address()
-
-
-def node_of(cluster: Cluster, process: int) -> Any:
-    """The node of a cluster that a process of a trial belongs to."""
-    raylet = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    (found,) = [node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet]
-    return found

@@ -12,10 +12,10 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster.capacity import growth
-from tests.faults.autoscaling import Autoscaling, autoscaling
-from tests.faults.command import raysurf_run
-from tests.faults.paced import paced_file, undisturbed
-from tests.stored_rows import check_undisturbed
+from tests.support.autoscaling import Autoscaling, autoscaling
+from tests.support.paced import paced_file, undisturbed
+from tests.support.run_process import raysurf_run
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 

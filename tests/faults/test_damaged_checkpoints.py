@@ -10,8 +10,8 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.jobs.context import StoredCheckpoints
-from tests.faults.paced import paced
-from tests.stored_rows import check_undisturbed
+from tests.support.paced import paced
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = pytest.mark.fault
 

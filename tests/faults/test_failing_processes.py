@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from tests.cluster.test_failing_trials import linear, rows
-from tests.stored_rows import check_undisturbed
+from tests.support.flaky import linear
+from tests.support.stored_rows import check_undisturbed, table_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.usefixtures("ray_cluster")]
 
@@ -35,14 +35,14 @@ def test_failures_are_told_apart_and_tried_again(tmp_path: Path) -> None:
     faults = rs.Sweep(tree, name="faults", failures=rs.Failures(retries=1))
     uri = str(tmp_path / "r")
     assert rs.run([limited, faults], uri).failed == 3
-    states = {(row["sweep"], row["trial"]): row["state"] for row in rows(tmp_path / "r")}
+    states = {(row["sweep"], row["trial"]): row["state"] for row in table_rows(tmp_path / "r")}
     assert [states["faults", number] for number in range(5)] == ["done", "done", "failed", "failed", "done"]
     groups = rs.results.open(uri).failures().groups
     kinds = {(run.sweep, run.trial): group.what.kind for group in groups for run in group.runs}
     assert kinds == {("hangs", 0): "time_limit", ("faults", 2): "lost", ("faults", 3): "user_code"}
     (raised,) = [group for group in groups if group.what.kind == "user_code"]
     assert "KeyError: 'layer7'" in raised.traceback and "flaky.py" in raised.traceback
-    assert {row["status"] for row in rows(tmp_path / "r", "runs")} == {"done", "failed"}
+    assert {row["status"] for row in table_rows(tmp_path / "r", "runs")} == {"done", "failed"}
     assert [len(path.read_text().splitlines()) for path in logs.values()] == [2, 2, 2]
     mended.touch()
     assert rs.run([hangs, faults], uri, executor="inline", retry_failed=True).failed == 0

@@ -9,9 +9,9 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.errors import StoreUnavailableError
-from tests.cases import tiny_sgd
-from tests.small_disk import fill, small_disk
-from tests.stored_rows import check_undisturbed
+from tests.support.cases import tiny_sgd
+from tests.support.small_disk import fill, small_disk
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.usefixtures("ray_cluster")]
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from tests.faults.command import Run, raysurf_run
-from tests.faults.paced import first_epochs, hurry, paced_file, processes, undisturbed
-from tests.ray_home import descendants, stat_of
-from tests.stored_rows import check_undisturbed
+from tests.support.paced import first_epochs, hurry, paced_file, processes, undisturbed
+from tests.support.ray_home import descendants, stat_of
+from tests.support.run_process import Run, raysurf_run
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 

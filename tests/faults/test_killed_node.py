@@ -8,10 +8,10 @@ import pytest
 from ray.cluster_utils import Cluster
 
 import raysurf as rs
-from tests.faults.command import raysurf_run
-from tests.faults.conftest import node_of
-from tests.faults.paced import first_epochs, paced_file, processes, undisturbed
-from tests.stored_rows import check_undisturbed
+from tests.support.paced import first_epochs, paced_file, processes, undisturbed
+from tests.support.ray_home import node_of
+from tests.support.run_process import raysurf_run
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 

@@ -10,9 +10,9 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from tests.faults.command import raysurf_run
-from tests.faults.paced import first_epochs, paced, paced_file, processes, undisturbed
-from tests.stored_rows import check_undisturbed
+from tests.support.paced import first_epochs, paced, paced_file, processes, undisturbed
+from tests.support.run_process import raysurf_run
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 

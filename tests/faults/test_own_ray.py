@@ -14,11 +14,11 @@ import pytest
 
 from raysurf.cluster.ray_cluster import connection
 from raysurf.errors import ClusterError
-from tests.faults.command import raysurf_run
-from tests.faults.paced import paced_file
-from tests.planted_keys import KEYS, holders
-from tests.processes import forked
-from tests.ray_home import descendants, ray_home
+from tests.support.paced import paced_file
+from tests.support.planted_keys import KEYS, holders
+from tests.support.processes import forked
+from tests.support.ray_home import descendants, ray_home
+from tests.support.run_process import raysurf_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 

@@ -15,10 +15,10 @@ from ray.core.generated import autoscaler_pb2
 
 import raysurf as rs
 from raysurf.cluster import events
-from tests.faults.command import PATIENCE_S, raysurf_run
-from tests.faults.conftest import node_of
-from tests.faults.stepping import EPOCHS, STEPS, WAITS_AT, go_file, left_after, stepping, steps_of
-from tests.stored_rows import check_undisturbed
+from tests.support.ray_home import node_of
+from tests.support.run_process import PATIENCE_S, raysurf_run
+from tests.support.stepping import EPOCHS, STEPS, WAITS_AT, go_file, left_after, stepping, steps_of
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
@@ -26,7 +26,7 @@ FILE = """
 name: preempted
 job:
   kind: sgd
-  model: {name: "tests.faults.stepping:net", options: {log: !each [LOGS]}}
+  model: {name: "tests.support.stepping:net", options: {log: !each [LOGS]}}
   data: digits
   epochs: 2
   lr: 0.1

@@ -13,9 +13,9 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
-from tests.faults.paced import first_epochs, paced, processes, undisturbed
-from tests.small_disk import small_disk
-from tests.stored_rows import check_undisturbed
+from tests.support.paced import first_epochs, paced, processes, undisturbed
+from tests.support.small_disk import small_disk
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = pytest.mark.fault
 

@@ -11,8 +11,8 @@ import pytest
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.errors import StoreError, StoreWarning
-from tests.cases import tiny_sgd
-from tests.stored_rows import check_undisturbed
+from tests.support.cases import tiny_sgd
+from tests.support.stored_rows import check_undisturbed
 
 pytestmark = pytest.mark.fault
 

@@ -15,11 +15,11 @@ import pytest
 import raysurf as rs
 from raysurf.store.store import Store
 from raysurf.sweep.document import load
-from tests.cases import ROOT
-from tests.jobs.gated import GATE, builders
-from tests.ray_home import ray_home
-from tests.store.test_lease import until
-from tests.stored_rows import CLOCK, stored_rows
+from tests.support.cases import ROOT
+from tests.support.gated import GATE, builders
+from tests.support.processes import until
+from tests.support.ray_home import ray_home
+from tests.support.stored_rows import CLOCK, stored_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.fault]
 
@@ -29,7 +29,7 @@ job:
   kind: swa
   start:
     kind: sgd
-    model: {{name: "tests.jobs.gated:net", options: {{log: "{log}"}}}}
+    model: {{name: "tests.support.gated:net", options: {{log: "{log}"}}}}
     data: {{name: digits, share: 0.1}}
     epochs: 2
     lr: 0.1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raysurf.store.store import Store
-from tests.jobs.kept_stores import run_two_sweeps
+from tests.support.kept_stores import run_two_sweeps
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
-from tests.cases import JOBS, tiny_sgd
-from tests.jobs.test_jobs import do, rows
+from tests.support.cases import JOBS, tiny_sgd
+from tests.support.execution import do, rows
 
 RATES: dict[str, dict[str, object]] = {
     "constant": {"lr": 0.05},

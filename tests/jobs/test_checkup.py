@@ -19,7 +19,7 @@ from raysurf.store.compaction import compact
 from raysurf.store.lease import Claim, Holder
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
-from tests.jobs.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
+from tests.support.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])

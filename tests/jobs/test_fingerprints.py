@@ -28,7 +28,7 @@ from raysurf.models import registry as models
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
 from raysurf.training.workers import Workers
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 NET = """
 from torch import nn

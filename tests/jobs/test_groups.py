@@ -8,7 +8,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.jobs.job import Job
-from tests.cases import tiny_noise, tiny_sgd
+from tests.support.cases import tiny_noise, tiny_sgd
 
 
 def networks(first: int) -> tuple[rs.SGD, ...]:

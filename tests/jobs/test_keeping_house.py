@@ -15,8 +15,8 @@ from raysurf.maintenance.removal import planned_removal, remove_sweep
 from raysurf.store.compaction import compact, remove_part
 from raysurf.store.lease import Claim, Holder
 from raysurf.store.store import Store
-from tests.jobs.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
-from tests.s3_server import make_bucket
+from tests.support.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
+from tests.support.s3_server import make_bucket
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])

@@ -17,8 +17,8 @@ from raysurf.data.source import num_training
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
-from tests.cases import tiny_sgd
-from tests.jobs.test_jobs import do
+from tests.support.cases import tiny_sgd
+from tests.support.execution import do
 
 
 def start(batch_size: int, **data: object) -> rs.SGD:

@@ -19,8 +19,8 @@ from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
 from raysurf.training.workers import Workers
-from tests.cases import tiny_curve, tiny_noise, tiny_sgd
-from tests.jobs.test_jobs import do
+from tests.support.cases import tiny_curve, tiny_noise, tiny_sgd
+from tests.support.execution import do
 
 VARIANCE = (rs.VarianceNoise(layers="9"),)
 
@@ -87,7 +87,7 @@ def test_start_weights_are_taken_and_the_start_is_left_alone(tmp_path: Path) -> 
 def test_means_begin_on_the_starts_effective_weights(name: str, tmp_path: Path) -> None:
     """With next to no noise the answers are the start's, however its layers come by their weights."""
     store = Store(str(tmp_path))
-    start = tiny_sgd(model=rs.ModelSpec(name=f"tests.odd_networks:{name}"), epochs=4)
+    start = tiny_sgd(model=rs.ModelSpec(name=f"tests.support.odd_networks:{name}"), epochs=4)
     plain = do(start, store)
     context = StoreContext(start, store, Workers(), lambda at: None)
     # A pass in training goes on with the power iteration of a spectral norm that stays.
@@ -113,7 +113,7 @@ def test_dropout_without_a_module_is_a_scheme_too(tmp_path: Path) -> None:
     """Samples of a network with dropout inside of its layers differ, and noise that cannot be had is warned of."""
     store, every = Store(str(tmp_path)), ("deterministic", "stochastic", "ensemble")
     for hidden in (False, True):
-        model = rs.ModelSpec(name="tests.odd_networks:dropping", options={"hidden": hidden})
+        model = rs.ModelSpec(name="tests.support.odd_networks:dropping", options={"hidden": hidden})
         start = tiny_sgd(model=model)
         do(start, store)
         job = rs.Predict(weights=start, schemes=every, num_samples=20)

@@ -15,8 +15,8 @@ from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.training.objectives.block_float import quantise
 from raysurf.training.workers import Workers
-from tests.cases import tiny_curve, tiny_sgd
-from tests.jobs.test_jobs import do, rows
+from tests.support.cases import tiny_curve, tiny_sgd
+from tests.support.execution import do, rows
 
 LABELLED = rs.DataSpec(name="digits", labelled=100)
 SGD: dict[str, Any] = {"kind": "sgd", "model": "digits_conv", "data": "digits", "epochs": 2, "lr": 0.1}

@@ -19,13 +19,13 @@ from raysurf.store.tables import rows_of_run
 from raysurf.training import schemes
 from raysurf.training.evaluation import logits_of, require_logits
 from raysurf.training.workers import Workers
-from tests import odd_networks
-from tests.cases import tiny_curve, tiny_noise, tiny_sgd
-from tests.jobs.test_jobs import do
+from tests.support import odd_networks
+from tests.support.cases import tiny_curve, tiny_noise, tiny_sgd
+from tests.support.execution import do
 
 
 def model(name: str, **options: Any) -> rs.ModelSpec:
-    return rs.ModelSpec(name=f"tests.odd_networks:{name}", options=options)
+    return rs.ModelSpec(name=f"tests.support.odd_networks:{name}", options=options)
 
 
 def context_of(job: Any, store: Store) -> StoreContext:

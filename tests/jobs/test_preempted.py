@@ -18,11 +18,10 @@ from raysurf.store.lease import Claim
 from raysurf.store.store import Store
 from raysurf.training.loop import Lookout
 from raysurf.training.workers import Workers
-from tests.cases import JOBS, Killed, tiny_noise, tiny_sgd
-from tests.data.image_files import cut_off
-from tests.jobs.test_jobs import do, labels, rows
-from tests.jobs.test_streamed import streamed_sgd
-from tests.processes import FORKS
+from tests.support.cases import JOBS, Killed, tiny_noise, tiny_sgd
+from tests.support.execution import do, labels, rows
+from tests.support.image_files import cut_off, streamed_sgd
+from tests.support.processes import FORKS
 
 CASES: dict[str, Callable[[], object]] = {
     name: JOBS[name]

@@ -20,12 +20,11 @@ from raysurf.jobs.measuring import MeasuringJob
 from raysurf.jobs.outcome import figures_of
 from raysurf.store.store import Store
 from raysurf.training.workers import Workers
-from tests.cases import tiny_sgd
-from tests.jobs.gated import builders, labels, open_when_waiting, run_in_group, run_job
-from tests.jobs.test_jobs import rows
-from tests.jobs.test_surfaces import surface
-from tests.processes import FORKS, forked
-from tests.store.test_lease import until
+from tests.support.cases import tiny_sgd
+from tests.support.execution import rows
+from tests.support.gated import builders, labels, open_when_waiting, run_in_group, run_job
+from tests.support.processes import FORKS, forked, until
+from tests.support.surfaces import surface
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ class Place:
 
     def sgd(self, **changes: object) -> rs.SGD:
         """A network that logs when it is built."""
-        net = rs.ModelSpec(name="tests.jobs.gated:net", options={"log": str(self.log)})
+        net = rs.ModelSpec(name="tests.support.gated:net", options={"log": str(self.log)})
         return tiny_sgd(**{"model": net, "data": rs.DataSpec(name="digits", share=0.1), **changes})
 
     @contextmanager

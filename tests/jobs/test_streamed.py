@@ -9,20 +9,9 @@ import raysurf as rs
 from raysurf.cluster.events import Event, Notice
 from raysurf.jobs.context import Progress
 from raysurf.store.store import Store
-from tests.cases import Killed
-from tests.data.image_files import cut_off, make_folder
-from tests.jobs.test_jobs import do, rows
-
-
-def streamed_sgd(folder: Path, **changes: object) -> rs.SGD:
-    """Two epochs of the digits network on a folder of 24 + 12 images, which is made if absent."""
-    for which, each in (("train", 8), ("test", 4)):
-        if not (folder / which).exists():
-            make_folder(folder / which, each, seed=each)
-    places = {which: str(folder / which) for which in ("train", "test")}
-    data = rs.DataSpec(name="image_stream", image_size=12, workers=0, validation=6, **places)
-    model = rs.ModelSpec(name="digits_conv", options={"width": 4})
-    return rs.SGD(**{"model": model, "data": data, "epochs": 3, "lr": 0.05, "batch_size": 6, **changes})
+from tests.support.cases import Killed
+from tests.support.execution import do, rows
+from tests.support.image_files import cut_off, streamed_sgd
 
 
 def test_number_of_processes_is_no_part_of_a_job(tmp_path: Path) -> None:

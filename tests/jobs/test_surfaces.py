@@ -10,31 +10,22 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load, save
-from torch import nn
 
 import raysurf as rs
 from raysurf.errors import DataError, DegenerateError, DivergedError, MeasuringError, PointMismatchError, SpecError
 from raysurf.jobs.context import StoreContext
 from raysurf.jobs.execute import execute_piece
-from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, along_figures, missing_points
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, rows_of_run
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import distance
-from tests.cases import JOBS, tiny_curve, tiny_sgd
-from tests.jobs.test_jobs import do
+from tests.support.cases import JOBS, tiny_curve, tiny_sgd
+from tests.support.execution import do
+from tests.support.surfaces import fragile_line, surface
 
 SURFACES = ("profile", "chain", "plane", "rays")
-
-
-def surface(store: Store, job: Job) -> dict[tuple[int, str], dict[str, Any]]:
-    """A job's rows by point and split, without what depends on the clock."""
-    rows = rows_of_run(store, "surface", job.id)
-    found = {(row["point"], row["split"]): {k: v for k, v in row.items() if k != "point_s"} for row in rows}
-    assert len(found) == len(rows), "a row stands twice"
-    return found
 
 
 def measuring(name: str) -> MeasuringJob:
@@ -194,8 +185,8 @@ def test_share_of_the_data_for_statistics(tmp_path: Path) -> None:
 def test_any_network_goes_all_the_way(name: str, tmp_path: Path) -> None:
     """Networks that are named by their path are trained, joined and measured, from a ResNet to a transformer."""
     store = Store(str(tmp_path))
-    settings = {"model": rs.ModelSpec(name=f"tests.cases:{name}"), "data": rs.DataSpec(name="digits", share=0.1)}
-    ends = [tiny_sgd(epochs=1, seed=seed, **settings) for seed in range(2)]
+    model, data = rs.ModelSpec(name=f"tests.support.cases:{name}"), rs.DataSpec(name="digits", share=0.1)
+    ends = [tiny_sgd(model=model, data=data, epochs=1, seed=seed) for seed in range(2)]
     curve = tiny_curve(start=ends[0], end=ends[1], epochs=1)
     found = do(rs.Profile(along=curve, num_points=3), store)
     assert found["length"] > 0
@@ -204,39 +195,6 @@ def test_any_network_goes_all_the_way(name: str, tmp_path: Path) -> None:
     assert {row["batchnorm"] for row in surface(store, plane).values()} == {
         "reestimate" if name == "residual" else "none"
     }
-
-
-class Fragile(nn.Module):
-    """A linear network that cannot stand weights in the middle between two seeds'."""
-
-    def __init__(self, size: int, num_classes: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(size, num_classes)
-        self.bound = nn.Parameter(torch.rand(1))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if abs(self.bound.item() - 0.6) < 0.02:
-            raise RuntimeError("out of memory, say")
-        logits: torch.Tensor = self.linear(images.flatten(1))
-        return logits / (self.bound - 0.4 if abs(self.bound.item() - 0.4) > 0.02 else self.bound * 0)
-
-
-def fragile(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
-    """A network that fails at some weights, and overflows at others."""
-    return Fragile(math.prod(image_shape), num_classes)
-
-
-def fragile_line(folder: Path) -> tuple[rs.Profile, Store]:
-    """A line on which bound goes from 0 to 1 in steps of 0.1."""
-    ends = []
-    for seed, bound in ((0, 0.0), (1, 1.0)):
-        torch.manual_seed(seed)
-        net = fragile(10, (1, 8, 8))
-        state = {k: v.detach().clone() for k, v in net.state_dict().items()} | {"bound": torch.tensor([bound])}
-        (folder / f"{seed}.safetensors").write_bytes(save(state))
-        model = rs.ModelSpec(name="tests.jobs.test_surfaces:fragile")
-        ends.append(rs.Weights(model=model, data=rs.DataSpec(name="digits"), file=str(folder / f"{seed}.safetensors")))
-    return rs.Profile(along=rs.Line(start=ends[0], end=ends[1]), num_points=11), Store(str(folder / "r"))
 
 
 def test_failing_points_lose_no_others(tmp_path: Path) -> None:

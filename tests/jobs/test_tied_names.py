@@ -20,8 +20,8 @@ from raysurf.jobs.weight_files import fitted, misfits
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
 from raysurf.training.workers import Workers
-from tests.cases import tiny_sgd
-from tests.jobs.test_jobs import do
+from tests.support.cases import tiny_sgd
+from tests.support.execution import do
 
 MODEL = rs.ModelSpec(name="tests.jobs.test_tied_names:tied")
 DATA = rs.DataSpec(name="digits", share=0.2)

@@ -16,8 +16,8 @@ from raysurf.jobs.context import decode, encode
 from raysurf.jobs.weight_files import state_in
 from raysurf.models import registry
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-from tests.jobs.test_jobs import do
+from tests.support.cases import tiny_sgd
+from tests.support.execution import do
 
 WEIGHT = "9.weight"
 

@@ -310,7 +310,7 @@ def test_lazy_layers_are_given_their_shapes() -> None:
     nets = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        nets.append(registry.build("tests.odd_networks:lazy", num_classes=10, image_shape=GREY))
+        nets.append(registry.build("tests.support.odd_networks:lazy", num_classes=10, image_shape=GREY))
     first, same, other = (point_of(net) for net in nets)
     assert first["0.weight"].shape == (4, 1, 3, 3) and nets[0].training
     assert all(torch.equal(first[name], same[name]) for name in first)

@@ -18,7 +18,7 @@ from raysurf.training.objective import CrossEntropy
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import Point, point_of
-from tests.training.test_loop import Kept
+from tests.support.training import Kept
 
 
 def coefficients(count: int, seed: int) -> tuple[Tensor, Tensor]:

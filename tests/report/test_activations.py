@@ -10,8 +10,8 @@ from matplotlib.patches import StepPatch
 
 from raysurf.report.pictures.activations import HEIGHT, Ridge, activation_figure, moments_text, read_neurons
 from raysurf.report.pictures.axes import BLUE, VERMILION
-from tests.report.measured import picture, run_id
-from tests.report.noisy import activations
+from tests.support.measured_rows import picture, run_id
+from tests.support.noisy_rows import activations
 
 VARIANCE, DROPOUT = run_id("noise", 1), run_id("noise", 2)
 ROWS = [

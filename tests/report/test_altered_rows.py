@@ -18,7 +18,7 @@ from raysurf.results.runs import one_run, run_difference
 from raysurf.store.filesystem import results_option
 from raysurf.store.store import Store
 from raysurf.tracking.run_contents import offline_notice
-from tests.report.measured import OTHER, SGD, SWA, along, grid, line, points, run, run_id, store, trial, weights
+from tests.support.measured_rows import OTHER, SGD, SWA, along, grid, line, points, run, run_id, store, trial, weights
 
 PLANE, PROFILE, FIRST = run_id("plane"), run_id("profile"), run_id("sgd")
 SIDES = [0.0, 0.5, 1.0]

@@ -7,8 +7,8 @@ from pathlib import Path
 from raysurf.report.sections.calibration import calibration_figure, predictors
 from raysurf.report.sweep_rows import sweep_rows
 from raysurf.store.tables import write_rows
-from tests.report.measured import Row, run, run_id, store, trial
-from tests.report.noisy import prediction
+from tests.support.measured_rows import Row, run, run_id, store, trial
+from tests.support.noisy_rows import prediction
 
 
 def test_inputs_of_one_trial_say_whose_they_are(tmp_path: Path) -> None:

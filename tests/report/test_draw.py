@@ -10,8 +10,8 @@ import pytest
 from raysurf.errors import SpecError, UnknownNameError
 from raysurf.report.draw import draw, pictures_of_run, pictures_of_sweep
 from raysurf.results.api import Results
-from tests.report.measured import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
-from tests.report.noisy import DROPOUT, VARIANCE, activations, inputs, prediction, schemes
+from tests.support.measured_rows import OTHER, SGD, Row, along, grid, points, rays, run, run_id, store, weights
+from tests.support.noisy_rows import DROPOUT, VARIANCE, activations, inputs, prediction, schemes
 
 LINE, CURVE, STRAY, PATH, PLANE, RAYS = (
     run_id(kind, number)

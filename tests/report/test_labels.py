@@ -8,8 +8,8 @@ import pytest
 
 from raysurf.report.labels import differing, ends_of, labels_of, noise_name, weights_name, what_it_is
 from raysurf.report.runs import MeasuredRun
-from tests.report.measured import OTHER, SGD, SWA, run_id
-from tests.report.noisy import DROPOUT, VARIANCE
+from tests.support.measured_rows import OTHER, SGD, SWA, run_id
+from tests.support.noisy_rows import DROPOUT, VARIANCE
 
 
 def measured(

@@ -13,7 +13,7 @@ from raysurf.report.sweep_rows import sweep_rows
 from raysurf.results.api import Results
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.report.measured import Row, run, run_id, store, trial
+from tests.support.measured_rows import Row, run, run_id, store, trial
 
 SGD: Row = {"kind": "sgd", "epochs": 4}
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from raysurf.report.pictures.axes import GREY
 from raysurf.report.pictures.lines import path_figure, pivots_of, profile_figure, read_trace
 from raysurf.report.runs import MeasuredRun
-from tests.report.measured import OTHER, SGD, SWA, Row, along, picture, points
+from tests.support.measured_rows import OTHER, SGD, SWA, Row, along, picture, points
 
 PATH = MeasuredRun("path-1", metrics={"num_pivots": 5})
 

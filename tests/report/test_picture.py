@@ -14,8 +14,8 @@ from raysurf.report.picture import MAX_ROWS, Caption, write
 from raysurf.report.pictures.lines import profile_figure
 from raysurf.report.runs import MeasuredRun
 from raysurf.report.sweep_rows import sweep_rows
-from tests.report.measured import along, picture, points, run, run_id, store, trial
-from tests.report.pages import Page
+from tests.support.measured_rows import along, picture, points, run, run_id, store, trial
+from tests.support.page import Page
 
 RUN = MeasuredRun(
     run_id("profile"),

@@ -18,7 +18,7 @@ from matplotlib.text import Annotation
 from raysurf.report.pictures.axes import BLUE, VERMILION
 from raysurf.report.pictures.plane import BOUNDS, LINE_WIDTH, LOG_ALPHAS, plane_figure
 from raysurf.report.pictures.plane_panel import NUM_CLASSES, measured_alone, read_plane, scale_of
-from tests.report.measured import Row, grid, line, picture, points, run_id, weights
+from tests.support.measured_rows import Row, grid, line, picture, points, run_id, weights
 
 RUN, OTHER = run_id("plane"), run_id("plane", 1)
 X = [float(x) for x in range(-2, 9)]

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from raysurf.report.sweep_report import write_report
-from tests.browser import Browser, needs_chromium
-from tests.report.large_sweep import SWEEP, large_sweep
+from tests.support.browser import Browser, needs_chromium
+from tests.support.large_sweep import SWEEP, large_sweep
 
 pytestmark = needs_chromium
 NUM_TRIALS = 30

@@ -10,8 +10,8 @@ from raysurf.errors import StoreError, UnknownNameError
 from raysurf.report.draw import KINDS
 from raysurf.report.runs import choose
 from raysurf.results.api import Results
-from tests.report.measured import along, points, run, run_id, store, trial
-from tests.report.noisy import prediction
+from tests.support.measured_rows import along, points, run, run_id, store, trial
+from tests.support.noisy_rows import prediction
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from raysurf.report.draw import draw, pictures_of_sweep
 from raysurf.report.pictures.axes import BLUE
 from raysurf.report.pictures.schedule import MAX_LINES, RateLine, read_rates, schedule_figure
-from tests.report.measured import run, run_id, store
+from tests.support.measured_rows import run, run_id, store
 
 ONE, TWO, SWA = run_id("sgd", 1), run_id("sgd", 2), run_id("swa", 3)
 

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from raysurf.report.pictures.axes import BLUE, OKABE_ITO, VERMILION
 from raysurf.report.pictures.schemes import LOOKS, colours, read_schemes, scheme_figure
 from raysurf.report.runs import MeasuredRun
-from tests.report.measured import Row, picture, run_id
-from tests.report.noisy import COUNTS, prediction, schemes
+from tests.support.measured_rows import Row, picture, run_id
+from tests.support.noisy_rows import COUNTS, prediction, schemes
 
 ONE, TWO = run_id("variational", 1), run_id("variational", 2)
 

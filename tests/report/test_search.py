@@ -28,8 +28,8 @@ from raysurf.report.sections.search import (
 from raysurf.report.sections.tables import best_trials
 from raysurf.report.sweep_rows import SweepRows, Trial, sweep_rows
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-from tests.report.measured import Row
+from tests.support.cases import tiny_sgd
+from tests.support.measured_rows import Row
 
 
 def trial(number: int, params: Row, *values: float | None, state: str = "done") -> Trial:

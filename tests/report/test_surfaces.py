@@ -15,7 +15,7 @@ from raysurf.report.pictures.lines import PROFILE, SOLID, colours_and_styles, re
 from raysurf.report.pictures.plane import PLANE
 from raysurf.report.runs import choose, measured_runs
 from raysurf.results.api import Results
-from tests.report.measured import OTHER, SGD, along, grid, line, points, run, run_id, store
+from tests.support.measured_rows import OTHER, SGD, along, grid, line, points, run, run_id, store
 
 ENDS = {"start": SGD, "end": OTHER}
 CURVES = [run_id("curve", number) for number in range(3)]

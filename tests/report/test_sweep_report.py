@@ -15,10 +15,10 @@ from raysurf.report.sweep_rows import sweep_rows
 from raysurf.results.api import Results
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.report.large_sweep import SWEEP, large_sweep
-from tests.report.measured import Row, along, points, run, run_id, store, trial
-from tests.report.pages import Page
-from tests.results.noisy_runs import VARIANCE, NoisyStore, schemes
+from tests.support.large_sweep import SWEEP, large_sweep
+from tests.support.measured_rows import Row, along, points, run, run_id, store, trial
+from tests.support.noisy_runs import VARIANCE, NoisyStore, schemes
+from tests.support.page import Page
 
 JOB: Row = {"kind": "sgd", "epochs": 5}
 EVIL = "</script><script>alert(1)</script><b>$\\frac{$\x07'\"漢"

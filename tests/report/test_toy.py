@@ -19,8 +19,8 @@ from raysurf.report.pictures.toy import (
     shaded,
     strength_of,
 )
-from tests.report.measured import Row, picture, run_id
-from tests.report.noisy import inputs
+from tests.support.measured_rows import Row, picture, run_id
+from tests.support.noisy_rows import inputs
 
 RUN = run_id("regions", 1)
 EXAMPLES = [{"x": x, "y": y} for x in (-1.5, -0.5, 0.5, 1.5) for y in (-1.0, 1.0)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from raysurf.report.pictures.axes import BLUE, VERMILION
 from raysurf.report.pictures.width import read_rays, width_figure
-from tests.report.measured import Row, picture, points, rays, run_id
+from tests.support.measured_rows import Row, picture, points, rays, run_id
 
 RUN = run_id("rays")
 

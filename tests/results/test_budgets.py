@@ -13,7 +13,7 @@ from raysurf.errors import StoreError
 from raysurf.jobs.job import Job
 from raysurf.results.comparison.compare import SCHEMA, compare
 from raysurf.results.comparison.runs import compared_runs
-from tests.results.budget_runs import BudgetStore, fge, sgd, swa, weights
+from tests.support.budget_runs import BudgetStore, fge, sgd, swa, weights
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results.comparison.compare import SCHEMA, compare
 from raysurf.results.comparison.published import DATA, NETWORKS
 from raysurf.results.comparison.tables import LAYOUTS
-from tests.results.noisy_runs import DROPOUT, LAYER, VARIANCE, WEIGHT, NoisyStore, schemes
+from tests.support.noisy_runs import DROPOUT, LAYER, VARIANCE, WEIGHT, NoisyStore, schemes
 
 Row = dict[str, Any]
 

@@ -9,8 +9,8 @@ import pytest
 import raysurf as rs
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results.runs import one_run
-from tests.cases import tiny_sgd
-from tests.results.failed_runs import DIVERGED, USERS, FailedStore
+from tests.support.cases import tiny_sgd
+from tests.support.failed_runs import DIVERGED, USERS, FailedStore
 
 
 def test_failures_are_grouped_by_exception_and_line(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from raysurf.errors import MissingPackageError, StoreError
 from raysurf.results import SCHEMAS, Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.store.stores import epoch
+from tests.support.stores import epoch
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from raysurf.results import open
 from raysurf.results.notebook import arrow_html, html_table, sweep_html
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.cases import tiny_sgd
-from tests.results.failed_runs import USERS, FailedStore
-from tests.results.test_params import mixed, write
+from tests.support.cases import tiny_sgd
+from tests.support.failed_runs import USERS, FailedStore
+from tests.support.trial_rows import mixed, write
 
 prepare()
 EVIL = "<script>alert('x')</script>&\"'"

@@ -9,7 +9,7 @@ import pytest
 import raysurf as rs
 from raysurf.errors import StoreError
 from raysurf.results.progress import PlannedSweep, SweepProgress, progress
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 def test_trials_are_counted_by_state(tmp_path: Path) -> None:

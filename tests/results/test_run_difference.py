@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from tests.cases import tiny_sgd
-from tests.results.failed_runs import DIVERGED, HERE, FailedStore
+from tests.support.cases import tiny_sgd
+from tests.support.failed_runs import DIVERGED, HERE, FailedStore
 
 
 def test_what_differs_is_named_by_path(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ from raysurf.results import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.workers import Workers
-from tests.cases import JOBS, tiny_curve, tiny_sgd
-from tests.jobs.test_buffers import base
-from tests.results.failed_runs import FailedStore
+from tests.support.buffer_networks import base
+from tests.support.cases import JOBS, tiny_curve, tiny_sgd
+from tests.support.failed_runs import FailedStore
 
 prepare()
 SWA = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1)

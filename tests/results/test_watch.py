@@ -15,8 +15,8 @@ from raysurf.results.api import open as open_results
 from raysurf.results.progress import plan_path, views
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.cases import tiny_sgd
-from tests.command import raysurf
+from tests.support.cases import tiny_sgd
+from tests.support.command import raysurf
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

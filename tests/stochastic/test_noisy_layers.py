@@ -23,7 +23,7 @@ from raysurf.stochastic.layers import (
     noise_mode,
     noisy_layers,
 )
-from tests.cases import residual, transformer
+from tests.support.cases import residual, transformer
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(6, 4), (6,)),

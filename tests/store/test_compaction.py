@@ -25,10 +25,10 @@ from raysurf.store.lease import Claim
 from raysurf.store.store import Store
 from raysurf.store.tables import look_at, part_names, parts_of_run, read_rows, write_rows
 from raysurf.store.tidying import tidy
-from tests.cases import tiny_sgd
-from tests.s3_server import make_bucket
-from tests.store.compacted_stores import compact_for_ever, write_for_ever
-from tests.store.stores import end, epoch, files, filled, rows_of_version, seen
+from tests.support.cases import tiny_sgd
+from tests.support.compacted_stores import compact_for_ever, write_for_ever
+from tests.support.s3_server import make_bucket
+from tests.support.stores import end, epoch, files, filled, rows_of_version, seen
 
 PROCESSES = multiprocessing.get_context("spawn")
 

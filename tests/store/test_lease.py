@@ -6,9 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,10 +17,11 @@ from raysurf.store.lease import Claim, Holder
 from raysurf.store.retry import Retry
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, write_rows
-from tests.s3_server import make_bucket
-from tests.store.claimants import hammer, hold, started
-from tests.store.stores import epoch
-from tests.store.test_outages import remote
+from tests.support.claimants import elsewhere, hammer, hold, started, write
+from tests.support.processes import until
+from tests.support.s3_server import make_bucket
+from tests.support.shaky_store import remote
+from tests.support.stores import epoch
 
 NEVER = 1e9
 
@@ -35,28 +34,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "_heart", claims._Heart())
 
 
-def until(what: Callable[[], Any]) -> Any:
-    """Wait until something is so."""
-    for _ in range(6000):
-        if found := what():
-            return found
-        time.sleep(0.01)
-    raise AssertionError("it never came to be")
-
-
 def files(store: Store) -> list[str]:
     return store.list("claims")
-
-
-def write(store: Store, name: str, said: bytes) -> None:
-    """Put a claim's file there, as another process would have."""
-    store.put_bytes(f"claims/{name}.{'0' * 32}.json", said)
-
-
-def elsewhere(**changes: object) -> bytes:
-    """What a claim of another host says."""
-    said = {"who": "sweep y", "host": "far", "pid": 12, "since": "now", "place": "far b n", "started": "7"}
-    return json.dumps(said | {"first": 0, "last": 1, "beat": 0} | changes).encode()
 
 
 @pytest.mark.parametrize(("place", "threads", "rounds"), [("disk", 4, 25), ("s3", 2, 3)])

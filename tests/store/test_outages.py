@@ -7,69 +7,19 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fsspec.implementations.local import LocalFileSystem
-from pyarrow import fs
 
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.errors import StoreError, StoreUnavailableError
-from raysurf.store.filesystem import Bucket
 from raysurf.store.retry import Retry, may_pass
-from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows, write_rows
-from tests.cases import tiny_sgd
-from tests.small_disk import fill, small_disk
-from tests.store.stores import epoch
-from tests.stored_rows import stored_rows
-
-
-class Shaky(fs.FSSpecHandler):
-    """A file system on a disk, every call to which fails for a while."""
-
-    def __init__(self) -> None:
-        super().__init__(LocalFileSystem(auto_mkdir=True))
-        self.away_until = 0.0
-        self.error = OSError(errno.ETIMEDOUT, "the server does not answer")
-
-    def away(self, seconds: float) -> None:
-        """Be away from now on for so many seconds."""
-        self.away_until = time.monotonic() + seconds
-
-    def _call(self) -> None:
-        if time.monotonic() < self.away_until:
-            raise self.error
-
-    def get_file_info(self, paths: Any) -> Any:
-        self._call()
-        return super().get_file_info(paths)
-
-    def get_file_info_selector(self, selector: Any) -> Any:
-        self._call()
-        return super().get_file_info_selector(selector)
-
-    def open_input_file(self, path: str) -> Any:
-        self._call()
-        return super().open_input_file(path)
-
-    def open_output_stream(self, path: str, metadata: Any) -> Any:
-        self._call()
-        return super().open_output_stream(path, metadata)
-
-    def delete_file(self, path: str) -> None:
-        self._call()
-        super().delete_file(path)
-
-
-def remote(folder: Path, retry: Retry, **more: Any) -> tuple[Store, Shaky, list[str]]:
-    """A store on such a file system, and what it says."""
-    shaky, said = Shaky(), list[str]()
-    store = Store(str(folder), retry=retry, tell=said.append, **more)
-    store.fs, store.is_local = fs.PyFileSystem(shaky), False
-    store.files.files = Bucket(store.fs, store.root)
-    return store, shaky, said
+from tests.support.cases import tiny_sgd
+from tests.support.shaky_store import remote
+from tests.support.small_disk import fill, small_disk
+from tests.support.stored_rows import stored_rows
+from tests.support.stores import epoch
 
 
 def test_store_that_comes_back_is_waited_for(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results import SCHEMAS, open
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows, write_rows
-from tests.store.stores import epoch
+from tests.support.stores import epoch
 
 
 def test_nothing_is_made_before_the_first_write(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from raysurf.store.compaction import compact
 from raysurf.store.schemas import VERSION
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
-from tests.store.stores import end, epoch
+from tests.support.stores import end, epoch
 
 TRIAL: dict[str, Any] = {
     "sweep": "s",

@@ -16,7 +16,8 @@ from raysurf.sweep.document import load
 from raysurf.sweep.plan import continued, make_plan, shared_inputs, waves
 from raysurf.sweep.space import labels
 from raysurf.sweep.yaml_reader import read
-from tests.cases import ROOT, tiny_sgd
+from tests.support.cases import ROOT, tiny_sgd
+from tests.support.sweep_files import faults, write
 
 SWEEPS = sorted(path for path in (ROOT / "sweeps").rglob("*.yaml"))
 BASE = "{kind: sgd, model: lenet5, data: digits, epochs: 2, lr: 0.1}"
@@ -30,17 +31,6 @@ job:
   lr: !float {{low: 1e-3, high: 0.1, log: true}}
 search: {{metric: validation/accuracy, trials: 3}}
 """
-
-
-def write(folder: Path, text: str, name: str = "sweep.yaml") -> str:
-    (folder / name).write_text(text)
-    return str(folder / name)
-
-
-def faults(path: str) -> dict[tuple[str, int], str]:
-    with pytest.raises(SpecError, match="expected") as caught:
-        load(path)
-    return {(fault.where, fault.line): str(fault) for fault in caught.value.faults}
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.name)

@@ -13,7 +13,7 @@ import pytest
 from raysurf.errors import RaysurfError, SpecError
 from raysurf.sweep.document import load
 from raysurf.sweep.plan import make_plan
-from tests.sweep.mutations import mutated
+from tests.support.mutations import mutated
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 JOB = "job:\n  kind: sgd\n  model: digits_conv\n  data: digits\n  epochs: 2\n"

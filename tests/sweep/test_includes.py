@@ -8,7 +8,7 @@ import pytest
 
 from raysurf.errors import SpecError
 from raysurf.sweep.includes import files_of
-from tests.cases import ROOT
+from tests.support.cases import ROOT
 
 
 def test_includes_are_found_wherever_they_stand(tmp_path: Path) -> None:

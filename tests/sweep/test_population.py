@@ -18,8 +18,8 @@ from raysurf.sweep.document import load
 from raysurf.sweep.lineage import earlier_generations, history
 from raysurf.sweep.population import Population, drawn, perturbed
 from raysurf.sweep.space import highest
-from tests.cases import tiny_noise, tiny_sgd
-from tests.sweep.test_documents import faults, write
+from tests.support.cases import tiny_noise, tiny_sgd
+from tests.support.sweep_files import faults, write
 
 LR = rs.Float(0.001, 1.0, log=True)
 SIZE = 8

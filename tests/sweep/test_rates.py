@@ -11,7 +11,7 @@ from raysurf.sweep.document import load
 from raysurf.sweep.rates import EPOCH_STEPS, Chain, chains, rates_of
 from raysurf.training.schedules import Schedule
 from raysurf.values import kinds
-from tests.cases import ROOT
+from tests.support.cases import ROOT
 
 BASE = "{kind: sgd, model: lenet5, data: digits, epochs: 20, until: 8, lr: 0.1, seed: SEED}"
 

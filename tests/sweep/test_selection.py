@@ -9,7 +9,7 @@ import pytest
 import raysurf as rs
 from raysurf.errors import SpecError
 from raysurf.sweep.plan import Only, make_plan, part_of
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 @pytest.mark.parametrize(

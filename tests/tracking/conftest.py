@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.online import in_process
-from tests.tracking.test_wandb_online import SWEEP
+from tests.support.wandb_process import SWEEP, in_process
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.tracking.online import command
-from tests.wandb_server import ENTITY, WandbServer
+from tests.support.wandb_process import command
+from tests.support.wandb_server import ENTITY, WandbServer
 
 
 def panels(view: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -11,10 +11,9 @@ import pytest
 import yaml
 
 from raysurf.tracking.run_contents import MARK
-from tests.cases import ROOT
-from tests.tracking.online import command
-from tests.tracking.test_wandb_online import ids
-from tests.wandb_server import WandbServer
+from tests.support.cases import ROOT
+from tests.support.wandb_process import command, ids
+from tests.support.wandb_server import WandbServer
 
 
 @pytest.fixture

@@ -8,40 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raysurf.results.api import open as open_results
-from raysurf.store.store import Store
-from raysurf.tracking.run_contents import wandb_id
-from tests.tracking.online import in_process
-from tests.tracking.wandb_records import read_all
-from tests.wandb_server import WandbServer
-
-SWEEP = """
-import sys
-import raysurf as rs
-from raysurf.cluster.events import Notice
-from raysurf.cluster.listeners import WandbListener
-from raysurf.store.store import Store
-from tests.cases import tiny_sgd
-
-def tell(event):
-    if isinstance(event, Notice):
-        print(event.text)
-
-base = tiny_sgd(seed=0)
-swa = rs.SWA(start=base, epochs=2, cycle_epochs=1, schedule=rs.Constant(lr=0.05))
-tree = swa.with_holes(**{"schedule.lr": rs.Float(0.01, 0.1, log=True)})
-search = rs.Search(metric="validation/nll", trials=2, seed=0)
-line = rs.Profile(along=rs.Line(start=base, end=swa), num_points=5)
-sweep = rs.Sweep(tree, search, name="rates", baselines=(line,))
-with WandbListener(Store(sys.argv[1]), "auto", tell, with_weights=True) as tracker:
-    rs.run(sweep, sys.argv[1], executor="inline", listener=tracker)
-print(tracker.notice)
-"""
-
-
-def ids(folder: Path, where: str) -> list[str]:
-    rows = open_results(str(folder)).table("runs", where=where).to_pylist()
-    return [wandb_id(Store(str(folder)), row["run_id"]) for row in rows]
+from tests.support.wandb_process import SWEEP, ids, in_process
+from tests.support.wandb_records import read_all
+from tests.support.wandb_server import WandbServer
 
 
 def test_a_sweep_arrives(tmp_path: Path) -> None:
@@ -100,12 +69,12 @@ def test_server_that_lets_nobody_in(fault: str, tmp_path: Path) -> None:
 
 GOES_AWAY = """
 import os, sys, time
-from tests.wandb_server import WandbServer
+from tests.support.wandb_server import WandbServer
 server = WandbServer().__enter__()
 os.environ.update(server.environment)
 from raysurf.store.store import Store
 from raysurf.tracking.wandb_runs import WandbSink
-from tests.tracking.logged import log
+from tests.support.logged_run import log
 sink = WandbSink(sys.argv[1], "s", on_warning=print)
 log(sink, Store(sys.argv[1]), count=2)
 until = time.monotonic() + 60

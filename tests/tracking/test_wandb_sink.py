@@ -17,9 +17,9 @@ from raysurf.store.tables import write_rows
 from raysurf.tracking.login import resolve_mode
 from raysurf.tracking.run_contents import wandb_id
 from raysurf.tracking.wandb_runs import TrackedRun, WandbSink
-from tests.cases import ROOT
-from tests.tracking.logged import CONFIG, log
-from tests.tracking.wandb_records import read, read_all
+from tests.support.cases import ROOT
+from tests.support.logged_run import CONFIG, log
+from tests.support.wandb_records import read, read_all
 
 
 def test_rows_become_a_run(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ LOGS = """
 import sys, time
 from raysurf.store.store import Store
 from raysurf.tracking.wandb_runs import WandbSink
-from tests.tracking.logged import log
+from tests.support.logged_run import log
 sink = WandbSink(sys.argv[1], "sweep-a", mode="offline")
 log(sink, Store(sys.argv[1]))
 """

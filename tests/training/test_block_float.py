@@ -16,8 +16,8 @@ from raysurf.training.objectives.block_float import BlockFloatLoss, quantise
 from raysurf.training.objectives.spec import BlockFloat
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import point_of
-from tests.cases import NETWORKS
-from tests.training.test_loop import Kept, data, network, recipe
+from tests.support.cases import NETWORKS
+from tests.support.training import Kept, data, network, recipe
 
 
 def written_out(block: list[float], bits: int) -> list[float]:

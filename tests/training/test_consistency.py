@@ -24,8 +24,8 @@ from raysurf.training.objectives.consistency import ConsistencyLoss, TeacherAver
 from raysurf.training.objectives.spec import Consistency
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
-from tests.cases import NETWORKS
-from tests.training.test_loop import Kept, network
+from tests.support.cases import NETWORKS
+from tests.support.training import Kept, network
 
 
 def data(labelled: int = 40) -> Dataset:

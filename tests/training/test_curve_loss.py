@@ -24,7 +24,7 @@ from raysurf.training.workers import Workers
 from raysurf.weightspace import curve
 from raysurf.weightspace.curve import bends_on_line, evaluate
 from raysurf.weightspace.point import Point, combine, distance, place, point_of
-from tests.cases import NETWORKS, group_norm, residual, transformer
+from tests.support.cases import NETWORKS, group_norm, residual, transformer
 
 IMAGES, CLASSES = (1, 8, 8), 10
 ANY = {"resnet18": residual, "transformer": transformer, "group_norm": group_norm}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,46 +15,20 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from raysurf.data import registry
-from raysurf.data.dataset import Dataset
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DivergedError
-from raysurf.training.checkpoints import Checkpoints, Place, State
+from raysurf.training.checkpoints import Checkpoints, Place
 from raysurf.training.epoch import Recipe, shuffled
 from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objective import CrossEntropy, CycleAverage
 from raysurf.training.objectives.curve import CurveLoss
-from raysurf.training.schedules import Constant, Cyclic, num_batches
+from raysurf.training.schedules import Constant, num_batches
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve
 from raysurf.weightspace.average import RunningAverage
 from raysurf.weightspace.point import Point, distance, point_of
-from tests.cases import NETWORKS
-
-
-class Kept(Checkpoints):
-    """Keeps every state in memory."""
-
-    def __init__(self) -> None:
-        self.states: dict[Place, State] = {}
-
-    def load(self) -> tuple[Place, State] | None:
-        return max(self.states.items()) if self.states else None
-
-    def save(self, place: Place, state: Callable[[], State], must: bool = False) -> None:
-        self.states[place] = {name: value.clone() for name, value in state().items()}
-
-
-def data() -> Dataset:
-    return registry.load(DataSpec(name="digits", share=0.2, augment="crop_flip"))
-
-
-def recipe(epochs: int = 4, lr: float = 0.05) -> Recipe:
-    return Recipe(epochs, epochs, Cyclic(high=lr, low=lr / 10), 64, 0.9, True, seed=3, cycle_epochs=1.5)
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(*NETWORKS["batchnorm"](), nn.Dropout(0.1))
+from tests.support.cases import NETWORKS
+from tests.support.training import Kept, data, network, recipe
 
 
 class Breaking(CrossEntropy):

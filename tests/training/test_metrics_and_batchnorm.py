@@ -16,7 +16,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.training import evaluation
 from raysurf.training import evaluation as metrics
 from raysurf.training.workers import Workers
-from tests.cases import NETWORKS
+from tests.support.cases import NETWORKS
 
 
 def _by_hand(p: np.ndarray, labels: np.ndarray) -> dict[str, float]:

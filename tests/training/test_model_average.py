@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 import raysurf as rs
 from raysurf.errors import AverageError, PointMismatchError
 from raysurf.weightspace.point import buffers_of, point_of
-from tests.cases import NETWORKS
+from tests.support.cases import NETWORKS
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 

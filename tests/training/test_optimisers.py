@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from raysurf.training import fast as optimisers
-from tests.cases import ROOT
+from tests.support.cases import ROOT
 
 CASES = [
     (optimisers.SGD, torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
@@ -22,7 +22,7 @@ CASES = [
 TRAIN = """
 import sys
 import raysurf as rs
-from tests.cases import tiny_curve, tiny_noise
+from tests.support.cases import tiny_curve, tiny_noise
 rs.run(rs.SWA(start=tiny_curve().start, epochs=1, lr=0.1), sys.argv[1])
 rs.run(tiny_curve(), sys.argv[1])
 rs.run(tiny_noise(), sys.argv[1])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raysurf.weightspace import band
 from raysurf.weightspace.curve import bends_on_line
 from raysurf.weightspace.point import Point, combine, distance
-from tests.cases import random_point
+from tests.support.cases import random_point
 
 MULLER_BROWN = [
     (-200.0, -1.0, 0.0, -10.0, 1.0, 0.0),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raysurf.weightspace.average import Moments, sample
 from raysurf.weightspace.point import Point
-from tests.cases import random_point
+from tests.support.cases import random_point
 
 
 def iterates(count: int, dtype: torch.dtype = torch.float64) -> list[Point]:

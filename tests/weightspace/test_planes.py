@@ -15,7 +15,7 @@ from raysurf.weightspace.curve import arc_lengths, evaluate
 from raysurf.weightspace.directions import random_direction
 from raysurf.weightspace.plane import plane_through
 from raysurf.weightspace.point import combine, distance, squared_norm
-from tests.cases import random_point
+from tests.support.cases import random_point
 
 
 @given(seed=st.integers(0, 1000))

@@ -14,7 +14,7 @@ from raysurf.errors import PointMismatchError
 from raysurf.weightspace import curve
 from raysurf.weightspace.average import RunningAverage
 from raysurf.weightspace.point import buffers_of, combine, distance, place, point_of, squared_norm
-from tests.cases import NETWORKS, random_point
+from tests.support.cases import NETWORKS, random_point
 
 shapes = st.sampled_from(curve.SHAPES)
 ts = st.floats(0, 1)

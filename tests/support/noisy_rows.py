@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tests.report.measured import Row
+from tests.support.measured_rows import Row
 
 NETWORK = {"model": {"name": "lenet5_bn"}, "data": {"name": "mnist"}, "epochs": 30, "seed": 0}
 VARIANCE: Row = {"kind": "variational", **NETWORK, "noise": [{"kind": "variance", "layers": "dense1"}]}

@@ -13,7 +13,7 @@ from torch import nn
 import raysurf as rs
 from raysurf.weightspace.point import Point
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 
 

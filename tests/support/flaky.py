@@ -9,6 +9,9 @@ from typing import Any
 
 from torch import nn
 
+import raysurf as rs
+from tests.support.cases import tiny_sgd
+
 
 def net(
     num_classes: int,
@@ -49,3 +52,12 @@ def net(
             time.sleep(600)
     size = image_shape[0] * image_shape[1] * image_shape[2]
     return nn.Sequential(nn.Flatten(), nn.Linear(size, num_classes))
+
+
+NET = "tests.support.flaky:net"
+
+
+def linear(epochs: int = 1, **options: str | int) -> rs.SGD:
+    """An epoch of a network that fails as its options say."""
+    data = rs.DataSpec(name="digits", share=0.1)
+    return tiny_sgd(model=rs.ModelSpec(name=NET, options=options), data=data, epochs=epochs)

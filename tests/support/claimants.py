@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import threading
@@ -51,3 +52,14 @@ def hammer(uri: str, folder: str, threads: int, rounds: int) -> None:
         each.join()
     if done != [rounds] * threads:
         os._exit(1)
+
+
+def write(store: Store, name: str, said: bytes) -> None:
+    """Put a claim's file there, as another process would have."""
+    store.put_bytes(f"claims/{name}.{'0' * 32}.json", said)
+
+
+def elsewhere(**changes: object) -> bytes:
+    """What a claim of another host says."""
+    said = {"who": "sweep y", "host": "far", "pid": 12, "since": "now", "place": "far b n", "started": "7"}
+    return json.dumps(said | {"first": 0, "last": 1, "beat": 0} | changes).encode()

@@ -11,7 +11,7 @@ from raysurf.errors import StoreError
 from raysurf.store.compaction import compact, remove_part
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.store.stores import rows_of_version
+from tests.support.stores import rows_of_version
 
 
 def write_for_ever(root: str, name: str, counts: Any) -> None:

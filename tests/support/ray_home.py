@@ -6,10 +6,12 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 END_S = 20.0
 
@@ -59,3 +61,18 @@ def stat_of(entry: Path) -> str:
         return (entry / "stat").read_text()
     except OSError:
         return ""
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return tuple(each.getsockname()[1] for each in sockets)
+
+
+def node_of(cluster: Any, process: int) -> Any:
+    """The node of a cluster that a process of a trial belongs to."""
+    raylet = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    (found,) = [node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet]
+    return found

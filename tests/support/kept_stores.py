@@ -9,7 +9,7 @@ import raysurf as rs
 from raysurf.results import SCHEMAS
 from raysurf.store.compaction import compact
 from raysurf.store.store import Store
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 
 def sweep(name: str, *epochs: int) -> rs.Sweep:

@@ -1,15 +1,16 @@
-"""Imports go one way, as DESIGN's table of rooms says."""
+"""Imports go one way, as DESIGN's table of rooms says; those of tests lead to ``tests/support``."""
 
 from __future__ import annotations
 
-import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cases import ROOT
+from tests.support.cases import ROOT
+from tests.support.imports import imports
 
 ROOMS = [
     {"redaction"},
@@ -46,17 +47,6 @@ ONLY = {
 FILES = sorted(
     path for path in (ROOT / "raysurf").rglob("*.py") if path.parent != ROOT / "raysurf" or path.stem in LEVEL
 )
-
-
-def imports(path: object) -> set[str]:
-    """Every module that a file imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(Path(str(path)).read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -103,3 +93,9 @@ def test_files_have_one_subject() -> None:
     for path in (ROOT / "raysurf").rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 400, path
         assert path.stem not in {"utils", "helpers", "common", "misc", "core", "base"}, path
+
+
+def test_no_test_module_imports_another() -> None:
+    """What tests share is in ``tests/support``, which knows no test."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert not {module for module in imports(path) if re.match(r"tests\..*\btest_", module)}, path

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import raysurf as rs
 from raysurf.cluster.shutdown import of_ray_worker
-from tests.cases import tiny_sgd
+from tests.support.cases import tiny_sgd
 
 EPOCHS, STEPS, WAITS_AT = 2, 16, 5
 PATIENCE_S = 60.0
@@ -66,7 +66,7 @@ def go_file(log: Path) -> Path:
 
 def stepping(log: Path, step_s: float = 0.0) -> rs.SGD:
     """Two epochs of 16 steps of such a network."""
-    model = rs.ModelSpec(name="tests.faults.stepping:net", options={"log": str(log), "step_s": step_s})
+    model = rs.ModelSpec(name="tests.support.stepping:net", options={"log": str(log), "step_s": step_s})
     return tiny_sgd(model=model, data=rs.DataSpec(name="digits"), epochs=EPOCHS)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import raysurf as rs
 
-NET = "tests.faults.paced:net"
+NET = "tests.support.paced:net"
 HURRY = "hurry"
 
 

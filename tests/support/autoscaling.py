@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.test_service_script import free_ports
-from tests.ray_home import ray_home
+from tests.support.ray_home import free_ports, ray_home
 
 # What Ray's provider calls the head, and its kind.
 HEAD_ID, HEAD = f"{'f' * 51}00000", "ray.head.default"

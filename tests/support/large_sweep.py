@@ -11,8 +11,8 @@ from pathlib import Path
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.report.measured import Row, grid, line, points, run, run_id, weights
-from tests.report.noisy import VARIANCE, prediction
+from tests.support.measured_rows import Row, grid, line, points, run, run_id, weights
+from tests.support.noisy_rows import VARIANCE, prediction
 
 SWEEP = "large"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

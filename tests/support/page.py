@@ -1,4 +1,4 @@
-"""A reader of pages."""
+"""The elements of an HTML page."""
 
 from __future__ import annotations
 

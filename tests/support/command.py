@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from raysurf.cli import main
-from tests.cases import ROOT
+from tests.support.cases import ROOT
 
 
 def raysurf(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

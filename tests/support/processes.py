@@ -6,12 +6,14 @@ import atexit
 import multiprocessing
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
-from tests.cases import ROOT
+from tests.support.cases import ROOT
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["raysurf.jobs.execute", "raysurf.cluster.launch", "optuna", "matplotlib.figure"])
@@ -56,3 +58,12 @@ def _run(code: str, arguments: tuple[str, ...], environment: dict[str, str], sai
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code_of_end)
+
+
+def until(what: Callable[[], Any]) -> Any:
+    """Wait until something is so."""
+    for _ in range(6000):
+        if found := what():
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it never came to be")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +82,9 @@ def _kept(uri: str) -> dict[str, bytes]:
 
 
 assert KEYS.keys() == SCHEMAS.keys()
+
+
+def table_rows(root: Path, table: str = "trials") -> list[dict[str, Any]]:
+    """A table's rows; those of trials in order."""
+    found = rs.results.open(str(root)).table(table).to_pylist()
+    return sorted(found, key=lambda row: row["trial"] if table == "trials" else row["run_id"])

@@ -1,0 +1,31 @@
+"""Execution of jobs in this process, and the rows that they leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raysurf.jobs.execute import execute
+from raysurf.jobs.job import Job
+from raysurf.jobs.provenance import Labels, collect
+from raysurf.store.store import Store
+from raysurf.store.tables import part_names, read_rows
+from raysurf.training.workers import Workers
+
+TIMES = {"point_s", "epoch_s", "wall_s", "device_s", "started_at"}
+
+
+def labels() -> Labels:
+    return Labels("test", "trial", "arm", collect())
+
+
+def do(job: Job, store: Store, progress: Any = lambda at: None) -> dict[str, float]:
+    return execute(job, store, Workers(), progress, labels())
+
+
+def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
+    """Every row of a store, without what depends on the clock."""
+    found = {}
+    for table in ("runs", "epochs", "predictions", "surface", "landmarks", "layers", "activations", "inputs"):
+        every = [row for part in part_names(store, table) for row in read_rows(store, table, part)]
+        found[table] = [{k: v for k, v in row.items() if k not in TIMES} for row in every]
+    return found
