@@ -26,6 +26,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -41,7 +42,7 @@ FILES = sorted(path for room in ROOMS for path in room.rglob("*.py"))
 TESTS = ("tests/weightspace", "tests/stochastic", "tests/training", "tests/jobs", "tests/models")
 CHOSEN = "not (ray or slow or fault or network or gpu)"
 CAUGHT, MISSED = ("failed", "hung", "crashed", "not collected"), ("survived", "not covered")
-GRACE_S, MEMORY_BYTES = 60.0, 16 * 2**30
+QUICK_S, GRACE_S, MEMORY_BYTES = 60.0, 60.0, 16 * 2**30
 Measured = dict[str, Any]
 
 
@@ -71,16 +72,20 @@ def main() -> None:
         for record, mutant in zip(records, mutants, strict=True):
             record |= {"found": mutant and mutant.record(), "verdict": None if mutant else "not found", "by": None}
     tests = coverage(out, options.tests)
-    runs = []
-    for number, (record, mutant) in enumerate(zip(records, mutants, strict=True)):
-        if mutant and record["verdict"] is None:
-            if seconds := covering(mutant, tests):
-                runs.append(Run(str(number), Session(seconds), {mutant.path: mutant.tree}, mutant))
-            else:
-                record["verdict"] = "not covered"
-    for run, status, measured in run_all(runs, out, options.processes):
-        records[int(run.name)] |= {"verdict": verdict(status), "by": (measured["failed"] or [None])[0]}
-        file.write_text(json.dumps(records, indent=1))
+    # All that quick tests catch first: what is left takes most of the time.
+    for stage, pending in enumerate((None, "survived quick tests")):
+        runs = []
+        for number, (record, mutant) in enumerate(zip(records, mutants, strict=True)):
+            if mutant and record["verdict"] == pending:
+                quick, slow = covering(mutant, tests)
+                if seconds := (quick, slow)[stage]:
+                    runs.append(Run(str(number), Session(seconds), {mutant.path: mutant.tree}, mutant))
+                else:
+                    record["verdict"] = "survived" if quick else "not covered"
+        for run, status, measured in run_all(runs, out, options.processes):
+            end = "survived quick tests" if status == 0 and stage == 0 else verdict(status)
+            records[int(run.name)] |= {"verdict": end, "by": (measured["failed"] or [None])[0]}
+            file.write_text(json.dumps(records, indent=1))
     counts = Counter(record["verdict"] for record in records if "equivalent" not in record)
     caught, missed = (sum(counts[name] for name in names) for names in (CAUGHT, MISSED))
     print(json.dumps({"figure": "mutants/caught", "share": round(caught / (caught + missed), 4), **counts}), flush=True)
@@ -111,15 +116,17 @@ def coverage(out: Path, folders: Sequence[str]) -> Measured:
     return json.loads(file.read_text())  # type: ignore[no-any-return]
 
 
-def covering(mutant: Mutant, tests: Measured) -> dict[str, float]:
-    """The tests that may catch a mutant and their times: of a line that runs at import all of them."""
+def covering(mutant: Mutant, tests: Measured) -> tuple[dict[str, float], dict[str, float]]:
+    """Tests that reach a mutant, or all for a line that runs at import, with their times: a minute of them, the rest."""
     path = str(mutant.path.relative_to(ROOT))
     lines = {name: set(tests["lines"][name].get(path, ())) for name in tests["seconds"]}
-    near = {name: tests["seconds"][name] for name in lines if lines[name].intersection(mutant.lines)}
-    if not mutant.at_import:
-        return _quick_first(near)
-    near = {name: tests["seconds"][name] for name in lines if lines[name]}
-    return _quick_first(near) | _quick_first(tests["seconds"])
+    of_file = _quick_first({name: tests["seconds"][name] for name in lines if lines[name]})
+    chosen = {name: seconds for name, seconds in of_file.items() if lines[name].intersection(mutant.lines)}
+    if mutant.at_import:
+        chosen = of_file | _quick_first(tests["seconds"])
+    spent = dict(zip(chosen, accumulate(chosen.values()), strict=True))
+    quick = {name: seconds for name, seconds in chosen.items() if spent[name] <= QUICK_S}
+    return quick or chosen, {name: seconds for name, seconds in chosen.items() if quick and name not in quick}
 
 
 def verdict(status: int) -> str:
