@@ -117,7 +117,7 @@ def coverage(out: Path, folders: Sequence[str]) -> Measured:
 
 
 def covering(mutant: Mutant, tests: Measured) -> tuple[dict[str, float], dict[str, float]]:
-    """Tests that reach a mutant, or all for a line that runs at import, with their times: a minute of them, the rest."""
+    """Tests that reach a mutant, or all for a line that runs at import, and their times: a minute, the rest."""
     path = str(mutant.path.relative_to(ROOT))
     lines = {name: set(tests["lines"][name].get(path, ())) for name in tests["seconds"]}
     of_file = _quick_first({name: tests["seconds"][name] for name in lines if lines[name]})
