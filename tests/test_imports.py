@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from tests.support.cases import ROOT
-from tests.support.imports import imports
+from tests.support.imports import imported_files, imports
 
 ROOMS = [
     {"redaction"},
@@ -62,6 +63,14 @@ def test_arrows_go_down(path: object) -> None:
         if parts[0] == "raysurf" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != room:
             assert LEVEL[parts[1]] < LEVEL[room], module
             assert room not in ONLY or parts[1] in ONLY[room], module
+
+
+def test_no_files_import_one_another() -> None:
+    """No circle of any length, with imports inside functions and for typing alone counted."""
+    paths = sorted((ROOT / "raysurf").rglob("*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    files = dict(zip(names, paths, strict=True))
+    tuple(TopologicalSorter({path: imported_files(path, files) for path in paths}).static_order())
 
 
 FILE = str(ROOT / "sweeps/search_digits.yaml")

@@ -59,8 +59,19 @@ def _check_range(hole: Float | Int, whole: bool) -> None:
         raise _refuse(f"step {hole.step:g} between {hole.low:g} and {hole.high:g}", "fewer values than 2**53")
 
 
+class _Range:
+    def __post_init__(self: Float | Int) -> None:  # type: ignore[misc]
+        _check_range(self, whole=isinstance(self, Int))
+
+    def __str__(self: Float | Int) -> str:  # type: ignore[misc]
+        whole = isinstance(self, Int)
+        low, high, step = (str(number) if whole else f"{number:g}" for number in (self.low, self.high, self.step or 1))
+        shows_step = self.step is not None and not (whole and self.step == 1)
+        return f"{low} .. {high}" + ", log" * self.log + f", step {step}" * shows_step
+
+
 @dataclass(frozen=True)
-class Float:
+class Float(_Range):
     """A number between two bounds, both included.
 
     Args:
@@ -77,19 +88,9 @@ class Float:
     log: bool = False
     step: float | None = None
 
-    def __post_init__(self) -> None:
-        _check_range(self, whole=False)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.low:g} .. {self.high:g}"
-            + (", log" if self.log else "")
-            + (f", step {self.step:g}" if self.step else "")
-        )
-
 
 @dataclass(frozen=True)
-class Int:
+class Int(_Range):
     """A whole number between two bounds, both included.
 
     Args:
@@ -105,16 +106,6 @@ class Int:
     high: int
     log: bool = False
     step: int = 1
-
-    def __post_init__(self) -> None:
-        _check_range(self, whole=True)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.low} .. {self.high}"
-            + (", log" if self.log else "")
-            + (f", step {self.step}" if self.step > 1 else "")
-        )
 
 
 @dataclass(frozen=True)

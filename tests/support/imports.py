@@ -1,8 +1,9 @@
-"""The imports of a file."""
+"""Imports of a file, those inside functions and for typing alone among them."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -15,3 +16,14 @@ def imports(path: object) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
+
+
+def imported_files(path: Path, files: Mapping[str, Path]) -> set[Path]:
+    """Which of some files, by module, a file imports: the named module, or the package that a name is of."""
+    found: set[Path | None] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {files.get(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {files.get(f"{node.module}.{alias.name}", files.get(node.module)) for alias in node.names}
+    return {file for file in found if file not in (None, path)}
