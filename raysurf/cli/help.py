@@ -182,9 +182,11 @@ def _default(field: Any) -> str:
 
 
 def _methods(owner: type, title: str) -> Iterator[str]:
+    ours = [each for each in reversed(owner.__mro__) if each.__module__.startswith("raysurf")]
+    members = {name: value for each in ours for name, value in vars(each).items()}
     found = [
         (name, "", inspect.cleandoc(value.__doc__).split("\n")[0])
-        for name, value in vars(owner).items()
+        for name, value in members.items()
         if not name.startswith("_") and getattr(value, "__doc__", None) and not isinstance(value, type)
     ]
     if found:

@@ -54,7 +54,7 @@ class Recorder:
         self.changed: ChangedError | None = None
         self._events: dict[tuple[str, str], InputEvents] = {}
         self._waiting_since: dict[str, float] = {}
-        store.files.tell = self.waiting
+        store.tell = self.waiting
 
     def add_sweep(self, table: TrialTable, spending: Spending, total: int) -> tuple[TrialEvents, PointsEvents]:
         """Begin a sweep of so many trials."""

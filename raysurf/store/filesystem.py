@@ -9,8 +9,8 @@ import shlex
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -100,43 +100,28 @@ def _rooted(uri: str, root: str) -> str:
 
 
 class Files(Protocol):
-    """The files of a store, by paths in it; methods raise an ``OSError`` if they cannot be reached."""
+    """The files of a store, by paths in it, as ``Store`` has them; methods raise an ``OSError`` if it is away."""
 
-    def full(self, path: str) -> str:
-        """The path in the file system; a link that leads out of the store is a ``StoreError``."""
+    def full(self, path: str) -> str: ...
+    def make(self) -> None: ...
+    def put_bytes(self, path: str, data: bytes) -> None: ...
+    def bytes_at(self, path: str) -> bytes | None: ...
+    def version(self, path: str) -> Version | None: ...
+    def versions(self, folder: str, begins: str = "") -> dict[str, Version]: ...
+    def list(self, folder: str) -> Iterable[str]: ...
+    def has_files(self, folder: str) -> bool: ...
+    def is_whole(self, path: str) -> bool: ...
+    def delete(self, path: str) -> None: ...
+    def delete_folder(self, path: str) -> None: ...
+    def disk_usage(self) -> tuple[int, int, int] | None: ...
 
-    def make(self) -> None:
-        """Make the folder, where folders are made."""
 
-    def read(self, path: str) -> bytes | None:
-        """The whole file; None if it is absent."""
-
-    def write(self, path: str, data: bytes) -> None:
-        """Replace a file; a reader sees all of it or what was there before, also if the writer is killed."""
-
-    def delete(self, path: str) -> None:
-        """Remove a file, if it is there."""
-
-    def delete_folder(self, path: str) -> None:
-        """Remove a folder and everything in it, as far as that goes at once."""
-
-    def version(self, path: str) -> Version | None:
-        """The version of a file; None if it is absent."""
-
-    def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
-        """Versions of the files right in a folder whose names begin so, by name."""
-
-    def list(self, folder: str) -> list[str]:
-        """Paths of all files under a folder, in no order."""
-
-    def has_files(self, folder: str) -> bool:
-        """Whether there is a file somewhere under a folder."""
-
-    def is_whole(self, path: str) -> bool:
-        """Whether a file is there and not truncated."""
-
-    def disk_usage(self) -> tuple[int, int, int] | None:
-        """Bytes in all, used and free; None where nobody can say."""
+def checked(root: str, path: str) -> list[str]:
+    """The parts of a path that leads not out of a store."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or "//" in path or ".." in parts or "\\" in path or "\0" in path:
+        raise StoreError(root, f"the path {path!r}", "a path within the store")
+    return list(parts)
 
 
 class Disk:
@@ -153,7 +138,7 @@ class Disk:
 
     def full(self, path: str) -> str:
         full = self.root
-        for part in path.split("/") if path else ():
+        for part in checked(self.root, path):
             full = f"{full}/{part}"
             self._require_inside(full)
         return full
@@ -162,14 +147,14 @@ class Disk:
         os.makedirs(self.root, exist_ok=True)
         self._root_seen = True
 
-    def read(self, path: str) -> bytes | None:
+    def bytes_at(self, path: str) -> bytes | None:
         try:
             return Path(self.full(path)).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             self._require_root()
             return None
 
-    def write(self, path: str, data: bytes) -> None:
+    def put_bytes(self, path: str, data: bytes) -> None:
         target, temporary = self.full(path), f"{self.root}/_tmp/{uuid.uuid4().hex}"
         if not os.path.isdir(f"{self.root}/_tmp"):
             self._require_root()
@@ -211,7 +196,7 @@ class Disk:
             return {}
         return found
 
-    def list(self, folder: str) -> list[str]:
+    def list(self, folder: str) -> Iterable[str]:
         self._require_root()
         return [path[len(self.root) + 1 :] for path in self._walk(folder)]
 
@@ -237,7 +222,7 @@ class Disk:
             if not isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise error
 
-        for inside, _, files in os.walk(self.full(folder), onerror=check):
+        for inside, _, files in os.walk(self.full(folder) if folder else self.root, onerror=check):
             for name in files:
                 self._require_inside(path := f"{inside}/{name}")
                 yield path
@@ -270,19 +255,19 @@ class Bucket:
         self.fs, self.root = system, root
 
     def full(self, path: str) -> str:
-        return f"{self.root}/{path}" if path else self.root
+        return "/".join([self.root, *checked(self.root, path)])
 
     def make(self) -> None:
         pass
 
-    def read(self, path: str) -> bytes | None:
+    def bytes_at(self, path: str) -> bytes | None:
         try:
             with self.fs.open_input_file(self.full(path)) as stream:
                 return bytes(stream.read())
         except FileNotFoundError:
             return None
 
-    def write(self, path: str, data: bytes) -> None:
+    def put_bytes(self, path: str, data: bytes) -> None:
         with self.fs.open_output_stream(self.full(path)) as stream:
             stream.write(data)
 
@@ -306,8 +291,9 @@ class Bucket:
         files = (each for each in found if each.is_file and each.base_name.startswith(begins))
         return {each.base_name: (each.size, each.mtime_ns, 0) for each in files}
 
-    def list(self, folder: str) -> list[str]:
-        found = self.fs.get_file_info(fs.FileSelector(self.full(folder), allow_not_found=True, recursive=True))
+    def list(self, folder: str) -> Iterable[str]:
+        base = self.full(folder) if folder else self.root
+        found = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
         return [info.path[len(self.root) + 1 :] for info in found if info.is_file]
 
     def has_files(self, folder: str) -> bool:

@@ -98,43 +98,54 @@ class Retrying:
         self._has_answered = known
 
     def silent(self, limit_s: float) -> Self:
-        """The same files, waited for in silence and for another time."""
+        """The same, waited for in silence and for another time."""
         found = copy.copy(self)
         found.retry, found.tell = Retry(limit_s), lambda text: None
         return found
 
     def full(self, path: str) -> str:
+        """Where a file is in the file system; a path that leads out of the store is refused."""
         return self.files.full(path)
 
-    def read(self, path: str) -> bytes | None:
-        return self._ask(f"reading {path}", lambda: self.files.read(path))
+    def make(self) -> None:
+        """Make the folder. That it is absent later is an outage, in this process and where the store is ``known``."""
+        self._ask("making the folder", self.files.make)
 
-    def write(self, path: str, data: bytes) -> None:
-        self._ask(f"writing {path}", lambda: self.files.write(path, data))
+    def put_bytes(self, path: str, data: bytes) -> None:
+        """Write a file; a reader sees all of it or what was there before, also if the writer is killed."""
+        self._ask(f"writing {path}", lambda: self.files.put_bytes(path, data))
 
-    def delete(self, path: str) -> None:
-        self._ask(f"removing {path}", lambda: self.files.delete(path))
-
-    def delete_folder(self, path: str) -> None:
-        self.files.delete_folder(path)
+    def bytes_at(self, path: str) -> bytes | None:
+        """Read a file; None if it is absent."""
+        return self._ask(f"reading {path}", lambda: self.files.bytes_at(path))
 
     def version(self, path: str) -> Version | None:
+        """The version of a file; None if it is absent."""
         return self._ask(f"looking at {path}", lambda: self.files.version(path))
 
     def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
+        """Versions of the files right in a folder whose names begin so, by name."""
         return self._ask(f"listing {folder}", lambda: self.files.versions(folder, begins))
 
-    def list(self, folder: str) -> list[str]:
-        return self._ask(f"listing {folder or 'it'}", lambda: self.files.list(folder))
+    def list(self, folder: str = "") -> list[str]:
+        """Paths of all files under a folder, relative to the root, sorted."""
+        return self._ask(f"listing {folder or 'it'}", lambda: sorted(self.files.list(folder)))
 
     def has_files(self, folder: str) -> bool:
+        """Whether there is a file somewhere under a folder; on a disk without looking at all of them."""
         return self._ask(f"listing {folder}", lambda: self.files.has_files(folder))
 
     def is_whole(self, path: str) -> bool:
+        """Whether a file on a disk is there and not truncated; of a bucket, where none ever is, always."""
         return self._ask(f"looking at {path}", lambda: self.files.is_whole(path))
 
-    def make(self) -> None:
-        self._ask("making the folder", self.files.make)
+    def delete(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        self._ask(f"removing {path}", lambda: self.files.delete(path))
+
+    def delete_folder(self, path: str) -> None:
+        """Remove a folder and everything in it, as far as that goes at once."""
+        self._ask(f"removing {path}", lambda: self.files.delete_folder(path))
 
     def _ask(self, doing: str, act: Callable[[], T]) -> T:
         limit_s, is_told = self.retry.limit_s if self._has_answered else 0.0, False

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import uuid
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
 from pyarrow import fs
 
 from raysurf.errors import StoreError
-from raysurf.store.filesystem import Bucket, Disk, Files, Version, address_of, open_address
+from raysurf.store.filesystem import Bucket, Disk, Files, address_of, open_address
 from raysurf.store.retry import Retry, Retrying, one_line
 
 
-class Store:
+class Store(Retrying):
     """A folder, or a bucket, of files. Nothing is made until the first write.
 
     Layout: ``tables/<table>/<part>.parquet``; other files under any other path, of which ``claims/`` says who works on
@@ -44,52 +43,15 @@ class Store:
         retry: Retry | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.uri = address_of(uri)
-        self.fs, self.root = open_address(self.uri)
+        self.fs, self.root = open_address(address_of(uri))
         self.is_local = isinstance(self.fs, fs.LocalFileSystem)
-        self.address = self.root if self.is_local else self.uri
+        self.address = self.root if self.is_local else address_of(uri)
         files: Files = Disk(self.root, known) if self.is_local else Bucket(self.fs, self.root)
-        self.files = Retrying(files, self.uri, retry or Retry(), tell, known)
+        super().__init__(files, address_of(uri), retry or Retry(), tell, known)
 
-    def silent(self, limit_s: float) -> Self:
-        """The same store, waited for in silence and for another time."""
-        found = copy.copy(self)
-        found.files = self.files.silent(limit_s)
-        return found
-
-    def make(self) -> None:
-        """Make the folder. That it is absent later is an outage, in this process and where the store is ``known``."""
-        self.files.make()
-
-    def check_writable(self) -> None:
-        """Check, leaving nothing behind, that the store can be written.
-
-        Raises:
-            StoreError: If it cannot.
-        """
-        if not self.is_local:
-            probe = f"_tmp/{uuid.uuid4().hex}"
-            try:
-                self.files.files.write(probe, b"")
-                self.files.files.delete(probe)
-            except OSError as error:
-                raise StoreError(self.uri, one_line(error), "a bucket that is there and can be written") from error
-            return
-        place = Path(self.root)
-        while not place.exists():
-            place = place.parent
-        if not place.is_dir():
-            raise StoreError(self.uri, f"{place}, which is a file", "a folder, or a place where one can be made")
-        probe_file = place / f".raysurf-{uuid.uuid4().hex}"
-        try:
-            probe_file.touch()
-            probe_file.unlink()
-        except OSError as error:
-            raise StoreError(self.uri, f"{error.strerror} at {place}", "a folder that can be written") from error
-
-    def put_bytes(self, path: str, data: bytes) -> None:
-        """Write a file; a reader sees all of it or what was there before, also if the writer is killed."""
-        self.files.write(self._checked(path), data)
+    def exists(self, path: str) -> bool:
+        """Whether a file is there."""
+        return self.version(path) is not None
 
     def get_bytes(self, path: str) -> bytes:
         """Read a file.
@@ -100,10 +62,6 @@ class Store:
         if (data := self.bytes_at(path)) is None:
             raise StoreError(self.uri, f"no {path}", "a file that an earlier run wrote")
         return data
-
-    def bytes_at(self, path: str) -> bytes | None:
-        """Read a file; None if it is absent."""
-        return self.files.read(self._checked(path))
 
     def put_json(self, path: str, value: Any) -> None:
         """Write a value as JSON; see ``put_bytes``."""
@@ -121,48 +79,28 @@ class Store:
         except (ValueError, RecursionError) as error:
             raise StoreError(self.uri, f"{path}: {error}", "JSON that an earlier run wrote") from error
 
-    def exists(self, path: str) -> bool:
-        """Whether a file is there."""
-        return self.version(path) is not None
-
-    def version(self, path: str) -> Version | None:
-        """The version of a file; None if it is absent."""
-        return self.files.version(self._checked(path))
-
-    def is_whole(self, path: str) -> bool:
-        """Whether a file on a disk is there and not truncated; of a bucket, where none ever is, always."""
-        return self.files.is_whole(self._checked(path))
-
-    def delete(self, path: str) -> None:
-        """Remove a file, if it is there."""
-        self.files.delete(self._checked(path))
-
-    def delete_folder(self, path: str) -> None:
-        """Remove a folder and everything in it, as far as that goes at once."""
-        self.files.delete_folder(self._checked(path))
-
-    def list(self, folder: str = "") -> list[str]:
-        """Paths of all files under a folder, relative to the root, sorted."""
-        return sorted(self.files.list(self._checked(folder) if folder else ""))
-
-    def has_files(self, folder: str) -> bool:
-        """Whether there is a file somewhere under a folder; of a folder on a disk, without looking at all of them."""
-        return self.files.has_files(self._checked(folder))
-
-    def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
-        """Versions of the files right in a folder whose names begin so, by name."""
-        return self.files.versions(self._checked(folder), begins)
-
-    def full(self, path: str) -> str:
-        """Where a file is in the file system.
+    def check_writable(self) -> None:
+        """Check, leaving nothing behind, that the store can be written.
 
         Raises:
-            StoreError: If its path leads out of the store.
+            StoreError: If it cannot.
         """
-        return self.files.full(self._checked(path))
-
-    def _checked(self, path: str) -> str:
-        parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or "//" in path or ".." in parts or "\\" in path or "\0" in path:
-            raise StoreError(self.uri, f"the path {path!r}", "a path within the store")
-        return "/".join(parts)
+        if not self.is_local:
+            probe = f"_tmp/{uuid.uuid4().hex}"
+            try:
+                self.files.put_bytes(probe, b"")
+                self.files.delete(probe)
+            except OSError as error:
+                raise StoreError(self.uri, one_line(error), "a bucket that is there and can be written") from error
+            return
+        place = Path(self.root)
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir():
+            raise StoreError(self.uri, f"{place}, which is a file", "a folder, or a place where one can be made")
+        probe_file = place / f".raysurf-{uuid.uuid4().hex}"
+        try:
+            probe_file.touch()
+            probe_file.unlink()
+        except OSError as error:
+            raise StoreError(self.uri, f"{error.strerror} at {place}", "a folder that can be written") from error

@@ -57,5 +57,5 @@ def remote(folder: Path, retry: Retry, **more: Any) -> tuple[Store, Shaky, list[
     shaky, said = Shaky(), list[str]()
     store = Store(str(folder), retry=retry, tell=said.append, **more)
     store.fs, store.is_local = fs.PyFileSystem(shaky), False
-    store.files.files = Bucket(store.fs, store.root)
+    store.files = Bucket(store.fs, store.root)
     return store, shaky, said
