@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from raysurf.jobs.parse import parse_job
+from raysurf.store import Row
 from raysurf.store.parts import mapping_in
 
 PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./:-]*")
 FLOAT = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?$")
 WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-Row = dict[str, Any]
 
 
 def job_file(row: Row, uri: str) -> str:

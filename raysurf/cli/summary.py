@@ -11,10 +11,11 @@ from typing import Any
 
 from raysurf.cli.output import text_table
 from raysurf.cli.trial_text import params_text
-from raysurf.errors import StoreError
 from raysurf.jobs.job import Row
 from raysurf.jobs.profile import Profile
 from raysurf.results.api import Results, open
+from raysurf.results.sql import quoted, quoted_list
+from raysurf.results.trials import best_rows
 from raysurf.store.filesystem import results_option
 from raysurf.store.store import Store
 from raysurf.sweep.sweep import Sweep
@@ -30,7 +31,9 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
     rows = sorted(results.table("trials").to_pylist(), key=lambda row: row["trial"])
     for sweep in sweeps:
         trials = [row for row in rows if row["sweep"] == sweep.name]
-        best = best_rows(sweep, results, trials)
+        best = best_rows(trials)
+        if not (sweep.search and len(sweep.search.metrics) > 1):
+            best = best[:1]
         yield ""
         yield from _best(sweep, results, trials, best)
         yield from _comparison(sweep, results, trials, best)
@@ -54,21 +57,6 @@ def _studies(sweeps: Sequence[Sweep], store: Store) -> list[str]:
     paths = [study_path(store, sweep.name) for sweep in sweeps if sweep.is_searched]
     shown = [(os.path.relpath(path), str(path)) for path in paths if path.exists()]
     return [path if below.startswith("..") else below for below, path in shown]
-
-
-def best_rows(sweep: Sweep, results: Results, trials: Sequence[Row]) -> list[Row]:
-    """The best finished trial of a sweep; of one without a search its first, of several metrics the Pareto front."""
-    done = [row for row in trials if row["state"] == "done"]
-    if sweep.search is None:
-        return done[:1]
-    try:
-        if len(sweep.search.metrics) == 1:
-            return [results.best(sweep.name)]
-        numbers = results.pareto(sweep.name)["trial"].to_pylist()
-    except StoreError:
-        return done[:1] if len(sweep.search.metrics) == 1 else []
-    by_number = {row["trial"]: row for row in done}
-    return [by_number[number] for number in numbers]
 
 
 def _best(sweep: Sweep, results: Results, trials: Sequence[Row], best: Sequence[Row]) -> Iterator[str]:
@@ -104,9 +92,9 @@ def _comparison(sweep: Sweep, results: Results, trials: Sequence[Row], best: Seq
     chain = _with_inputs([*arms, *(job.id for job in sweep.baselines)], results)
     if not chain:
         return
-    listed = ", ".join(f"'{run_id}'" for run_id in chain)
     query = f"""select kind, weights, scheme, num_samples, budget, split, accuracy, nll, "group", run_id
-        from predictions join runs using (run_id) where run_id in ({listed}) and split in ('validation', 'test')
+        from predictions join runs using (run_id)
+        where run_id in {quoted_list(chain)} and split in ('validation', 'test')
         qualify num_samples = max(num_samples) over (partition by run_id, weights, scheme, split)"""
     settings: dict[tuple[str, str, str, float | None, str], dict[str, list[float]]] = {}
     for found in sorted(results.sql(query).to_pylist(), key=lambda found: chain.index(found["run_id"])):
@@ -134,7 +122,7 @@ def _comparison(sweep: Sweep, results: Results, trials: Sequence[Row], best: Seq
 def _surfaces(results: Results, best: Sequence[Row]) -> Iterator[str]:
     """Worst train loss and test error on the best trial's surface: value, position and barrier."""
     for run_id in best[0]["run_ids"][:1] if best else []:
-        ids = f"run_id = '{run_id}'"
+        ids = f"run_id = {quoted(run_id)}"
         figures = json.loads(results.table("runs", ["metrics"], ids)["metrics"][0].as_py())
         for split, name in (("train", "loss"), ("test", "error")):
             query = f"""select {name} as worst, t, x, y, ray from surface where {ids} and split = '{split}'

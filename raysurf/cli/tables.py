@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import sys
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import click
 
 from raysurf.cli.options import format_option, results_option, strict
 from raysurf.cli.output import EXPORTED, FORMATS, SUFFIXES, echo, encoded, finite, print_rows, text_table
+from raysurf.store import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,9 +148,6 @@ def table(read: Callable[[], pa.Table], style: str) -> None:
     print_rows(read(), style)
 
 
-Row = dict[str, Any]
-
-
 @click.command()
 @strict
 @click.argument("sweep")
@@ -241,7 +237,9 @@ def export(read: Callable[[], pa.Table], output: str | None, style: str | None) 
         return
     rows = read()
     try:
-        _put(Path(output), encoded(rows, style))
+        from raysurf.store.filesystem import replace_file
+
+        replace_file(output, encoded(rows, style))
     except OSError as error:
         raise click.ClickException(
             f"{output}: {error.strerror}; expected a file in a folder that can be written"
@@ -256,15 +254,3 @@ def _style_of(output: str | None) -> str:
     if suffix not in SUFFIXES:
         raise click.UsageError(f"-o: got {output!r}; expected a file in {', '.join(SUFFIXES)}, or --format")
     return SUFFIXES[suffix]
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Write a file aside and rename it, so that one that was there is replaced as a whole or not at all."""
-    if path.is_dir():
-        raise IsADirectoryError(21, "Is a directory")
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        aside.write_bytes(data)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

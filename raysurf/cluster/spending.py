@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import chain
-from typing import Any
 
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.job import Job
+from raysurf.store import Row
 from raysurf.store.tables import read_rows
 
 FOLDER = "budgets"
 HOUR_S = 3600.0
-Row = dict[str, Any]
 
 
 class Verdict(Enum):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import random
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -23,6 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.cluster.warm_start import KnownTrial
+from raysurf.store import Row
+from raysurf.store.filesystem import replace_file
 from raysurf.store.parts import LINEAGE
 from raysurf.store.store import Store
 from raysurf.sweep import assignments
@@ -199,7 +199,6 @@ def distributions(tree: Any, params: Mapping[str, Any]) -> dict[str, BaseDistrib
     return fixed.distributions
 
 
-Row = Mapping[str, Any]
 FOLDER = "studies"
 
 
@@ -297,24 +296,17 @@ class StudyFile:
         search = self.sweep.search
         assert search is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}")
         lines = _Lines()
-        try:
-            self._storage = JournalStorage(lines)
-            study = optuna.create_study(
-                storage=self._storage, study_name=self.sweep.name, directions=directions(search)
-            )
-            self._study_id = study._study_id
-            study.set_user_attr("definition", self.sweep.digest)
-            study.set_user_attr("metrics", list(search.metrics))
-            # What Study.set_metric_names does, which warns that it is experimental.
-            self._storage.set_study_system_attr(self._study_id, "study:metric_names", list(search.metrics))
-            for number in sorted(self.table.rows):
-                self._add(number, self._end_of(self.table.rows[number])[0])
-            aside.write_text("".join(f"{json.dumps(log)}\n" for log in lines.logs))
-            os.replace(aside, self.path)
-        finally:
-            aside.unlink(missing_ok=True)
+        self._storage = JournalStorage(lines)
+        study = optuna.create_study(storage=self._storage, study_name=self.sweep.name, directions=directions(search))
+        self._study_id = study._study_id
+        study.set_user_attr("definition", self.sweep.digest)
+        study.set_user_attr("metrics", list(search.metrics))
+        # What Study.set_metric_names does, which warns that it is experimental.
+        self._storage.set_study_system_attr(self._study_id, "study:metric_names", list(search.metrics))
+        for number in sorted(self.table.rows):
+            self._add(number, self._end_of(self.table.rows[number])[0])
+        replace_file(self.path, "".join(f"{json.dumps(log)}\n" for log in lines.logs).encode())
 
     def _add(self, number: int, state: TrialState) -> None:
         """Add a trial as its row has it, in some state."""

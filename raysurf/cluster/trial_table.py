@@ -17,14 +17,13 @@ from raysurf.jobs.completeness import FinishedJobs
 from raysurf.redaction import redact
 from raysurf.results.error_text import BLOCKED
 from raysurf.results.progress import plan_path
+from raysurf.store import Row
 from raysurf.store.compaction import remove_part
 from raysurf.store.parts import mapping_in
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows, write_rows
 from raysurf.sweep.plan import Only, part_of
 from raysurf.sweep.sweep import Assignment, Sweep
-
-Row = dict[str, Any]
 
 
 def part(sweep: str, number: int) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raysurf.errors import Fault, SpecError, nearest
+from raysurf.store import Row
 from raysurf.store.parts import mapping_in
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows
@@ -17,7 +18,6 @@ from raysurf.sweep.assignments import fitted, is_whole
 from raysurf.sweep.space import Each
 from raysurf.sweep.sweep import Sweep
 
-Row = Mapping[str, Any]
 FOLDER = "searches"
 
 

@@ -15,6 +15,7 @@ from raysurf.data.spec import DataSpec
 from raysurf.errors import Fault, SpecError
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
+from raysurf.store import Row
 from raysurf.values import Node, Value, inner_values
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from raysurf.training.checkpoints import Checkpoints, State
     from raysurf.training.workers import Workers
 
-Row = dict[str, Any]
 
 SPLITS = ("train", "validation", "test")
 SETTINGS: dict[str, Any] = {

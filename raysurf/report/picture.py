@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from raysurf.errors import Fault, SpecError, StoreError
 from raysurf.report.html import page, table
 from raysurf.report.pictures.axes import TRIAL, plain_text
 from raysurf.report.runs import MeasuredRun
+from raysurf.store.filesystem import replace_file
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -104,13 +104,10 @@ def write_whole(path: str, data: bytes) -> None:
     Raises:
         StoreError: If the place cannot be written.
     """
-    aside = Path(f"{path}.{os.getpid()}.part")
     try:
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(data)
-        aside.replace(path)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, data)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise StoreError(path, error.strerror or str(error), "a place where a picture can be written") from error
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from raysurf.results.comparison.runs import members
 from raysurf.results.progress import plan_path
 from raysurf.results.reader import Reader
+from raysurf.store import Row
 from raysurf.store.parts import mapping_in, values_in
 
-Row = dict[str, Any]
 # Metrics that tables of trials show, as far as the runs have them.
 METRICS = (
     "validation/accuracy",

@@ -8,12 +8,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from raysurf.errors import StoreError
 from raysurf.results.failures import failures
 from raysurf.results.reader import Reader
-from raysurf.results.trials import pareto, ranked, trials_of
+from raysurf.results.trials import best_rows, trials_of, values_of
+from raysurf.store import Row
 from raysurf.store.parts import mapping_in, values_in
 
 if TYPE_CHECKING:
@@ -26,13 +26,7 @@ FIGURES = ("validation/accuracy", "test/accuracy", "validation/nll", "test/nll")
 
 
 def html_table(names: Sequence[str], rows: Sequence[Sequence[object]], titles: Sequence[str] = ()) -> str:
-    """A table; numbers stand to the right, long cells are cut and have their whole text as a tooltip.
-
-    Args:
-        names: Headings.
-        rows: Cells.
-        titles: Tooltips of the headings.
-    """
+    """A table with ``titles`` as tooltips of its headings; long cells are cut, their whole text being a tooltip."""
     heads = (
         f'<th title="{html.escape(title)}">{html.escape(name)}</th>' if title else f"<th>{html.escape(name)}</th>"
         for name, title in zip(names, [*titles, *[""] * (len(names) - len(titles))], strict=True)
@@ -68,17 +62,12 @@ def store_html(results: Reader) -> str:
 
 
 def sweep_html(results: Reader, sweep: str) -> str:
-    """A sweep: what became of its trials, the best of them with their searched values and figures, what failed.
-
-    Raises:
-        UnknownNameError: If there is no such sweep.
-        StoreError: If its rows cannot be read.
-    """
+    """A sweep: what became of its trials, the best of them with their searched values and figures, what failed."""
     trials = trials_of(results, sweep)
     if not trials:
         return f"<p><b>{html.escape(sweep)}</b>: no trial has begun</p>"
     done = [row for row in trials if row["state"] == "done"]
-    best = _best(results, sweep, done)
+    best = best_rows(done)[:TRIALS]
     shown = [f"<p><b>{html.escape(sweep)}</b>: {_told(Counter(row['state'] for row in trials))}</p>"]
     if best:
         shown.append(html_table(*_trials(results, best)))
@@ -105,19 +94,7 @@ def show_arrow_tables() -> None:
         formatter.for_type_by_name(*name, arrow_html)
 
 
-def _best(results: Reader, sweep: str, done: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The trials to show: the best few, of several metrics of their Pareto front, of no search the first."""
-    if done and ", " in done[0]["metric"]:
-        try:
-            front = pareto(results, sweep)["trial"].to_pylist()
-        except StoreError:
-            return []
-        rows = {row["trial"]: row for row in done}
-        return [rows[trial] for trial in front[:TRIALS]]
-    return ranked(done)[:TRIALS]
-
-
-def _trials(results: Reader, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
+def _trials(results: Reader, rows: Sequence[Row]) -> tuple[list[str], list[list[object]]]:
     """Headings and cells: number, searched figures, setting, searched values, figures of the runs."""
     uri = results.store.uri
     metrics = rows[0]["metric"].split(", ") if rows[0]["metric"] else []
@@ -131,9 +108,9 @@ def _trials(results: Reader, rows: Sequence[dict[str, Any]]) -> tuple[list[str],
     figures = [name for name in FIGURES if name not in metrics and any(name in each for each in stored.values())]
     lines: list[list[object]] = []
     for row, values in zip(rows, params, strict=True):
-        found = row["values"] or [row["value"]] * len(metrics)
         runs = [stored[run_id] for run_id in row["run_ids"] if run_id in stored]
         means = [mean(there) if (there := [run[name] for run in runs if name in run]) else None for name in figures]
+        found = values_of(row) if metrics else ()
         lines.append([row["trial"], *found, row["arm"], *(values.get(name) for name in searched), *means])
     return ["trial", *metrics, "arm", *searched, *figures], lines
 

@@ -15,11 +15,12 @@ from raysurf.results.api import open
 from raysurf.results.failures import failures
 from raysurf.results.reader import Reader
 from raysurf.results.sql import quoted_list
+from raysurf.results.trials import best_rows
+from raysurf.store import Row
 from raysurf.store.compacted import run_of
 from raysurf.store.store import Store
 from raysurf.store.tables import look_at
 
-Row = dict[str, Any]
 # Runs whose rows have not changed for so long have probably lost their process.
 SILENT_S = 600.0
 
@@ -76,16 +77,7 @@ def plan_path(sweep: str) -> str:
 
 
 def views(results: Reader, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepView]:
-    """Where sweeps are.
-
-    Args:
-        results: The store.
-        sweeps: Their names; all that have begun if not given.
-        now: The time, to tell how long things have been going on.
-
-    Raises:
-        UnknownNameError: If there is no such sweep.
-    """
+    """Where some sweeps are at a time; all sweeps that have begun, and now, if not given."""
     now = now or datetime.now(UTC)
     trials = results.table("trials").to_pylist()
     runs = results.table("runs", ["run_id", "sweep", "role", "status"]).to_pylist()
@@ -124,7 +116,9 @@ def _view(
         definition = plan.get("definition", latest["definition"])
         trials = [row for row in trials if row["definition"] == definition]
     counts = Counter(row["state"] for row in trials)
-    total, best = plan.get("trials"), _best(trials)
+    total, best = plan.get("trials"), next(iter(best_rows(trials)), None)
+    if best is not None and best["value"] is None:
+        best = None
     ended = [row for row in trials if row["state"] == "done" and row["wall_s"]]
     trial_s = mean(row["wall_s"] for row in ended) if ended else None
     busy = [row for row in trials if row["state"] == "running"]
@@ -149,14 +143,6 @@ def _view(
         at_work,
         _failures(results, name) if counts["failed"] or states["failed"] else (),
     )
-
-
-def _best(trials: list[Row]) -> Row | None:
-    found = [row for row in trials if row["state"] == "done" and row["value"] is not None]
-    if not found:
-        return None
-    sign = -1 if found[0]["mode"] == "max" else 1
-    return min(found, key=lambda row: (sign * row["value"], row["trial"]))
 
 
 def _named(trial: Row, trials: list[Row]) -> str:
@@ -222,18 +208,7 @@ class SweepProgress:
 
 
 def progress(results: str, sweeps: Sequence[PlannedSweep]) -> list[SweepProgress]:
-    """How far sweeps are.
-
-    Args:
-        results: Address of the result store.
-        sweeps: What was planned.
-
-    Returns:
-        One a sweep, in the same order; all waiting if the store has no tables yet.
-
-    Raises:
-        StoreError: If the store cannot be read.
-    """
+    """How far planned sweeps are, by the store at an address; all trials wait if it has no tables yet."""
     try:
         found = open(results)
     except StoreError as error:

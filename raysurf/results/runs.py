@@ -9,6 +9,7 @@ from typing import Any
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results.reader import Reader
 from raysurf.results.sql import quoted
+from raysurf.store import Row
 from raysurf.store.parts import mapping_in
 
 SHOWN = 8
@@ -50,9 +51,6 @@ def _begins(run_id: str, text: str) -> bool:
     return run_id.startswith(text) or run_id.rpartition("-")[2].startswith(text)
 
 
-Row = dict[str, Any]
-
-
 @dataclass(frozen=True)
 class RunLog:
     """One run.
@@ -82,16 +80,7 @@ class TrialLog:
 
 
 def trial_log(results: Reader, sweep: str, number: str) -> TrialLog:
-    """What is known of a trial.
-
-    Args:
-        results: The store.
-        sweep: The name of a sweep.
-        number: The trial's number in it.
-
-    Raises:
-        UnknownNameError: If there is no such sweep or trial; what there is is named.
-    """
+    """A trial of a sweep with its runs; an unknown sweep or number is refused, and those that there are are named."""
     names = sorted(set(results.table("trials", ["sweep"])["sweep"].to_pylist()))
     if sweep not in names:
         raise UnknownNameError("sweep", sweep, names or ("none yet",))
@@ -106,16 +95,7 @@ def trial_log(results: Reader, sweep: str, number: str) -> TrialLog:
 
 
 def run_log(results: Reader, text: str) -> TrialLog:
-    """What is known of a run.
-
-    Args:
-        results: The store.
-        text: Its id, or a beginning of it that no other run's id has; the kind may be left out.
-
-    Raises:
-        UnknownNameError: If no run's id begins like that.
-        StoreError: If those of several do; they are named.
-    """
+    """A run as a trial without a row; ``text`` as in ``one_run``."""
     return TrialLog(None, (_run(results, str(one_run(results, text)["run_id"])),))
 
 
@@ -175,16 +155,7 @@ class RunDifference:
 
 
 def run_difference(results: Reader, a: str, b: str) -> RunDifference:
-    """Compare two runs.
-
-    Args:
-        results: The store.
-        a, b: Ids of runs, or beginnings of ids that are unique.
-
-    Raises:
-        UnknownNameError: If there is no such run.
-        StoreError: If an id is not unique.
-    """
+    """Compare two runs, given as in ``one_run``."""
     first, second = one_run(results, a), one_run(results, b)
 
     def read(name: str) -> tuple[Any, Any]:

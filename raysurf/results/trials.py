@@ -12,25 +12,23 @@ import pyarrow as pa
 
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results.reader import Reader
+from raysurf.store import Row
 from raysurf.store.parts import values_in
 from raysurf.store.schemas import SCHEMAS
 
 
 def front(points: Sequence[Sequence[float]], modes: Sequence[str]) -> list[int]:
-    """The numbers of the points that no other is at least as good as in everything and better in something.
+    """Numbers of the points on the Pareto front, the best first value first; of equal points each.
 
     Args:
-        points: A figure for every mode, all finite.
+        points: A finite value for every mode.
         modes: ``max`` or ``min``.
-
-    Returns:
-        Best first figure first; of equal points each.
     """
     signs = [-1.0 if mode == "max" else 1.0 for mode in modes]
-    signed = [tuple(sign * figure for sign, figure in zip(signs, point, strict=True)) for point in points]
+    signed = [tuple(sign * value for sign, value in zip(signs, point, strict=True)) for point in points]
     found: list[int] = []
     for number in sorted(range(len(signed)), key=lambda i: (signed[i], i)):
-        # Sorted by the first figure, only an earlier point can be better in everything.
+        # Sorted by the first value, only an earlier point can be better in everything.
         if not any(_dominates(signed[other], signed[number]) for other in found):
             found.append(number)
     return found
@@ -40,56 +38,63 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
-def _is_finite(row: dict[str, Any]) -> bool:
-    figures = row["values"] or [row["value"]]
-    return all(figure is not None and math.isfinite(figure) for figure in figures)
+def values_of(trial: Row) -> list[float | None]:
+    """A trial's value of every searched metric; older rows have ``value`` alone."""
+    return trial["values"] or [trial["value"]]
+
+
+def pareto_rows(trials: Iterable[Row]) -> list[Row]:
+    """The finished trials of one sweep that are on its Pareto front."""
+    done = (row for row in trials if row["state"] == "done")
+    found = [row for row in done if all(value is not None and math.isfinite(value) for value in values_of(row))]
+    modes = found[0]["mode"].split(", ") if found else []
+    return [found[number] for number in front([values_of(row) for row in found], modes)]  # type: ignore[misc]
+
+
+def best_rows(trials: Iterable[Row]) -> list[Row]:
+    """The finished trials of one sweep, the best first, those without a value last; of several metrics the front."""
+    done = [row for row in trials if row["state"] == "done"]
+    if done and ", " in done[0]["metric"]:
+        return pareto_rows(done)
+
+    def rank(row: Row) -> tuple[bool, float, int]:
+        value = row["value"]
+        has_value = value is not None and not math.isnan(value)
+        sign = -1.0 if row["mode"] == "max" else 1.0
+        return not has_value, sign * value if has_value else 0.0, row["trial"]
+
+    return sorted(done, key=rank)
 
 
 def pareto(results: Reader, sweep: str) -> pa.Table:
     """The rows of a sweep's Pareto front; see ``Results.pareto``."""
-    columns = ("sweep", "trial", "arm", "params", "run_ids", "metric", "mode", "values", "value")
-    rows = [row for row in results.table("trials", [*columns, "state"]).to_pylist() if row["state"] == "done"]
-    mine = [row for row in rows if row["sweep"] == sweep]
-    found = [row | {"values": row["values"] or [row["value"]]} for row in mine if _is_finite(row)]
-    if not found:
-        known = sorted({row["sweep"] for row in rows if row["metric"]})
+    trials = results.table("trials").to_pylist()
+    best = pareto_rows(row for row in trials if row["sweep"] == sweep)
+    if not best:
+        known = sorted({row["sweep"] for row in trials if row["metric"] and row["state"] == "done"})
         expected = f"one of {', '.join(known) or 'none yet'}"
         raise StoreError(results.store.uri, f"no finished trial of a search {sweep!r}", expected)
-    metrics, modes = found[0]["metric"].split(", "), found[0]["mode"].split(", ")
-    best = [found[number] for number in front([row["values"] for row in found], modes)]
-    told: dict[str, list[Any]] = {name: [row[name] for row in best] for name in columns[:5]}
-    schema = SCHEMAS["trials"]
-    fields = [schema.field(name) for name in told]
-    fields += [
-        pa.field(metric, pa.float64(), False, {"meaning": f"mean over seeds; {mode} is searched"})
-        for metric, mode in zip(metrics, modes, strict=True)
-    ]
-    figures = {metric: [row["values"][i] for row in best] for i, metric in enumerate(metrics)}
-    return pa.table({**told, **figures}, schema=pa.schema(fields))
+    names = ("sweep", "trial", "arm", "params", "run_ids")
+    columns: dict[str, list[Any]] = {name: [row[name] for row in best] for name in names}
+    fields = [SCHEMAS["trials"].field(name) for name in names]
+    metrics, modes = best[0]["metric"].split(", "), best[0]["mode"].split(", ")
+    for number, (metric, mode) in enumerate(zip(metrics, modes, strict=True)):
+        columns[metric] = [values_of(row)[number] for row in best]
+        meaning = {"meaning": f"mean over seeds; {mode} is searched"}
+        fields.append(pa.field(metric, pa.float64(), False, meaning))
+    return pa.table(columns, schema=pa.schema(fields))
 
 
-def require_known(sweeps: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Check that there are such sweeps.
-
-    Args:
-        sweeps: Names that were asked for.
-        rows: Of ``runs`` and ``trials``.
-
-    Raises:
-        UnknownNameError: For the first that there is not; those that there are are named.
-    """
+def require_known(sweeps: Sequence[str], rows: Iterable[Row]) -> None:
+    """Refuse a sweep of which there are no rows of ``runs`` or ``trials``; those that there are are named."""
     known = sorted({row["sweep"] for row in rows})
     for name in sweeps:
         if name not in known:
             raise UnknownNameError("sweep", name, known or ("none yet",))
 
 
-def trials_of(results: Reader, sweep: str) -> list[dict[str, Any]]:
-    """The rows of ``trials`` of a sweep, by number; none if all that it has is inputs and baselines.
-
-    Raises:
-        UnknownNameError: If there is no such sweep.
-    """
+def trials_of(results: Reader, sweep: str) -> list[Row]:
+    """The rows of ``trials`` of a sweep, by number; none if all that it has is inputs and baselines."""
     rows = results.table("trials").to_pylist()
     mine = [row for row in rows if row["sweep"] == sweep]
     if not mine:
@@ -115,7 +120,7 @@ def parts_of_sweeps(results: Reader, sweeps: Sequence[str]) -> Callable[[str, st
     return is_theirs
 
 
-def best_trial(results: Reader, sweep: str) -> dict[str, Any]:
+def best_trial(results: Reader, sweep: str) -> Row:
     """The row of a sweep's best finished trial; see ``Results.best``."""
     rows = trials_of(results, sweep)
     done = [row for row in rows if row["state"] == "done"]
@@ -129,23 +134,11 @@ def best_trial(results: Reader, sweep: str) -> dict[str, Any]:
     if ", " in done[0]["metric"]:
         several = f"{sweep!r}, which searches {done[0]['metric']}"
         raise StoreError(results.store.uri, several, "a sweep that searches one metric; of several see pareto()")
-    best = ranked(done)[0]
+    best = best_rows(done)[0]
     if best["value"] is None or math.isnan(best["value"]):
         expected = "a metric that its jobs give (raysurf logs SWEEP/TRIAL shows those that a run has)"
         raise StoreError(results.store.uri, f"no {best['metric']} in any finished trial of {sweep!r}", expected)
     return best
-
-
-def ranked(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of ``trials`` of one sweep, the best in its figure first; those without one last, in their own order."""
-
-    def rank(row: dict[str, Any]) -> tuple[bool, float, int]:
-        value = row["value"]
-        is_figure = value is not None and not math.isnan(value)
-        sign = -1.0 if row["mode"] == "max" else 1.0
-        return not is_figure, sign * value if is_figure else 0.0, row["trial"]
-
-    return sorted(rows, key=rank)
 
 
 COLUMNS = ("sweep", "trial", "arm", "state")
@@ -169,13 +162,13 @@ def searched_values(results: Reader, sweep: str) -> pa.Table:
     return pa.Table.from_arrays([column for _, column in columns], schema=pa.schema([field for field, _ in columns]))
 
 
-def _figures(rows: Sequence[dict[str, Any]]) -> list[tuple[pa.Field, pa.Array]]:
+def _figures(rows: Sequence[Row]) -> list[tuple[pa.Field, pa.Array]]:
     """A column for every metric that is searched, by its name."""
     metrics = rows[0]["metric"].split(", ") if rows and rows[0]["metric"] else []
     modes = rows[0]["mode"].split(", ") if metrics else []
     found = []
     for number, (metric, mode) in enumerate(zip(metrics, modes, strict=True)):
-        values = [(row["values"] or [row["value"]] * (len(metrics) == 1) or [None] * len(metrics)) for row in rows]
+        values = [row["values"] or [row["value"]] * len(metrics) for row in rows]
         meaning = {"meaning": f"mean over seeds; {mode} is searched; null until the trial has ended"}
         column = pa.array([each[number] for each in values], pa.float64())
         found.append((pa.field(metric, pa.float64(), True, meaning), column))
@@ -183,13 +176,9 @@ def _figures(rows: Sequence[dict[str, Any]]) -> list[tuple[pa.Field, pa.Array]]:
 
 
 def typed(values: Sequence[Any]) -> pa.Array:
-    """Values from JSON as a column of the narrowest type that holds them all: bool, int64, float64 or string.
+    """Values from JSON, None where there is none, as a column of the narrowest type: bool, int64, float64 or string.
 
-    Args:
-        values: None where there is none.
-
-    Returns:
-        An array of the same length. What differs in kind, and what is neither number nor text, is told as text.
+    What differs in kind, and what is neither number nor text, is told as text.
     """
     there = [value for value in values if value is not None]
     if all(isinstance(value, bool) for value in there):

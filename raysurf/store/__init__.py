@@ -1,1 +1,8 @@
-"""The result store: bytes on a disk or in a bucket, and tables of rows as Parquet. Knows no job."""
+"""The store: files on a disk or bucket, leases, schemas, tables, compaction. It knows no job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# A row of a table: values by column.
+Row = dict[str, Any]

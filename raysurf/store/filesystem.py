@@ -306,26 +306,27 @@ class Bucket:
         return None
 
 
-def replace_file(target: str, data: bytes, aside: str) -> None:
+def replace_file(target: str | os.PathLike[str], data: bytes, aside: str | None = None) -> None:
     """Write a file aside and rename it, so that a reader sees all of it or what was there before.
 
     Args:
-        target: The file; its folder is made if it is absent.
+        target: The file.
         data: Its content.
-        aside: A path on the same disk; nothing is left there.
+        aside: A path on the same disk, where nothing is left; beside the file if not given.
     """
+    folder, name = os.path.split(os.fspath(target))
+    aside = aside or os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
     try:
         Path(aside).write_bytes(data)
         try:
             os.replace(aside, target)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             os.replace(aside, target)
-    except OSError:
+    finally:
         # On a full disk a left-over would keep the room that the next try needs.
         with contextlib.suppress(OSError):
             os.unlink(aside)
-        raise
 
 
 def version_of(path: str) -> Version:

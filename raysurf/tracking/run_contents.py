@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raysurf.store.filesystem import results_option
+from raysurf.store import Row
+from raysurf.store.filesystem import replace_file, results_option
 from raysurf.store.schemas import schema_of
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
 
 POINTS = 500
-Row = dict[str, Any]
 # Geometries whose points lie on one line, so that their metrics are curves over t.
 LINES = ("curve", "line", "chain", "path")
 SPLITS = ("train", "validation", "test")
@@ -232,6 +232,4 @@ def keep_ids(directory: Path, name: str, ids: Mapping[str, Any]) -> None:
     """Keep these for the next process."""
     place = directory / "wandb" / name
     place.parent.mkdir(parents=True, exist_ok=True)
-    aside = place.with_suffix(".part")
-    aside.write_text(json.dumps(ids))
-    aside.replace(place)
+    replace_file(place, json.dumps(ids).encode())

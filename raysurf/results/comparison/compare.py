@@ -15,6 +15,7 @@ from raysurf.errors import NothingComparedError, UnknownNameError
 from raysurf.results.comparison.runs import ComparedRun, compared_runs
 from raysurf.results.comparison.tables import LAYOUTS, Layout, Place
 from raysurf.results.reader import Reader
+from raysurf.store import Row
 from raysurf.store.parts import made_of_rows
 
 # Entries of a job that are told at most; what still coincides then is told apart by the group's id.
@@ -86,7 +87,6 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-Row = dict[str, Any]
 Placed = tuple[ComparedRun, Place]
 Group = list[Placed]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raysurf.results.comparison.published import DATA, DATA_NOTES, NETWORKS
+from raysurf.store import Row
 
 if TYPE_CHECKING:
     from raysurf.results.comparison.compare import Comparison
 
 DASH = "–"
-Row = dict[str, Any]
 Cells = list[list[str]]
 
 
