@@ -11,11 +11,11 @@ from typing import Any
 
 from raysurf.cli.output import text_table
 from raysurf.cli.trial_text import params_text
-from raysurf.jobs.job import Row
 from raysurf.jobs.profile import Profile
 from raysurf.results.api import Results, open
 from raysurf.results.sql import quoted, quoted_list
 from raysurf.results.trials import best_rows
+from raysurf.store import Row
 from raysurf.store.filesystem import results_option
 from raysurf.store.store import Store
 from raysurf.sweep.sweep import Sweep

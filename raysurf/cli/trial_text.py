@@ -8,7 +8,8 @@ from typing import Any
 
 from raysurf.cli.output import text_table
 from raysurf.redaction import redact
-from raysurf.results.runs import Row, RunLog, TrialLog
+from raysurf.results.runs import RunLog, TrialLog
+from raysurf.store import Row
 from raysurf.store.parts import WHOLE, mapping_in
 from raysurf.sweep.lineage import history, own_values
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from raysurf.errors import ChangedError, DataError, OutputError, StoreError, StoreUnavailableError
 from raysurf.jobs.fingerprints import Fingerprints, differences, require_like_inputs, told
-from raysurf.jobs.job import Job, Row
+from raysurf.jobs.job import Job
+from raysurf.store import Row
 from raysurf.store.parts import encode_part
 from raysurf.store.schemas import schema_of
 from raysurf.store.store import Store

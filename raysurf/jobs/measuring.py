@@ -19,8 +19,9 @@ from raysurf.models.spec import ModelSpec
 from raysurf.results.error_text import one_line
 
 if TYPE_CHECKING:
-    from raysurf.jobs.job import Context, Row
+    from raysurf.jobs.job import Context
     from raysurf.jobs.network import Network
+    from raysurf.store import Row
 
 QUANTITIES = ("loss", "nll", "error")
 # Statistics of a curve; the last is the older name of the one before it.

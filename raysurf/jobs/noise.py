@@ -14,8 +14,9 @@ from raysurf.values import as_tuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from raysurf.jobs.job import Context, Row
+    from raysurf.jobs.job import Context
     from raysurf.jobs.network import Network
+    from raysurf.store import Row
 
 
 class NoiseOf(OfWeights):

@@ -25,7 +25,8 @@ from raysurf.jobs.path import Path
 from raysurf.values import BY_KIND, as_tuple
 
 if TYPE_CHECKING:
-    from raysurf.jobs.job import Context, Row
+    from raysurf.jobs.job import Context
+    from raysurf.store import Row
     from raysurf.weightspace.plane import Plane as Frame
 
 Drawn = Annotated[WeightsJob | PointOf | Curve | Path, BY_KIND]

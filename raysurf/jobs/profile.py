@@ -15,7 +15,8 @@ from raysurf.jobs.path import Path
 from raysurf.values import BY_KIND
 
 if TYPE_CHECKING:
-    from raysurf.jobs.job import Context, Row
+    from raysurf.jobs.job import Context
+    from raysurf.store import Row
 
 
 class Profile(MeasuringJob):

@@ -12,7 +12,8 @@ from raysurf.jobs.job import SPLITS
 from raysurf.jobs.measuring import QUANTITIES, MeasuringJob, Spot, spread, spread_names
 
 if TYPE_CHECKING:
-    from raysurf.jobs.job import Context, Row
+    from raysurf.jobs.job import Context
+    from raysurf.store import Row
 
 
 class Rays(MeasuringJob):

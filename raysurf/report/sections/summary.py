@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from markupsafe import Markup
 
 from raysurf.report.html import part, table
-from raysurf.report.sweep_rows import Row, SweepRows, are_numbers, short
+from raysurf.report.sweep_rows import SweepRows, are_numbers, short
 from raysurf.results.reader import Reader
+from raysurf.store import Row
 from raysurf.store.parts import job_in, mapping_in
 from raysurf.wording import counted, duration
 
