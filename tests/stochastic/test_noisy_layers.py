@@ -205,6 +205,23 @@ def test_layers_that_cannot_be_noisy_are_refused(layers: str, kind: type[Excepti
         VarianceLayer(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"))
 
 
+class Halved(nn.Linear):
+    """A linear layer with a forward of its own."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return 0.5 * super().forward(inputs)
+
+
+def test_layers_that_do_more_than_their_kind_are_refused() -> None:
+    """A noisy layer would drop the forward or the hooks that a layer has of its own."""
+    with pytest.raises(UnsupportedLayerError, match="Halved with a forward of its own"):
+        VarianceLayer(Halved(2, 2))
+    hooked = nn.Linear(2, 2)
+    hooked.register_forward_hook(lambda layer, inputs, output: 0.5 * output)
+    with pytest.raises(UnsupportedLayerError, match="Linear with hooks of its own"):
+        VarianceLayer(hooked)
+
+
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (0.7, 0.5), (2.0, 1.5)])
 def test_discrepancy_is_the_closed_form(mean: float, deviation: float) -> None:
     """The unbiased estimate converges to the closed form; one over alpha is the signal to noise."""

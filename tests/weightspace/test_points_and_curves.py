@@ -111,3 +111,5 @@ def test_mismatch_is_named() -> None:
         combine([a, {"a": b["a"]}], [0.5, 0.5])
     with pytest.raises(PointMismatchError, match=r"b of shape \(3,\); expected shape \(4,\)"):
         distance(a, {"a": b["a"], "b": b["b"][:3]})
+    with pytest.raises(PointMismatchError, match=r"a buffer c \(3,\)"):
+        place(nn.Linear(4, 4), point_of(nn.Linear(4, 4)), {"c": b["b"][:3]})
