@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import raysurf as rs
-from raysurf.cluster import events
 from raysurf.cluster.searchers import ArmSearcher
 from raysurf.cluster.spending import Spending, Verdict, covered
 from raysurf.cluster.trial_table import TrialTable
@@ -19,6 +18,7 @@ from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from raysurf.sweep.document import load
 from raysurf.sweep.plan import Arm
+from tests.support import sweep_runs
 from tests.support.cases import tiny_sgd
 
 
@@ -31,11 +31,9 @@ def sweep_of(budget: rs.Budget, epochs: object = 1, **settings: Any) -> rs.Sweep
 
 def run(sweep: rs.Sweep, root: Path) -> tuple[list[int], str]:
     """The trials that began, and what the end says of the budget."""
-    heard: list[events.Event] = []
-    rs.run(sweep, str(root), executor="inline", listener=heard.append)
-    begun = [each.number for each in heard if isinstance(each, events.RunStarted) and each.role == "trial"]
-    (said,) = [each.text for each in heard if isinstance(each, events.Notice)]
-    return begun, said
+    ran = sweep_runs.run(sweep, root)
+    (notice,) = ran.notices
+    return ran.begun, notice
 
 
 def test_trials_and_epochs_are_kept_over_resumption(tmp_path: Path) -> None:
@@ -154,12 +152,10 @@ def test_budget_is_kept_by_trials_beside_one_another(tmp_path: Path) -> None:
     job = tiny_sgd(epochs=3).with_holes(lr=rs.Choice((1e9, 0.1, 0.05, 0.2)))
     search = rs.Search(metric="validation/nll", sampler="grid")
     sweep = rs.Sweep(job, search, name="beside", budget=rs.Budget(epochs=7))
-    heard: list[events.Event] = []
-    rs.run(sweep, str(tmp_path), listener=heard.append)
-    rows = rs.results.open(str(tmp_path)).table("trials").sort_by("trial").to_pylist()
+    ran = sweep_runs.run(sweep, tmp_path, executor="ray")
+    rows = sweep_runs.trials(tmp_path)
     assert [(row["trial"], row["state"]) for row in rows] == [(0, "failed"), (1, "done"), (2, "done")]
-    (said,) = [event.text for event in heard if isinstance(event, events.Notice)]
-    assert said == "budget of beside: 7 of 7 epochs spent; 1 of 4 trials did not begin"
+    assert ran.notices == ["budget of beside: 7 of 7 epochs spent; 1 of 4 trials did not begin"]
 
 
 @given(SPANS)

@@ -18,6 +18,7 @@ from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.sweep.document import load
 from tests.support.cases import tiny_sgd
+from tests.support.sweep_runs import trials
 
 FILE = """
 name: one
@@ -27,15 +28,12 @@ job:
   data: digits
   epochs: 2
   batch_size: 64
-  lr: !float {low: 0.1, high: 1}
+  weight_decay: !float {low: 0.1, high: 1}
   schedule: !choice
     - {kind: constant, lr: 0.1}
     - {kind: cosine, lr: 0.1, end: !float [0, 0.01]}
-search: {metric: validation/nll, trials: 8, points: [{lr: 0.5}], stopping: {kind: asha}}
+search: {metric: validation/nll, trials: 8, points: [{weight_decay: 0.5, schedule: cosine}], stopping: {kind: asha}}
 """
-FILE = FILE.replace("  lr: !float {low: 0.1, high: 1}\n", "  weight_decay: !float {low: 0.1, high: 1}\n").replace(
-    "[{lr: 0.5}]", "[{weight_decay: 0.5, schedule: cosine}]"
-)
 
 
 def digest_of(folder: Path, text: str) -> str:
@@ -91,10 +89,10 @@ def test_what_means_something_else_has_another(old: str, new: str, tmp_path: Pat
     assert digest_of(tmp_path, FILE.replace(old, new)) != digest_of(tmp_path, FILE)
 
 
-def sweep_of(tree: Any = None, trials: int = 3, **search: Any) -> rs.Sweep:
+def sweep_of(tree: Any = None, num_trials: int = 3, **search: Any) -> rs.Sweep:
     """Trials of an epoch, as quick as may be."""
     holes = tree or small().with_holes(lr=rs.Float(0.05, 0.2))
-    return rs.Sweep(holes, rs.Search(metric="validation/nll", trials=trials, **search), name="one")
+    return rs.Sweep(holes, rs.Search(metric="validation/nll", trials=num_trials, **search), name="one")
 
 
 def small(**changes: object) -> rs.SGD:
@@ -105,18 +103,13 @@ def run(root: Path, sweep: rs.Sweep, **settings: Any) -> list[dict[str, Any]]:
     """The rows of ``trials`` after a run, without what depends on the clock."""
     record = PlanRecord(Store(str(root)), "first.yaml")
     rs.run(sweep, str(root), executor="inline", listener=record, **settings)
-    return rows(root)
-
-
-def rows(root: Path) -> list[dict[str, Any]]:
-    found = rs.results.open(str(root)).table("trials").sort_by("trial").to_pylist()
-    return [{k: v for k, v in row.items() if k not in ("started_at", "wall_s")} for row in found]
+    return trials(root)
 
 
 def test_another_definition_removes_nothing(tmp_path: Path) -> None:
     """Finished trials under one name stay when it means something else, and both plan and run say what to do."""
     before = run(tmp_path, sweep_of())
-    other = sweep_of(small(momentum=0.5).with_holes(lr=rs.Float(0.05, 0.2)), trials=1)
+    other = sweep_of(small(momentum=0.5).with_holes(lr=rs.Float(0.05, 0.2)), num_trials=1)
     with pytest.raises(SpecError) as caught:
         plan_sweeps([other], Store(str(tmp_path)))
     said = str(caught.value)
@@ -130,7 +123,7 @@ def test_another_definition_removes_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(SpecError, match="3 finished of definition"):
         launch(plan, Store(str(tmp_path)), lambda event: None, executor="inline")
-    assert rows(tmp_path) == before
+    assert trials(tmp_path) == before
     swapped = {key: sweep_of().job[key] for key in reversed(sweep_of().job)}
     assert run(tmp_path, sweep_of(swapped)) == before
     after = run(tmp_path, other, replace=True)
@@ -178,8 +171,8 @@ def test_stores_of_earlier_versions_go_on(tmp_path: Path) -> None:
 def test_more_trials_an_arm_move_the_next_arms(tmp_path: Path) -> None:
     """When each arm gets more trials, those of the second keep their values under the numbers that they have now."""
 
-    def sweep(trials: int) -> rs.Sweep:
-        return sweep_of(small().with_holes(lr=rs.Float(0.05, 0.2), momentum=rs.Each((0.0, 0.5))), trials)
+    def sweep(num_trials: int) -> rs.Sweep:
+        return sweep_of(small().with_holes(lr=rs.Float(0.05, 0.2), momentum=rs.Each((0.0, 0.5))), num_trials)
 
     before = [(row["params"], row["value"]) for row in run(tmp_path, sweep(2))]
     after = [(row["params"], row["value"]) for row in run(tmp_path, sweep(3))]

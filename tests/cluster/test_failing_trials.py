@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import raysurf as rs
-from raysurf.cluster import events
-from raysurf.cluster.events import Finished
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from tests.support.flaky import linear
 from tests.support.stored_rows import table_rows
-
-
-def inline(what: Any, root: Path, **settings: Any) -> tuple[Finished, list[events.Event]]:
-    """Run in this process; also what was heard."""
-    heard: list[events.Event] = []
-    return rs.run(what, str(root), executor="inline", listener=heard.append, **settings), heard
-
-
-def begun(heard: list[events.Event]) -> list[int]:
-    """Numbers of the trials that began."""
-    return [each.number for each in heard if isinstance(each, events.RunStarted) and each.role == "trial"]
+from tests.support.sweep_runs import run
 
 
 def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
@@ -32,15 +19,15 @@ def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
     mended = tmp_path / "mended"
     tree = linear(fault="bug", until=str(mended)).with_holes({"model.options.fault": rs.Each(("", "bug"))})
     sweep, root = rs.Sweep(tree, name="flaky"), tmp_path / "r"
-    assert inline(sweep, root)[0].failed == 1
+    assert run(sweep, root).finished.failed == 1
     (group,) = rs.results.open(str(root)).failures("flaky").groups
     assert (group.what.kind, group.what.error) == ("user_code", "KeyError")
     assert group.what.place.endswith("tests/support/flaky.py:" + group.what.place.rpartition(":")[2])
     mended.touch()
-    finished, heard = inline(sweep, root)
-    assert (finished.failed, begun(heard)) == (1, [])
-    finished, heard = inline(sweep, root, retry_failed=True)
-    assert (finished.failed, begun(heard)) == (0, [1])
+    ran = run(sweep, root)
+    assert (ran.finished.failed, ran.begun) == (1, [])
+    ran = run(sweep, root, retry_failed=True)
+    assert (ran.finished.failed, ran.begun) == (0, [1])
     assert rs.results.open(str(root)).failures().groups == ()
     assert [row["state"] for row in table_rows(root)] == ["done", "done"]
 
@@ -53,19 +40,19 @@ def test_retried_trials_leave_the_search_as_it_was(tmp_path: Path) -> None:
     )
     search = rs.Search(metric="validation/nll", trials=16, seed=0, batch=8)
     sweep, root = rs.Sweep(tree, search, name="search"), tmp_path / "r"
-    failed = inline(sweep, root)[0].failed
+    failed = run(sweep, root).finished.failed
     assert 2 <= failed <= 14
     before = [row["params"] for row in table_rows(root)]
     broken = [row["trial"] for row in table_rows(root) if row["state"] == "failed"]
     mended.touch()
-    finished, heard = inline(sweep, root, retry_failed=True)
-    assert (finished.failed, begun(heard)) == (0, broken)
+    ran = run(sweep, root, retry_failed=True)
+    assert (ran.finished.failed, ran.begun) == (0, broken)
     assert [row["params"] for row in table_rows(root)] == before
     assert [row["trial"] for row in table_rows(root) if row["retried"]] == broken
     for retry_failed in (False, True):
-        assert begun(inline(sweep, root, retry_failed=retry_failed)[1]) == []
+        assert run(sweep, root, retry_failed=retry_failed).begun == []
     more = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=17, seed=0, batch=8), name="search")
-    assert begun(inline(more, root)[1]) == [16]
+    assert run(more, root).begun == [16]
 
 
 def test_trying_again_keeps_to_the_budget(tmp_path: Path) -> None:
@@ -74,11 +61,11 @@ def test_trying_again_keeps_to_the_budget(tmp_path: Path) -> None:
     tree = linear(epochs=2, until=str(mended)).with_holes({"model.options.fault": rs.Choice(("bug", ""))})
     search = rs.Search(metric="validation/nll", sampler="grid")
     little, enough = (rs.Sweep(tree, search, name="spent", budget=rs.Budget(epochs=epochs)) for epochs in (3, 4))
-    assert begun(inline(little, root)[1]) == [0, 1]
+    assert run(little, root).begun == [0, 1]
     mended.touch()
-    assert begun(inline(little, root, retry_failed=True)[1]) == []
+    assert run(little, root, retry_failed=True).begun == []
     assert [row["state"] for row in table_rows(root)] == ["failed", "done"]
-    assert begun(inline(enough, root, retry_failed=True)[1]) == [0]
+    assert run(enough, root, retry_failed=True).begun == [0]
     assert [row["state"] for row in table_rows(root)] == ["done", "done"]
 
 
@@ -103,12 +90,12 @@ def test_only_what_is_asked_for_is_run(
     only: list[str], trials: list[tuple[str, int]], num_runs: int, tmp_path: Path
 ) -> None:
     """Chosen arms keep their numbers and get their inputs; others, and baselines that do not fit, are left."""
-    inline(two_sweeps(), tmp_path, only=only)
+    run(two_sweeps(), tmp_path, only=only)
     assert sorted((row["sweep"], row["trial"]) for row in table_rows(tmp_path)) == sorted(trials)
     assert len(table_rows(tmp_path, "runs")) == num_runs
-    finished, heard = inline(two_sweeps(), tmp_path)
-    assert finished.failed == 0
-    assert len(begun(heard)) == 5 - len(trials)
+    ran = run(two_sweeps(), tmp_path)
+    assert ran.finished.failed == 0
+    assert len(ran.begun) == 5 - len(trials)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +109,7 @@ def test_only_what_is_asked_for_is_run(
 def test_what_fits_nothing_is_told(only: list[str], said: str, tmp_path: Path) -> None:
     """A choice that fits nothing is one error that lists the arms, and nothing is written."""
     with pytest.raises(SpecError, match=said):
-        inline(two_sweeps(), tmp_path, only=only)
+        run(two_sweeps(), tmp_path, only=only)
     assert not list(tmp_path.iterdir())
 
 
@@ -130,7 +117,7 @@ def test_trials_of_a_search_have_no_choice(tmp_path: Path) -> None:
     """Trials of a search cannot be chosen by number, since each follows from others; its sweep can."""
     sweep = rs.Sweep(linear().with_holes(lr=rs.Float(0.1, 0.2)), rs.Search(metric="train/nll", trials=3), name="s")
     with pytest.raises(SpecError, match="trials of the search of 's' follow from one another"):
-        inline(sweep, tmp_path, only=["trial=1"])
+        run(sweep, tmp_path, only=["trial=1"])
 
 
 @pytest.mark.parametrize(("seeds", "begins"), [((), [0, 1, 2]), ((1, 2), [0, 1, 2])])
@@ -139,14 +126,14 @@ def test_too_many_failures_stop_the_sweep(seeds: tuple[int, ...], begins: list[i
     tree = linear().with_holes({"model.options.fault": rs.Each(("", "bug", "memory", "gpu_memory", "other"))})
     failures = rs.Failures(retries=0, max_failed_share=0.3)
     sweeps = [rs.Sweep(tree, name="bad", failures=failures, seeds=seeds), rs.Sweep(linear(), name="good")]
-    finished, heard = inline(sweeps, tmp_path)
-    assert finished.stopped == ("bad",)
-    (notice,) = [each.text for each in heard if isinstance(each, events.Notice)]
+    ran = run(sweeps, tmp_path)
+    assert ran.finished.stopped == ("bad",)
+    (notice,) = ran.notices
     assert "sweep bad is stopped, 2 trials do not begin: 2 of 5 trials have failed, more than" in notice
     assert [row["state"] for row in table_rows(tmp_path) if row["sweep"] == "bad"] == ["done", "failed", "failed"]
     assert [row["state"] for row in table_rows(tmp_path) if row["sweep"] == "good"] == ["done"]
-    finished, heard = inline(sweeps, tmp_path)
-    assert (finished.stopped, begun(heard)) == (("bad",), [])
+    ran = run(sweeps, tmp_path)
+    assert (ran.finished.stopped, ran.begun) == (("bad",), [])
 
 
 @pytest.mark.parametrize(("fault", "tries"), [("memory", 2), ("gpu_memory", 2), ("bug", 1)])
@@ -154,10 +141,10 @@ def test_memory_is_tried_again_and_a_bug_is_not(fault: str, tries: int, tmp_path
     """What ran out of memory is retried as often as is allowed; an error that would come again is not."""
     log = tmp_path / "tries"
     sweep = rs.Sweep(linear(fault=fault, log=str(log), fails=1), name="s", failures=rs.Failures(retries=1))
-    assert inline(sweep, tmp_path / "r")[0].failed == (tries == 1)
+    assert run(sweep, tmp_path / "r").finished.failed == (tries == 1)
     assert len(log.read_text().splitlines()) == tries
     never = rs.Sweep(linear(fault=fault), name="never", failures=rs.Failures(retries=1))
-    inline(never, tmp_path / "r")
+    run(never, tmp_path / "r")
     (group,) = rs.results.open(str(tmp_path / "r")).failures("never").groups
     assert group.what.kind == {"memory": "cpu_memory", "bug": "user_code"}.get(fault, fault)
 
@@ -165,8 +152,8 @@ def test_memory_is_tried_again_and_a_bug_is_not(fault: str, tries: int, tmp_path
 def test_slow_trials_are_ended(tmp_path: Path) -> None:
     """A trial that takes longer than its limit fails at its next epoch, and says so; its input may take longer."""
     slow = rs.SWA(start=linear(epochs=2), epochs=100_000, lr=0.1, evaluate_every=1000)
-    finished, _ = inline(rs.Sweep(slow, name="slow", failures=rs.Failures(time_limit_s=1.0)), tmp_path)
-    assert finished.failed == 1
+    ran = run(rs.Sweep(slow, name="slow", failures=rs.Failures(time_limit_s=1.0)), tmp_path)
+    assert ran.finished.failed == 1
     (group,) = rs.results.open(str(tmp_path)).failures().groups
     assert group.what.kind == "time_limit"
     assert "took longer than time_limit_s: 1; it was ended after" in group.what.message
@@ -184,7 +171,7 @@ def test_new_seeds_and_budgets_train_only_themselves(tmp_path: Path) -> None:
     kept: dict[str, bytes] = {}
     trained = "select run_id, count(distinct epoch_s) as n from epochs where weights = 'iterate' group by 1"
     for seeds, budgets, new in (((1,), (1.5,), 2), ((1, 2), (1.5,), 2), ((1, 2), (1.25, 1.5, 2.0), 4)):
-        inline(sweep(seeds, *budgets), tmp_path)
+        run(sweep(seeds, *budgets), tmp_path)
         found = {path: store.get_bytes(path) for path in store.list("tables/runs")}
         assert len(found) == len(kept) + new
         assert {path: found[path] for path in kept} == kept
@@ -201,7 +188,7 @@ def test_runs_know_their_data(tmp_path: Path) -> None:
     from raysurf.data.registry import load
 
     line = rs.Profile(along=rs.Line(start=linear(), end=linear().with_seed(1)), num_points=3)
-    inline(rs.Sweep(line, name="line"), tmp_path)
+    run(rs.Sweep(line, name="line"), tmp_path)
     expected = load(line.data_spec).fingerprint
     assert {row["data_fingerprint"] for row in table_rows(tmp_path, "runs")} == {expected}
     assert load(rs.DataSpec(name="digits")).fingerprint != expected

@@ -18,7 +18,9 @@ from raysurf.cluster import events
 from raysurf.cluster.launch import plan_sweeps
 from raysurf.cluster.listeners import _own_inputs
 from raysurf.store.store import Store
+from tests.support import sweep_runs
 from tests.support.cases import tiny_sgd
+from tests.support.sweep_runs import trials
 
 SIZE, GENERATIONS = 4, 3
 
@@ -29,12 +31,6 @@ def sweep_of(high: float = 1.0, **settings: Any) -> rs.Sweep:
     search |= settings.pop("search", {})
     holes = {"lr": rs.Float(0.01, high, log=True), "momentum": rs.Float(0.0, 0.95)}
     return rs.Sweep(tiny_sgd(epochs=1).with_holes(holes), rs.Search(**search), "population", **settings)  # type: ignore[arg-type]
-
-
-def trials(root: Path) -> list[dict[str, Any]]:
-    """The rows of ``trials`` in order, without what depends on the clock."""
-    rows = rs.results.open(str(root)).table("trials").sort_by("trial").to_pylist()
-    return [{k: v for k, v in row.items() if k not in ("started_at", "wall_s")} for row in rows]
 
 
 def run(sweep: rs.Sweep, root: Path, break_after: int | None = None) -> list[int]:
@@ -170,10 +166,9 @@ def test_epochs_are_counted_once(tmp_path: Path) -> None:
     (plan,) = plan_sweeps([sweep_of()], Store(str(tmp_path))).sweeps
     assert plan.left(lambda job: job.epochs_to_train) == (SIZE * GENERATIONS, SIZE * GENERATIONS)
     sweep = sweep_of(budget=rs.Budget(epochs=7))
-    heard: list[events.Event] = []
-    rs.run(sweep, str(tmp_path), executor="inline", listener=heard.append)
-    said = [event.text for event in heard if isinstance(event, events.Notice)]
-    assert said == ["budget of population: 7 of 7 epochs spent; 5 of 12 trials did not begin"]
+    assert sweep_runs.run(sweep, tmp_path).notices == [
+        "budget of population: 7 of 7 epochs spent; 5 of 12 trials did not begin"
+    ]
     assert run(sweep_of(), tmp_path) == list(range(7, 12))
 
 

@@ -11,12 +11,12 @@ import pytest
 
 import raysurf as rs
 from raysurf.cli.run import plan_lines
-from raysurf.cluster import events
 from raysurf.cluster.capacity import local_capacity
 from raysurf.cluster.launch import plan_sweeps
 from raysurf.store.store import Store
 from tests.support.cases import tiny_sgd
 from tests.support.searches import suggested, sweep_of
+from tests.support.sweep_runs import run
 
 POINTS = (
     {"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05},
@@ -114,12 +114,11 @@ def test_space_that_ends_is_told(tmp_path: Path) -> None:
     """README's own search, of 8 trials among 4 numbers: each once, and plan and run say why there are no more."""
     tree = rs.SWA(start=tiny_sgd(epochs=1), epochs=5, lr=0.05).with_holes(cycle_epochs=rs.Int(1, 4))
     sweep = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=8, seed=0), name="cycles")
-    heard: list[Any] = []
-    finished = rs.run(sweep, str(tmp_path), executor="inline", listener=heard.append)
+    ran = run(sweep, tmp_path)
     rows = rs.results.open(str(tmp_path)).params("cycles").to_pylist()
     assert sorted(row["cycle_epochs"] for row in rows) == [1, 2, 3, 4]
-    assert finished.failed == 0
-    (notice,) = [event.text for event in heard if isinstance(event, events.Notice)]
+    assert ran.finished.failed == 0
+    (notice,) = ran.notices
     assert "4 trials of cycles, not 8: its holes have no more assignments" in notice
     plan = plan_sweeps([sweep], Store(str(tmp_path)))
     assert plan.is_done

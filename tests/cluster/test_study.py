@@ -11,12 +11,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 import raysurf as rs
-from raysurf.cluster import events
 from raysurf.cluster.study import StudyFile, study_path
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.store.store import Store
 from tests.support.cases import tiny_sgd
 from tests.support.searches import sweep_of
+from tests.support.sweep_runs import run
 
 
 def load(path: Path, name: str = "closed") -> optuna.Study:
@@ -73,9 +73,7 @@ def test_optuna_reads_the_trials_of_a_sweep(tmp_path: Path) -> None:
     job = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2, log=True), momentum=rs.Each((0.0, 0.9)))
     search = rs.Search(metric="validation/accuracy", trials=2, seed=0)
     sweep = rs.Sweep(job, search, name="arms")
-    heard: list[events.Event] = []
-    rs.run(sweep, str(tmp_path), executor="inline", listener=heard.append)
-    assert not [event for event in heard if isinstance(event, events.Notice)]
+    assert run(sweep, tmp_path).notices == []
     study = load(tmp_path / "studies" / "arms.journal", "arms")
     rows = rs.results.open(str(tmp_path)).table("trials").sort_by("trial").to_pylist()
     assert [(each.state.name, each.value) for each in study.trials] == [("COMPLETE", row["value"]) for row in rows]

@@ -21,6 +21,7 @@ from tests.support.claimants import elsewhere, write
 from tests.support.gated import GATE, builders
 from tests.support.processes import FORKS, until
 from tests.support.stored_rows import stored_rows
+from tests.support.sweep_runs import notices
 
 
 def gated(root: Path) -> rs.SGD:
@@ -78,10 +79,6 @@ def run(root: Path, what: rs.Sweep, *only: str) -> list[events.Event]:
     return heard
 
 
-def said(heard: list[events.Event]) -> list[str]:
-    return [each.text for each in heard if isinstance(each, events.Notice)]
-
-
 def begun(heard: list[events.Event]) -> list[int]:
     return [each.number for each in heard if isinstance(each, events.RunStarted)]
 
@@ -93,7 +90,7 @@ def test_second_run_of_a_sweep_waits_for_the_first(searched: bool, tmp_path: Pat
     with running(pool, tmp_path, what):
         (other,) = set(builders(tmp_path / "log"))
         heard = run(tmp_path, what)
-    (line,) = said(heard)
+    (line,) = notices(heard)
     assert line.startswith(f"sweep one is being run by pid {other} on host ") and line.endswith("; waiting for it")
     assert begun(heard) == []
     assert len([each for each in heard if isinstance(each, events.RunEnded) and each.reused]) == 3
@@ -108,7 +105,7 @@ def test_sweeps_with_one_input_train_it_once(tmp_path: Path, pool: ProcessPoolEx
     with running(pool, tmp_path, sweep(tmp_path)):
         (other,) = set(builders(tmp_path / "log"))
         heard = run(tmp_path, sweep(tmp_path, "two"))
-    (line,) = [each for each in said(heard) if each.startswith("sgd-")]
+    (line,) = [each for each in notices(heard) if each.startswith("sgd-")]
     assert f" is being done by sweep one, pid {other} on host " in line and line.endswith("; waiting for it")
     runs = rs.results.open(str(tmp_path / "store")).table("runs").to_pylist()
     assert [row["sweep"] for row in runs if row["kind"] == "sgd"] == ["one"]
@@ -126,7 +123,7 @@ def test_other_trials_of_a_sweep_do_not_wait(
         heard = run(tmp_path, what, "trial=1")
         assert gate.exists() is (budget is None)
     assert begun(heard) == [1]
-    assert any("is being run by" in each for each in said(heard)) is (budget is not None)
+    assert any("is being run by" in each for each in notices(heard)) is (budget is not None)
     rs.run(what, str(tmp_path / "calm"), executor="inline")
     assert stored_rows(str(tmp_path / "store")) == stored_rows(str(tmp_path / "calm"))
 
@@ -138,7 +135,7 @@ def test_waiting_counts_for_the_time_limit(tmp_path: Path) -> None:
     write(Store(str(tmp_path / "store")), job.trajectory or job.id, elsewhere())
     heard: list[events.Event] = []
     assert rs.run(what, str(tmp_path / "store"), executor="inline", listener=heard.append).failed == 1
-    assert said(heard) == [f"{job.id} is being done by sweep y, pid 12 on host far since now; waiting for it"]
+    assert notices(heard) == [f"{job.id} is being done by sweep y, pid 12 on host far since now; waiting for it"]
     (trial,) = rs.results.open(str(tmp_path / "store")).table("trials").to_pylist()
     assert trial["error"].startswith("TimeLimitError: the trial took longer than time_limit_s: 2; it was ended after 0")
     assert not builders(tmp_path / "log")
@@ -156,7 +153,7 @@ def test_run_that_is_broken_off_keeps_nobody_waiting(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         rs.run(what, store.uri, executor="inline", listener=listen)
     assert not store.list("claims")
-    assert said(run(tmp_path, what)) == []
+    assert notices(run(tmp_path, what)) == []
 
 
 def test_rays_own_files_of_others_are_left(tmp_path: Path) -> None:

@@ -18,14 +18,9 @@ from raysurf.jobs.outcome import outcome_path
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
 from tests.support.cases import tiny_sgd
+from tests.support.sweep_runs import run, trials
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
-
-
-def trials(root: Path) -> list[dict[str, Any]]:
-    """The rows of ``trials`` in order, without what depends on the clock."""
-    rows = rs.results.open(str(root)).table("trials").sort_by("trial").to_pylist()
-    return [{k: v for k, v in row.items() if k not in ("started_at", "wall_s")} for row in rows]
 
 
 def swa_sweep(**settings: Any) -> rs.Sweep:
@@ -46,13 +41,12 @@ def swa_sweep(**settings: Any) -> rs.Sweep:
 
 def test_tune_and_inline_are_one(tmp_path: Path) -> None:
     """The same sweep through Tune and in this process suggests the same values and finds the same figures."""
-    heard: list[events.Event] = []
-    finished = rs.run(swa_sweep(), str(tmp_path / "ray"), listener=heard.append)
+    ran = run(swa_sweep(), tmp_path / "ray", executor="ray")
     rs.run(swa_sweep(), str(tmp_path / "inline"), executor="inline")
-    assert (finished.trials, finished.inputs, finished.failed) == (6, 1, 0)
+    assert (ran.finished.trials, ran.finished.inputs, ran.finished.failed) == (6, 1, 0)
     assert trials(tmp_path / "ray") == trials(tmp_path / "inline")
     assert len({row["params"] for row in trials(tmp_path / "ray")}) == 6
-    ends = [event for event in heard if isinstance(event, events.RunEnded)]
+    ends = [event for event in ran.events if isinstance(event, events.RunEnded)]
     assert sorted(event.number for event in ends if event.label.startswith("trial")) == list(range(6))
     assert not (tmp_path / "ray" / "_ray").exists()
 
@@ -61,12 +55,9 @@ def test_finished_sweep_trains_nothing(tmp_path: Path) -> None:
     """A second run takes everything from the store, more trials train only themselves, and a new seed its own."""
     rs.run(swa_sweep(), str(tmp_path), executor="inline")
     before = {path: Store(str(tmp_path)).get_bytes(path) for path in Store(str(tmp_path)).list("tables/runs")}
-    heard: list[events.Event] = []
-    rs.run(swa_sweep(), str(tmp_path), listener=heard.append)
-    assert not [event for event in heard if isinstance(event, events.RunStarted)]
+    assert run(swa_sweep(), tmp_path, executor="ray").begun == []
     more = swa_sweep(search=rs.Search(metric="validation/nll", trials=8, seed=1, batch=2))
-    rs.run(more, str(tmp_path), listener=heard.append, executor="inline")
-    assert [event.number for event in heard if isinstance(event, events.RunStarted)] == [6, 7]
+    assert run(more, tmp_path).begun == [6, 7]
     assert {path: Store(str(tmp_path)).get_bytes(path) for path in before} == before
 
 
@@ -75,18 +66,12 @@ def test_budgets_of_a_sweep_cost_one_run(executor: Literal["ray", "inline"], tmp
     """Three budgets by !each, the largest first, train the epochs of the largest; the plan says so beforehand."""
     start = tiny_sgd(epochs=4, until=3)
     tree = rs.SWA(start=start, budget=1, lr=0.1).with_holes(budget=rs.Each((2.0, 1.5, 1.0)))
-    heard: list[events.Event] = []
-    rs.run(rs.Sweep(tree, name="budgets"), str(tmp_path), listener=heard.append, executor=executor)
-    ends = [each for each in heard if isinstance(each, events.RunEnded) and each.label.startswith("trial")]
+    ran = run(rs.Sweep(tree, name="budgets"), tmp_path, executor=executor)
+    ends = [each for each in ran.events if isinstance(each, events.RunEnded) and each.label.startswith("trial")]
     assert [each.number for each in ends] == [2, 1, 0]
     store = Store(str(tmp_path))
-    assert sorted(
-        Path(path).name for path in store.list("trajectories") if "/swa-" in path and path.endswith(".json")
-    ) == [
-        "end1.json",
-        "end3.json",
-        "end5.json",
-    ]
+    ended = {Path(path).name for path in store.list("trajectories") if "/swa-" in path and path.endswith(".json")}
+    assert ended == {"end1.json", "end3.json", "end5.json"}
     spent = rs.results.open(str(tmp_path)).sql("select budget from runs where kind = 'swa' order by budget")
     assert spent["budget"].to_pylist() == [1.0, 1.5, 2.0]
     first_epochs = rs.results.open(str(tmp_path)).sql(
@@ -99,10 +84,9 @@ def test_seeds_run_beside_one_another(tmp_path: Path) -> None:
     """Seeds of known trials are handed out one by one; each trial begins and ends once, and fails with one of its."""
     # Long enough for the second process to come up before the first has done them all.
     tree = tiny_sgd(epochs=20).with_holes(lr=rs.Each((0.1, 1e9)))
-    heard: list[events.Event] = []
-    rs.run(rs.Sweep(tree, name="seeds", seeds=(1, 2, 3)), str(tmp_path), listener=heard.append)
+    ran = run(rs.Sweep(tree, name="seeds", seeds=(1, 2, 3)), tmp_path, executor="ray")
     for kind in (events.RunStarted, events.RunEnded):
-        assert sorted(event.number for event in heard if isinstance(event, kind)) == [0, 1]
+        assert sorted(event.number for event in ran.events if isinstance(event, kind)) == [0, 1]
     assert [row["state"] for row in trials(tmp_path)] == ["done", "failed"]
     assert "DivergedError" in trials(tmp_path)[1]["error"]
     runs = rs.results.open(str(tmp_path)).table("runs").to_pylist()
@@ -247,15 +231,13 @@ def test_trials_of_a_failed_input_fail_at_once(tmp_path: Path) -> None:
     """When a shared input fails, its trials are not tried, and say why; a sweep beside them goes on."""
     job = rs.SWA(start=tiny_sgd(lr=1e9, epochs=3, seed=0), epochs=1, lr=0.1).with_holes(momentum=rs.Each((0.0, 0.5)))
     good = rs.Sweep(tiny_sgd(), name="good")
-    heard: list[events.Event] = []
-    finished = rs.run([rs.Sweep(job, name="bad"), good], str(tmp_path), executor="inline", listener=heard.append)
+    finished = run([rs.Sweep(job, name="bad"), good], tmp_path).finished
     assert (finished.trials, finished.inputs, finished.failed) == (3, 1, 3)
     rows = {(row["sweep"], row["trial"]): row for row in rs.results.open(str(tmp_path)).table("trials").to_pylist()}
     assert rows["good", 0]["state"] == "done"
     assert "its input sgd-" in rows["bad", 1]["error"]
     assert "DivergedError" in rows["bad", 1]["error"]
-    again: list[events.Event] = []
-    rs.run(rs.Sweep(job, name="bad"), str(tmp_path), executor="inline", listener=again.append)
+    again = run(rs.Sweep(job, name="bad"), tmp_path).events
     assert [event.label[:5] for event in again if isinstance(event, events.RunStarted)] == ["input", "trial", "trial"]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.cluster import events
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.cluster.warm_start import warm_start
 from raysurf.errors import SpecError
@@ -16,6 +15,7 @@ from raysurf.store.store import Store
 from raysurf.store.tables import part_names
 from tests.support.cases import tiny_sgd
 from tests.support.searches import suggested, sweep_of
+from tests.support.sweep_runs import run
 
 
 def write_trials(store: Store, sweep: rs.Sweep, *rows: tuple[dict[str, Any], str, tuple[float, ...] | None]) -> None:
@@ -83,18 +83,16 @@ def test_earlier_definitions_are_learnt_from(tmp_path: Path) -> None:
     """``true`` takes the finished trials of this name's earlier definitions, theirs included; its own count in full."""
     store = Store(str(tmp_path))
     job = tiny_sgd().with_holes(lr=rs.Float(0.05, 0.2))
-    heard: list[events.Event] = []
 
-    def run(**search: Any) -> list[str]:
-        heard.clear()
-        sweep = rs.Sweep(job, rs.Search(metric="validation/nll", trials=1, **search), name="again")
-        assert rs.run(sweep, str(tmp_path), executor="inline", listener=heard.append).trials == 1
-        return [event.text for event in heard if isinstance(event, events.Notice)]
+    def said(**search: Any) -> list[str]:
+        ran = run(rs.Sweep(job, rs.Search(metric="validation/nll", trials=1, **search), name="again"), tmp_path)
+        assert ran.finished.trials == 1
+        return ran.notices
 
-    assert run(seed=1) == []
-    assert run(seed=2, warm_start=True) == ["warm start of again: 1 of again taken"]
-    assert run(seed=2, warm_start=True) == ["warm start of again: 1 of again taken"]
-    assert run(seed=3, warm_start=True) == ["warm start of again: 2 of again taken"]
+    assert said(seed=1) == []
+    assert said(seed=2, warm_start=True) == ["warm start of again: 1 of again taken"]
+    assert said(seed=2, warm_start=True) == ["warm start of again: 1 of again taken"]
+    assert said(seed=3, warm_start=True) == ["warm start of again: 2 of again taken"]
     assert len(part_names(store, "trials")) == 1
 
 
