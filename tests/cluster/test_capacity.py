@@ -35,15 +35,13 @@ def test_trials_at_once(needs: dict[str, Any], at_once: int) -> None:
     assert CLUSTER.trials_at_once(rs.Resources(**needs)) == at_once
 
 
-@pytest.mark.parametrize(("gpus", "share", "trials"), [(2, 0.6, 2), (8, 0.15, 48), (3, 1, 3), (3, 2, 1)])
+@pytest.mark.parametrize(
+    ("gpus", "share", "trials"),
+    [(2, 0.6, 2), (8, 0.15, 48), (3, 1, 3), (3, 2, 1), (8, 0.1, 80)],
+)
 def test_a_share_of_a_gpu_lies_on_one_gpu(gpus: int, share: float, trials: int) -> None:
-    """Ray gives a worker its share of a single GPU, so that what is left of two GPUs is no share."""
+    """A worker has its share of a single GPU: what is left of two is none; 8 are 80 tenths, though 8 // 0.1 is 79."""
     assert Capacity(cpus=100, gpus=gpus, where="it").trials_at_once(rs.Resources(gpus=share)) == trials
-
-
-def test_tenths_of_gpus_are_counted_as_they_are() -> None:
-    """Eight GPUs are eighty tenths, though 8 // 0.1 is 79."""
-    assert Capacity(cpus=100, gpus=8, where="it").trials_at_once(rs.Resources(gpus=0.1)) == 80
 
 
 def test_the_least_must_fit() -> None:
