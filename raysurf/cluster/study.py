@@ -25,8 +25,7 @@ from raysurf.store import Row
 from raysurf.store.filesystem import replace_file
 from raysurf.store.parts import LINEAGE
 from raysurf.store.store import Store
-from raysurf.sweep import assignments
-from raysurf.sweep import space as holes
+from raysurf.sweep import assignments, space
 from raysurf.sweep.assignments import canonical, is_whole
 from raysurf.sweep.lineage import own_values
 from raysurf.sweep.population import drawn
@@ -60,9 +59,9 @@ class Study:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # The order of a mapping's keys means nothing, and may not decide what is drawn.
-        self.tree, self.search = holes.in_order(tree), search
+        self.tree, self.search = space.in_order(tree), search
         self._method = search.method
-        self._holes = holes.parameters(tree)
+        self._holes = space.parameters(tree)
         self._initial_trials = deque(initial_trials)
         self._study = optuna.create_study(
             directions=directions(search),
@@ -142,7 +141,7 @@ class Study:
         if point:
             self._study.enqueue_trial(dict(point))
         trial = self._study.ask()
-        return trial.number, self._canonical(holes.suggest(self.tree, trial))
+        return trial.number, self._canonical(space.suggest(self.tree, trial))
 
     def _new(self, draw: random.Random, point: Mapping[str, Any]) -> dict[str, Any]:
         """An untried assignment: random draws, then the first untried one; consistent with the point if possible."""
@@ -157,7 +156,7 @@ class Study:
         return found
 
     def _random(self, draw: random.Random, given: Mapping[str, Any]) -> dict[str, Any]:
-        return holes.choose(self.tree, lambda name, hole: given[name] if name in given else drawn(hole, draw))
+        return space.choose(self.tree, lambda name, hole: given[name] if name in given else drawn(hole, draw))
 
     def _add(self, params: Mapping[str, Any], values: Values | None = None) -> int:
         """Add a trial (running if it has no values) and return its number."""
@@ -195,7 +194,7 @@ def directions(search: Search) -> list[StudyDirection]:
 def distributions(tree: Any, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every hole that a whole assignment comes upon."""
     fixed = optuna.trial.FixedTrial(dict(params))
-    holes.suggest(tree, fixed)
+    space.suggest(tree, fixed)
     return fixed.distributions
 
 

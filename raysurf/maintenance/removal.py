@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.jobs.outcome import outcome_path
 from raysurf.maintenance.inventory import Belonging, Inventory, inventory
-from raysurf.store import lease as process
+from raysurf.store import lease
 from raysurf.store.compaction import compact, remove_part
 from raysurf.store.lease import DEAD_S, FOLDER, Claim, Holder, polled
 from raysurf.store.schemas import SCHEMAS
@@ -193,4 +193,4 @@ def _claimed(store: Store, name: str, tell: Callable[[str], None]) -> Claim:
 
 def _is_alive(holder: Holder) -> bool:
     """Whether a holder is known to run: its process is one of this machine."""
-    return holder.place is not None and holder.place == process.place() and not holder.is_gone
+    return holder.place is not None and holder.place == lease.place() and not holder.is_gone

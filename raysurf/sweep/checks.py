@@ -9,8 +9,7 @@ from typing import Any
 from raysurf import plugs
 from raysurf.errors import SpecError, nearest
 from raysurf.jobs.parse import parse
-from raysurf.sweep import assignments
-from raysurf.sweep import space as holes
+from raysurf.sweep import assignments, space
 from raysurf.sweep.assignments import misfits
 from raysurf.sweep.search import MAX_TRIALS, Search, Sweep
 from raysurf.values import Path, PathFault, fault, shown
@@ -47,8 +46,8 @@ def sweep_faults(sweep: Sweep) -> list[PathFault]:
 
 def job_faults(tree: Any) -> list[PathFault]:
     """Find everything wrong with a job and its holes, whatever is chosen."""
-    misplaced, every = [], list(holes.places(tree, path=("job",)))
-    axes = {place.name for place in every if isinstance(place.hole, holes.Each)}
+    misplaced, every = [], list(space.places(tree, path=("job",)))
+    axes = {place.name for place in every if isinstance(place.hole, space.Each)}
     for place in every:
         got = shown(place.hole)
         if place.path[-1] in ("kind", "seed"):
@@ -61,13 +60,13 @@ def job_faults(tree: Any) -> list[PathFault]:
     if misplaced:
         return misplaced
     try:
-        holes.arms(tree)
+        space.arms(tree)
         samples = assignments.samples(tree)
     except SpecError as error:
         return [(("job", *found.where.split(".")), found) for found in error.faults]
     faults: dict[tuple[Path, str], PathFault] = {}
     for params in samples:
-        for path, found in parse(holes.fill(tree, params), ("job",))[1]:
+        for path, found in parse(space.fill(tree, params), ("job",))[1]:
             where = place_of(tree, params, path)
             faults.setdefault((where, found.expected), (where, found))
     return list(faults.values())
@@ -76,7 +75,7 @@ def job_faults(tree: Any) -> list[PathFault]:
 def _size_faults(sweep: Sweep) -> list[PathFault]:
     """Limit on the number of runs of a sweep."""
     seeds, trials = max(1, len(sweep.seeds)), sum(sweep.trials_in(arm) for arm in sweep.arms)
-    most = MAX_TRIALS if sweep.is_searched else holes.MAX_SETTINGS
+    most = MAX_TRIALS if sweep.is_searched else space.MAX_SETTINGS
     if trials * seeds <= most:
         return []
     got = f"{trials:,} trials" + (f" x {seeds:,} seeds" if seeds > 1 else "")
@@ -90,7 +89,7 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
     if search is None:
         if not sweep.is_searched:
             return []
-        searched = ", ".join(k for k, hole in sweep.parameters.items() if not isinstance(hole, holes.Each))
+        searched = ", ".join(k for k, hole in sweep.parameters.items() if not isinstance(hole, space.Each))
         return [fault(("search",), "nothing", f"search: with a metric and trials, since {searched} is to be found")]
     faults = _metric_faults(sweep, search)
     if not sweep.is_searched:
@@ -98,7 +97,7 @@ def search_faults(sweep: Sweep) -> list[PathFault]:
     else:
         faults += search.method.faults(sweep, search)
     faults += _foreign_faults(search)
-    chooses = any(isinstance(hole, holes.Choice) and len(hole.options) > 1 for hole in sweep.parameters.values())
+    chooses = any(isinstance(hole, space.Choice) and len(hole.options) > 1 for hole in sweep.parameters.values())
     kind, method = search.method.kind, search.method
     if method.NUMBERS and chooses:
         faults.append(fault(("search", "sampler"), repr(kind), "tpe, gp or random", method.NUMBERS))
@@ -184,9 +183,9 @@ def place_of(tree: Any, params: Mapping[str, Any], path: Path) -> Path:
             name.append(str(step))
             inside = step in node if isinstance(node, Mapping) else isinstance(node, list) and step in range(len(node))
             node = node[step] if inside else None
-        while isinstance(node, holes.Choice | holes.Each):
+        while isinstance(node, space.Choice | space.Each):
             label = params[".".join(name)]
-            place.append(holes.labels(node).index(label))
+            place.append(space.labels(node).index(label))
             name.append(str(label))
             node = node.by_label[label]
     return tuple(place)

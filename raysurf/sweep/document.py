@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from raysurf import own_code
 from raysurf.errors import Fault, SpecError
 from raysurf.jobs.parse import parse
-from raysurf.sweep import yaml_reader as reader
+from raysurf.sweep import yaml_reader
 from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, job_faults, sweep_faults
 from raysurf.sweep.search import INITIAL, Budget, Search
 from raysurf.sweep.space import places
@@ -32,7 +32,7 @@ def load(path: str | FilePath) -> list[Sweep]:
     Raises:
         SpecError: With every fault of the file, each with its line.
     """
-    documents = reader.read(path)
+    documents = yaml_reader.read(path)
     folder = str(FilePath(path).absolute().parent)
     own_code.look_in(folder)
     stem = _named_for(FilePath(path).stem)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from raysurf.store.parts import LINEAGE
-from raysurf.sweep import space as holes
+from raysurf.sweep import space
 from raysurf.sweep.lineage import FIXED, earlier_values, kinds_that_go_on, own_values
 from raysurf.sweep.search import Sampler, Search, Sweep
 from raysurf.sweep.space import Choice, Float, Int, Params, Searched, Tree, at_step, highest, labels, num_steps
@@ -93,7 +93,7 @@ class Population:
         return sorted((place for place in places if place in self.figures), key=lambda place: -self.figures[place])
 
     def _drawn(self, point: Mapping[str, Any], draw: random.Random) -> Params:
-        return holes.choose(self.tree, lambda name, hole: point[name] if name in point else drawn(hole, draw))
+        return space.choose(self.tree, lambda name, hole: point[name] if name in point else drawn(hole, draw))
 
     def _explored(self, parent: Params, draw: random.Random) -> Params:
         def take(name: str, hole: Searched) -> Any:
@@ -101,7 +101,7 @@ class Population:
                 return drawn(hole, draw)
             return parent[name] if isinstance(hole, Choice) else self._perturbed(hole, parent[name], draw)
 
-        return _going_on(holes.choose(self.tree, take), parent)
+        return _going_on(space.choose(self.tree, take), parent)
 
     def _perturbed(self, hole: Float | Int, value: float, draw: random.Random) -> Any:
         moved = [perturbed(hole, value, factor) for factor in self.search.perturb]
@@ -161,7 +161,7 @@ class PBT(Sampler):
             faults.append(fault(("job", "budget"), "budget with sampler pbt", "epochs, which every generation trains"))
         for name, hole in sweep.parameters.items():
             field = name.partition(".")[0]
-            if not isinstance(hole, holes.Each) and (not field or field in FIXED):
+            if not isinstance(hole, space.Each) and (not field or field in FIXED):
                 fixed = "a plain value, the same for all generations" if field else "one job, with holes in it"
                 faults.append(fault(("job", *name.split(".")) if name else ("job",), f"{hole} with sampler pbt", fixed))
         return faults

@@ -16,8 +16,7 @@ from raysurf.errors import SpecError
 from raysurf.jobs.job import SETTINGS, Job, code_in, to_tree
 from raysurf.jobs.parse import parse
 from raysurf.store.parts import WHOLE
-from raysurf.sweep import assignments
-from raysurf.sweep import space as holes
+from raysurf.sweep import assignments, space
 from raysurf.sweep.assignments import canonical, fitted
 from raysurf.sweep.lineage import earlier_values, going_on_from, own_values
 from raysurf.sweep.search import Budget, Search
@@ -134,17 +133,17 @@ class Sweep:
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """Every hole by its parameter's name."""
-        return holes.parameters(self.job)
+        return space.parameters(self.job)
 
     @cached_property
     def is_searched(self) -> bool:
         """Whether any hole is left to Optuna, rather than to ``Each`` alone."""
-        return any(not isinstance(hole, holes.Each) for hole in self.parameters.values())
+        return any(not isinstance(hole, space.Each) for hole in self.parameters.values())
 
     @cached_property
     def arms(self) -> list[dict[str, Any]]:
         """Every combination of the ``Each`` axes; one empty one if there are none."""
-        return holes.arms(self.job)
+        return space.arms(self.job)
 
     @cached_property
     def digest(self) -> str:
@@ -155,7 +154,7 @@ class Sweep:
         """
         made = [[self._canonical(each.params), sorted(_meaning_of(job) for job in each.jobs)] for each in self.samples]
         meaning = {
-            "holes": {name: holes.meaning(hole) for name, hole in self.parameters.items()},
+            "holes": {name: space.meaning(hole) for name, hole in self.parameters.items()},
             "jobs": sorted(made, key=lambda each: json.dumps(each, sort_keys=True)),
             "search": self._meaning_of_search(),
         }
@@ -184,7 +183,7 @@ class Sweep:
             search.pop(length, None)
         text = json.dumps([repr(self.job), search, self.seeds])
         options = [option for hole in self.parameters.values() for option in getattr(hole, "options", ())]
-        is_renamed = any(isinstance(option, holes.Hole | list) for option in options)
+        is_renamed = any(isinstance(option, space.Hole | list) for option in options)
         return self.digest, self.digest if is_renamed else hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def trials_in(self, arm: Mapping[str, Any]) -> int:
@@ -217,7 +216,7 @@ class Sweep:
         """
         is_population = self.search is not None and self.search.method.IN_GENERATIONS
         own, earlier = (own_values(params), earlier_values(params)) if is_population else (params, [])
-        each = {k: v for k, v in own.items() if isinstance(self.parameters.get(k), holes.Each)}
+        each = {k: v for k, v in own.items() if isinstance(self.parameters.get(k), space.Each)}
         job = None
         for values in (*earlier, own):
             job = self._job({**each, **values}, job)
@@ -228,7 +227,7 @@ class Sweep:
 
     def _job(self, values: Mapping[str, Any], before: Job | None) -> Job:
         """The job with these values, which goes on from the one of the generation before, if there is one."""
-        tree = holes.fill(self.job, values)
+        tree = space.fill(self.job, values)
         if before is not None:
             tree = going_on_from(before, tree)
         job, faults = parse(tree, ("job",))
@@ -241,7 +240,7 @@ class Sweep:
     def fixed_jobs(self) -> dict[str, Job]:
         """Jobs by id that are written without a hole, for every seed: whatever trials want them want the same."""
         found: dict[str, Job] = {}
-        for tree in holes.without_holes(self.job):
+        for tree in space.without_holes(self.job):
             job, faults = parse(tree, ("job",)) if "kind" in tree else (None, [])
             if isinstance(job, Job) and not faults:
                 for each in tuple(job.with_seed(seed) for seed in self.seeds) or (job,):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raysurf.data.dataset import Dataset
 from raysurf.errors import PreemptedError
-from raysurf.training import fast as optimisers
+from raysurf.training import fast
 from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.epoch import Epoch, Recipe
 from raysurf.training.objective import Collector, ManyViews, Objective, step_of
@@ -194,8 +194,8 @@ def _optimiser(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
     # torch's fused steps know no complex numbers.
     fused = not any(tensor.is_complex() for tensor in objective.trainables.values())
     if recipe.optimiser == "adam":
-        return optimisers.Adam(groups, lr=1.0, betas=(recipe.momentum, 0.999), fused=fused)
-    return optimisers.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
+        return fast.Adam(groups, lr=1.0, betas=(recipe.momentum, 0.999), fused=fused)
+    return fast.SGD(groups, lr=1.0, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
 def _moments(objective: Objective, optimiser: torch.optim.Optimizer, key: str) -> State:

@@ -14,11 +14,10 @@ from raysurf.stochastic.layers import noisy_layers
 from raysurf.stochastic.sampling import dropouts, samples
 from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.training import evaluation
-from raysurf.training import evaluation as metrics
 from raysurf.training.evaluation import logits_of
 from raysurf.training.workers import Workers
 
-Found = dict[int, metrics.Figures]
+Found = dict[int, evaluation.Figures]
 
 
 def possible_schemes(model: nn.Module, drops: bool = False) -> tuple[Scheme, ...]:
@@ -61,8 +60,8 @@ class Ensemble:
         return self._log_sum - math.log(self.count)
 
     def sums(self, labels: Tensor) -> Tensor:
-        """What ``metrics.sums`` gives for the mean of the members so far."""
-        return metrics.sums(self.log_probabilities, labels)
+        """What ``evaluation.sums`` gives for the mean of the members so far."""
+        return evaluation.sums(self.log_probabilities, labels)
 
 
 @torch.no_grad()
@@ -99,7 +98,7 @@ def measure(
         return {1: evaluation.evaluate(model, data, split, workers, precision)}
     counts = (1,) if scheme == "stochastic" else sample_counts(num_samples)
     noise = "sample" if scheme in ("stochastic", "ensemble") else scheme
-    sums = torch.zeros(len(counts), metrics.SIZE, dtype=torch.float64, device=split.labels.device)
+    sums = torch.zeros(len(counts), evaluation.SIZE, dtype=torch.float64, device=split.labels.device)
     for labels, answers in _sampled(model, data, split, workers, noise, counts[-1], seed, precision, batch_size):
         ensemble = Ensemble()
         for log_probabilities in answers:
@@ -107,7 +106,7 @@ def measure(
             if ensemble.count in counts:
                 sums[counts.index(ensemble.count)] += ensemble.sums(labels)
     workers.sum(sums)
-    return {count: metrics.figures(total) for count, total in zip(counts, sums, strict=True)}
+    return {count: evaluation.figures(total) for count, total in zip(counts, sums, strict=True)}
 
 
 @torch.no_grad()
@@ -156,7 +155,7 @@ def measure_members(members: Iterator[Sequence[evaluation.Answers]], workers: Wo
         found = found or [{} for _ in answers]
         for ensemble, own, figures in zip(ensembles, answers, found, strict=True):
             ensemble.add(own.log_probabilities)
-            figures[ensemble.count] = metrics.figures(workers.sum(ensemble.sums(own.labels)))
+            figures[ensemble.count] = evaluation.figures(workers.sum(ensemble.sums(own.labels)))
     return found
 
 

@@ -73,11 +73,11 @@ def test_decompression_bomb_is_refused(side: int, tmp_path: Path) -> None:
 
 def test_images_beyond_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many of a size, each small when encoded, are told by their number and size before they are decoded."""
-    from raysurf.data import images as image_formats
+    from raysurf.data import images
 
     big = encoded(Image.new("L", (4_000, 2_000)))
     pq.write_table(pa.table({"image": [big] * 30, "label": [0] * 30}), tmp_path / "a.parquet")
-    monkeypatch.setattr(image_formats, "_memory", lambda: 200_000_000)
+    monkeypatch.setattr(images, "_memory", lambda: 200_000_000)
     with pytest.raises(
         DataError, match="30 images of 2000 x 4000 pixels, 240,000,000 bytes; expected no more than the"
     ):

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import raysurf as rs
-from raysurf.store import lease as claims
-from raysurf.store import lease as process
+from raysurf.store import lease
 from raysurf.store.lease import Claim, Holder
 from raysurf.store.retry import Retry
 from raysurf.store.store import Store
@@ -29,9 +28,9 @@ NEVER = 1e9
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims that beat and die within a second."""
-    monkeypatch.setattr(claims, "BEAT_S", 0.05)
-    monkeypatch.setattr(claims, "DEAD_S", 1.0)
-    monkeypatch.setattr(claims, "_heart", claims._Heart())
+    monkeypatch.setattr(lease, "BEAT_S", 0.05)
+    monkeypatch.setattr(lease, "DEAD_S", 1.0)
+    monkeypatch.setattr(lease, "_heart", lease._Heart())
 
 
 def files(store: Store) -> list[str]:
@@ -55,7 +54,7 @@ def test_one_holds_it_at_a_time(
 
 def test_claim_of_a_killed_process_is_taken_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process of this machine that held it is gone, though nobody has asked after it yet; no time need pass."""
-    monkeypatch.setattr(claims, "DEAD_S", NEVER)
+    monkeypatch.setattr(lease, "DEAD_S", NEVER)
     store = Store(str(tmp_path))
     holder = started(hold, str(tmp_path))
     until(lambda: files(store))
@@ -74,11 +73,11 @@ def test_claim_of_a_killed_process_is_taken_at_once(tmp_path: Path, monkeypatch:
 
 def test_process_is_known_by_its_start() -> None:
     """A number that another process has been given since is not the process that was meant."""
-    since = process.started(os.getpid())
-    assert since is not None and process.is_running(os.getpid(), since)
-    assert not process.is_running(os.getpid(), f"{since}0")
+    since = lease.started(os.getpid())
+    assert since is not None and lease.is_running(os.getpid(), since)
+    assert not lease.is_running(os.getpid(), f"{since}0")
     for nobody in (2**22 + 1, 2**80):
-        assert not process.is_running(nobody, since)
+        assert not lease.is_running(nobody, since)
 
 
 @pytest.mark.usefixtures("quick")
@@ -104,7 +103,7 @@ def test_holder_beats_until_it_releases(tmp_path: Path, monkeypatch: pytest.Monk
     store = Store(str(tmp_path))
     with Claim(store, "one", "sweep x") as claim:
         claim.take()
-        monkeypatch.setattr(process, "place", lambda: "another machine")
+        monkeypatch.setattr(lease, "place", lambda: "another machine")
         waiter, began = Claim(store, "one", "sweep y"), time.monotonic()
         while time.monotonic() - began < 2.5:
             assert waiter.take() is not None
@@ -224,12 +223,12 @@ def test_claims_are_no_rows(tmp_path: Path) -> None:
 def test_what_killed_processes_have_left_is_removed(tmp_path: Path) -> None:
     """Of all claims in a store those of ended processes of this machine go; what is unknown stays."""
     store = Store(str(tmp_path))
-    here = {"place": process.place(), "started": process.started(os.getpid())}
+    here = {"place": lease.place(), "started": lease.started(os.getpid())}
     for name, said in (("far", elsewhere()), ("broken", b"{"), ("dead", elsewhere(pid=2**22 + 1, **here))):
         write(store, name, said)
     with Claim(store, "own", "") as claim:
         assert claim.take() is None
-        claims.remove_dead(store)
+        lease.remove_dead(store)
         assert [path.partition(".")[0] for path in files(store)] == ["claims/broken", "claims/far", "claims/own"]
 
 

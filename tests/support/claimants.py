@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
-from raysurf.store import lease as claims
+from raysurf.store import lease
 from raysurf.store.lease import Claim
 from raysurf.store.store import Store
 
@@ -24,7 +24,7 @@ def started(act: Callable[..., None], *arguments: object) -> BaseProcess:
 
 def hold(uri: str, beat_s: float = 5.0) -> None:
     """Take a claim, and never give it back."""
-    claims.BEAT_S = beat_s
+    lease.BEAT_S = beat_s
     claim = Claim(Store(uri), "one", "sweep x")
     assert claim.take() is None
     time.sleep(600)

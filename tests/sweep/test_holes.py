@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysurf.errors import SpecError
-from raysurf.sweep import assignments
-from raysurf.sweep import space as holes
+from raysurf.sweep import assignments, space
 from raysurf.sweep.space import Choice, Each, Float, Int
 
 TREE = {
@@ -35,7 +34,7 @@ def _agrees(tree: Any, filled: Any, params: dict[str, Any], name: str = "") -> N
         assert tree.low <= filled <= tree.high
     elif isinstance(tree, Choice | Each):
         label = params[name]
-        option = tree.options[holes.labels(tree).index(label)]
+        option = tree.options[space.labels(tree).index(label)]
         _agrees(option, filled, params, f"{name}.{label}")
     elif isinstance(tree, dict):
         assert filled.keys() == tree.keys()
@@ -51,8 +50,8 @@ def test_suggested_values_fill_every_hole(seed: int) -> None:
     """What Optuna suggests, with an arm, fills the tree to just those values."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    params = {**holes.suggest(TREE, study.ask()), "model": "y"}
-    _agrees(TREE, holes.fill(TREE, params), params)
+    params = {**space.suggest(TREE, study.ask()), "model": "y"}
+    _agrees(TREE, space.fill(TREE, params), params)
 
 
 @pytest.mark.parametrize("make", [assignments.grid, assignments.samples])
@@ -60,7 +59,7 @@ def test_enumerated_values_fill_every_hole(make: Any) -> None:
     """Each item of a grid and of the samples is complete, and different from the others."""
     found = list(make(TREE))
     for params in found:
-        _agrees(TREE, holes.fill(TREE, params), params)
+        _agrees(TREE, space.fill(TREE, params), params)
     assert len({repr(sorted(params.items())) for params in found}) == len(found)
 
 
@@ -73,8 +72,8 @@ def test_samples_touch_everything_and_stay_few() -> None:
     """Both bounds and every option are in some sample; their number is linear in the holes."""
     found = assignments.samples(TREE)
     seen = {(name, value) for params in found for name, value in params.items()}
-    for name, hole in holes.parameters(TREE).items():
-        values = holes.labels(hole) if isinstance(hole, Choice | Each) else [hole.low, hole.high]
+    for name, hole in space.parameters(TREE).items():
+        values = space.labels(hole) if isinstance(hole, Choice | Each) else [hole.low, hole.high]
         assert {(name, value) for value in values} <= seen
     assert len(found) <= 10
 
@@ -87,13 +86,13 @@ def test_conditional_holes_are_asked_only_when_chosen() -> None:
 
 def test_arms_are_the_product_of_the_axes() -> None:
     """Two axes of two and three give six arms; none gives one."""
-    assert len(holes.arms({"a": Each((1, 2)), "b": {"c": Each(("x", "y", "z"))}})) == 6
-    assert holes.arms({"a": Int(1, 2)}) == [{}]
+    assert len(space.arms({"a": Each((1, 2)), "b": {"c": Each(("x", "y", "z"))}})) == 6
+    assert space.arms({"a": Int(1, 2)}) == [{}]
 
 
 def test_labels_are_unique() -> None:
     """Options of the same kind keep a name of their own each."""
-    assert holes.labels(Choice(({"kind": "a", "x": 1}, {"kind": "a", "x": 2}, 5, [1]))) == [
+    assert space.labels(Choice(({"kind": "a", "x": 1}, {"kind": "a", "x": 2}, 5, [1]))) == [
         "a (1)",
         "a (2)",
         "5",
@@ -104,8 +103,8 @@ def test_labels_are_unique() -> None:
 def test_labels_that_look_numbered_stay_unique() -> None:
     """Every option can be chosen, even where another bears the name that a number would give it."""
     options = ("a", "a", "a (1)")
-    found = holes.labels(Choice(options))
-    assert [holes.fill(Choice(options), {"": label}) for label in found] == list(options)
+    found = space.labels(Choice(options))
+    assert [space.fill(Choice(options), {"": label}) for label in found] == list(options)
 
 
 def test_values_stay_on_the_steps() -> None:
@@ -115,11 +114,11 @@ def test_values_stay_on_the_steps() -> None:
     assert {params["a"] for params in grid} == {1, 5, 9}
     assert {params["b"] for params in grid} == {0.0, 0.3, 0.6, 0.9}
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    assert all(params in grid for params in [*assignments.samples(tree), holes.suggest(tree, trial)])
+    assert all(params in grid for params in [*assignments.samples(tree), space.suggest(tree, trial)])
 
 
-@pytest.mark.parametrize("hole", holes.parameters(TREE).values(), ids=str)
-def test_holes_cross_processes_and_hash(hole: holes.Hole) -> None:
+@pytest.mark.parametrize("hole", space.parameters(TREE).values(), ids=str)
+def test_holes_cross_processes_and_hash(hole: space.Hole) -> None:
     """A hole, options that are mappings included, is equal to its pickled copy and hashes as it does."""
     copy = pickle.loads(pickle.dumps(hole))
     assert copy == hole
@@ -142,12 +141,12 @@ def test_holes_cross_processes_and_hash(hole: holes.Hole) -> None:
         (lambda: Int(1, 9, step=None), "above 0"),  # type: ignore[arg-type]
         (lambda: Float(1, 9, log=True, step=1), "one of step and log"),
         (lambda: Float(0, 10**400), "finite numbers"),
-        (lambda: holes.parameters({"a.b": Int(1, 2), "a": {"b": Int(3, 4)}}), "2 holes of this name"),
+        (lambda: space.parameters({"a.b": Int(1, 2), "a": {"b": Int(3, 4)}}), "2 holes of this name"),
         (lambda: Each([]), "an empty choice"),  # type: ignore[arg-type]
-        (lambda: holes.fill(TREE, {"epochs": 1}), "no value"),
-        (lambda: holes.fill({"a": 1}, {"b": 2}), "the holes are none"),
+        (lambda: space.fill(TREE, {"epochs": 1}), "no value"),
+        (lambda: space.fill({"a": 1}, {"b": 2}), "the holes are none"),
         (lambda: assignments.grid({"a": Float(0, 1)}), "a: got 0 .. 1; expected a step"),
-        (lambda: holes.arms({"a": Choice((Each((1, 2)),))}), "outside every choice"),
+        (lambda: space.arms({"a": Choice((Each((1, 2)),))}), "outside every choice"),
     ],
 )
 def test_bad_holes_are_refused(build: Any, said: str) -> None:

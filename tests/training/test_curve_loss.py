@@ -15,7 +15,7 @@ from raysurf.data import registry
 from raysurf.data.dataset import Dataset, RawSet, assemble
 from raysurf.data.spec import DataSpec
 from raysurf.errors import PointMismatchError
-from raysurf.training import fast as shared_gradient
+from raysurf.training import fast
 from raysurf.training.epoch import Recipe
 from raysurf.training.loop import fit
 from raysurf.training.objectives.curve import CurveLoss
@@ -184,7 +184,7 @@ def live_bytes() -> int:
 @pytest.mark.parametrize("num_bends", [1, 3])
 def test_memory_is_that_of_the_bends(num_bends: int, is_large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond network and ends a curve keeps its bends, a momentum and (if small) a gradient each, and no more."""
-    monkeypatch.setattr(shared_gradient, "CHUNK", 2**12 if is_large else 2**40)
+    monkeypatch.setattr(fast, "CHUNK", 2**12 if is_large else 2**40)
     torch.manual_seed(0)
     raw = torch.randint(0, 255, (64, 1, 8, 8), dtype=torch.uint8).numpy()
     labels = torch.randint(0, 10, (64,)).numpy()

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from raysurf.training import fast as optimisers
+from raysurf.training import fast
 from tests.support.cases import ROOT
 
 CASES = [
-    (optimisers.SGD, torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
-    (optimisers.SGD, torch.optim.SGD, {"weight_decay": 0.1}),
-    (optimisers.Adam, torch.optim.Adam, {"betas": (0.8, 0.99)}),
+    (fast.SGD, torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    (fast.SGD, torch.optim.SGD, {"weight_decay": 0.1}),
+    (fast.Adam, torch.optim.Adam, {"betas": (0.8, 0.99)}),
 ]
 TRAIN = """
 import sys

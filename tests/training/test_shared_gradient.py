@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from raysurf.data import registry
 from raysurf.data.spec import DataSpec
-from raysurf.training import fast as shared_gradient
+from raysurf.training import fast
 from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.epoch import Recipe
 from raysurf.training.fast import channels_last, flat_views, laid_out_like
@@ -69,7 +69,7 @@ def trained(
     chunk: int, patch: pytest.MonkeyPatch, epochs: int = 2, begin: tuple[Place, State] | None = None, **settings: object
 ) -> State:
     """The state at the end, with chunks of this size; settings of the recipe and of the objective."""
-    patch.setattr(shared_gradient, "CHUNK", chunk)
+    patch.setattr(fast, "CHUNK", chunk)
     recipe = Recipe(
         epochs, 2, Constant(lr=0.05), 64, settings.pop("momentum", 0.9), settings.pop("nesterov", False), seed=0
     )
@@ -123,7 +123,7 @@ def test_resumed_curve_takes_the_same_steps(
 )
 def test_own_step_is_for_one_gradient_only(settings: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Several strata or workers, and other optimisers, are left to the optimiser, with all their gradients."""
-    monkeypatch.setattr(shared_gradient, "CHUNK", 16)
+    monkeypatch.setattr(fast, "CHUNK", 16)
     loss = objective(**settings)
     tensors = list(loss.trainables.values())
     sgd = torch.optim.SGD(tensors, lr=0.1, momentum=0.9, fused=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from raysurf.training import fast as shared_gradient
+from raysurf.training import fast
 from raysurf.training.objective import cross_entropy
 from raysurf.training.workers import Workers
 from raysurf.weightspace import curve
@@ -89,17 +89,17 @@ class CurveLoss:
 
         On a CPU, with one worker and one stratum; ``backward`` then leaves none of them in ``.grad``.
         """
-        if self._on_gpu or self.workers.size > 1 or self.strata > 1 or not shared_gradient.serves(optimiser):
+        if self._on_gpu or self.workers.size > 1 or self.strata > 1 or not fast.serves(optimiser):
             self._large = ()
             return optimiser.step
         parameters = list(self._parameters.values())
-        self._large = tuple(k for k, value in enumerate(parameters) if value.numel() >= shared_gradient.CHUNK)
+        self._large = tuple(k for k, value in enumerate(parameters) if value.numel() >= fast.CHUNK)
 
         def step() -> None:
             for k in self._large:
                 gradient, free = parameters[k].grad, [self._rows[i][k] for i in self.free]
                 c = [self._c[i] for i in self.free]
-                if gradient is not None and not shared_gradient.sgd_step(optimiser, free, gradient, c):
+                if gradient is not None and not fast.sgd_step(optimiser, free, gradient, c):
                     self._add_gradients(k, gradient, self._c)
             optimiser.step()
 
