@@ -102,7 +102,7 @@ class Capacity:
     def trials_now(self, resources: Resources) -> int:
         """How many trials can be run beside one another by the nodes that there are."""
         nodes = self.nodes or (Nodes(self.cpus, self.gpus),)
-        return _trials(sum(each.workers(resources) * each.count for each in nodes), resources)
+        return _trials(sum(node.workers(resources) * node.count for node in nodes), resources)
 
     def require(self, resources: Resources) -> None:
         """Check that one trial fits, now or when the cluster has grown.
@@ -118,7 +118,7 @@ class Capacity:
         has = f"at most the {self.most_cpus:g} CPUs and {self.most_gpus:g} GPUs of {self.where}"
         kinds = [*self.nodes, *((*self.growth.fixed, *self.growth.kinds) if self.growth else ())]
         if len(kinds) > 1:
-            shapes = sorted({(each.cpus, each.gpus) for each in kinds}, reverse=True)
+            shapes = sorted({(kind.cpus, kind.gpus) for kind in kinds}, reverse=True)
             has += f", whose nodes have {' or '.join(f'{c:g} CPUs and {g:g} GPUs' for c, g in shapes)}"
         raise ResourceError(f"{wanted}, {total}", f"{has} (lower resources:, or give a larger cluster by --address)")
 
@@ -127,13 +127,13 @@ class Capacity:
         if self.trials_now(resources) or not self.trials_at_once(resources):
             return None
         w = resources.least_workers
-        for name, each, has, most in (
+        for name, needed, has, most in (
             ("GPU", resources.gpus, self.gpus, self.most_gpus),
             ("CPU", resources.cpus, self.cpus, self.most_cpus),
         ):
-            if w * each > has:
+            if w * needed > has:
                 limit = f"of at most {most:g}" if most < math.inf else "and may get more"
-                return f"a trial needs {_count(w * each, name)}, the cluster has {has:g} {limit}"
+                return f"a trial needs {_count(w * needed, name)}, the cluster has {has:g} {limit}"
         gpus = f" and {_count(resources.gpus, 'GPU')}" if resources.gpus else ""
         nodes = _count(resources.cpus, "CPU") + gpus
         return (
@@ -159,17 +159,17 @@ def require_resources(plan: Plan, capacity: Capacity) -> None:
     Raises:
         ResourceError: For the first that cannot, before anything is started.
     """
-    for each in plan.sweeps:
+    for planned in plan.sweeps:
         try:
-            capacity.require(each.sweep.resources)
+            capacity.require(planned.sweep.resources)
         except ResourceError as error:
-            raise ResourceError(f"sweep {each.sweep.name!r} asks for {error.got}", error.expected) from None
+            raise ResourceError(f"sweep {planned.sweep.name!r} asks for {error.got}", error.expected) from None
 
 
 def nodes_of(tables: Iterable[dict[str, float]]) -> tuple[Nodes, ...]:
     """Nodes by what each has, as Ray tells it."""
-    found = [(table.get("CPU", 0.0), table.get("GPU", 0.0)) for table in tables]
-    return tuple(Nodes(*each, found.count(each)) for each in dict.fromkeys(found))
+    shapes = [(table.get("CPU", 0.0), table.get("GPU", 0.0)) for table in tables]
+    return tuple(Nodes(*shape, shapes.count(shape)) for shape in dict.fromkeys(shapes))
 
 
 def _trials(workers: float, resources: Resources) -> int:
@@ -219,7 +219,7 @@ def growth_of(config: Mapping[str, Any], nodes: list[dict[str, float]]) -> Growt
         has = kind.get("resources") or {}
         # A cloud tells what a node has when it is started, and the file need not.
         kinds.append(Nodes(has.get("CPU", math.inf), has.get("GPU", 0.0 if "CPU" in has else math.inf), most))
-    return Growth(nodes_of(each for each in nodes if HEAD in each), tuple(kinds), limit)
+    return Growth(nodes_of(node for node in nodes if HEAD in node), tuple(kinds), limit)
 
 
 def config_here(address: str, processes: Path = Path("/proc")) -> dict[str, Any] | None:
@@ -240,9 +240,9 @@ def config_here(address: str, processes: Path = Path("/proc")) -> dict[str, Any]
         if not named or named[0] in ("", NO_CONFIG) or f"{GCS}{address}" not in words:
             continue
         try:
-            found = yaml.safe_load(Path(named[0]).expanduser().read_text())
+            config = yaml.safe_load(Path(named[0]).expanduser().read_text())
         except (OSError, yaml.YAMLError):
             continue
-        if isinstance(found, dict):
-            return found
+        if isinstance(config, dict):
+            return config
     return None

@@ -269,8 +269,8 @@ class Finished:
 
         failed = f", {self.failed} failed" if self.failed else ""
         stopped = f"; stopped since so much failed: {', '.join(self.stopped)}" if self.stopped else ""
-        told = f"<p>{self.done} done{failed}{html.escape(stopped)}; {html.escape(self.results)}</p>"
+        counts = f"<p>{self.done} done{failed}{html.escape(stopped)}; {html.escape(self.results)}</p>"
         try:
-            return told + "".join(sweep_html(self.tables, sweep) for sweep in self.sweeps)
+            return counts + "".join(sweep_html(self.tables, sweep) for sweep in self.sweeps)
         except RaysurfError as error:
-            return f"{told}<p>{html.escape(str(error))}</p>"
+            return f"{counts}<p>{html.escape(str(error))}</p>"

@@ -79,8 +79,8 @@ class JobServer:
         An address of this machine is not enough: it may be the end of a tunnel.
         """
         try:
-            found = self._client._do_request("GET", "/nodes?view=hostNameList").json()
-            names = found["data"].get("hostNameList") or found["data"].get("host_name_list")
+            nodes = self._client._do_request("GET", "/nodes?view=hostNameList").json()
+            names = nodes["data"].get("hostNameList") or nodes["data"].get("host_name_list")
         except Exception:  # an endpoint of Ray's own, which may go; a cluster elsewhere is the safe answer
             return False
         return bool(names) and set(names) == {socket.gethostname()}
@@ -100,8 +100,8 @@ class JobServer:
     def jobs(self) -> list[Submitted]:
         """All that raysurf has submitted to the cluster, the first first."""
         with self._errors():
-            found = [read_job(_mapping(each)) for each in self._client.list_jobs()]
-        return sorted((each for each in found if each is not None), key=lambda each: (each.began_ms or 0, each.id))
+            jobs = [read_job(_mapping(details)) for details in self._client.list_jobs()]
+        return sorted((job for job in jobs if job is not None), key=lambda job: (job.began_ms or 0, job.id))
 
     def job(self, job_id: str) -> Submitted:
         """One of them.
@@ -109,7 +109,7 @@ class JobServer:
         Raises:
             ClusterError: If there is none of this name; those that there are are named.
         """
-        every = {each.id: each for each in self.jobs()}
+        every = {job.id: job for job in self.jobs()}
         if job_id in every:
             return every[job_id]
         near = nearest(job_id, every)

@@ -85,16 +85,16 @@ class WandbListener:
                 on_warning=lambda text: self.tell(Notice(text)),
             )
         for job in event.jobs:
-            own = [each for each in _own_inputs(job, event) if not self._is_anothers(each, event)]
+            own = [needed for needed in _own_inputs(job, event) if not self._is_anothers(needed, event)]
             tracked = TrackedRun(
                 job.id,
                 name=f"{event.sweep.name} {event.label}" + (f" seed {seed_of(job)}" if len(event.jobs) > 1 else ""),
                 job_type=job.kind,
                 tags=_tags(job, event),
                 config=config_of(job, event),
-                follow=[*(each.id for each in own), job.id],
-                inputs=[each.id for each in job.ancestors],
-                expected_rows=sum(each.epochs_to_train + each.points_to_measure for each in (*own, job)),
+                follow=[*(followed.id for followed in own), job.id],
+                inputs=[needed.id for needed in job.ancestors],
+                expected_rows=sum(followed.epochs_to_train + followed.points_to_measure for followed in (*own, job)),
                 is_trial=event.role == "trial",
             )
             self.sink.open_run(tracked)
@@ -132,10 +132,10 @@ def native_config_of(sweep: Sweep) -> dict[str, Any] | None:
 
 def _range(hole: Hole) -> dict[str, Any]:
     if isinstance(hole, Choice | Each):
-        is_plain = all(isinstance(each, bool | int | float | str) for each in hole.options)
+        is_plain = all(isinstance(option, bool | int | float | str) for option in hole.options)
         return {"values": list(hole.options) if is_plain else labels(hole)}
-    found = {"min": hole.low, "max": hole.high}
-    return {**found, "distribution": "log_uniform_values"} if hole.log else found
+    bounds = {"min": hole.low, "max": hole.high}
+    return {**bounds, "distribution": "log_uniform_values"} if hole.log else bounds
 
 
 def config_of(job: Job, event: RunStarted | RunEnded) -> dict[str, Any]:
@@ -170,8 +170,8 @@ def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[Job]:
 
     if event.role != "trial":
         return []
-    others = {each.id for each in (*shared_inputs(event.sweep), *earlier_generations(job, event.params))}
-    return [each for each in job.ancestors if each.id not in others]
+    others = {needed.id for needed in (*shared_inputs(event.sweep), *earlier_generations(job, event.params))}
+    return [needed for needed in job.ancestors if needed.id not in others]
 
 
 def _summary(event: RunEnded) -> dict[str, float | str]:
@@ -181,10 +181,10 @@ def _summary(event: RunEnded) -> dict[str, float | str]:
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested mapping as one of scalars, its keys joined by dots; lists become JSON."""
-    found: dict[str, Any] = {}
+    scalars: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
+            scalars |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
-    return found
+            scalars[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, list) else value
+    return scalars

@@ -103,7 +103,7 @@ class Spending:
         return float(min(job.epochs_to_train, self._reached(job) + 1))
 
     def _reached(self, job: Job) -> int:
-        return max((each["epoch"] for each in read_rows(self.store, "epochs", job.id)), default=0)
+        return max((row["epoch"] for row in read_rows(self.store, "epochs", job.id)), default=0)
 
     def _total(self, more: Iterable[Job] = ()) -> float:
         """Epochs spent, with what more jobs would add; along a trajectory each epoch once."""
@@ -197,7 +197,7 @@ class Spending:
 
 def with_inputs(jobs: Sequence[Job]) -> list[Job]:
     """Jobs and all that they need, each once."""
-    return list({each.id: each for job in jobs for each in (*job.ancestors, job)}.values())
+    return list({needed.id: needed for job in jobs for needed in (*job.ancestors, job)}.values())
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:

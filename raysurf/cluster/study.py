@@ -115,23 +115,23 @@ class Study:
     ) -> dict[str, Any]:
         """What the sampler suggests, as a running trial of the study."""
         for attempt in range(TRIES):
-            trial, found = self._drawn(place, attempt, point)
-            if self._key(found) not in self._tried:
+            trial, params = self._drawn(place, attempt, point)
+            if self._key(params) not in self._tried:
                 break
             self._tell(trial, None, TrialState.FAIL)
         else:
             # Few are left, or the sampler does not come to think of others.
-            found = self._new(random.Random(f"{self.search.seed} {place}"), point)
-            trial, found = self._drawn(place, TRIES, found)
-        if known is not None and found != known:
+            params = self._new(random.Random(f"{self.search.seed} {place}"), point)
+            trial, params = self._drawn(place, TRIES, params)
+        if known is not None and params != known:
             self._tell(trial, None, TrialState.FAIL)
-            trial, found = self._drawn(place, TRIES + 1, known)
+            trial, params = self._drawn(place, TRIES + 1, known)
         if self._method.BY_VALUES:
             # As it will be when it is known: values as they are kept, and without what the sampler noted down.
             self._tell(trial, None, TrialState.FAIL)
-            trial = self._add(found)
+            trial = self._add(params)
         self._numbers[number] = trial
-        return found
+        return params
 
     def _drawn(self, place: int, attempt: int, point: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Ask the sampler for a trial; a point fixes some or all of its values. Returns number and assignment."""
@@ -147,13 +147,13 @@ class Study:
         """An untried assignment: random draws, then the first untried one; consistent with the point if possible."""
         for given in (point, {}):
             for _ in range(RANDOM_TRIES):
-                found = self._random(draw, given)
-                if self._key(found) not in self._tried:
-                    return found
+                params = self._random(draw, given)
+                if self._key(params) not in self._tried:
+                    return params
             every = assignments.searched(self.tree, given)
-            if left := next((each for each in every if self._key(each) not in self._tried), None):
+            if left := next((untried for untried in every if self._key(untried) not in self._tried), None):
                 return left
-        return found
+        return params
 
     def _random(self, draw: random.Random, given: Mapping[str, Any]) -> dict[str, Any]:
         return space.choose(self.tree, lambda name, hole: given[name] if name in given else drawn(hole, draw))
@@ -280,11 +280,11 @@ class StudyFile:
                 return False
             for trial in storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,)):
                 storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            found = {trial.user_attrs["trial"]: trial for trial in storage.get_all_trials(study_id, deepcopy=False)}
+            trials = {trial.user_attrs["trial"]: trial for trial in storage.get_all_trials(study_id, deepcopy=False)}
         except (OSError, KeyError, ValueError):
             # A torn journal is KeyError or ValueError, JSONDecodeError included.
             return False
-        said = {number: (trial.state, trial.values) for number, trial in found.items()}
+        said = {number: (trial.state, trial.values) for number, trial in trials.items()}
         if said != {number: self._end_of(row) for number, row in self.table.rows.items()}:
             return False
         self._storage, self._study_id = storage, study_id
@@ -314,9 +314,9 @@ class StudyFile:
         row = self.table.rows[number]
         whole = self.table.params(number)
         params, lineage = own_values(whole), whole.get(LINEAGE)
-        each = {name: hole for name, hole in self.sweep.parameters.items() if isinstance(hole, Each)}
+        axes = {name: hole for name, hole in self.sweep.parameters.items() if isinstance(hole, Each)}
         held = distributions(self.sweep.job, params)
-        held |= {name: CategoricalDistribution(labels(each[name])) for name in params if name in each}
+        held |= {name: CategoricalDistribution(labels(axes[name])) for name in params if name in axes}
         began = row["started_at"].astimezone().replace(tzinfo=None)
         ended = began + timedelta(seconds=row["wall_s"] or 0.0) if state.is_finished() else None
         _, values = self._end_of(row)
@@ -345,7 +345,7 @@ class StudyFile:
 
     def _end_of(self, row: Row) -> tuple[TrialState, list[float] | None]:
         """State and values of a row in Optuna's terms; what runs in no process any more has failed."""
-        found = row.get("values") or ([row["value"]] if row["value"] is not None else None)
-        values = None if found is None else tuple(found)
+        stored = row.get("values") or ([row["value"]] if row["value"] is not None else None)
+        values = None if stored is None else tuple(stored)
         state = state_of(values, row["state"] in ("failed", "running"))
         return state, list(values) if values is not None and state == TrialState.COMPLETE else None

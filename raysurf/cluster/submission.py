@@ -143,7 +143,7 @@ def submit_plan(
         SubmissionError: If the folder is too large, a file holds a secret, or data cannot travel.
         SpecError: If an include leads nowhere on another machine.
     """
-    if (wrong := next((each for each in options if each.split("=")[0] in OWN_OPTIONS), None)) is not None:
+    if (wrong := next((option for option in options if option.split("=")[0] in OWN_OPTIONS), None)) is not None:
         raise SubmissionError(f"{wrong} among the options of run", "it before the --, as an option of submit")
     if holds_secret(shlex.join(options)):
         raise SubmissionError(f"the options {shlex.join(options)}", "options without secrets, since they are kept")
@@ -155,8 +155,8 @@ def submit_plan(
     store = [Path(results)] if os.path.isabs(results) else []
     beside = {path.resolve() for sweep in sweeps for path in _code(sweep)}
     code = [path for path in beside if path.is_relative_to(folder)]
-    found = select(folder, [*(parts if inside else []), *local, *code], store)
-    files = dict(found.files)
+    selected = select(folder, [*(parts if inside else []), *local, *code], store)
+    files = dict(selected.files)
     entry = (folder / file).resolve().relative_to(folder).as_posix() if inside else ""
     if not inside:
         top = Path(os.path.commonpath([path.parent for path in parts]))
@@ -167,9 +167,9 @@ def submit_plan(
         package = Path(str(resources.files("raysurf"))).resolve()
         own = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         files |= {path.relative_to(package.parent).as_posix(): path for path in own}
-    whole = Folder(files, found.secret)
+    whole = Folder(files, selected.secret)
     check_size(whole)
-    needed = {*parts, *(path for each in local for path in ([each] if each.is_file() else each.rglob("*")))}
+    needed = {*parts, *(file for path in local for file in ([path] if path.is_file() else path.rglob("*")))}
     whole = without_private_keys(whole, [name for name, path in files.items() if path.resolve() in needed])
     check_secrets(whole, secrets or {})
     command = ["python", "-m", "raysurf.cli.main", "run", entry, *options, "--address", "auto", "--results", results]
@@ -198,7 +198,7 @@ def read_job(job: Mapping[str, Any]) -> Submitted | None:
         state=STATES.get(str(getattr(job["status"], "value", job["status"])), "pending"),
         file=kept.get("raysurf.file", ""),
         results=kept.get("raysurf.results", ""),
-        sweeps=tuple(PlannedSweep(**each) for each in json.loads(kept.get("raysurf.sweeps", "[]"))),
+        sweeps=tuple(PlannedSweep(**sweep) for sweep in json.loads(kept.get("raysurf.sweeps", "[]"))),
         began_ms=job.get("start_time"),
         ended_ms=job.get("end_time") or None,
         message=job.get("message") or "",
@@ -208,7 +208,8 @@ def read_job(job: Mapping[str, Any]) -> Submitted | None:
 
 def _metadata(file: str, sweeps: Sequence[Sweep], results: str, provenance: Provenance) -> dict[str, str]:
     planned = [
-        {"name": each.name, "trials": sum(map(each.trials_in, each.arms)), "definition": each.digest} for each in sweeps
+        {"name": sweep.name, "trials": sum(map(sweep.trials_in, sweep.arms)), "definition": sweep.digest}
+        for sweep in sweeps
     ]
     return {
         "raysurf.version": provenance.versions.get("raysurf", "unknown"),

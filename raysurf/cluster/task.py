@@ -91,17 +91,17 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
         os.chdir(task.folder)
     if task.beside:
         own_code.look_in(task.beside)
-    told, waits_for, began = 0.0, "", time.monotonic()
+    reported_at, waits_for, began = 0.0, "", time.monotonic()
 
     def progress(at: Progress) -> None:
-        nonlocal told, waits_for
+        nonlocal reported_at, waits_for
         limit_s = task.time_limit_s
         if limit_s is not None and workers.agree(time.monotonic() - began > limit_s):
             raise TimeLimitError(limit_s, f"after {at.epoch} of {at.epochs} of {at.run_id}")
         value = at.figures.get(task.metrics[0]) if len(task.metrics) == 1 else None
         wanted = (task.every_epoch and value is not None) or at.waits_for != waits_for
-        if workers.agree(wanted or (not waits_for and time.monotonic() - told > 0.5)):
-            told, waits_for = time.monotonic(), at.waits_for
+        if workers.agree(wanted or (not waits_for and time.monotonic() - reported_at > 0.5)):
+            reported_at, waits_for = time.monotonic(), at.waits_for
             if task.every_epoch and value is not None:
                 # What is decided with a figure is decided again from the rows.
                 at.flush()

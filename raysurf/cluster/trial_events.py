@@ -301,9 +301,9 @@ class TrialEvents(InputEvents):
         try:
             assignment = self.sweep.fill(params)
             state, values, std, error = self.table.finished(number, assignment) or ("done", None, None, None)
-            told, is_new = error, False
+            said, is_new = error, False
         except SpecError as wrong:
-            error, told, is_new = f"{type(wrong).__name__}: {wrong}", str(wrong), row is None
+            error, said, is_new = f"{type(wrong).__name__}: {wrong}", str(wrong), row is None
         if row is None or row["state"] != state:
             self.table.write(number, assignment, params, state, values, std, error)
         self.recorder.trials += 1
@@ -319,7 +319,7 @@ class TrialEvents(InputEvents):
                 jobs,
                 state,  # type: ignore[arg-type]
                 reused=not is_new,
-                error=told,
+                error=said,
                 figures=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
                 params=params,
                 arm=assignment.arm if assignment else "",

@@ -102,7 +102,7 @@ def require_sources(sweeps: Sequence[Sweep], store: Store) -> None:
     stored = {part.rpartition("-")[0] for part in part_names(store, "trials")}
     faults = []
     for sweep, name in named:
-        earlier = {each.name for each in sweeps[: list(sweeps).index(sweep)]}
+        earlier = {other.name for other in sweeps[: list(sweeps).index(sweep)]}
         known = sorted(stored | earlier)
         if name not in known and name != sweep.name:
             near = nearest(name, known)
@@ -126,13 +126,13 @@ def _candidates(store: Store, sweep: Sweep, names: Sequence[str]) -> Iterator[Ro
     if sweep.name in names:
         for path in store.list(f"{FOLDER}/{sweep.name}"):
             kept = store.get_json(path)
-            for each in kept["taken"]:
+            for trial in kept["taken"]:
                 yield {
-                    "sweep": each["source"],
+                    "sweep": trial["source"],
                     "state": "done",
-                    "params": json.dumps(each["params"]),
+                    "params": json.dumps(trial["params"]),
                     "metric": ", ".join(kept["metrics"]),
-                    "values": each["values"],
+                    "values": trial["values"],
                 }
 
 
@@ -144,15 +144,15 @@ def _judged(sweep: Sweep, row: Row, uri: str) -> KnownTrial | str:
     values = row.get("values") or [row["value"]]
     figures = dict(zip(row["metric"].split(", "), values, strict=False))
     wanted = [figures.get(metric) for metric in sweep.search.metrics]
-    found = tuple(value for value in wanted if value is not None)
-    if len(found) < len(wanted):
+    finite = tuple(value for value in wanted if value is not None)
+    if len(finite) < len(wanted):
         return "of another metric"
-    if not all(map(math.isfinite, found)):
+    if not all(map(math.isfinite, finite)):
         return "without a finite figure"
     params = mapping_in(row["params"], uri, f"a trial of {row['sweep']}")
     if all(_searched(sweep, params, arm) is None for arm in sweep.arms):
         return "outside the space"
-    return KnownTrial(params, found, row["sweep"])
+    return KnownTrial(params, finite, row["sweep"])
 
 
 def _searched(sweep: Sweep, params: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any] | None:

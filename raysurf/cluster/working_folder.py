@@ -72,7 +72,9 @@ class Folder:
 def looks_secret(path: str) -> bool:
     """Whether a path within the folder has the name of a file that holds secrets, or lies in such a folder."""
     *folders, name = path.split("/")
-    return (_any(name, SECRET_FILES) and not _any(name, CODE)) or any(_any(each, SECRET_FOLDERS) for each in folders)
+    return (_any(name, SECRET_FILES) and not _any(name, CODE)) or any(
+        _any(folder, SECRET_FOLDERS) for folder in folders
+    )
 
 
 def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] = ()) -> Folder:
@@ -91,14 +93,14 @@ def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] =
     """
     root = folder.resolve()
     out = [path.resolve() for path in left_out]
-    wanted = dict.fromkeys(_relative(path, root) for each in needed for path in _under(each))
+    wanted = dict.fromkeys(_relative(file, root) for path in needed for file in _under(path))
     if (wrong := next(filter(looks_secret, wanted), None)) is not None:
         raise SubmissionError(f"{wrong}, named as files that hold secrets are", "a file of another name")
     files: dict[str, Path] = {}
     secret: list[str] = []
     for name in sorted({*_listed(root), *wanted}):
         path = root / name
-        if name not in wanted and (_is_excluded(name) or any(path.is_relative_to(each) for each in out)):
+        if name not in wanted and (_is_excluded(name) or any(path.is_relative_to(excluded) for excluded in out)):
             continue
         if looks_secret(name):
             secret.append(name)
@@ -122,11 +124,11 @@ def without_private_keys(folder: Folder, needed: Iterable[str] = ()) -> Folder:
     Raises:
         SubmissionError: If a needed file has one.
     """
-    found = [name for name, path in folder.files.items() if PRIVATE_KEY.search(path.read_bytes())]
-    if (wrong := next((name for name in found if name in set(needed)), None)) is not None:
+    with_keys = [name for name, path in folder.files.items() if PRIVATE_KEY.search(path.read_bytes())]
+    if (wrong := next((name for name in with_keys if name in set(needed)), None)) is not None:
         raise SubmissionError(f"{wrong}, which holds a private key", "a file without it")
-    kept = {name: path for name, path in folder.files.items() if name not in found}
-    return Folder(kept, tuple(sorted({*folder.secret, *found})))
+    kept = {name: path for name, path in folder.files.items() if name not in with_keys}
+    return Folder(kept, tuple(sorted({*folder.secret, *with_keys})))
 
 
 def check_secrets(folder: Folder, secrets: Mapping[str, str]) -> None:
@@ -152,13 +154,13 @@ def check_secrets(folder: Folder, secrets: Mapping[str, str]) -> None:
 
 def secrets_here(environ: Mapping[str, str]) -> dict[str, str]:
     """The secrets of an environment by what holds them: its variables, and the file of Ray's token."""
-    found = {f"${name}": value for name, value in secrets_in(environ).items()}
+    secrets = {f"${name}": value for name, value in secrets_in(environ).items()}
     place = environ.get("RAY_AUTH_TOKEN_PATH") or os.path.join(environ.get("HOME", ""), ".ray", "auth_token")
     try:
         token = Path(place).read_text().strip()
     except (OSError, UnicodeDecodeError):
-        return found
-    return found | ({place: token} if token else {})
+        return secrets
+    return secrets | ({place: token} if token else {})
 
 
 def check_size(folder: Folder) -> None:
@@ -201,7 +203,7 @@ def _any(name: str, patterns: Sequence[str]) -> bool:
 
 def _is_excluded(name: str) -> bool:
     folders = name.split("/")[:-1]
-    return any(_any(each, FOLDERS) for each in folders) or (bool(folders) and folders[0] in TOP_FOLDERS)
+    return any(_any(folder, FOLDERS) for folder in folders) or (bool(folders) and folders[0] in TOP_FOLDERS)
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -210,7 +212,7 @@ def _relative(path: Path, root: Path) -> str:
 
 def _under(path: Path) -> Iterator[Path]:
     if path.is_dir():
-        yield from (each for each in path.rglob("*") if each.is_file())
+        yield from (file for file in path.rglob("*") if file.is_file())
     else:
         yield path
 
@@ -227,5 +229,5 @@ def _listed(root: Path) -> Iterator[str]:
         return
     for place, folders, names in os.walk(root):
         at = Path(place).relative_to(root)
-        folders[:] = [each for each in folders if not _is_excluded((at / each / "_").as_posix())]
+        folders[:] = [folder for folder in folders if not _is_excluded((at / folder / "_").as_posix())]
         yield from ((at / name).as_posix() for name in names)
