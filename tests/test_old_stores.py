@@ -78,7 +78,7 @@ def test_commands_read_it(store: Store) -> None:
     folder = Path(store.root).parent
     for command in ("status", "why", "best search", "compare budgets", "table runs", "du", "check " + str(SEARCHES)):
         assert raysurf(*command.split(), cwd=folder).returncode == 0, command
-    killed = ["a claim of a process that has ended"] * 2 + ["states of a run that was broken off"]
+    killed = ["a lease of a process that has ended"] * 2 + ["states of a run that was broken off"]
     assert [finding.what for finding in check_up(store).findings] == killed
 
 

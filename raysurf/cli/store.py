@@ -100,7 +100,7 @@ def du(style: str, results: str) -> None:
 @format_option()
 @results_option
 def fsck(fix: bool, style: str, results: str) -> None:
-    """Look a result store over: files cut short or broken, checksums, orphans, claims of the dead, left-overs.
+    """Look a result store over: files cut short or broken, checksums, orphans, leases of the dead, left-overs.
 
     Reads all tables and training states, and changes nothing without --fix. Exit code 1 if anything was found.
     """

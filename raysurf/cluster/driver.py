@@ -29,7 +29,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import Labels
-from raysurf.store.lease import Claim, polled, remove_dead
+from raysurf.store.lease import Lease, polled, remove_dead
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
 from raysurf.store.tidying import tidy
@@ -142,9 +142,9 @@ class Driver:
             part = (min(first, default=0), max(last, default=0))
         # Jobs that a program runs are all called by their kind.
         name = f"sweep.{sweep.name}.{sweep.digest}" if is_one_job(sweep) else f"sweep.{sweep.name}"
-        with Claim(self.store, name, "", part) as claim:
+        with Lease(self.store, name, "", part) as lease:
             is_told = False
-            for holder in polled(claim.take):
+            for holder in polled(lease.take):
                 if holder is None:
                     break
                 if not is_told:

@@ -17,7 +17,7 @@ from raysurf.cluster.capacity import Capacity, local_capacity, nodes_of
 from raysurf.cluster.ray_patches import shut_down
 from raysurf.errors import ClusterError, StoreError
 from raysurf.redaction import redact
-from raysurf.store.lease import NAME, Claim
+from raysurf.store.lease import NAME, Lease
 from raysurf.store.store import Store
 
 SETTINGS = {
@@ -137,9 +137,9 @@ def ray_storage(store: Store) -> Iterator[str]:
         Its address: of a folder a path, else a URI with the options of the store's.
     """
     run_id = uuid.uuid4().hex[:8]
-    with Claim(store, _name(run_id), "") as claim:
-        claim.take()
-        others = {each: Claim(store, _name(each), "") for each in _runs(store)}
+    with Lease(store, _name(run_id), "") as lease:
+        lease.take()
+        others = {each: Lease(store, _name(each), "") for each in _runs(store)}
         # Who is seen now and has not stirred by the end is dead.
         _remove_unused(store, others)
         try:
@@ -162,9 +162,9 @@ def _runs(store: Store) -> set[str]:
     return {name for name in names if NAME.fullmatch(name)}
 
 
-def _remove_unused(store: Store, others: dict[str, Claim]) -> None:
+def _remove_unused(store: Store, others: dict[str, Lease]) -> None:
     """Remove the folders of runs that are no more."""
-    for run_id in [each for each, claim in others.items() if claim.take() is None]:
+    for run_id in [each for each, lease in others.items() if lease.take() is None]:
         with others.pop(run_id):
             store.delete_folder(f"{FOLDER}/{run_id}")
 

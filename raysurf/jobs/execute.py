@@ -18,7 +18,7 @@ from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import Labels, describe, device_name
 from raysurf.own_code import without_exit
-from raysurf.store.lease import Claim, Holder, polled
+from raysurf.store.lease import Holder, Lease, polled
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.workers import Workers
@@ -50,19 +50,19 @@ def turn(
         PreemptedError: If a worker is told to leave before its job's turn has come.
     """
     part = points or (0, max(1, job.epochs_to_train + job.points_to_measure))
-    with Claim(store, job.trajectory or job.id, f"sweep {sweep}", part, job.trajectory is None) as claim:
+    with Lease(store, job.trajectory or job.id, f"sweep {sweep}", part, job.trajectory is None) as lease:
 
         def look() -> tuple[bool, Holder | None]:
             if workers.rank != 0:
                 return False, None
             if figures_of(store, job.id) is not None:
                 return True, None
-            holder = claim.take()
+            holder = lease.take()
             return holder is None and figures_of(store, job.id) is not None, holder
 
         def telling(at: Progress) -> None:
             # Tune never returns from what it is told of a trial that it has stopped, until it has use for the process.
-            with claim.lent():
+            with lease.lent():
                 progress(at)
 
         for is_done, holder in polled(look, sleeps=workers.rank == 0):

@@ -22,7 +22,7 @@ from raysurf.store.compacted import FOLDER as COMPACTED
 from raysurf.store.compacted import SUFFIX, require_as_written
 from raysurf.store.compaction import GRACE_S
 from raysurf.store.filesystem import STALE_S
-from raysurf.store.lease import DEAD_S, Holder
+from raysurf.store.lease import EXPIRES_S, Holder
 from raysurf.store.lease import FOLDER as CLAIMS
 from raysurf.store.parts import table_in
 from raysurf.store.schemas import SCHEMAS, schema_of
@@ -67,16 +67,9 @@ class Checkup:
 
 
 def check_up(store: Store) -> Checkup:
-    """Look everything in a store over, reading all tables and all training states; changes nothing.
-
-    Args:
-        store: The store.
-
-    Raises:
-        StoreError: If it cannot be read at all, or is of a newer version.
-    """
+    """Look everything in a store over, reading all tables and all training states; changes nothing."""
     clock_ns = _now_ns(store)
-    dead, alive = _claims(store, clock_ns)
+    dead, alive = _leases(store, clock_ns)
     with warnings.catch_warnings():
         # What is left out is looked at below.
         warnings.simplefilter("ignore", StoreWarning)
@@ -108,7 +101,7 @@ def _locks(store: Store) -> Iterator[Finding]:
         yield Finding(path.relative_to(store.root).as_posix(), what, meaning, is_garbage=True)
 
 
-def _claims(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:
+def _leases(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:
     """Claims of dead processes, and who holds the others."""
     dead, alive = [], []
     for name, (_, time_ns, _) in store.versions(CLAIMS).items():
@@ -118,9 +111,9 @@ def _claims(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:
         holder = Holder.read(data)
         age_s = (clock_ns - time_ns) / 1e9
         # Clocks are one for all files of a store, yet let no doubt remain.
-        if (holder is not None and holder.is_gone) or age_s > 10 * DEAD_S:
+        if (holder is not None and holder.is_gone) or age_s > 10 * EXPIRES_S:
             meaning = "it holds nothing up for longer than half a minute"
-            dead.append(Finding(path, "a claim of a process that has ended", meaning, is_garbage=True))
+            dead.append(Finding(path, "a lease of a process that has ended", meaning, is_garbage=True))
         else:
             alive.append(str(holder or path))
     return dead, alive

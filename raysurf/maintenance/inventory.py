@@ -85,15 +85,7 @@ class Inventory:
 
 
 def inventory(store: Store, tables: Iterable[str]) -> Inventory:
-    """Look at everything in a store.
-
-    Args:
-        store: The store.
-        tables: Names of its tables.
-
-    Raises:
-        StoreError: If it cannot be read.
-    """
+    """Look at everything in a store."""
     results = Reader(store)
     columns = ["run_id", "sweep", "inputs", "spec"]
     runs = {
@@ -192,14 +184,8 @@ def disk_use(store: Store) -> list[DiskUse]:
     A compacted file counts for the runs in it, each by its share of the rows; a training state for one of the sweeps
     that share it.
 
-    Args:
-        store: The store.
-
     Returns:
         One a sweep, by name; then one without a name, if there is anything of no sweep.
-
-    Raises:
-        StoreError: If the store cannot be read.
     """
     found = inventory(store, SCHEMAS)
     sweep_of = {run: facts.sweep for run, facts in found.runs.items()}

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.jobs.outcome import outcome_path
 from raysurf.maintenance.inventory import Belonging, Inventory, inventory
-from raysurf.store import lease
 from raysurf.store.compaction import compact, remove_part
-from raysurf.store.lease import DEAD_S, FOLDER, Claim, Holder, polled
+from raysurf.store.lease import EXPIRES_S, FOLDER, Holder, Lease, place, polled
 from raysurf.store.schemas import SCHEMAS
 from raysurf.store.store import Store
 
@@ -56,10 +55,6 @@ def planned_removal(store: Store, sweep: str) -> Removal:
     sweep took a baseline or an input of this one as it was, without a run of its own on it, is not known; it is run
     again there if it is wanted.
 
-    Args:
-        store: The store.
-        sweep: The name of a sweep.
-
     Raises:
         UnknownNameError: If there is no such sweep.
         StoreError: If the store cannot be read.
@@ -86,11 +81,11 @@ def remove_sweep(store: Store, sweep: str, tell: Callable[[str], None] = lambda 
         StoreError: If a sweep is being run, or the store cannot be read or written.
     """
     _planned(inventory(store, SCHEMAS), sweep)
-    with ExitStack() as claims:
-        claims.enter_context(_claimed(store, f"sweep.{sweep}", tell))
+    with ExitStack() as leases:
+        leases.enter_context(_leased(store, f"sweep.{sweep}", tell))
         for name in _running(store) - {f"sweep.{sweep}"}:
             # Whoever is dead no longer counts; who lives is told of.
-            claims.enter_context(_claimed(store, name, tell))
+            leases.enter_context(_leased(store, name, tell))
         found = inventory(store, SCHEMAS)
         plan = _planned(found, sweep)
         for run in plan.runs:
@@ -167,22 +162,22 @@ def _folder(path: str) -> str:
 
 
 def _running(store: Store) -> set[str]:
-    """Names of the claims of all sweeps that are being run, or were when their process ended."""
+    """Names of the leases of all sweeps that are being run, or were when their process ended."""
     names = (name.removesuffix(".json").rpartition(".")[0] for name in store.versions(FOLDER))
     return {name for name in names if name.startswith("sweep.")}
 
 
-def _claimed(store: Store, name: str, tell: Callable[[str], None]) -> Claim:
-    """The claim on a sweep, so that nobody runs it meanwhile.
+def _leased(store: Store, name: str, tell: Callable[[str], None]) -> Lease:
+    """The lease on a sweep, so that nobody runs it meanwhile.
 
     Raises:
         StoreError: If somebody runs it.
     """
-    claim, began, is_told = Claim(store, name, "raysurf rm", ALL), time.monotonic(), False
-    for holder in polled(claim.take):
+    lease, began, is_told = Lease(store, name, "raysurf rm", ALL), time.monotonic(), False
+    for holder in polled(lease.take):
         if holder is None:
-            return claim
-        if _is_alive(holder) or time.monotonic() - began > DEAD_S + 5.0:
+            return lease
+        if _is_alive(holder) or time.monotonic() - began > EXPIRES_S + 5.0:
             got = f"sweep {name.removeprefix('sweep.')}, which is being run by {holder}"
             raise StoreError(store.uri, got, "no sweep that runs, as it may use what is removed: wait for it or end it")
         if not is_told and time.monotonic() - began > 1.0:
@@ -193,4 +188,4 @@ def _claimed(store: Store, name: str, tell: Callable[[str], None]) -> Claim:
 
 def _is_alive(holder: Holder) -> bool:
     """Whether a holder is known to run: its process is one of this machine."""
-    return holder.place is not None and holder.place == lease.place() and not holder.is_gone
+    return holder.place is not None and holder.place == place() and not holder.is_gone

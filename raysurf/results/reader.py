@@ -38,11 +38,6 @@ OF_DUCKDB = {
 def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> ds.Dataset:
     """The rows of a table as a dataset, in its written schema.
 
-    Args:
-        store: The store.
-        files: The table's.
-        skipped: Parts whose own files are left out.
-
     Raises:
         OSError, ArrowException, StoreError: If a compacted file cannot be read.
     """
@@ -133,11 +128,7 @@ class Reader:
         return [name for name in SCHEMAS if part_names(self.store, name)]
 
     def schema(self, name: str) -> pa.Schema:
-        """The written schema of a table, with units and meanings as field metadata.
-
-        Raises:
-            UnknownNameError: If there is no such table.
-        """
+        """The written schema of a table, with units and meanings as field metadata."""
         return schema_of(name)
 
     def table(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:

@@ -18,12 +18,7 @@ from raysurf.store.schemas import SCHEMAS
 
 
 def front(points: Sequence[Sequence[float]], modes: Sequence[str]) -> list[int]:
-    """Numbers of the points on the Pareto front, the best first value first; of equal points each.
-
-    Args:
-        points: A finite value for every mode.
-        modes: ``max`` or ``min``.
-    """
+    """Numbers of the points on the Pareto front, the best first value first; of equal points each."""
     signs = [-1.0 if mode == "max" else 1.0 for mode in modes]
     signed = [tuple(sign * value for sign, value in zip(signs, point, strict=True)) for point in points]
     found: list[int] = []

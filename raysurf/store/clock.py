@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 def now_ns(store: Store) -> int:
-    """The store's clock, in nanoseconds since 1970, by a file that is written and removed again.
-
-    Raises:
-        StoreError: If the store cannot be written.
-    """
+    """The store's clock, in nanoseconds since 1970, by a file that is written and removed again."""
     path = store.full(f"_tmp/{uuid.uuid4().hex}")
     try:
         with store.fs.open_output_stream(path):

@@ -46,7 +46,7 @@ from raysurf.store.compacted import (
 )
 from raysurf.store.filesystem import Version, version_of
 from raysurf.store.lease import FOLDER as LEASES
-from raysurf.store.lease import Claim
+from raysurf.store.lease import Lease
 from raysurf.store.parts import file_of, fitted, migrated, table_in
 from raysurf.store.schemas import SCHEMAS, VERSION, schema_of
 from raysurf.store.store import Store
@@ -115,8 +115,8 @@ def compact(
         schema_of(table)
         if not store.versions(f"tables/{table}") and not store.versions(f"{FOLDER}/{table}"):
             continue
-        with Claim(store, f"compact.{table}", "raysurf compact") as claim:
-            holder = claim.take()
+        with Lease(store, f"compact.{table}", "raysurf compact") as lease:
+            holder = lease.take()
             if holder is not None:
                 done.append(Compaction(table, held_by=str(holder)))
                 continue

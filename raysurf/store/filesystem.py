@@ -54,9 +54,6 @@ def results_option(uri: str) -> str:
 def open_address(uri: str) -> tuple[fs.FileSystem, str]:
     """The file system of a store, and the store's folder in it, without a slash at its end.
 
-    Args:
-        uri: A path, or a URI that pyarrow opens.
-
     Raises:
         StoreError: If the address is of no known kind, leads upwards, or holds a key: it would stand in tables and
             logs, since they name the command and the store.

@@ -42,12 +42,7 @@ def started(pid: int) -> str | None:
 
 
 def is_running(pid: int, since: str | None) -> bool:
-    """Whether a process of this place runs, or may run; one that has been given its number since is another.
-
-    Args:
-        pid: Its number.
-        since: What ``started`` said of it.
-    """
+    """Whether a process of this place runs, or may run; one that has been given its number since is another."""
     if (found := _status(pid)) is not None:
         return found[0] not in ENDED and found[1] == since
     try:
@@ -72,7 +67,7 @@ def _status(pid: int) -> tuple[str, str] | None:
 FOLDER = "claims"
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Seconds: the holder writes its file anew every so often; one that has not changed for so long is dead.
-BEAT_S, DEAD_S = 5.0, 30.0
+HEARTBEAT_S, EXPIRES_S = 5.0, 30.0
 # How long what was written at the same moment is waited for, in seconds.
 TIES_S = (0.01, 0.04, 0.2)
 LONGEST_TEXT = 100
@@ -89,7 +84,7 @@ def polled(look: Callable[[], T], sleeps: bool = True) -> Iterator[T]:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a claim, as its file says.
+    """Who holds a lease, as its file says.
 
     Args:
         who: What the process is about, for people; may be empty.
@@ -115,7 +110,7 @@ class Holder:
 
     @classmethod
     def read(cls, data: bytes) -> Holder | None:
-        """What a claim's file says; None if it is none that raysurf wrote."""
+        """What a lease's file says; None if it is none that raysurf wrote."""
         try:
             found = json.loads(data)
             holder = cls(**{name: found[name] for name in cls.__dataclass_fields__})
@@ -137,28 +132,28 @@ class Holder:
         return "".join(each if each.isprintable() else "?" for each in text[: 3 * LONGEST_TEXT])
 
 
-UNKNOWN = Holder("somebody whose claim cannot be read", "?", 0, "?", None, None, 0, 2**63)
+UNKNOWN = Holder("somebody whose lease cannot be read", "?", 0, "?", None, None, 0, 2**63)
 
 
-class Claim:
-    """A claim on a name in a store, or on a part of what it stands for; released at the end of a ``with`` block.
+class Lease:
+    """A lease on a name in a store, or on a part of what it stands for; released at the end of a ``with`` block.
 
-    Who wants it writes a file of its own and then looks at what others have written. It has the claim if there is
+    Who wants it writes a file of its own and then looks at what others have written. It has the lease if there is
     nothing of theirs; else it takes its file back. Whoever looked first saw its own alone, and who comes later sees
-    that one, so no two ever hold a claim at once; this asks no more of a store than that a list shows what was written
+    that one, so no two ever hold a lease at once; this asks no more of a store than that a list shows what was written
     before, which local disks, shared ones and S3 do. Of several that came together the first by name stays.
 
-    The holder writes its file anew every ``BEAT_S``. A claim is dead, and whoever sees it removes it, if its process
-    ran on the same machine and has ended, or if its file has not changed for ``DEAD_S`` of the waiter's own clock.
-    A process that was frozen for so long has lost its claim and does not know; what claims guard must bear that two do
+    The holder's heartbeat writes its file anew every ``HEARTBEAT_S``. A lease has expired, and whoever sees it removes
+    it, if its process ran on this machine and has ended, or its file has not changed for ``EXPIRES_S`` of one's clock.
+    A process that was frozen for so long has lost its lease and does not know; what leases guard must bear that two do
     it, and come to the same.
 
     Args:
-        store: Where the claim is.
+        store: Where the lease is.
         name: Of letters, digits, '.', '_' and '-'.
         who: What this process is about, for those who wait; may be empty.
-        part: From where up to where the name is claimed; claims on parts that do not meet know nothing of each other.
-        waits_for_longer: Whether this one waits for claims on parts that end later than its own.
+        part: From where up to where the name is leased; leases on parts that do not meet know nothing of each other.
+        waits_for_longer: Whether this one waits for leases on parts that end later than its own.
     """
 
     def __init__(
@@ -169,7 +164,7 @@ class Claim:
         self.part, self.waits_for_longer = part, waits_for_longer
         self.path = f"{FOLDER}/{name}.{uuid.uuid4().hex}.json"
         # What is done beside the work neither says that the store is away, nor waits long for it.
-        self._aside = store.silent(2 * BEAT_S)
+        self._aside = store.silent(2 * HEARTBEAT_S)
         self._seen: dict[str, tuple[bytes, float]] = {}
         self._holder = UNKNOWN
         self._beats = itertools.count()
@@ -178,13 +173,10 @@ class Claim:
         self._writing = threading.Lock()
 
     def take(self) -> Holder | None:
-        """Take the claim, if nobody holds it.
+        """Take the lease, if nobody holds it.
 
         Returns:
             None if it is ours now; else who holds it.
-
-        Raises:
-            StoreError: If the store cannot be read or written.
         """
         if self._seen and (others := self._others()):
             return next(iter(others.values()))
@@ -208,7 +200,7 @@ class Claim:
         return None
 
     def release(self) -> None:
-        """Give the claim up, if it is ours. If the store does not answer, others take it for dead after a while."""
+        """Give the lease up, if it is ours. If the store does not answer, others take it for dead after a while."""
         if self._is_ours:
             self._is_ours = False
             _heart.discard(self)
@@ -222,7 +214,7 @@ class Claim:
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
-        """While this thread is lent to somebody who may never give it back: the claim is given up after ``DEAD_S``."""
+        """Lend this thread to somebody who may never give it back; the lease is given up after ``EXPIRES_S``."""
         self._lent_since = time.monotonic()
         try:
             yield
@@ -234,7 +226,7 @@ class Claim:
         found: dict[str, Holder] = {}
         began = time.monotonic()
         paths = self.store.list(FOLDER)
-        if time.monotonic() - began > BEAT_S:
+        if time.monotonic() - began > HEARTBEAT_S:
             # The store was away, for those who would have written as well.
             self._seen.clear()
         for path in paths:
@@ -246,7 +238,7 @@ class Claim:
                 continue
             before, since = self._seen.get(path, (None, now))
             self._seen[path] = (data, since if data == before else now)
-            if holder.is_gone or now - self._seen[path][1] > DEAD_S:
+            if holder.is_gone or now - self._seen[path][1] > EXPIRES_S:
                 self.store.delete(path)
             else:
                 found[path] = holder
@@ -265,10 +257,10 @@ class Claim:
         with self._writing, contextlib.suppress(StoreError):
             self._aside.delete(self.path)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Say that it is held; if somebody else has taken it for dead, hold it no longer."""
         lent_since = self._lent_since
-        if lent_since is not None and time.monotonic() - lent_since > DEAD_S:
+        if lent_since is not None and time.monotonic() - lent_since > EXPIRES_S:
             self.release()
         with self._writing, contextlib.suppress(StoreError):
             if not self._is_ours:
@@ -280,11 +272,7 @@ class Claim:
 
 
 def remove_dead(store: Store) -> None:
-    """Remove the claims of this machine's ended processes; other dead ones go when somebody wants what they claim.
-
-    Raises:
-        StoreError: If the store cannot be read or written.
-    """
+    """Remove the leases of this machine's ended processes; others go when somebody wants the same."""
     for path in store.list(FOLDER):
         holder = Holder.read(_said(store, path) or b"")
         if holder is not None and holder.is_gone:
@@ -292,7 +280,7 @@ def remove_dead(store: Store) -> None:
 
 
 def _said(store: Store, path: str) -> bytes | None:
-    """What a claim's file says; None if it is there no more."""
+    """What a lease's file says; None if it is there no more."""
     try:
         return store.get_bytes(path)
     except StoreUnavailableError:
@@ -302,39 +290,39 @@ def _said(store: Store, path: str) -> bytes | None:
 
 
 class _Heart:
-    """The one thread of a process that says that its claims are held; there while there are any."""
+    """The one thread of a process that says that its leases are held; there while there are any."""
 
     def __init__(self) -> None:
         self.forget()
         os.register_at_fork(after_in_child=self.forget)
 
     def forget(self) -> None:
-        """A forked process holds none of its parent's claims."""
-        self._claims: set[Claim] = set()
+        """A forked process holds none of its parent's leases."""
+        self._leases: set[Lease] = set()
         self._lock = threading.Lock()
         self._is_running = False
 
-    def add(self, claim: Claim) -> None:
+    def add(self, lease: Lease) -> None:
         with self._lock:
-            self._claims.add(claim)
+            self._leases.add(lease)
             if not self._is_running:
                 self._is_running = True
-                threading.Thread(target=self._run, name="claims", daemon=True).start()
+                threading.Thread(target=self._run, name="leases", daemon=True).start()
 
-    def discard(self, claim: Claim) -> None:
+    def discard(self, lease: Lease) -> None:
         with self._lock:
-            self._claims.discard(claim)
+            self._leases.discard(lease)
 
     def _run(self) -> None:
         while True:
-            time.sleep(BEAT_S)
+            time.sleep(HEARTBEAT_S)
             with self._lock:
-                claims = list(self._claims)
-                self._is_running = bool(claims)
-            if not claims:
+                leases = list(self._leases)
+                self._is_running = bool(leases)
+            if not leases:
                 return
-            for claim in claims:
-                claim.beat()
+            for lease in leases:
+                lease.heartbeat()
 
 
 _heart = _Heart()

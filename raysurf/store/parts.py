@@ -41,13 +41,7 @@ def require_no_newer(version: int, uri: str, path: str) -> None:
 
 
 def migrated(rows: pa.Table, table: str, version: int) -> pa.Table:
-    """The rows of a file, as this version writes them.
-
-    Args:
-        rows: In the columns of the table's schema.
-        table: Its name.
-        version: The version that they were written by.
-    """
+    """The rows of a file, as this version writes them."""
     for number in range(version, VERSION):
         rows = MIGRATIONS[number](rows, table)
     return rows
@@ -199,11 +193,6 @@ def made_of_rows(uri: str, what: str) -> Iterator[None]:
 
 def mapping_in(text: str, uri: str, row: str) -> dict[str, Any]:
     """The mapping that a column holds as JSON.
-
-    Args:
-        text: The JSON.
-        uri: The store, to be named in errors.
-        row: What the row is of, for the same.
 
     Raises:
         StoreError: If it is something else.

@@ -245,11 +245,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 
 def schema_of(table: str) -> pa.Schema:
-    """The written schema of a table.
-
-    Raises:
-        UnknownNameError: If there is no such table.
-    """
+    """The written schema of a table."""
     if table not in SCHEMAS:
         raise UnknownNameError("table", table, SCHEMAS)
     return SCHEMAS[table]

@@ -194,9 +194,6 @@ def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None =
         table: Its name.
         part: The part's.
         files: The table's, if they have just been looked at.
-
-    Raises:
-        StoreError: If they cannot be read.
     """
     schema, path = schema_of(table), part_path(store, table, part)
     while True:

@@ -14,7 +14,7 @@ import pytest
 from raysurf.cli import main
 from raysurf.maintenance.inventory import KINDS, sizes
 from raysurf.results import open
-from raysurf.store.lease import Claim
+from raysurf.store.lease import Lease
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from raysurf.wording import Bytes, counted
@@ -109,8 +109,8 @@ def test_one_sweep_is_compacted(store: Store, command: Command) -> None:
 
 def test_a_table_that_somebody_compacts_is_left_to_them(store: Store, command: Command) -> None:
     """They are named, and the other tables are compacted."""
-    with Claim(store, "compact.runs", "somebody") as claim:
-        assert claim.take() is None
+    with Lease(store, "compact.runs", "somebody") as lease:
+        assert lease.take() is None
         code, out, err = command("compact")
     assert code == 0
     assert "runs is being compacted by somebody, pid" in err
@@ -162,8 +162,8 @@ def test_what_is_found_is_told_and_mended(store: Store, command: Command) -> Non
 
 def test_who_works_on_a_store_is_told(store: Store, command: Command) -> None:
     """As what is theirs was not looked at."""
-    with Claim(store, "sweep.first", "somebody") as claim:
-        assert claim.take() is None
+    with Lease(store, "sweep.first", "somebody") as lease:
+        assert lease.take() is None
         code, _, err = command("fsck")
     assert code == 0
     assert err.startswith("at work: somebody, pid ")
@@ -196,8 +196,8 @@ def test_a_sweep_is_removed(is_compacted: bool, store: Store, command: Command) 
 def test_a_sweep_stays_while_one_runs(store: Store, command: Command) -> None:
     """One clear error that names who runs which; a plan can be asked for meanwhile."""
     before = sizes(store)
-    with Claim(store, "sweep.second", "somebody") as claim:
-        assert claim.take() is None
+    with Lease(store, "sweep.second", "somebody") as lease:
+        assert lease.take() is None
         code, out, err = command("rm", "first")
         assert command("rm", "first", "--dry-run")[0] == 0
     assert (code, out) == (2, "")

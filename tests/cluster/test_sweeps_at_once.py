@@ -14,11 +14,11 @@ import raysurf as rs
 from raysurf.cluster import events
 from raysurf.cluster.ray_cluster import FOLDER, ray_storage
 from raysurf.errors import RaysurfError
-from raysurf.store.lease import Claim
+from raysurf.store.lease import Lease
 from raysurf.store.store import Store
 from tests.support.cases import tiny_sgd
-from tests.support.claimants import elsewhere, write
 from tests.support.gated import GATE, builders
+from tests.support.lease_holders import elsewhere, write
 from tests.support.processes import FORKS, until
 from tests.support.stored_rows import stored_rows
 from tests.support.sweep_runs import notices
@@ -162,7 +162,7 @@ def test_rays_own_files_of_others_are_left(tmp_path: Path) -> None:
     for name in ("killed", "used", "far"):
         store.put_bytes(f"{FOLDER}/{name}/tune-1/file", b"x")
     write(store, "ray.far", elsewhere())
-    with Claim(store, "ray.used", "") as used:
+    with Lease(store, "ray.used", "") as used:
         assert used.take() is None
         with ray_storage(store) as first, ray_storage(store) as second:
             assert first != second

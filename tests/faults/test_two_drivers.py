@@ -70,7 +70,7 @@ class Place:
         return sorted(repr({k: v for k, v in row.items() if k not in (*CLOCK, "sweep", "trial")}) for row in rows)
 
     def require_same(self, *names: str) -> None:
-        """Check that the store has the rows of one in which the sweeps were run undisturbed, and no claim is left."""
+        """Check that the store has the rows of one in which the sweeps were run undisturbed, and no lease is left."""
         for name in names:
             rs.run(load(str(self.root / f"{name}.yaml")), self.calm, executor="inline")
         tables = ("trials", "epochs", "predictions")

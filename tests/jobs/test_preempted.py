@@ -14,7 +14,7 @@ from raysurf.errors import PreemptedError
 from raysurf.jobs.context import Progress, StoredCheckpoints
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
-from raysurf.store.lease import Claim
+from raysurf.store.lease import Lease
 from raysurf.store.store import Store
 from raysurf.training.loop import Lookout
 from raysurf.training.workers import Workers
@@ -197,8 +197,8 @@ def test_nothing_is_begun_by_who_is_told_to_leave(tmp_path: Path) -> None:
     with pytest.raises(PreemptedError, match=f"told to leave, before {job.id} began"):
         execute(job, store, told, lambda at: None, labels())
     assert store.list() == []
-    with Claim(store, job.trajectory or job.id, "somebody else", (0, job.epochs)) as claim:
-        assert claim.take() is None
+    with Lease(store, job.trajectory or job.id, "somebody else", (0, job.epochs)) as lease:
+        assert lease.take() is None
         with pytest.raises(PreemptedError, match="began"):
             execute(job, store, Workers(is_told=told_at(1)), lambda at: None, labels())
     figures = do(job, store)

@@ -21,7 +21,7 @@ import raysurf.store.compaction as compaction
 from raysurf.errors import StoreError, StoreWarning
 from raysurf.results import SCHEMAS, open
 from raysurf.store.compaction import compact, remove_part
-from raysurf.store.lease import Claim
+from raysurf.store.lease import Lease
 from raysurf.store.store import Store
 from raysurf.store.tables import look_at, part_names, parts_of_run, read_rows, write_rows
 from raysurf.store.tidying import tidy
@@ -145,8 +145,8 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second compaction says who is at it; a first one that was frozen meanwhile gives up, and nothing is lost."""
     store = filled(str(tmp_path))
     before = seen(store)
-    with Claim(store, "compact.epochs", "somebody") as claim:
-        assert claim.take() is None
+    with Lease(store, "compact.epochs", "somebody") as lease:
+        assert lease.take() is None
         assert "somebody" in compacted(store).held_by and not store.list("compact")
 
     def frozen(self: Any, path: str, num_rows: int) -> None:
@@ -332,8 +332,8 @@ def test_on_s3(port: int) -> None:
     for sweep in ("ended", "runs"):
         write_rows(store, "trials", f"{sweep}-000000", [trial | {"sweep": sweep, "trial": 0, "state": "done"}])
     before = seen(store)
-    with Claim(store, "sweep.runs", "") as claim:
-        assert claim.take() is None
+    with Lease(store, "sweep.runs", "") as lease:
+        assert lease.take() is None
         compact(store, ["epochs", "trials"])
     assert seen(store) == before
     assert store.list("tables/trials") == ["tables/trials/runs-000000.parquet"]
@@ -352,8 +352,8 @@ def test_tables_of_many_files_are_tidied(tmp_path: Path) -> None:
     """Only those, and unless somebody else is at it; a store that cannot be compacted is told of, and whole."""
     store, told = filled(str(tmp_path), 4), list[str]()
     tidy(store, told.append, many=4)
-    with Claim(store, "compact.epochs", "another") as claim:
-        assert claim.take() is None
+    with Lease(store, "compact.epochs", "another") as lease:
+        assert lease.take() is None
         tidy(store, told.append, many=3)
     assert not told and not store.list("compact/epochs")
     (tmp_path / "compact" / "epochs").write_text("in the way")

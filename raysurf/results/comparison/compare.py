@@ -27,9 +27,6 @@ def setting_labels(runs: Sequence[ComparedRun]) -> list[str]:
 
     The arm, the searched values, whatever else differs in the job, or at last the group's id: the first of them that
     differs, then the next.
-
-    Args:
-        runs: One run of each setting.
     """
     labels = [""] * len(runs)
     for detail in (_arms, _params, _specs, _groups):

@@ -55,9 +55,6 @@ def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] =
         kinds: Kinds of jobs.
         sweeps: Only the runs of these sweeps, whichever ran them first, and of the inputs of theirs. They are called
             what the first of these sweeps calls them.
-
-    Raises:
-        UnknownNameError: If there is no such sweep.
     """
     chosen, called = members(results, sweeps), _names(results, sweeps)
     accuracies: dict[str, dict[tuple[str, str], tuple[float, int]]] = {}

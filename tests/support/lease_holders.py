@@ -1,4 +1,4 @@
-"""What other processes do with claims in the tests; it imports little, so that they start soon."""
+"""What other processes do with leases in the tests; it imports little, so that they start soon."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
-from raysurf.store import lease
-from raysurf.store.lease import Claim
+from raysurf.store import lease as leases
+from raysurf.store.lease import Lease
 from raysurf.store.store import Store
 
 
@@ -23,21 +23,21 @@ def started(act: Callable[..., None], *arguments: object) -> BaseProcess:
 
 
 def hold(uri: str, beat_s: float = 5.0) -> None:
-    """Take a claim, and never give it back."""
-    lease.BEAT_S = beat_s
-    claim = Claim(Store(uri), "one", "sweep x")
-    assert claim.take() is None
+    """Take a lease, and never give it back."""
+    leases.HEARTBEAT_S = beat_s
+    lease = Lease(Store(uri), "one", "sweep x")
+    assert lease.take() is None
     time.sleep(600)
 
 
 def hammer(uri: str, folder: str, threads: int, rounds: int) -> None:
-    """Take a claim again and again, each time to make a file that must not be there, and to remove it."""
+    """Take a lease again and again, each time to make a file that must not be there, and to remove it."""
     done = [0] * threads
 
     def take_in_turns(number: int) -> None:
         for _ in range(rounds):
-            with Claim(Store(uri, known=True), "one", f"thread {number}") as claim:
-                while claim.take() is not None:
+            with Lease(Store(uri, known=True), "one", f"thread {number}") as lease:
+                while lease.take() is not None:
                     time.sleep(0.02 if uri.startswith("s3") else 0.001)
                 os.close(os.open(f"{folder}/held", os.O_CREAT | os.O_EXCL))
                 with open(f"{folder}/count", "a") as file:
@@ -55,11 +55,11 @@ def hammer(uri: str, folder: str, threads: int, rounds: int) -> None:
 
 
 def write(store: Store, name: str, said: bytes) -> None:
-    """Put a claim's file there, as another process would have."""
+    """Put a lease's file there, as another process would have."""
     store.put_bytes(f"claims/{name}.{'0' * 32}.json", said)
 
 
 def elsewhere(**changes: object) -> bytes:
-    """What a claim of another host says."""
+    """What a lease of another host says."""
     said = {"who": "sweep y", "host": "far", "pid": 12, "since": "now", "place": "far b n", "started": "7"}
     return json.dumps(said | {"first": 0, "last": 1, "beat": 0} | changes).encode()

@@ -13,7 +13,7 @@ from raysurf.maintenance.fsck import check_up, remove_garbage
 from raysurf.maintenance.inventory import disk_use, sizes
 from raysurf.maintenance.removal import planned_removal, remove_sweep
 from raysurf.store.compaction import compact, remove_part
-from raysurf.store.lease import Claim, Holder
+from raysurf.store.lease import Holder, Lease
 from raysurf.store.store import Store
 from tests.support.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
 from tests.support.s3_server import make_bucket
@@ -144,8 +144,8 @@ def test_nothing_is_run_again_after_compaction(store: Store) -> None:
 def test_nothing_goes_while_a_sweep_runs(name: str, store: Store) -> None:
     """Whoever runs one is named; what a dead process left does not count."""
     before = {path: store.get_bytes(path) for path in store.list()}
-    with Claim(store, name, "somebody") as claim:
-        assert claim.take() is None
+    with Lease(store, name, "somebody") as lease:
+        assert lease.take() is None
         with pytest.raises(StoreError, match=r"being run by somebody, pid \d+"):
             remove_sweep(store, "first")
     assert {path: store.get_bytes(path) for path in store.list()} == before

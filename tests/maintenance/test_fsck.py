@@ -16,7 +16,7 @@ from raysurf.errors import StoreError
 from raysurf.maintenance.fsck import check_up, remove_garbage
 from raysurf.store.clock import now_ns
 from raysurf.store.compaction import compact
-from raysurf.store.lease import Claim, Holder
+from raysurf.store.lease import Holder, Lease
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from tests.support.kept_stores import contents, flipped, rows, run_ids, settle, sweep, trained
@@ -154,8 +154,8 @@ def test_a_sweep_that_runs_is_let_be(store: Store) -> None:
     (run,) = run_ids(store, "second")
     store.put_bytes("trajectories/x/7.safetensors", b"begun")
     write_rows(store, "epochs", "sgd-new", [row | {"run_id": "sgd-new"} for row in read_rows(store, "epochs", run)])
-    with Claim(store, "sweep.first", "somebody") as claim:
-        assert claim.take() is None
+    with Lease(store, "sweep.first", "somebody") as lease:
+        assert lease.take() is None
         found = check_up(store)
         assert found.findings == ()
         assert "somebody" in found.running[0]
