@@ -5,17 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from raysurf.failure import Failure
 from raysurf.redaction import redact
-
-
-def message_of(error: BaseException) -> str:
-    """An exception's message; a note if its ``__str__`` raises."""
-    try:
-        return str(error)
-    except Exception:
-        return "<its text cannot be had>"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -53,7 +47,9 @@ class Fault:
 
 
 class RaysurfError(Exception):
-    """The root of raysurf's exceptions."""
+    """The root of raysurf's exceptions; ``error_kind`` is the kind of failure of a run that one ends."""
+
+    error_kind: ClassVar[str] = "mistake"
 
 
 class SpecError(RaysurfError, ValueError):
@@ -258,6 +254,8 @@ class JobFailedError(RaysurfError, RuntimeError):
 class DivergedError(RaysurfError, ArithmeticError):
     """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was."""
 
+    error_kind = "diverged"
+
     def __init__(self, epoch: float, last_loss: float, step: int) -> None:
         self.epoch, self.last_loss, self.step = epoch, last_loss, step
         super().__init__(epoch, last_loss, step)
@@ -267,8 +265,23 @@ class DivergedError(RaysurfError, ArithmeticError):
         return f"the loss is not finite at epoch {self.epoch:.0f}, step {self.step}; {before} (lower the learning rate)"
 
 
+class NotFiniteError(RaysurfError, ArithmeticError):
+    """Metrics of a job that are NaN or infinite."""
+
+    error_kind = "diverged"
+
+    def __init__(self, metrics: Iterable[str]) -> None:
+        self.metrics = tuple(metrics)
+        super().__init__(self.metrics)
+
+    def __str__(self) -> str:
+        return f"not finite: {', '.join(self.metrics)}"
+
+
 class TimeLimitError(RaysurfError, RuntimeError):
     """A trial that took longer than it may."""
+
+    error_kind = "time_limit"
 
     def __init__(self, limit_s: float, where: str) -> None:
         self.limit_s, self.where = limit_s, where
@@ -280,6 +293,8 @@ class TimeLimitError(RaysurfError, RuntimeError):
 
 class PreemptedError(RaysurfError, RuntimeError):
     """A job that has left its process because that will be gone soon, and goes on from its state elsewhere."""
+
+    error_kind = "lost"
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -303,12 +318,19 @@ class DegenerateError(RaysurfError, ValueError):
 class MeasuringError(RaysurfError, RuntimeError):
     """Points of a measuring job that could not be measured; the others are kept."""
 
-    def __init__(self, failed: int, total: int, first: str) -> None:
-        self.failed, self.total, self.first = failed, total, first
-        super().__init__(failed, total, first)
+    def __init__(self, failed: int, total: int, point: int, first: Failure) -> None:
+        self.failed, self.total, self.point, self.first = failed, total, point, first
+        super().__init__(failed, total, point, first)
+
+    @property
+    def failure(self) -> Failure:
+        """The first point's failure, which is the run's."""
+        more = f", the first of {self.failed} that failed" if self.failed > 1 else ""
+        return replace(self.first, message=f"{self.first.message} (at point {self.point}{more})")
 
     def __str__(self) -> str:
-        return f"{self.failed} of {self.total} points could not be measured; the first: {self.first}"
+        said = f"{self.failed} of {self.total} points could not be measured"
+        return f"{said}; the first: point {self.point}: {self.first}"
 
 
 class UnsupportedLayerError(RaysurfError, ValueError):

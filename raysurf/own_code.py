@@ -21,11 +21,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from raysurf.errors import Fault, SpecError, message_of
+from raysurf.errors import Fault, SpecError
+from raysurf.failure import is_installed, message_of
 
 FORM = "package.module:function"
 # Parts of the paths of what is installed.
-INSTALLED = ("site-packages", "dist-packages")
 # Functions that import a module by its name, which is seen where it stands in the call.
 BY_NAME = ("import_module", "__import__")
 
@@ -211,12 +211,6 @@ def _spec_of(module: str) -> ModuleSpec | None:
             return None
         spec = PathFinder.find_spec(f"{spec.name}.{part}", list(spec.submodule_search_locations))
     return spec
-
-
-def is_installed(path: Path) -> bool:
-    """Whether a file belongs to an installed package, Python or raysurf."""
-    ours = (Path(__file__).parent, Path(os.__file__).parent)
-    return not {*path.parts}.isdisjoint(INSTALLED) or any(path.is_relative_to(folder) for folder in ours)
 
 
 def _imports_of(path: Path, package: str) -> Iterable[str]:

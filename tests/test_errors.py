@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from raysurf import errors
+from raysurf.failure import Failure
 
 EVERY = [
     errors.SpecError([errors.Fault("job.lr", "'x'", "a number", "hint", "a.yaml", 3)]),
@@ -29,7 +30,8 @@ EVERY = [
     errors.ChangedError("sgd-0123456789abcdef", [("its data", "0123", "4567")]),
     errors.PreemptedError("in epoch 2, after step 40"),
     errors.DegenerateError("plane", "three weights on one line", "a third that is further off"),
-    errors.MeasuringError(2, 441, "point 3: RuntimeError"),
+    errors.NotFiniteError(["test/nll"]),
+    errors.MeasuringError(2, 441, 3, Failure("bug", "RuntimeError", "no way", "raysurf/jobs/network.py:3")),
     errors.UnsupportedLayerError("LSTM"),
     errors.StoreWarning("tables/runs/a.parquet is left out: cut short"),
     errors.PlugWarning("left out plug 'polynomial' of curves 1.0 (raysurf.schedules)"),

@@ -227,7 +227,7 @@ def test_function_that_ends_the_process_is_a_failed_trial(write: Write, tmp_path
     assert finished.failed == 1
     (row,) = rs.results.open(str(tmp_path / "results")).table("runs").to_pylist()
     assert told in row["error"]
-    assert error_text.read(row["error"]).kind == "user_code"
+    assert row["error_kind"] == error_text.read(row["error"]).kind == "user_code"
     again = CliRunner().invoke(check, [str(file), "--results", str(tmp_path / "results")], catch_exceptions=False)
     assert "1 of sgd, 1 failed before\n" in again.stdout
     assert again.stdout.endswith("what is left failed before; --retry-failed tries again\n")

@@ -14,6 +14,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.errors import ClusterError, ResourceError, SpecError, StoreError, SubmissionError
+from raysurf.failure import Failure
 from raysurf.jobs.parse import parse_job
 from raysurf.jobs.provenance import SUBMISSION, collect
 from raysurf.redaction import MASK, holds_secret, names_secret, redact
@@ -209,12 +210,13 @@ def test_an_exception_that_prints_the_environment(tmp_path: Path, monkeypatch: p
 
 
 def test_an_error_in_tables_has_no_secret() -> None:
-    """The traceback that a run's row keeps is starred."""
+    """What a run's row keeps of an error is starred."""
     from raysurf.jobs.provenance import Labels, describe
 
     labels = Labels("s", "trial", "arm", collect())
-    row = describe(tiny_sgd(), labels, "failed", {}, f"Traceback ...\nOSError: s3://A:{SECRET}@b/x is away")
-    assert row["error"] == "Traceback ...\nOSError: s3://***@b/x is away"
+    row = describe(tiny_sgd(), labels, "failed", {}, Failure.of(OSError(f"s3://A:{SECRET}@b/x is away")))
+    assert row["error"] == "OSError: s3://***@b/x is away"
+    assert row["error_message"] == "s3://***@b/x is away"
 
 
 @pytest.mark.parametrize("field", ["root", "train", "test"])

@@ -131,7 +131,7 @@ def _why_lines(found: Failures, results: str) -> list[str]:
 
 
 def _group_lines(number: int, group: FailureGroup, results: str) -> list[str]:
-    from raysurf.results.error_text import KINDS
+    from raysurf.failure import KINDS
 
     what = group.what
     title = " at ".join(part for part in (what.error, _near(what.place)) if part)

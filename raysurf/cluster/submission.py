@@ -16,6 +16,7 @@ from raysurf import own_code
 from raysurf.cluster.working_folder import Folder, check_secrets, check_size, select, without_private_keys
 from raysurf.data.registry import data_elsewhere
 from raysurf.errors import SubmissionError
+from raysurf.failure import is_installed
 from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import SUBMISSION, Provenance
 from raysurf.redaction import holds_secret
@@ -252,7 +253,7 @@ def _jobs(sweep: Sweep) -> Iterator[Job]:
 def _code(sweep: Sweep) -> Iterator[Path]:
     """Source files of the user's modules that jobs name, and of the user's modules imported by them."""
     for name in sweep.code:
-        yield from (path for path in own_code.sources(name).values() if not own_code.is_installed(path))
+        yield from (path for path in own_code.sources(name).values() if not is_installed(path))
 
 
 def _paths(job: Job) -> Iterator[str]:

@@ -10,12 +10,12 @@ from typing import Any
 
 from raysurf import own_code
 from raysurf.cluster.trial_table import trial_values
-from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError, TimeLimitError, message_of
+from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError, TimeLimitError
+from raysurf.failure import PASSING, Failure
 from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
 from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import Labels
-from raysurf.results.error_text import PASSING, kind_of, one_line
 from raysurf.store.store import Store
 from raysurf.sweep.sweep import Resources
 from raysurf.training.workers import Workers
@@ -56,7 +56,7 @@ class Task:
     metrics: tuple[str, ...] = ()
     every_epoch: bool = False
     folder: str = "."
-    fault: str | None = None
+    fault: Failure | None = None
     replicate: bool = False
     points: tuple[int, ...] = ()
     retries: int = 0
@@ -81,12 +81,12 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
 
     Returns:
         The last report: ``state`` done or failed, ``values`` and ``std`` of the trial, ``figures`` of the last job,
-        ``error``, and ``passing`` if another try may do away with it. If the store is to blame, ``unavailable`` has the
-        arguments of the StoreUnavailableError; if it was told to leave, ``preempted`` those of the PreemptedError; if
-        what is stored was of something else, ``changed`` those of the ChangedError.
+        ``failure``, and ``passing`` if another try may do away with it. If the store is to blame, ``unavailable`` has
+        the arguments of the StoreUnavailableError; if it was told to leave, ``preempted`` those of the PreemptedError;
+        if what is stored was of something else, ``changed`` those of the ChangedError.
     """
     if task.fault is not None:
-        return {"state": "failed", "error": task.fault, "number": task.number}
+        return {"state": "failed", "failure": task.fault, "number": task.number}
     if os.path.isdir(task.folder):
         os.chdir(task.folder)
     if task.beside:
@@ -123,7 +123,7 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
             execute_piece(job, store, workers, progress, task.points, sweep, accept)  # type: ignore[arg-type]
         except Exception as error:
             return failed(task, error)
-        return {"state": "done", "number": task.number, "error": None}
+        return {"state": "done", "number": task.number}
     for job in task.jobs:
         try:
             figures.append(execute(job, store, workers, progress, task.labels, task.accept_changed))
@@ -138,15 +138,15 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
             if not alone:
                 raise
             return failed(task, error)
-    last = {"state": "done", "number": task.number, "figures": dict(figures[-1]), "error": None}
+    last = {"state": "done", "number": task.number, "figures": dict(figures[-1])}
     values, std = trial_values(task.metrics, figures)
     return last | {"values": values, "std": std}
 
 
 def failed(task: Task, error: Exception) -> Report:
     """The last report of a task that an error has ended."""
-    passing = kind_of(type(error).__name__, message_of(error)) in PASSING
-    report = {"state": "failed", "number": task.number, "error": one_line(error), "passing": passing}
+    failure = Failure.of(error)
+    report = {"state": "failed", "number": task.number, "failure": failure, "passing": failure.kind in PASSING}
     if isinstance(error, PreemptedError):
         return report | {"preempted": error.args, "lost": True}
     if isinstance(error, ChangedError):

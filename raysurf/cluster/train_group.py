@@ -17,8 +17,8 @@ from raysurf.cluster.ray_cluster import prepare
 from raysurf.cluster.ray_patches import held_by_group, torch_config
 from raysurf.cluster.task import PREEMPTIONS, Report, Task
 from raysurf.errors import PreemptedError, StoreUnavailableError
+from raysurf.failure import Failure
 from raysurf.redaction import redact
-from raysurf.results.error_text import LOST, one_line
 from raysurf.sweep.sweep import Resources
 
 Ticket = tuple[int, Task]
@@ -89,8 +89,8 @@ class Broker:
         """Count a try of the task; one that has had its tries ends as failed."""
         assert self._task is not None
         if self._tries > self._task.retries:
-            error = f"{LOST}at its last of {self._tries} tries"
-            lost = {"state": "failed", "number": self._task.number, "error": error, "lost": True}
+            failure = Failure.lost(None, f"at its last of {self._tries} tries")
+            lost = {"state": "failed", "number": self._task.number, "failure": failure, "lost": True}
             self._end(self._broken or lost)
             return False
         self._tries += 1
@@ -113,9 +113,9 @@ class Broker:
         """Any rank tells why it leaves, which brings its group down.
 
         A failure that another try may do away with is kept in case there is none, and what a rank says of the loss of
-        another (no ``error``) is nothing of its own.
+        another (no ``failure``) is nothing of its own.
         """
-        if number != self._number or self._task is None or report.get("error") is None:
+        if number != self._number or self._task is None or report.get("failure") is None:
             return
         if report.get("passing"):
             self._broken = report
@@ -152,7 +152,7 @@ class TrainGroup:
     def __init__(self, resources: Resources, storage: str) -> None:
         self.resources = resources
         self.broker = ray.remote(Broker).options(num_cpus=0).remote()
-        self.error: str | None = None
+        self.failure = Failure.lost(None, "the Train group has ended")
         self._thread = threading.Thread(target=self._fit, args=(storage,), daemon=True)
         self._thread.start()
 
@@ -185,7 +185,7 @@ class TrainGroup:
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            self.error = f"{type(error).__name__}: {error}"
+            self.failure = Failure.of(error.with_traceback(None))
 
     def reports(self, task: Task) -> Iterator[Report]:
         """Have a task done; the group goes on only when the next report is asked for.
@@ -217,10 +217,9 @@ class TrainGroup:
             with contextlib.suppress(ray.exceptions.GetTimeoutError):
                 report: Report = ray.get(waiting, timeout=LOOK_S)
                 return report
-        error = self.error or "the Train group has ended"
-        report = {"state": "failed", "number": task.number, "error": error}
-        if StoreUnavailableError.__name__ in error:
-            said = error.strip().splitlines()[-1]
+        report = {"state": "failed", "number": task.number, "failure": self.failure}
+        if StoreUnavailableError.__name__ in self.failure.message:
+            said = self.failure.message.strip().splitlines()[-1]
             report["unavailable"] = (task.store, said, "a store with room that answers; then run again")
         return report
 
@@ -279,11 +278,11 @@ def serve(config: dict[str, Any]) -> None:
         except _Ended:
             continue
         except Exception as error:
-            own = failed(task, error) | ({"error": None} if _is_anothers(error) else {})
+            own = failed(task, error) | ({"failure": None} if _is_anothers(error) else {})
             ray.get(broker.broke.remote(number, own))
             if (text := traceback.format_exc()) != redact(text):
                 # Ray logs what is raised as it is.
-                raise RuntimeError(one_line(error)) from None
+                raise RuntimeError(str(Failure.of(error))) from None
             raise
         if "preempted" in last:
             if workers.rank == 0:

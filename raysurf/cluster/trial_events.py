@@ -17,11 +17,11 @@ from raysurf.cluster.task import Report, Task
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.data.source import source_of
 from raysurf.errors import ChangedError, SpecError, StoreUnavailableError
+from raysurf.failure import Failure
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import Labels, collect, describe
-from raysurf.results.error_text import BLOCKED
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.sweep.plan import Plan
@@ -41,7 +41,7 @@ class Recorder:
     Attributes:
         trials, num_inputs, failed: How many have ended, and how many of them failed.
         stopped: Sweeps of which too much failed.
-        broken: Errors of failed inputs, by id.
+        broken: Failures of inputs, by id.
         changed: The error that ends the run in order, if stored runs are of other code or data than now.
     """
 
@@ -50,7 +50,7 @@ class Recorder:
         self.provenance = collect()
         self.trials = self.num_inputs = self.failed = 0
         self.stopped: list[str] = []
-        self.broken: dict[str, str] = {}
+        self.broken: dict[str, Failure] = {}
         self.changed: ChangedError | None = None
         self._events: dict[tuple[str, str], InputEvents] = {}
         self._waiting_since: dict[str, float] = {}
@@ -69,7 +69,7 @@ class Recorder:
         return self._events[task.labels.sweep, "seed" if task.replicate else task.labels.role]
 
     def task(
-        self, sweep: Sweep, number: int, label: str, jobs: tuple[Job, ...], labels: Labels, fault: str | None = None
+        self, sweep: Sweep, number: int, label: str, jobs: tuple[Job, ...], labels: Labels, fault: Failure | None = None
     ) -> Task:
         """What a worker is handed."""
         is_trial = labels.role == "trial"
@@ -178,7 +178,7 @@ class InputEvents:
     def _tell_end(self, task: Task, report: Report) -> None:
         if report["state"] == "failed":
             self.recorder.failed += 1
-            self.recorder.broken |= {job.id: str(report.get("error")) for job in task.jobs}
+            self.recorder.broken |= {job.id: report["failure"] for job in task.jobs}
         for job in task.jobs:
             # A streamed data set may have files that could not be read; ``runs`` names them all.
             rows = read_rows(self.store, "runs", job.id) if source_of(job.data_spec).is_streamed else ()
@@ -192,7 +192,7 @@ class InputEvents:
                 task.label,
                 task.jobs,
                 report["state"],
-                error=report.get("error"),
+                error=str(report["failure"]) if report.get("failure") else None,
                 figures=report.get("figures", {}),
                 values=tuple(report.get("values") or ()),
             )
@@ -203,7 +203,7 @@ class InputEvents:
         for job in task.jobs:
             has_row = bool(read_rows(self.store, "runs", job.id)) and not report.get("lost")
             if figures_of(self.store, job.id) is None and not has_row:
-                row = describe(job, task.labels, report["state"], {}, report.get("error"))
+                row = describe(job, task.labels, report["state"], {}, report.get("failure"))
                 epochs = float(report.get("epoch", 0) if report.get("run_id") == job.id else 0)
                 write_rows(self.store, "runs", job.id, [row | _UNMEASURED | {"epochs": epochs}])
 
@@ -250,7 +250,7 @@ class TrialEvents(InputEvents):
     def __init__(self, recorder: Recorder, table: TrialTable, spending: Spending, total: int) -> None:
         super().__init__(recorder, table.sweep, spending)
         self.table, self.total = table, total
-        self.failed: dict[str, str] = {}
+        self.failed: dict[str, Failure] = {}
         self.begun: set[int] = set()
         self.taken: set[int] = set()
         self.unsuccessful: set[int] = set()
@@ -269,11 +269,11 @@ class TrialEvents(InputEvents):
         text = f"sweep {self.sweep.name} is stopped, {left} trials do not begin: {failed}"
         self.recorder.notice(f"{text} (raysurf why {self.sweep.name})")
 
-    def why_not(self, job: Job) -> str | None:
+    def why_not(self, job: Job) -> Failure | None:
         """Why a job cannot be run, or need not be tried again; None if it may be run."""
         broken = self.recorder.broken
         if (run_id := next((needed.id for needed in job.ancestors if needed.id in broken), None)) is not None:
-            return f"{BLOCKED}{run_id} failed: {broken[run_id]}"
+            return Failure.blocked(run_id, broken[run_id])
         return self.failed.get(job.id)
 
     def task(self, number: int, params: Mapping[str, Any]) -> Task:
@@ -285,7 +285,7 @@ class TrialEvents(InputEvents):
             jobs, arm = assignment.jobs, assignment.arm
             fault = next((why for job in jobs if (why := self.why_not(job)) is not None), None)
         except SpecError as error:
-            fault = f"{type(error).__name__}: {error}"
+            fault = Failure.of(error.with_traceback(None))
         labels = Labels(self.sweep.name, "trial", arm, self.recorder.provenance, number, params)
         return self.recorder.task(self.sweep, number, f"trial {number}", jobs, labels, fault)
 
@@ -297,15 +297,15 @@ class TrialEvents(InputEvents):
         """Take a trial that needs no running."""
         self.taken.add(number)
         row, assignment = self.table.rows.get(number), None
-        state, values, std, error = "failed", None, None, None
+        state, values, std, failure = "failed", None, None, None
         try:
             assignment = self.sweep.fill(params)
-            state, values, std, error = self.table.finished(number, assignment) or ("done", None, None, None)
-            said, is_new = error, False
+            state, values, std, failure = self.table.finished(number, assignment) or ("done", None, None, None)
+            said, is_new = str(failure) if failure else None, False
         except SpecError as wrong:
-            error, said, is_new = f"{type(wrong).__name__}: {wrong}", str(wrong), row is None
+            failure, said, is_new = Failure.of(wrong.with_traceback(None)), str(wrong), row is None
         if row is None or row["state"] != state:
-            self.table.write(number, assignment, params, state, values, std, error)
+            self.table.write(number, assignment, params, state, values, std, failure)
         self.recorder.trials += 1
         if state == "failed":
             self.unsuccessful.add(number)
@@ -350,7 +350,7 @@ class TrialEvents(InputEvents):
             values, std = report["values"] and tuple(report["values"]), report["std"]
         else:
             self._record_unfinished(task, report)
-        self.table.write(task.number, _assigned(task), task.labels.params, state, values, std, report.get("error"))
+        self.table.write(task.number, _assigned(task), task.labels.params, state, values, std, report.get("failure"))
         self.spending.ended(task.number)
         if self.stopping is not None:
             self.stopping.take(task.number, [job.id for job in task.jobs])
@@ -375,7 +375,7 @@ class SeedEvents(InputEvents):
 
     def ended(self, task: Task, report: Report) -> None:
         if report["state"] == "failed":
-            self.trials.failed |= {job.id: str(report.get("error")) for job in task.jobs}
+            self.trials.failed |= {job.id: report["failure"] for job in task.jobs}
             self.trials.unsuccessful.add(task.number)
             self._record_unfinished(task, report)
             self.trials.stop_if_too_many_failed()

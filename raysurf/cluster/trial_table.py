@@ -13,9 +13,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from raysurf.errors import Fault, SpecError
+from raysurf.failure import Failure
 from raysurf.jobs.completeness import FinishedJobs
-from raysurf.redaction import redact
-from raysurf.results.error_text import BLOCKED
+from raysurf.results.error_text import failure_in
 from raysurf.results.progress import plan_path
 from raysurf.store import Row
 from raysurf.store.compaction import remove_part
@@ -161,8 +161,8 @@ class TrialTable:
 
     def finished(
         self, number: int, assignment: Assignment
-    ) -> tuple[str, tuple[float, ...] | None, float | None, str | None] | None:
-        """State, values, spread and error of a trial that has ended; None if it is still to be run.
+    ) -> tuple[str, tuple[float, ...] | None, float | None, Failure | None] | None:
+        """State, values, spread and failure of a trial that has ended; None if it is still to be run.
 
         A trial that failed with its input is to be run, since the input is tried again.
         """
@@ -172,7 +172,7 @@ class TrialTable:
             for needed in job.ancestors:
                 self.done.look_at(needed)
         if row["run_ids"] == run_ids and self._has_ended_unfinished(row):
-            return row["state"], None, None, row["error"]
+            return row["state"], None, None, failure_in(row) if row["state"] == "failed" else None
         figures = [self.done.figures(job) for job in assignment.jobs]
         whole = [of_seed for of_seed in figures if of_seed is not None]
         if len(whole) < len(figures):
@@ -184,12 +184,12 @@ class TrialTable:
         row = self.rows.get(number, {})
         retries = self.retry_failed and self.sweep.is_searched and row.get("state") == "failed"
         is_same = row.get("run_ids") == [job.id for job in assignment.jobs]
-        return is_same and (number in self.retried or (retries and not str(row["error"]).startswith(BLOCKED)))
+        return is_same and (number in self.retried or (retries and failure_in(row).kind != "blocked"))
 
     def _has_ended_unfinished(self, row: Row) -> bool:
         """Whether a trial was stopped, or failed such that it is not to be tried again."""
         if row["state"] == "failed":
-            return not self.retry_failed and not str(row["error"]).startswith(BLOCKED)
+            return not self.retry_failed and failure_in(row).kind != "blocked"
         return bool(row["state"] == "stopped")
 
     def count_finished(self, numbers: Collection[int] | None = None) -> int:
@@ -218,7 +218,7 @@ class TrialTable:
         state: str,
         values: tuple[float, ...] | None = None,
         std: float | None = None,
-        error: str | None = None,
+        failure: Failure | None = None,
     ) -> None:
         """Write a trial's row; it replaces the one before."""
         for name in self._stale:
@@ -246,7 +246,7 @@ class TrialTable:
             "values": values,
             "std": std,
             "state": state,
-            "error": None if error is None else redact(error),
+            **(failure.columns if failure else {}),
             "started_at": started,
             "wall_s": None if state == "running" else took,
             "retried": number in self.retried or None,

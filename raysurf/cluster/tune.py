@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
@@ -31,8 +32,7 @@ from raysurf.cluster.shutdown import WorkerShutdown, in_this_process, of_ray_wor
 from raysurf.cluster.task import PREEMPTIONS, Report, Task, run_task
 from raysurf.cluster.trial_events import Recorder
 from raysurf.errors import PreemptedError, RaysurfError, StoreUnavailableError, TimeLimitError
-from raysurf.redaction import redact
-from raysurf.results.error_text import LOST, one_line
+from raysurf.failure import Failure, message_of
 from raysurf.store.retry import MAKE_ROOM, is_full
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def single(config: dict[str, Any]) -> None:
     if last.get("passing"):
         tune.report(last)
         # Tune tries it again, in a new process.
-        raise PassingError(last["error"])
+        raise PassingError(str(last["failure"]))
     # That this is the last report need not be asked.
     tune.report({**last, "done": True})
 
@@ -176,10 +176,10 @@ class Relay(_NotKept, tune.Callback):  # type: ignore[misc]  # ray has no types
         self._deadlines.pop(trial, None)
         last = tracked.last
         if last.get("state") != "failed":
-            error = _error_of(trial)
+            failure = _failure_of(trial)
             if tracked.is_killed:
-                error = one_line(TimeLimitError(task.time_limit_s, "with its process, which did not answer"))
-            last = {"state": "failed", "error": error, "lost": True}
+                failure = Failure.of(TimeLimitError(task.time_limit_s, "with its process, which did not answer"))
+            last = {"state": "failed", "failure": failure, "lost": True}
         self.recorder.ended(task, last)
 
     def release_all(self) -> None:
@@ -211,16 +211,15 @@ class Ends(_NotKept, tune.Stopper):  # type: ignore[misc]  # ray has no types
         return self.worker_shutdown.is_over
 
 
-def _error_of(trial: Trial) -> str:
-    """What Tune has written down of a trial's last error, as a line."""
-    path = Path(trial.error_file) if trial.error_file else None
-    text = path.read_text(errors="replace") if path is not None and path.exists() else ""
-    lines = text.rpartition("Failure # ")[2].partition("\n")[2].strip().splitlines()
-    if lines and lines[0].startswith("ray::"):
-        # A traceback, which ends with what was raised.
-        return redact(lines[-1])
+def _failure_of(trial: Trial) -> Failure:
+    """The failure that Tune has kept of a trial's last error."""
+    path = Path(trial.pickled_error_file) if trial.pickled_error_file else None
+    error = ray.cloudpickle.loads(path.read_bytes()) if path is not None and path.exists() else None
+    if isinstance(error, RayTaskError):
+        return Failure.of(error.cause)
+    lines = "" if error is None else message_of(error).splitlines()
     said = " ".join(line for line in lines if line and not line.startswith("\t")) or "nothing is known of it"
-    return f"{LOST}{redact(said)[:LONGEST]}"
+    return Failure.lost(error, said[:LONGEST])
 
 
 def run_in_tune(queue: TrialQueue, capacity: Capacity, storage: str, recorder: Recorder, ahead: int) -> None:

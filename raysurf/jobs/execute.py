@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from raysurf.errors import ChangedError, PreemptedError, StoreUnavailableError
+from raysurf.errors import ChangedError, NotFiniteError, PreemptedError, StoreUnavailableError
+from raysurf.failure import Failure
 from raysurf.jobs.completeness import files_of
 from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.fingerprints import Unchanged, of_inputs
@@ -18,6 +19,7 @@ from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
 from raysurf.jobs.outcome import Figures, figures_of, outcome_path
 from raysurf.jobs.provenance import Labels, describe, device_name
 from raysurf.own_code import without_exit
+from raysurf.redaction import redact
 from raysurf.store.lease import Holder, Lease, polled
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
@@ -160,10 +162,10 @@ def _run(context: StoreContext, labels: Labels) -> Figures:
     job, store, workers = context.job, context.store, context.workers
     started, began = datetime.now(UTC), time.perf_counter()
 
-    def record(status: str, figures: Figures, error: str | None, skipped: Collection[str]) -> None:
+    def record(status: str, figures: Figures, error: Exception | None, skipped: Collection[str]) -> None:
         if workers.rank == 0:
             wall_s = time.perf_counter() - began
-            row = describe(job, labels, status, figures, error) | {
+            row = describe(job, labels, status, figures, None if error is None else Failure.of(error)) | {
                 "started_at": started,
                 "wall_s": wall_s,
                 "device_s": (wall_s + context.elsewhere_s) * workers.size,
@@ -172,6 +174,8 @@ def _run(context: StoreContext, labels: Labels) -> Figures:
                 "skipped": sorted(skipped) or None,
                 **(context.fingerprints or of_inputs(job, store)),
             }
+            if error is not None:
+                row["error"] = redact("".join(traceback.format_exception(error)))
             write_rows(store, "runs", job.id, [row])
 
     try:
@@ -181,7 +185,7 @@ def _run(context: StoreContext, labels: Labels) -> Figures:
             context.saw(of_inputs(job, store))
         wrong = [name for name, value in figures.items() if not math.isfinite(value)]
         if wrong:
-            raise ArithmeticError(f"not finite: {', '.join(wrong)}")
+            raise NotFiniteError(wrong)
     except (StoreUnavailableError, ChangedError):
         # The run is to be done again, and has not failed; of the former no row could be written.
         raise
@@ -190,7 +194,7 @@ def _run(context: StoreContext, labels: Labels) -> Figures:
         raise
     except Exception as error:
         context.flush()
-        record("failed", {}, "".join(traceback.format_exception(error)), context.skipped)
+        record("failed", {}, error, context.skipped)
         raise
     context.flush()
     record("done", figures, None, workers.union(context.skipped))

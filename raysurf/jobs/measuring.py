@@ -13,10 +13,10 @@ from pydantic import Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import MeasuringError, PreemptedError
+from raysurf.failure import Failure
 from raysurf.jobs.geometry import PointOf, Position, Source
 from raysurf.jobs.job import SPLITS, Job
 from raysurf.models.spec import ModelSpec
-from raysurf.results.error_text import one_line
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
@@ -146,14 +146,14 @@ def measure(
     if not left:
         return
     net, spot_at = Network(job, context), survey(context)
-    failed, lookout = list[str](), Lookout(context.workers)
+    failed, lookout = list[tuple[int, Failure]](), Lookout(context.workers)
     for i, number in enumerate(left, start=1):
         try:
             rows = _rows(job, net, spot_at(number))
         except Exception as error:
             if context.workers.size > 1:  # The others of the group are waiting for this one.
                 raise
-            failed.append(f"point {number}: {one_line(error)}")
+            failed.append((number, Failure.of(error)))
             continue
         context.report("surface", *({"point": number, **row} for row in rows))
         context.progress(i, len(left))
@@ -162,7 +162,7 @@ def measure(
             raise PreemptedError(f"after {i} of {len(left)} points")
     context.flush()
     if failed:
-        raise MeasuringError(len(failed), len(left), failed[0])
+        raise MeasuringError(len(failed), len(left), *failed[0])
 
 
 def _rows(job: Any, net: Network, spot: Spot) -> list[Row]:

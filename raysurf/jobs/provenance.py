@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from raysurf.failure import Failure
 from raysurf.jobs.geometry import seed_of
 from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import Figures
@@ -108,7 +109,7 @@ class Labels:
         return Labels(self.sweep, "input", self.arm, self.provenance, self.trial)
 
 
-def describe(job: Job, labels: Labels, status: str, figures: Figures, error: str | None) -> dict[str, Any]:
+def describe(job: Job, labels: Labels, status: str, figures: Figures, failure: Failure | None) -> dict[str, Any]:
     """The columns of a ``runs`` row that do not depend on where the job ran."""
     return {
         "run_id": job.id,
@@ -127,7 +128,7 @@ def describe(job: Job, labels: Labels, status: str, figures: Figures, error: str
         "spec": json.dumps(job.tree, sort_keys=True),
         "inputs": [needed.id for needed in job.inputs],
         "status": status,
-        "error": None if error is None else redact(error),
         "metrics": json.dumps(figures, sort_keys=True),
         **labels.provenance.as_columns(),
+        **(failure.columns if failure else {}),
     }

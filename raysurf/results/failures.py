@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raysurf.results.error_text import BLOCKED, TRACEBACK, ErrorText, read
+from raysurf.failure import Failure
+from raysurf.results.error_text import TRACEBACK, failure_in
 from raysurf.results.reader import Reader
 from raysurf.results.trials import require_known
+from raysurf.store.schemas import FAILURE
 
-COLUMNS = ["run_id", "sweep", "trial", "role", "arm", "seed", "status", "error", "command", "started_at"]
+ERROR = ["error", *(field.name for field in FAILURE)]
+RUNS = ["run_id", "sweep", "trial", "role", "arm", "seed", "status", "command", "started_at", *ERROR]
+TRIALS = ["sweep", "trial", "arm", "run_ids", "state", *ERROR]
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class FailedRun:
         arm: Readable name of the setting.
         seed: Seed; None if there is no run.
         text: The traceback, or the line that was told.
+        what: The failure.
         command: What ran it; empty if it is not known.
     """
 
@@ -36,6 +41,7 @@ class FailedRun:
     arm: str
     seed: int | None
     text: str
+    what: Failure
     command: str = ""
 
 
@@ -43,7 +49,7 @@ class FailedRun:
 class FailureGroup:
     """Failures of one kind, with one exception at one line; the runs in the order in which they began."""
 
-    what: ErrorText
+    what: Failure
     runs: tuple[FailedRun, ...]
 
     @property
@@ -90,8 +96,8 @@ def failures(results: Reader, sweeps: Sequence[str] = ()) -> Failures:
     Raises:
         UnknownNameError: If there is no such sweep.
     """
-    runs = results.table("runs", COLUMNS).to_pylist()
-    trials = results.table("trials", ["sweep", "trial", "arm", "run_ids", "state", "error"]).to_pylist()
+    runs = results.table("runs", RUNS).to_pylist()
+    trials = results.table("trials", TRIALS).to_pylist()
     require_known(sweeps, (*runs, *trials))
     mine = [row for row in trials if not sweeps or row["sweep"] in sweeps]
     trial_of = {run_id: row for row in reversed(mine) for run_id in row["run_ids"]}
@@ -110,7 +116,7 @@ def failures(results: Reader, sweeps: Sequence[str] = ()) -> Failures:
     told = {run.run_id for run in failed}
     without = [row for row in mine if row["state"] == "failed" and told.isdisjoint(row["run_ids"])]
     failed += [
-        FailedRun(next(iter(row["run_ids"]), None), row["sweep"], row["trial"], "trial", row["arm"], None, row["error"])
+        _failed_run({**row, "run_id": next(iter(row["run_ids"]), None), "role": "trial", "seed": None, "command": ""})
         for row in sorted(without, key=lambda row: (row["sweep"], row["trial"]))
     ]
     runless = sum(not row["run_ids"] for row in without)
@@ -118,23 +124,26 @@ def failures(results: Reader, sweeps: Sequence[str] = ()) -> Failures:
 
 
 def _failed_run(
-    row: Mapping[str, Any], trial: Mapping[str, Any] | None, own_inputs: Mapping[tuple[str, int], str]
+    row: Mapping[str, Any],
+    trial: Mapping[str, Any] | None = None,
+    own_inputs: Mapping[tuple[str, int], str] | None = None,
 ) -> FailedRun:
-    text = row["error"] or ""
+    text, what = row["error"] or "", failure_in(row)
     if trial is not None:
         row = {**row, **{name: trial[name] for name in ("sweep", "trial", "arm")}}
-        failed_input = own_inputs.get((row["sweep"], row["trial"]))
-        if TRACEBACK not in text and not text.startswith(BLOCKED) and failed_input is not None:
-            text = f"{BLOCKED}{failed_input} failed: {text}"
-    fields = {field.name: row[field.name] for field in dataclasses.fields(FailedRun) if field.name != "text"}
-    return FailedRun(**fields, text=text)
+        failed_input = (own_inputs or {}).get((row["sweep"], row["trial"]))
+        if TRACEBACK not in text and what.kind != "blocked" and failed_input is not None:
+            what = Failure.blocked(failed_input, what)
+            text = str(what)
+    given = {"text": text, "what": what}
+    return FailedRun(**{field.name: {**row, **given}[field.name] for field in dataclasses.fields(FailedRun)})
 
 
 def _grouped(failed: Sequence[FailedRun]) -> list[FailureGroup]:
     groups: dict[tuple[str, ...], list[FailedRun]] = {}
-    first: dict[tuple[str, ...], ErrorText] = {}
+    first: dict[tuple[str, ...], Failure] = {}
     for run in failed:
-        what = read(run.text)
+        what = run.what
         # What has neither a class nor a line is told apart by what it says: of blocked runs, by the input.
         said = what.message.partition(" failed: ")[0] if what.kind != "lost" and not (what.error or what.place) else ""
         key = (what.kind, what.error, what.place, said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from raysurf.errors import UnknownNameError
+from raysurf.failure import KINDS
 
 # Raised with each change that is more than a new nullable column; store.parts has the migrations.
 VERSION = 3
@@ -37,6 +38,15 @@ def _measured(split: str) -> list[pa.Field]:
         _field(f"{split}_nll", REAL, f"mean negative log-likelihood on {split}", NATS, True),
     ]
 
+
+FAILURE = (
+    _field("error_kind", TEXT, f"kind of failure: {', '.join(KINDS)}", nullable=True),
+    _field("error_class", TEXT, "class of the exception; empty if there was none", nullable=True),
+    _field("error_message", TEXT, "message of the exception", nullable=True),
+    _field(
+        "error_place", TEXT, "file:line of its innermost frame in raysurf's or the user's code, or empty", nullable=True
+    ),
+)
 
 SCHEMAS: dict[str, pa.Schema] = {
     "runs": _schema(
@@ -94,6 +104,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         _field(
             "skipped", pa.list_(TEXT), "files of its data that could not be read, without which it went on", "", True
         ),
+        *FAILURE,
     ),
     "trials": _schema(
         "trials",
@@ -119,6 +130,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "true if it had failed and was tried again when its search had gone on, which knows of the failure alone",
             nullable=True,
         ),
+        *FAILURE,
     ),
     "epochs": _schema(
         "epochs",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import raysurf as rs
 from raysurf.errors import SpecError
+from raysurf.store.compaction import compact
 from raysurf.store.store import Store
+from tests.support.cases import ROOT, tiny_sgd
 from tests.support.flaky import linear
 from tests.support.stored_rows import table_rows
 from tests.support.sweep_runs import run
+
+COLUMNS = ["error_kind", "error_class", "error_message", "error_place"]
 
 
 def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
@@ -226,3 +231,64 @@ job:
   average_from: !choice [0, 1]
 search: {metric: validation/nll, trials: 1, points: [{cycle_epochs: 2, average_from: 1}]}
 """
+
+
+def test_rows_say_kind_class_message_and_place(tmp_path: Path) -> None:
+    """Rows of runs and trials have the failure in columns, written where it was caught; ``why`` groups by them."""
+    faults = linear().with_holes({"model.options.fault": rs.Each(("bug", "memory", "gpu_memory"))})
+    once = rs.Failures(retries=0)
+    slow = rs.SWA(start=linear(epochs=2), epochs=100_000, lr=0.1, evaluate_every=1000)
+    sweeps = [
+        rs.Sweep(faults, name="faults", failures=once),
+        rs.Sweep(linear(epochs=3).with_holes(lr=rs.Each((1e38,))), name="diverged"),
+        rs.Sweep(linear().with_holes(lr=rs.Each((1e30,))), name="not_finite"),
+        rs.Sweep(tiny_sgd(data=rs.DataSpec(name="mnist", root=str(tmp_path / "none"))), name="mistake"),
+        rs.Sweep(slow, name="time_limit", failures=rs.Failures(time_limit_s=1.0)),
+        rs.Sweep(rs.SWA(start=linear(3, fault="bug"), epochs=1, lr=0.1).with_holes(lr=rs.Each((0.1,))), name="blocked"),
+    ]
+    run(sweeps, tmp_path / "r")
+    runs = {(row["sweep"], row["role"], row["trial"]): row for row in table_rows(tmp_path / "r", "runs")}
+    found = {
+        key: (row["error_kind"], row["error_class"], row["error_place"].rpartition(":")[0].removeprefix(str(ROOT)))
+        for key, row in runs.items()
+        if row["status"] == "failed"
+    }
+    flaky = "/tests/support/flaky.py"
+    assert found == {
+        ("faults", "trial", 0): ("user_code", "KeyError", flaky),
+        ("faults", "trial", 1): ("cpu_memory", "MemoryError", flaky),
+        ("faults", "trial", 2): ("gpu_memory", "RuntimeError", flaky),
+        ("diverged", "trial", 0): ("diverged", "DivergedError", "raysurf/training/epoch.py"),
+        ("not_finite", "trial", 0): ("diverged", "NotFiniteError", "raysurf/jobs/execute.py"),
+        ("mistake", "trial", 0): ("mistake", "DataError", "raysurf/data/sets/torchvision.py"),
+        ("time_limit", "trial", 0): ("time_limit", "TimeLimitError", "raysurf/cluster/task.py"),
+        ("blocked", "input", None): ("user_code", "KeyError", flaky),
+        ("blocked", "trial", 0): ("blocked", "", ""),
+    }
+    assert runs["faults", "trial", 0]["error_message"] == "'layer7'"
+    assert runs["faults", "trial", 0]["error"].startswith("Traceback (most recent call last):")
+    for row in table_rows(tmp_path / "r"):
+        of_run = runs[row["sweep"], "trial", row["trial"]]
+        assert [row[name] for name in COLUMNS] == [of_run[name] for name in COLUMNS]
+    groups = rs.results.open(str(tmp_path / "r")).failures().groups
+    told = {(each.sweep, each.role, each.trial): group.what for group in groups for each in group.runs}
+    assert {key: (what.kind, what.error) for key, what in told.items()} == {key: at[:2] for key, at in found.items()}
+    assert run(sweeps[-1], tmp_path / "r").begun == [0]
+
+
+def test_rows_of_an_older_version_have_their_kind_from_the_traceback(tmp_path: Path) -> None:
+    """A store whose files lack the columns is read as before, beside rows that have them, and after compaction."""
+    tree = linear().with_holes({"model.options.fault": rs.Each(("bug", "memory"))})
+    run(rs.Sweep(tree, name="s", failures=rs.Failures(retries=0)), tmp_path / "r")
+    ours = rs.results.open(str(tmp_path / "r")).failures().groups
+    for table in ("runs", "trials"):
+        files = (tmp_path / "r/tables" / table).iterdir()
+        file = next(each for each in files if "KeyError" in pq.read_table(each)["error"][0].as_py())
+        pq.write_table(pq.read_table(file).drop_columns(COLUMNS), file)
+    for act in (lambda: None, lambda: compact(Store(str(tmp_path / "r")), grace_s=0.0)):
+        act()
+        read = rs.results.open(str(tmp_path / "r"))
+        kinds = {row["error_kind"] for row in read.table("runs").to_pylist()}
+        assert kinds == {None, "cpu_memory"}
+        assert [group.what for group in read.failures().groups] == [group.what for group in ours]
+        assert {group.what.kind for group in ours} == {"user_code", "cpu_memory"}

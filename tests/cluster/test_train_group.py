@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,19 @@ def test_a_group_does_trial_after_trial(tmp_path: Path) -> None:
         *incarnations(log, "bug"),
         *incarnations(log, "last"),
     ]
+
+    log.unlink()
+    never = rs.Sweep(
+        linear(log, 2).with_holes({"model.options.fault": rs.Each(("kill",))}), name="never", resources=two
+    )
+    never = dataclasses.replace(never, failures=rs.Failures(retries=0))
+    assert rs.run(never, str(tmp_path / "never")).failed == 1
+    for table in ("runs", "trials"):
+        (row,) = rs.results.open(str(tmp_path / "never")).table(table).to_pylist()
+        assert (row["error_kind"], row["error_message"]) == (
+            "lost",
+            "the worker process was lost: at its last of 1 tries",
+        )
 
     log.unlink()
     kept = rs.Sweep(linear(log, 2).with_holes({"model.options.fault": rs.Each(("first", "kill", "last"))}), name="one")

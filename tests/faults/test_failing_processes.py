@@ -40,6 +40,16 @@ def test_failures_are_told_apart_and_tried_again(tmp_path: Path) -> None:
     groups = rs.results.open(uri).failures().groups
     kinds = {(run.sweep, run.trial): group.what.kind for group in groups for run in group.runs}
     assert kinds == {("hangs", 0): "time_limit", ("faults", 2): "lost", ("faults", 3): "user_code"}
+    columns = {
+        (row["sweep"], row["trial"]): row for row in table_rows(tmp_path / "r", "runs") if row["status"] == "failed"
+    }
+    assert {key: (row["error_kind"], row["error_class"]) for key, row in columns.items()} == {
+        ("hangs", 0): ("time_limit", "TimeLimitError"),
+        ("faults", 2): ("lost", "ActorDiedError"),
+        ("faults", 3): ("user_code", "KeyError"),
+    }
+    assert columns["faults", 2]["error_message"].startswith("the worker process was lost: The actor died")
+    assert columns["faults", 3]["error_place"].rpartition(":")[0].endswith("tests/support/flaky.py")
     (raised,) = [group for group in groups if group.what.kind == "user_code"]
     assert "KeyError: 'layer7'" in raised.traceback and "flaky.py" in raised.traceback
     assert {row["status"] for row in table_rows(tmp_path / "r", "runs")} == {"done", "failed"}

@@ -1,4 +1,4 @@
-"""Stores of runs that failed, written by the real store."""
+"""Stores of runs that failed, written by the real store with the text of their errors alone, as older versions did."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class FailedStore:
         given: dict[str, Any] = {"sweep": "s", "role": "trial", "arm": job.kind, "trial": None, **labels}
         figures = given.pop("figures", {})
         more = {key: given.pop(key) for key in ("device", "data_fingerprint") if key in given}
-        row = describe(job, Labels(provenance=provenance, **given), "failed" if error else "done", figures, error)
-        write_rows(self.store, "runs", job.id, [row | more])
+        row = describe(job, Labels(provenance=provenance, **given), "failed" if error else "done", figures, None)
+        write_rows(self.store, "runs", job.id, [row | more | {"error": error}])
 
     def trial(self, number: int, *jobs: Job, error: str | None = None, sweep: str = "s", arm: str = "sgd") -> None:
         """Write a trial's row; one with an error has failed."""

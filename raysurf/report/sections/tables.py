@@ -10,12 +10,12 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from raysurf.errors import NothingComparedError
+from raysurf.failure import KINDS
 from raysurf.report.html import part, table
 from raysurf.report.sweep_rows import SweepRows, short
 from raysurf.results.comparison.compare import Comparison, compare, counted
 from raysurf.results.comparison.printed import printed
 from raysurf.results.comparison.tables import LAYOUTS
-from raysurf.results.error_text import KINDS
 from raysurf.results.failures import FailureGroup, failures
 from raysurf.results.reader import Reader
 from raysurf.results.trials import front
