@@ -297,13 +297,11 @@ class TrialEvents(InputEvents):
         """Take a trial that needs no running."""
         self.taken.add(number)
         row, assignment = self.table.rows.get(number), None
-        state, values, std, failure = "failed", None, None, None
         try:
             assignment = self.sweep.fill(params)
             state, values, std, failure = self.table.finished(number, assignment) or ("done", None, None, None)
-            said, is_new = str(failure) if failure else None, False
         except SpecError as wrong:
-            failure, said, is_new = Failure.of(wrong.with_traceback(None)), str(wrong), row is None
+            state, values, std, failure = "failed", None, None, Failure.of(wrong.with_traceback(None))
         if row is None or row["state"] != state:
             self.table.write(number, assignment, params, state, values, std, failure)
         self.recorder.trials += 1
@@ -318,8 +316,8 @@ class TrialEvents(InputEvents):
                 f"trial {number}",
                 jobs,
                 state,  # type: ignore[arg-type]
-                reused=not is_new,
-                error=said,
+                reused=assignment is not None or row is not None,
+                error=str(failure) if failure else None,
                 figures=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
                 params=params,
                 arm=assignment.arm if assignment else "",

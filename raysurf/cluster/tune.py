@@ -21,12 +21,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from raysurf.cluster import train_group
 from raysurf.cluster.capacity import Capacity
-from raysurf.cluster.ray_patches import (
-    keep_idle_actors,
-    no_credentials_handed_on,
-    release,
-    start_actors_in_parallel,
-)
+from raysurf.cluster.ray_patches import keep_idle_actors, no_credentials_handed_on, release, start_actors_in_parallel
 from raysurf.cluster.searchers import TrialQueue
 from raysurf.cluster.shutdown import WorkerShutdown, in_this_process, of_ray_worker
 from raysurf.cluster.task import PREEMPTIONS, Report, Task, run_task

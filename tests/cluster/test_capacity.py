@@ -35,10 +35,7 @@ def test_trials_at_once(needs: dict[str, Any], at_once: int) -> None:
     assert CLUSTER.trials_at_once(rs.Resources(**needs)) == at_once
 
 
-@pytest.mark.parametrize(
-    ("gpus", "share", "trials"),
-    [(2, 0.6, 2), (8, 0.15, 48), (3, 1, 3), (3, 2, 1), (8, 0.1, 80)],
-)
+@pytest.mark.parametrize(("gpus", "share", "trials"), [(2, 0.6, 2), (8, 0.15, 48), (3, 1, 3), (3, 2, 1), (8, 0.1, 80)])
 def test_a_share_of_a_gpu_lies_on_one_gpu(gpus: int, share: float, trials: int) -> None:
     """A worker has its share of a single GPU: what is left of two is none; 8 are 80 tenths, though 8 // 0.1 is 79."""
     assert Capacity(cpus=100, gpus=gpus, where="it").trials_at_once(rs.Resources(gpus=share)) == trials

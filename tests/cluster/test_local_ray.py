@@ -22,11 +22,7 @@ from tests.support.cases import tiny_sgd
 from tests.support.planted_keys import KEYS, holders
 from tests.support.ray_home import descendants
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
-]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,7 @@ from tests.support.cases import tiny_sgd
 from tests.support.searches import suggested, sweep_of
 from tests.support.sweep_runs import run
 
-POINTS = (
-    {"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05},
-    {"schedule": "cyclic"},
-)
+POINTS = ({"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05}, {"schedule": "cyclic"})
 
 
 def begins_with(params: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]) -> bool:

@@ -32,13 +32,7 @@ def params(number: int) -> dict[str, Any]:
 
 
 ENDS = [("done", (0.5,)), ("failed", None), ("stopped", None), ("done", (float("nan"),)), ("running", None)]
-STATES = [
-    (0, "COMPLETE", [0.5]),
-    (1, "FAIL", None),
-    (2, "PRUNED", None),
-    (3, "FAIL", None),
-    (4, "FAIL", None),
-]
+STATES = [(0, "COMPLETE", [0.5]), (1, "FAIL", None), (2, "PRUNED", None), (3, "FAIL", None), (4, "FAIL", None)]
 
 
 @pytest.fixture

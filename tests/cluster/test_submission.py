@@ -206,10 +206,7 @@ def test_data_travels_or_is_said(tmp_path: Path) -> None:
     (root / ".gitignore").write_text("/data/\n")
     found = plan(root)
     assert found.folder.holds("data")
-    assert found.notices[:2] == (
-        "read on every node: /shared/test.parquet",
-        "travels with the job: data/train.parquet",
-    )
+    assert found.notices[:2] == ("read on every node: /shared/test.parquet", "travels with the job: data/train.parquet")
 
 
 def test_a_file_from_elsewhere_brings_its_includes(tmp_path: Path) -> None:

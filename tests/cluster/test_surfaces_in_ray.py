@@ -81,11 +81,7 @@ def test_killed_plane_measures_only_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "plane.yaml").write_text(text)
     command = [sys.executable, "-m", "raysurf.cli.main", "run", "plane.yaml", "--wandb", "off", "--results", "broken"]
     with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         until = time.monotonic() + 90
         while len(list(tmp_path.glob("broken/tables/surface/plane-*.parquet"))) < 8:
