@@ -29,10 +29,10 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import Labels
+from raysurf.store.compaction import tidy
 from raysurf.store.lease import Lease, polled, remove_dead
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
-from raysurf.store.tidying import tidy
 from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 

@@ -17,7 +17,6 @@ from raysurf.jobs.fingerprints import Unchanged, differences, kept, read, shared
 from raysurf.jobs.outcome import outcome_path
 from raysurf.jobs.parse import parse_job
 from raysurf.maintenance.inventory import OF_SWEEPS, Inventory, inventory
-from raysurf.store.clock import now_ns
 from raysurf.store.compacted import FOLDER as COMPACTED
 from raysurf.store.compacted import SUFFIX, require_as_written
 from raysurf.store.compaction import GRACE_S
@@ -122,7 +121,7 @@ def _leases(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:
 def _now_ns(store: Store) -> int:
     """The store's clock; this machine's if the store cannot be written."""
     try:
-        return now_ns(store)
+        return store.now_ns()
     except StoreError:
         return time.time_ns()
 

@@ -169,7 +169,7 @@ def run_difference(results: Reader, a: str, b: str) -> RunDifference:
     return RunDifference(
         first["run_id"],
         second["run_id"],
-        _differing(dict(_flat(ours)), dict(_flat(theirs))),
+        _differing(dict(leaves(ours)), dict(leaves(theirs))),
         _differing(*read("versions")),
         _differing(*columns(PROVENANCE)),
         _differing(*columns(RUN)),
@@ -184,11 +184,11 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any], also_equal: bool = Fa
     return tuple(each for each in pairs if also_equal or (type(each.a), each.a) != (type(each.b), each.b))
 
 
-def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The scalars of nested mappings and lists, each with its dotted path."""
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The scalars of nested mappings and lists, and what is empty, each with its dotted path."""
     if isinstance(tree, Mapping | list) and tree:
         items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
         for key, inner in items:
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
     else:
         yield path, tree

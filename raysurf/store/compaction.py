@@ -33,7 +33,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raysurf.errors import StoreError
-from raysurf.store.clock import now_ns
 from raysurf.store.compacted import (
     FOLDER,
     PART,
@@ -59,6 +58,8 @@ MOST_ROWS, MOST_BYTES = 2**20, 2**28
 # Between a query for one run, which reads a group, and one for all, which takes longer the more there are.
 ROW_GROUP = 8 * 1024
 ASIDE = ".aside"
+# Files that a query opens in less time than it takes otherwise.
+MANY = 256
 PARTS = pa.field(PART, pa.string(), nullable=False)
 
 
@@ -123,6 +124,16 @@ def compact(
             wanted = partial(includes, table) if includes else lambda part: True
             done.append(_Compactor(store, table, grace_s).run(wanted))
     return done
+
+
+def tidy(store: Store, tell: Callable[[str], None], many: int = MANY) -> None:
+    """Compact the tables with more than so many own files; of a store that refuses, which stays whole, ``tell``."""
+    try:
+        tables = [name for name in SCHEMAS if len(look_at(store, name).own) > many]
+        if tables:
+            compact(store, tables)
+    except StoreError as error:
+        tell(f"the tables are whole, but could not be compacted ({error.got}); later: raysurf compact")
 
 
 def remove_part(store: Store, table: str, part: str) -> None:
@@ -321,7 +332,7 @@ class _Compactor:
 
     def _remove_replaced(self) -> int:
         """Remove compacted files that have been of no use to any reader for a while; how many are to wait for that."""
-        files, clock_ns, waiting = look_at(self.store, self.table), now_ns(self.store), 0
+        files, clock_ns, waiting = look_at(self.store, self.table), self.store.now_ns(), 0
 
         def is_old(time_ns: int) -> bool:
             return clock_ns - time_ns >= self.grace_s * 1e9

@@ -79,6 +79,23 @@ class Store(Retrying):
         except (ValueError, RecursionError) as error:
             raise StoreError(self.uri, f"{path}: {error}", "JSON that an earlier run wrote") from error
 
+    def now_ns(self) -> int:
+        """The time by the clock that gives files theirs, in nanoseconds since 1970; it may be another machine's.
+
+        Raises:
+            StoreError: If the store cannot be written, which is not waited for.
+        """
+        path = self.full(f"_tmp/{uuid.uuid4().hex}")
+        try:
+            with self.fs.open_output_stream(path):
+                pass
+            found: int = self.fs.get_file_info(path).mtime_ns
+            self.fs.delete_file(path)
+        except OSError as error:
+            got = f"{one_line(error)} while asking for its clock"
+            raise StoreError(self.uri, got, "a store that can be written") from error
+        return found
+
     def check_writable(self) -> None:
         """Check, leaving nothing behind, that the store can be written.
 

@@ -14,7 +14,6 @@ import pytest
 
 from raysurf.errors import StoreError
 from raysurf.maintenance.fsck import check_up, remove_garbage
-from raysurf.store.clock import now_ns
 from raysurf.store.compaction import compact
 from raysurf.store.lease import Holder, Lease
 from raysurf.store.store import Store
@@ -140,7 +139,7 @@ def test_a_store_that_cannot_be_written_is_looked_at(store: Store) -> None:
     """Then ages go by this machine's clock."""
     shutil.rmtree(Path(store.root, "_tmp"))
     with pytest.raises(StoreError, match="while asking for its clock"):
-        now_ns(store)
+        store.now_ns()
     store.put_bytes("compact/epochs/000009-feed.parquet", b"begun")
     shutil.rmtree(Path(store.root, "_tmp"))
     assert check_up(store).findings == ()

@@ -20,11 +20,10 @@ import raysurf as rs
 import raysurf.store.compaction as compaction
 from raysurf.errors import StoreError, StoreWarning
 from raysurf.results import SCHEMAS, open
-from raysurf.store.compaction import compact, remove_part
+from raysurf.store.compaction import compact, remove_part, tidy
 from raysurf.store.lease import Lease
 from raysurf.store.store import Store
 from raysurf.store.tables import look_at, part_names, parts_of_run, read_rows, write_rows
-from raysurf.store.tidying import tidy
 from tests.support.cases import tiny_sgd
 from tests.support.compacted_stores import compact_for_ever, write_for_ever
 from tests.support.s3_server import make_bucket

@@ -15,6 +15,7 @@ from raysurf.errors import NothingComparedError, UnknownNameError
 from raysurf.results.comparison.runs import ComparedRun, compared_runs
 from raysurf.results.comparison.tables import LAYOUTS, Layout, Place
 from raysurf.results.reader import Reader
+from raysurf.results.runs import leaves
 from raysurf.store import Row
 from raysurf.store.parts import made_of_rows
 
@@ -50,7 +51,8 @@ def _params(runs: Sequence[ComparedRun]) -> list[str]:
 
 
 def _specs(runs: Sequence[ComparedRun]) -> list[str]:
-    return _differences([dict(_leaves(run.spec)) for run in runs])
+    trees = [{path: value for path, value in leaves(run.spec) if value not in ({}, [])} for run in runs]
+    return _differences([{path: tree[path] for path in tree if path.rpartition(".")[2] != "seed"} for tree in trees])
 
 
 def _groups(runs: Sequence[ComparedRun]) -> list[str]:
@@ -65,19 +67,6 @@ def _differences(trees: Sequence[Mapping[str, Any]]) -> list[str]:
     differing.sort(key=lambda name: name.count("."))
     told = [[f"{name} = {_short(tree[name])}" for name in differing if name in tree] for tree in trees]
     return [", ".join([*each[:MOST], *(["…"] if len(each) > MOST else [])]) for each in told]
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every scalar of a job by its dotted path, seeds left out."""
-    if isinstance(tree, Mapping):
-        inner = [(name, value) for name, value in tree.items() if name != "seed"]
-    elif isinstance(tree, list):
-        inner = [(str(place), value) for place, value in enumerate(tree)]
-    else:
-        yield path, tree
-        return
-    for name, value in inner:
-        yield from _leaves(value, f"{path}.{name}" if path else name)
 
 
 def _short(value: Any) -> str:
