@@ -87,12 +87,13 @@ def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
 
     wanted = _plain(topic)
     names = [name for name in raysurf.__all__ if _plain(name) == wanted]
-    known = {*commands, *raysurf.__all__, *SCHEMAS}
-    is_known = wanted in {_plain(name) for name in known}
+    known = {_plain(name): name for name in (*SCHEMAS, *raysurf.__all__, *commands)}
+    is_known = wanted in known
     # A file's words for what Python calls otherwise or not at all, such as from_means.
     words = [] if is_known else [group for group in plugs.GROUPS if plugs.has(group, topic)]
     if not is_known and not words:
-        raise UnknownNameError("topic", topic, sorted(known.union(*map(plugs.names, plugs.GROUPS))))
+        every = {_plain(name): name for group in plugs.GROUPS for name in plugs.names(group)} | known
+        raise UnknownNameError("topic", topic, sorted(every.values()))
     parts: list[Iterator[str]] = []
     if wanted in commands:
         parts.append(_on_command(commands[wanted], wanted))
