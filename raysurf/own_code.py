@@ -46,6 +46,11 @@ def look_in(folder: str | Path) -> None:
         _folders.append(path)
 
 
+def folders() -> tuple[str, ...]:
+    """Where modules are looked for besides the working folder and where Python looks."""
+    return tuple(_folders)
+
+
 def places() -> tuple[str, ...]:
     """Where modules are looked for, in order; while none may be imported, only where Python looks by itself."""
     own = (os.getcwd(), *_folders)

@@ -205,7 +205,7 @@ def find(group: str, name: str) -> Any:
     if not found:
         raise UnknownNameError(GROUPS[group].what, name, names(group))
     if len(found) > 1:
-        packages = " and ".join(plug.package for plug in found)
+        packages = " and ".join(sorted(plug.package for plug in found))
         raise SpecError([Fault(group, f"{name!r}, which {packages} have", "one package with it; uninstall the other")])
     return _imported(group, name, found[0])
 

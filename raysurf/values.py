@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import models_json_schema
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from raysurf import plugs
+from raysurf import own_code, plugs
 from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, nearest
 
 Path = tuple[str | int, ...]
@@ -126,6 +126,12 @@ class Node(Value):
     kind: ClassVar[str] = ""
     PLUGS: ClassVar[str] = ""
 
+    def __reduce__(self) -> Any:
+        # Another process may not know yet where the plugs of other packages are.
+        if plugs.code_of(self.PLUGS, self.kind) is None:
+            return super().__reduce__()
+        return _unpickled, (own_code.folders(), self.PLUGS, self.kind, self.__getstate__())
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return _union_by_kind((cls,)) if _is_open(cls) else handler(source)
@@ -139,6 +145,15 @@ class Node(Value):
         own["properties"] = {"kind": {"const": cls.kind}, **own.get("properties", {})}
         own["required"] = ["kind", *own.get("required", [])]
         return found
+
+
+def _unpickled(folders: tuple[str, ...], group: str, kind: str, state: dict[Any, Any]) -> Node:
+    for folder in folders:
+        own_code.look_in(folder)
+    cls: type[Node] = plugs.find(group, kind)
+    node = cls.__new__(cls)
+    node.__setstate__(state)
+    return node
 
 
 class _ByKind:

@@ -41,7 +41,7 @@ ONLY = {
     "own_code": {"errors", "failure"},
     "wording": set(),
     "plugs": {"errors", "own_code"},
-    "values": {"errors", "plugs"},
+    "values": {"errors", "own_code", "plugs"},
     "store": {"errors", "failure", "values", "packages", "redaction", "wording"},
     "results": {"errors", "failure", "values", "packages", "redaction", "wording", "store"},
     "tracking": {"errors", "values", "packages", "redaction", "wording", "store", "results"},

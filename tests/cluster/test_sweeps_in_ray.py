@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 import raysurf as rs
+from raysurf import own_code
 from raysurf.cluster import events
 from raysurf.errors import ChangedError, ResourceError
 from raysurf.jobs.job import to_tree
 from raysurf.jobs.outcome import outcome_path
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
-from tests.support.cases import tiny_sgd
+from tests.support.cases import ROOT, tiny_sgd
 from tests.support.sweep_runs import run, trials
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -154,6 +156,15 @@ def test_every_sampler_searches(sampler: str, tmp_path: Path) -> None:
     search = rs.Search(metric="validation/nll", trials=3, sampler=sampler, seed=0)  # type: ignore[arg-type]
     rs.run(rs.Sweep(tree, search, name=sampler), str(tmp_path), executor="inline")
     assert len({row["params"] for row in trials(tmp_path)}) == 3
+
+
+def test_workers_find_plugs_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is installed nowhere and lies beside the sweep file is found by Ray's workers too."""
+    monkeypatch.setattr(own_code, "_folders", [])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    rs.run(rs.load(ROOT / "tests" / "examples" / "plug_package" / "plugs.yaml"), str(tmp_path), only=["sweep=shrunk"])
+    runs = rs.results.open(str(tmp_path)).table("runs", where="kind = 'shrunk'")
+    assert runs["status"].to_pylist() == ["done", "done"]
 
 
 def test_unseeded_search_goes_on(tmp_path: Path) -> None:
