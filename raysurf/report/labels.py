@@ -57,12 +57,8 @@ MEASURING = ("predict", "noise", "regions")
 def labels_of(runs: Sequence[MeasuredRun], drawn: Sequence[Detail] = ()) -> dict[str, str]:
     """A label a run, by id: what it is, and where labels would coincide what tells the runs apart.
 
-    That is the data, the ends of a line, the arm, the searched values, the seed, the ends or, at last, the run's id:
-    the first of them that differs, then the next.
-
-    Args:
-        runs: The runs.
-        drawn: What else tells them apart, seen in what is drawn of them: said rather than the seed.
+    That is the data, the ends of a line, the arm, the searched values, what is ``drawn`` of them, the seed, the ends
+    or, at last, the run's id: the first of them that differs, then the next.
     """
     labels = {run.run_id: what_it_is(run) for run in runs}
     before = DETAILS.index(_seed)

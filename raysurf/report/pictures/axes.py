@@ -109,25 +109,13 @@ def plain_numbers(axis: Axis, ticks: Sequence[float] | None = None) -> None:
 
 
 def set_log(panel: Axes, values: Array, name: str = "y") -> None:
-    """Make an axis of a panel logarithmic, with round numbers.
-
-    Args:
-        panel: Where these values are drawn.
-        values: Some of them positive.
-        name: ``x`` or ``y``.
-    """
+    """Make the x- or y-axis of a panel logarithmic, with round numbers for these values, some of them positive."""
     panel.set(**{f"{name}scale": "log"})
     plain_numbers(panel.xaxis if name == "x" else panel.yaxis, round_ticks(values))
 
 
 def told_apart(values: Sequence[float], least: int = 3, most: int = 8) -> list[str]:
-    """Format values with the fewest significant digits that keep different values apart.
-
-    Args:
-        values: In any order; equal ones are written alike.
-        least: Digits at least.
-        most: Digits at most, whatever they tell apart.
-    """
+    """Values with the fewest significant digits, within bounds, that tell different ones apart."""
     for digits in range(least, most + 1):
         written = [f"{value:.{digits}g}" for value in values]
         if len(set(written)) == len(set(values)):

@@ -53,12 +53,7 @@ class RateLine:
 
 
 def read_rates(rows: Rows, run_id: str) -> tuple[Array, Array]:
-    """Epochs and rates of one run; the rate is that of the epoch's last step.
-
-    Args:
-        rows: Of ``epochs``, of any runs, in any order.
-        run_id: The run.
-    """
+    """Epochs of one run, and the rate of each one's last step, from rows of ``epochs`` in any order."""
     rates = {row["epoch"]: row["lr"] for row in rows if row["run_id"] == run_id}
     return np.array(sorted(rates), dtype=float), np.array([rates[epoch] for epoch in sorted(rates)], dtype=float)
 

@@ -69,15 +69,10 @@ class Schemes:
 
 
 def read_schemes(rows: Iterable[Mapping[str, Any]], run_ids: Sequence[str], label: str) -> Schemes:
-    """The schemes of a setting, from rows of ``predictions`` of any runs, in any order.
+    """The schemes of some replicates, from rows of ``predictions`` of any runs, in any order.
 
     Where several weights of a run were measured in one scheme, those of its ensemble are meant, else the first
     that are not the last iterate.
-
-    Args:
-        rows: The rows.
-        run_ids: The setting's runs, replicates of each other.
-        label: What it is called.
     """
     runs = [_of_run([row for row in rows if row["run_id"] == run_id]) for run_id in run_ids]
     steps = {}

@@ -42,12 +42,10 @@ class Rays:
 
 
 def read_rays(rows: Iterable[Mapping[str, Any]], run_id: str) -> list[Rays]:
-    """The rays of one run, by origin; the origin itself, measured once, is the first point of each of its rays.
+    """The rays of one run, by origin, from rows of ``surface`` of any runs, in any order.
 
-    Args:
-        rows: Of ``surface``, of any runs, in any order. Two origins may have the same name: the point of an origin
-            stands before those of its rays.
-        run_id: The run.
+    The origin itself, measured once, is the first point of each of its rays. Two origins may have the same name: the
+    point of an origin stands before those of its rays.
     """
     origins: list[tuple[str, dict[str, Steps]]] = []
     begun = -1

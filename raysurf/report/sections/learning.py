@@ -123,14 +123,9 @@ def _trained(sweep: SweepRows, run_ids: Sequence[str], trained: set[str]) -> Ite
 
 
 def thinned(values: Array, most: int) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Which values to draw: of ever so many neighbours the least and the most, so that no peak is lost.
+    """Places of the values to draw, ascending: of ever so many neighbours the least and the most, no peak being lost.
 
-    Args:
-        values: Shape (n,).
-        most: How many are kept at most, at least 4; two more where both ends are neither.
-
-    Returns:
-        Their places, ascending; those of values that are not finite are left out.
+    Values that are not finite are left out; of the others at most so many are kept, and both ends.
     """
     known = np.flatnonzero(np.isfinite(values))
     if len(known) <= most:
