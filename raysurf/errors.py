@@ -52,6 +52,30 @@ class RaysurfError(Exception):
     error_kind: ClassVar[str] = "mistake"
 
 
+class Refusal(RaysurfError, ValueError):
+    """What says what was got and what was expected; ``subject`` is of what."""
+
+    subject: ClassVar[str] = ""
+
+    def __init__(self, got: str, expected: str) -> None:
+        self.got, self.expected = redact(got), expected
+        super().__init__(self.got, expected)
+
+    def __str__(self) -> str:
+        return f"{self.subject.format(*self.args)}: got {self.got}; expected {self.expected}"
+
+
+class NamedRefusal(Refusal):
+    """A refusal whose subject has a name, the first argument, which is the attribute ``named``."""
+
+    named: ClassVar[str] = ""
+
+    def __init__(self, name: str, got: str, expected: str) -> None:
+        super().__init__(got, expected)
+        setattr(self, self.named, redact(name))
+        self.args = (redact(name), self.got, expected)
+
+
 class SpecError(RaysurfError, ValueError):
     """A job, sweep or file that cannot be run as it is written; holds every fault found."""
 
@@ -92,133 +116,84 @@ class MissingPackageError(RaysurfError, ImportError):
         return f"{self.needed_for} needs {self.package}, which is not installed (pip install '{self.install}')"
 
 
-class PointMismatchError(RaysurfError, ValueError):
+class PointMismatchError(Refusal):
     """Two points that differ in names or shapes, so that no arithmetic joins them."""
 
-    def __init__(self, got: str, expected: str) -> None:
-        self.got, self.expected = got, expected
-        super().__init__(got, expected)
-
-    def __str__(self) -> str:
-        return f"points do not match: got {self.got}; expected {self.expected}"
+    subject = "points do not match"
 
 
-class OutputError(RaysurfError, ValueError):
+class OutputError(Refusal):
     """A network whose answers are no logits of the data's classes, or whose weights cannot be kept."""
 
-    def __init__(self, got: str, expected: str) -> None:
-        self.got, self.expected = got, expected
-        super().__init__(got, expected)
-
-    def __str__(self) -> str:
-        return f"network: got {self.got}; expected {self.expected}"
+    subject = "network"
 
 
-class AverageError(RaysurfError, ValueError):
+class AverageError(Refusal):
     """An average that has no members yet, or no batches to estimate its batch-norm statistics on."""
 
-    def __init__(self, got: str, expected: str) -> None:
-        self.got, self.expected = got, expected
-        super().__init__(got, expected)
-
-    def __str__(self) -> str:
-        return f"average: got {self.got}; expected {self.expected}"
+    subject = "average"
 
 
-class DataError(RaysurfError, ValueError):
+class DataError(NamedRefusal):
     """Data that is absent, unreadable, or not what its spec says."""
 
-    def __init__(self, data: str, got: str, expected: str) -> None:
-        self.data, self.got, self.expected = data, got, expected
-        super().__init__(data, got, expected)
-
-    def __str__(self) -> str:
-        return f"data {self.data!r}: got {self.got}; expected {self.expected}"
+    subject, named = "data {0!r}", "data"
+    data: str
 
 
-class StoreError(RaysurfError, ValueError):
+class StoreError(NamedRefusal):
     """A result store that cannot be read or written as asked."""
 
-    def __init__(self, uri: str, got: str, expected: str) -> None:
-        self.uri, self.got, self.expected = redact(uri), redact(got), expected
-        super().__init__(self.uri, self.got, expected)
-
-    def __str__(self) -> str:
-        return f"results {self.uri!r}: got {self.got}; expected {self.expected}"
+    subject, named = "results {0!r}", "uri"
+    uri: str
 
 
 class NothingComparedError(StoreError):
     """A compared table in which no finished run has a place."""
 
 
-class StoreWarning(RaysurfError, UserWarning):
+class LeftOutWarning(RaysurfError, UserWarning):
+    """Something that was left out, since it cannot be used."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
+
+
+class StoreWarning(LeftOutWarning):
     """Something in a store that was left out; where warnings are made errors, as by ``--strict``, it is one."""
 
-    def __init__(self, text: str) -> None:
-        self.text = redact(text)
-        super().__init__(self.text)
 
-    def __str__(self) -> str:
-        return self.text
-
-
-class PlugWarning(RaysurfError, UserWarning):
+class PlugWarning(LeftOutWarning):
     """A plug of another package that was left out, since it cannot be used."""
-
-    def __init__(self, text: str) -> None:
-        self.text = redact(text)
-        super().__init__(self.text)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class StoreUnavailableError(StoreError):
     """A store that is full, or away for longer than is waited; nothing is wrong with what was to be written."""
 
 
-class ResourceError(RaysurfError, ValueError):
+class ResourceError(Refusal):
     """More CPUs, GPUs or workers than the machine or cluster has."""
 
-    def __init__(self, got: str, expected: str) -> None:
-        self.got, self.expected = redact(got), redact(expected)
-        super().__init__(self.got, self.expected)
-
-    def __str__(self) -> str:
-        return f"resources: got {self.got}; expected {self.expected}"
+    subject = "resources"
 
 
-class ClusterError(RaysurfError, ValueError):
+class ClusterError(NamedRefusal):
     """A cluster that is not there, lets nobody in, or does not know what it is asked for."""
 
-    def __init__(self, address: str, got: str, expected: str) -> None:
-        self.address, self.got, self.expected = redact(address), redact(got), expected
-        super().__init__(self.address, self.got, expected)
-
-    def __str__(self) -> str:
-        return f"cluster {self.address}: got {self.got}; expected {self.expected}"
+    subject, named = "cluster {0}", "address"
+    address: str
 
 
-class SubmissionError(RaysurfError, ValueError):
+class SubmissionError(Refusal):
     """Something that cannot be handed to a cluster."""
 
-    def __init__(self, got: str, expected: str) -> None:
-        self.got, self.expected = redact(got), expected
-        super().__init__(self.got, expected)
-
-    def __str__(self) -> str:
-        return f"submission: got {self.got}; expected {self.expected}"
+    subject = "submission"
 
 
-class TrackingError(RaysurfError, ValueError):
+class TrackingError(Refusal):
     """W&B that lets nobody in, is away, or has not taken what it was sent."""
 
-    def __init__(self, got: str, expected: str) -> None:
-        self.got, self.expected = redact(got), expected
-        super().__init__(self.got, expected)
-
-    def __str__(self) -> str:
-        return f"W&B: got {self.got}; expected {self.expected}"
+    subject = "W&B"
 
 
 class ChangedError(RaysurfError, ValueError):
@@ -304,15 +279,11 @@ class PreemptedError(RaysurfError, RuntimeError):
         return f"told to leave, {self.where}; the state is kept, and running it again goes on from there"
 
 
-class DegenerateError(RaysurfError, ValueError):
+class DegenerateError(NamedRefusal):
     """Weights that span no line, plane or path, since they are equal or lie on one line."""
 
-    def __init__(self, geometry: str, got: str, expected: str) -> None:
-        self.geometry, self.got, self.expected = geometry, got, expected
-        super().__init__(geometry, got, expected)
-
-    def __str__(self) -> str:
-        return f"no {self.geometry}: got {self.got}; expected {self.expected}"
+    subject, named = "no {0}", "geometry"
+    geometry: str
 
 
 class MeasuringError(RaysurfError, RuntimeError):
