@@ -22,6 +22,8 @@ from raysurf.training.workers import Workers
 
 # A task that has been preempted so often is not preempted any more, but has lost its process.
 PREEMPTIONS = 100
+# Errors that all workers of a group raise together.
+MET_BY_ALL = (ArithmeticError, ValueError, TimeLimitError, PreemptedError)
 
 
 @dataclass(frozen=True)
@@ -127,15 +129,9 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
     for job in task.jobs:
         try:
             figures.append(execute(job, store, workers, progress, task.labels, task.accept_changed))
-        except StoreUnavailableError as error:
-            # The workers that write nothing have not met it, and would wait for this one.
-            if not alone:
-                raise
-            return failed(task, error)
-        except (ArithmeticError, ValueError, TimeLimitError, PreemptedError) as error:
-            return failed(task, error)
         except Exception as error:
-            if not alone:
+            # The other workers of a group have not met what one of them meets by itself, and would wait for it.
+            if not alone and (not isinstance(error, MET_BY_ALL) or isinstance(error, StoreUnavailableError)):
                 raise
             return failed(task, error)
     last = {"state": "done", "number": task.number, "figures": dict(figures[-1])}
