@@ -11,7 +11,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.jobs.parse import parse_job
-from raysurf.maintenance.fsck import check_up
+from raysurf.maintenance.fsck import fsck
 from raysurf.results.progress import views
 from raysurf.store import lease
 from raysurf.store.store import Store
@@ -79,7 +79,7 @@ def test_commands_read_it(store: Store) -> None:
     for command in ("status", "why", "best search", "compare budgets", "table runs", "du", "check " + str(SEARCHES)):
         assert raysurf(*command.split(), cwd=folder).returncode == 0, command
     killed = ["a lease of a process that has ended"] * 2 + ["states of a run that was broken off"]
-    assert [finding.what for finding in check_up(store).findings] == killed
+    assert [finding.what for finding in fsck(store).findings] == killed
 
 
 def test_finished_sweeps_are_not_run_again(store: Store) -> None:
@@ -107,7 +107,7 @@ def test_broken_off_search_is_finished(store: Store, is_compacted: bool) -> None
     # The first epoch's row was in the state that the killed process kept.
     (kept,) = results.table("epochs", where=f"run_id = '{IDS[4]}' and epoch = 1").to_pylist()
     assert kept["epoch_s"] == EPOCH_S
-    assert not check_up(store).findings
+    assert not fsck(store).findings
     after = rows(store)
     settle(store)
     assert rows(store) == after

@@ -13,7 +13,7 @@ from raysurf.cli.options import format_option, results_option
 from raysurf.cli.output import echo
 
 if TYPE_CHECKING:
-    from raysurf.maintenance.fsck import Checkup
+    from raysurf.maintenance.fsck import Findings
     from raysurf.maintenance.removal import Removal
     from raysurf.store.compaction import Compaction
 
@@ -104,14 +104,14 @@ def fsck(fix: bool, style: str, results: str) -> None:
 
     Reads all tables and training states, and changes nothing without --fix. Exit code 1 if anything was found.
     """
-    from raysurf.maintenance.fsck import check_up, remove_garbage
+    from raysurf.maintenance.fsck import fsck, remove_garbage
     from raysurf.results.api import open
     from raysurf.wording import counted
 
     store = open(results).store
     if fix:
         store.check_writable()
-    found = check_up(store)
+    found = fsck(store)
     if style == "json":
         echo(json.dumps([asdict(finding) for finding in found.findings], indent=1))
     else:
@@ -127,7 +127,7 @@ def fsck(fix: bool, style: str, results: str) -> None:
         click.get_current_context().exit(1)
 
 
-def _tell(found: Checkup) -> None:
+def _tell(found: Findings) -> None:
     from raysurf.wording import counted
 
     for finding in found.findings:

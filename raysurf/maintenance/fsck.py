@@ -1,4 +1,4 @@
-"""Looking a store over: what is broken, what is left over, what it means, and what of it is garbage for certain."""
+"""fsck of a store: what is broken or left over, what that means, and what of it is garbage for certain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raysurf.store.compacted import SUFFIX, require_as_written
 from raysurf.store.compaction import GRACE_S
 from raysurf.store.filesystem import STALE_S
 from raysurf.store.lease import EXPIRES_S, Holder
-from raysurf.store.lease import FOLDER as CLAIMS
+from raysurf.store.lease import FOLDER as LEASES
 from raysurf.store.parts import table_in
 from raysurf.store.schemas import SCHEMAS, schema_of
 from raysurf.store.store import Store
@@ -51,8 +51,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Checkup:
-    """What came of looking a store over.
+class Findings:
+    """The outcome of an fsck.
 
     Args:
         findings: What was found, by path.
@@ -65,7 +65,7 @@ class Checkup:
     running: tuple[str, ...]
 
 
-def check_up(store: Store) -> Checkup:
+def fsck(store: Store) -> Findings:
     """Look everything in a store over, reading all tables and all training states; changes nothing."""
     clock_ns = _now_ns(store)
     dead, alive = _leases(store, clock_ns)
@@ -78,12 +78,12 @@ def check_up(store: Store) -> Checkup:
     findings += [*_compacted(store, found), *_states(store, found, bool(alive)), *_outcomes(store, found, empty)]
     if not alive:
         findings += [*_locks(store), *_orphans(found, empty)]
-    return Checkup(tuple(sorted(findings, key=lambda each: each.path)), len(found.files), tuple(alive))
+    return Findings(tuple(sorted(findings, key=lambda each: each.path)), len(found.files), tuple(alive))
 
 
-def remove_garbage(store: Store, checkup: Checkup) -> int:
+def remove_garbage(store: Store, found: Findings) -> int:
     """Remove what is garbage for certain, and nothing else; how many files that were."""
-    garbage = [finding.path for finding in checkup.findings if finding.is_garbage]
+    garbage = [finding.path for finding in found.findings if finding.is_garbage]
     for path in garbage:
         if LOCK in path:
             # A link, which leads to nowhere if the store was moved.
@@ -101,10 +101,10 @@ def _locks(store: Store) -> Iterator[Finding]:
 
 
 def _leases(store: Store, clock_ns: int) -> tuple[list[Finding], list[str]]:
-    """Claims of dead processes, and who holds the others."""
+    """Leases of ended processes, and who holds the others."""
     dead, alive = [], []
-    for name, (_, time_ns, _) in store.versions(CLAIMS).items():
-        path = f"{CLAIMS}/{name}"
+    for name, (_, time_ns, _) in store.versions(LEASES).items():
+        path = f"{LEASES}/{name}"
         if (data := store.bytes_at(path)) is None:
             continue
         holder = Holder.read(data)
@@ -149,7 +149,7 @@ def _own_files(store: Store, found: Inventory, empty: set[str]) -> Iterator[Find
             if (data := store.bytes_at(path)) is None:
                 continue
             if is_truncated(io.BytesIO(data), SUFFIX):
-                yield Finding(path, "a file that was cut short", f"it counts as not written, and {AGAIN}", True)
+                yield Finding(path, "a truncated file", f"it counts as not written, and {AGAIN}", True)
                 continue
             try:
                 rows = table_in(data, schema_of(table), store.uri, path)
@@ -225,7 +225,7 @@ def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterato
         run = path.split("/")[1]
         data = store.bytes_at(path) or b""
         if is_truncated(io.BytesIO(data), ".json"):
-            yield Finding(path, "an outcome that was cut short", AGAIN, is_garbage=True)
+            yield Finding(path, "a truncated outcome", AGAIN, is_garbage=True)
             continue
         try:
             outcome = json.loads(data)
@@ -262,7 +262,7 @@ def _changed(store: Store, path: str, outcome: Mapping[str, Any], unchanged: Unc
 
 
 def _is_whole(store: Store, path: str, paths: set[str]) -> bool:
-    """Whether a file is there, and on a disk, where that can happen, not cut short."""
+    """Whether a file is there, and on a disk, where that can happen, not truncated."""
     return path in paths and store.is_whole(path)
 
 

@@ -29,7 +29,7 @@ OF_SWEEPS = ("trials",)
 
 
 @dataclass(frozen=True)
-class Belonging:
+class StoredFile:
     """A file of a store.
 
     Args:
@@ -73,7 +73,7 @@ class Inventory:
         tables: The files of every table.
     """
 
-    files: tuple[Belonging, ...]
+    files: tuple[StoredFile, ...]
     runs: Mapping[str, RunFacts]
     trials: Mapping[str, frozenset[str]]
     tables: Mapping[str, TableFiles] = field(default_factory=dict)
@@ -95,7 +95,7 @@ def inventory(store: Store, tables: Iterable[str]) -> Inventory:
     trials: dict[str, set[str]] = {}
     for row in results.table("trials", ["sweep", "run_ids"]).to_pylist():
         trials.setdefault(row["sweep"], set()).update(row["run_ids"] or ())
-    files = tuple(belonging(path, size) for path, size in sorted(sizes(store).items()))
+    files = tuple(stored_file(path, size) for path, size in sorted(sizes(store).items()))
     seen = {table: look_at(store, table) for table in tables}
     return Inventory(files, runs, {name: frozenset(each) for name, each in trials.items()}, seen)
 
@@ -120,33 +120,33 @@ def sizes(store: Store, folder: str = "") -> dict[str, int]:
     return {info.path[len(store.root) + 1 :]: info.size for info in infos if info.is_file}
 
 
-def belonging(path: str, size: int) -> Belonging:
+def stored_file(path: str, size: int) -> StoredFile:
     """What a file is, by its path alone."""
     head, *rest = path.split("/")
     name = rest[-1] if rest else ""
     if head == "tables" and len(rest) == 2:
         part = name.removesuffix(".parquet")
         if rest[0] in OF_SWEEPS:
-            return Belonging(path, size, "tables", sweep=part.rpartition("-")[0])
-        return Belonging(path, size, "tables", run=part.partition(".")[0])
+            return StoredFile(path, size, "tables", sweep=part.rpartition("-")[0])
+        return StoredFile(path, size, "tables", run=part.partition(".")[0])
     if head == COMPACTED:
-        return Belonging(path, size, "tables")
+        return StoredFile(path, size, "tables")
     if head == "jobs" and len(rest) > 1:
         is_state, is_tensors = rest[1] == "checkpoint", name.endswith(".safetensors")
         kind = "checkpoints" if is_state else ("weights" if is_tensors else "other")
-        return Belonging(path, size, "predictions" if name == "predictions.safetensors" else kind, run=rest[0])
+        return StoredFile(path, size, "predictions" if name == "predictions.safetensors" else kind, run=rest[0])
     if head == "trajectories" and len(rest) > 1:
-        return Belonging(path, size, "checkpoints", trajectory=rest[0])
+        return StoredFile(path, size, "checkpoints", trajectory=rest[0])
     if head == "wandb":
         found = WANDB_RUN.fullmatch(rest[0]) if rest else None
-        return Belonging(path, size, "wandb", run=found["run"] if found else None)
+        return StoredFile(path, size, "wandb", run=found["run"] if found else None)
     if head in ("searches", "budgets") and len(rest) > 1:
-        return Belonging(path, size, sweep=rest[0])
+        return StoredFile(path, size, sweep=rest[0])
     if head == "sweeps" and len(rest) == 1 and name.endswith(".json"):
-        return Belonging(path, size, sweep=unquote(name.removesuffix(".json")))
+        return StoredFile(path, size, sweep=unquote(name.removesuffix(".json")))
     if head == "studies" and name.endswith(".journal"):
-        return Belonging(path, size, sweep=name.removesuffix(".journal"))
-    return Belonging(path, size)
+        return StoredFile(path, size, sweep=name.removesuffix(".journal"))
+    return StoredFile(path, size)
 
 
 def _trajectory(spec: str) -> str | None:

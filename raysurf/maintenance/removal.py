@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.jobs.outcome import outcome_path
-from raysurf.maintenance.inventory import Belonging, Inventory, inventory
+from raysurf.maintenance.inventory import Inventory, StoredFile, inventory
 from raysurf.store.compaction import compact, remove_part
 from raysurf.store.lease import EXPIRES_S, FOLDER, Holder, Lease, place, polled
 from raysurf.store.schemas import SCHEMAS
@@ -36,7 +36,7 @@ class Removal:
     trials: int
     runs: tuple[str, ...]
     kept: dict[str, str]
-    files: tuple[Belonging, ...]
+    files: tuple[StoredFile, ...]
     compacted_rows: int
 
     @property
@@ -150,7 +150,7 @@ def _trials(found: Inventory, sweep: str) -> list[str]:
     return [part for part in found.tables["trials"].parts if part.rpartition("-")[0] == sweep]
 
 
-def _is_of(file: Belonging, sweep: str, runs: set[str], trajectories: set[str | None]) -> bool:
+def _is_of(file: StoredFile, sweep: str, runs: set[str], trajectories: set[str | None]) -> bool:
     """Whether something else than a table's file is of a sweep, of one of some runs, or of one of some trajectories."""
     is_theirs = file.run in runs or (file.trajectory is not None and file.trajectory in trajectories)
     return file.kind != "tables" and (is_theirs or file.sweep == sweep)

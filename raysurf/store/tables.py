@@ -187,7 +187,7 @@ def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str |
 
 
 def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None = None) -> pa.Table:
-    """The rows of a part, in the columns of its table; none if it is absent or was cut short.
+    """The rows of a part, in the columns of its table; none if it is absent or truncated.
 
     Args:
         store: The store.

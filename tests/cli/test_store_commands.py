@@ -142,7 +142,7 @@ def test_what_is_found_is_told_and_mended(store: Store, command: Command) -> Non
     code, out, err = command("fsck")
     assert code == 1
     assert max(map(len, out.splitlines())) <= 100
-    assert f"{cut} (garbage)\n    a file that was cut short: it counts as not written" in out
+    assert f"{cut} (garbage)\n    a truncated file: it counts as not written" in out
     assert f"{broken}\n    cannot be read (" in out
     assert f"{state} (garbage)\n    a training state that is not what was written" in out
     assert out.endswith(f"{counted(len(store.list()), 'file')}, 4 findings, 3 of them garbage\n")

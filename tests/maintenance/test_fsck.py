@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from raysurf.errors import StoreError
-from raysurf.maintenance.fsck import check_up, remove_garbage
+from raysurf.maintenance.fsck import fsck, remove_garbage
 from raysurf.store.compaction import compact
 from raysurf.store.lease import Holder, Lease
 from raysurf.store.store import Store
@@ -27,7 +27,7 @@ def test_a_whole_store_has_nothing_to_tell(is_compacted: bool, store: Store) -> 
     if is_compacted:
         settle(store)
     before = contents(store)
-    found = check_up(store)
+    found = fsck(store)
     assert (found.findings, found.running) == ((), ())
     assert found.files == len(before)
     assert contents(store) == before
@@ -52,9 +52,9 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
     (root / "_tmp" / "old").write_text("x")
     for path in ("_tmp/old", "compact/epochs/000009-feed.parquet"):
         os.utime(root / path, (time.time() - 7200,) * 2)
-    found = check_up(Store(store.uri))
+    found = fsck(Store(store.uri))
     garbage = {
-        f"tables/epochs/{runs[0]}.parquet": "cut short",
+        f"tables/epochs/{runs[0]}.parquet": "truncated",
         states[0]: "not what was written",
         states[0].replace(".safetensors", ".json"): "the note of that training state",
         "trajectories/x/7.safetensors": "without its note",
@@ -79,8 +79,8 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
     before = set(store.list())
     assert remove_garbage(store, found) == len(garbage)
     assert before - set(store.list()) == garbage.keys()
-    left = {finding.path for finding in check_up(store).findings}
-    # The run whose rows were cut short is done, and has none.
+    left = {finding.path for finding in fsck(store).findings}
+    # The run whose rows were truncated is done, and has none.
     assert left == (others.keys() - {"trajectories/x"}) | {f"jobs/{runs[0]}/outcome.json"}
 
 
@@ -93,18 +93,18 @@ def test_what_is_broken_in_compacted_files_is_found(store: Store) -> None:
     whole, listed = store.get_bytes(path), store.get_bytes(note)
     for data in (flipped(whole), whole[:-7], None):
         store.delete(path) if data is None else store.put_bytes(path, data)
-        (finding,) = check_up(Store(store.uri)).findings
+        (finding,) = fsck(Store(store.uri)).findings
         assert finding.path == path
         assert f"4 parts are in no other file; remove it and {note}" in finding.meaning
         assert not finding.is_garbage
     store.put_bytes(path, whole)
     store.put_bytes(note, b"{}")
-    said = {finding.path: finding.what for finding in check_up(Store(store.uri)).findings}
+    said = {finding.path: finding.what for finding in fsck(Store(store.uri)).findings}
     assert said.pop(note) == "a list that cannot be read"
     assert all("without all of tables/epochs/" in what for what in said.values())
     assert len(said) == 4
     store.put_bytes(note, listed)
-    assert check_up(Store(store.uri)).findings == ()
+    assert fsck(Store(store.uri)).findings == ()
     for each in (path, note):
         store.delete(each)
     again = Store(store.uri)
@@ -121,17 +121,17 @@ def test_an_orphan_is_told_of_once(store: Store) -> None:
     store.put_bytes("jobs/swa-orphan/weights.safetensors", b"weights")
     told = "rows, weights of a run without a row in runs"
     for grace_s in (3600, 3600, 0, 0):
-        (finding,) = check_up(store).findings
+        (finding,) = fsck(store).findings
         assert (finding.path, finding.what) == ("swa-orphan", told)
         compact(store, grace_s=grace_s)
     write_rows(store, "epochs", "swa-orphan.1", [])
-    assert [finding.path for finding in check_up(store).findings] == ["swa-orphan"]
+    assert [finding.path for finding in fsck(store).findings] == ["swa-orphan"]
 
 
 def test_two_look_at_once(store: Store) -> None:
     """Neither is in the other's way."""
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: check_up(Store(store.uri)), range(8)))
+        found = list(pool.map(lambda _: fsck(Store(store.uri)), range(8)))
     assert {each.findings for each in found} == {()}
 
 
@@ -142,9 +142,9 @@ def test_a_store_that_cannot_be_written_is_looked_at(store: Store) -> None:
         store.now_ns()
     store.put_bytes("compact/epochs/000009-feed.parquet", b"begun")
     shutil.rmtree(Path(store.root, "_tmp"))
-    assert check_up(store).findings == ()
+    assert fsck(store).findings == ()
     os.utime(Path(store.root, "compact/epochs/000009-feed.parquet"), (time.time() - 7200,) * 2)
-    assert len(check_up(store).findings) == 1
+    assert len(fsck(store).findings) == 1
     assert not Path(store.root, "_tmp").exists()
 
 
@@ -155,10 +155,10 @@ def test_a_sweep_that_runs_is_let_be(store: Store) -> None:
     write_rows(store, "epochs", "sgd-new", [row | {"run_id": "sgd-new"} for row in read_rows(store, "epochs", run)])
     with Lease(store, "sweep.first", "somebody") as lease:
         assert lease.take() is None
-        found = check_up(store)
+        found = fsck(store)
         assert found.findings == ()
         assert "somebody" in found.running[0]
-    assert {finding.path for finding in check_up(store).findings} == {
+    assert {finding.path for finding in fsck(store).findings} == {
         "sgd-new",
         "trajectories/x",
         "trajectories/x/7.safetensors",
@@ -166,11 +166,11 @@ def test_a_sweep_that_runs_is_let_be(store: Store) -> None:
 
 
 def test_garbage_in_an_outcome(store: Store) -> None:
-    """One that is no outcome of ours is told of, one that was cut short is garbage."""
+    """One that is no outcome of ours is told of, a truncated one is garbage."""
     one, other = sorted(run_ids(store, "first"))[:2]
     store.put_bytes(f"jobs/{one}/outcome.json", json.dumps([1]).encode())
     store.put_bytes(f"jobs/{other}/outcome.json", b'{"figures": {')
-    said = {finding.path: finding.is_garbage for finding in check_up(store).findings}
+    said = {finding.path: finding.is_garbage for finding in fsck(store).findings}
     assert said == {f"jobs/{one}/outcome.json": False, f"jobs/{other}/outcome.json": True}
 
 
@@ -179,7 +179,7 @@ def test_a_kept_lock_of_a_study_is_garbage(store: Store) -> None:
     lock = Path(store.root, "studies", "s.journal.lock")
     lock.parent.mkdir()
     lock.symlink_to("/elsewhere/studies/s.journal")
-    (found,) = [each for each in check_up(store).findings if each.path == "studies/s.journal.lock"]
+    (found,) = [each for each in fsck(store).findings if each.path == "studies/s.journal.lock"]
     assert found.is_garbage
-    remove_garbage(store, check_up(store))
+    remove_garbage(store, fsck(store))
     assert not lock.is_symlink()

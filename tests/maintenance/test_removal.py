@@ -9,7 +9,7 @@ import pytest
 
 import raysurf.maintenance.removal as removal
 from raysurf.errors import StoreError, UnknownNameError
-from raysurf.maintenance.fsck import check_up, remove_garbage
+from raysurf.maintenance.fsck import fsck, remove_garbage
 from raysurf.maintenance.inventory import disk_use, sizes
 from raysurf.maintenance.removal import planned_removal, remove_sweep
 from raysurf.store.compaction import compact, remove_part
@@ -61,7 +61,7 @@ def test_a_sweep_goes_and_what_others_need_stays(is_compacted: bool, store: Stor
     assert {row["run_id"] for row in now["runs"]} == (first | second) - {gone}
     for table in ("runs", "epochs", "predictions"):
         assert now[table] == [row for row in figures[table] if row["run_id"] != gone]
-    assert check_up(store).findings == ()
+    assert fsck(store).findings == ()
     assert trained(sweep("second", 2, 3), store) == set()
     assert trained(sweep("first", 1, 2), store) == {gone}
     assert rows(store) == figures
@@ -80,18 +80,18 @@ def test_on_s3(original: Path, port: int) -> None:
     for path, data in contents(disk).items():
         store.put_bytes(path, data)
     assert disk_use(store) == disk_use(disk)
-    assert check_up(store).findings == ()
+    assert fsck(store).findings == ()
     planned = planned_removal(disk, "first")
     assert remove_sweep(store, "first") == planned
     assert disk.list() == sorted({*store.list(), *(file.path for file in planned.files)})
-    assert check_up(store).findings == ()
+    assert fsck(store).findings == ()
     store.put_bytes("jobs/sgd-x/weights.safetensors", b"weights")
     state = next(path for path in store.list("trajectories") if path.endswith(".safetensors"))
     store.put_bytes(state, flipped(store.get_bytes(state)))
-    found = check_up(store)
+    found = fsck(store)
     assert len(found.findings) == 3
     assert remove_garbage(store, found) == 2
-    assert [finding.path for finding in check_up(store).findings] == ["sgd-x"]
+    assert [finding.path for finding in fsck(store).findings] == ["sgd-x"]
 
 
 def test_wandb_folders_go_with_their_runs(store: Store, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_wandb_folders_go_with_their_runs(store: Store, tmp_path: Path) -> None:
         (folder / "run.wandb").write_bytes(b"12345")
         (folder / "logs" / "debug-core.log").symlink_to(tmp_path / "core.log")
     assert {use.sweep: use.bytes["wandb"] for use in disk_use(store)} == {"first": 15, "second": 0, "": 0}
-    assert check_up(store).findings == ()
+    assert fsck(store).findings == ()
     removal = remove_sweep(store, "first")
     assert removal.bytes["wandb"] == 5
     assert {run for run, folder in folders.items() if folder.exists()} == removal.kept.keys()
@@ -137,7 +137,7 @@ def test_nothing_is_run_again_after_compaction(store: Store) -> None:
     assert {table: len(now[table]) - len(figures[table]) for table in ("runs", "trials")} == {"runs": 1, "trials": 2}
     settle(store)
     assert rows(store) == now
-    assert check_up(store).findings == ()
+    assert fsck(store).findings == ()
 
 
 @pytest.mark.parametrize("name", ["sweep.first", "sweep.second", "sweep.first.0123"])
@@ -179,4 +179,4 @@ def test_a_removal_that_was_broken_off_goes_on(
     runs = {row["run_id"] for row in now["runs"]}
     assert len(runs) == 3
     assert {row["run_id"] for table in ("epochs", "predictions") for row in now[table]} == runs
-    assert check_up(store).findings == ()
+    assert fsck(store).findings == ()

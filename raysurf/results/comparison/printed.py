@@ -123,20 +123,18 @@ def stacked(found: Comparison) -> tuple[list[str], Cells]:
 def label_headings(found: Comparison) -> list[str]:
     """Headings of the labels; that of the setting only if some row has more than one."""
     heading = found.layout.method_heading
+    names = ["network", "data", heading]
     if found.layout.is_bracketed:
         names = [f"network ({heading})" if any(found.table["method"].to_pylist()) else "network", "data"]
-    else:
-        names = ["network", "data", heading]
     return [*names, "setting"] if _has_settings(found) else names
 
 
 def line_labels(found: Comparison, model: str, data: str, method: str, setting: str) -> list[str]:
     """The labels below these headings."""
-    network = _networks(found)[model]
+    network, data = _networks(found)[model], DATA.get(data, data)
+    labels = [network, data, method]
     if found.layout.is_bracketed:
-        labels = [f"{network} ({method})" if method else network, DATA.get(data, data)]
-    else:
-        labels = [network, DATA.get(data, data), method]
+        labels = [f"{network} ({method})" if method else network, data]
     return [*labels, setting] if _has_settings(found) else labels
 
 
