@@ -17,8 +17,10 @@ from raysurf import own_code, plugs
 from raysurf.errors import PlugWarning, SpecError
 from raysurf.jobs.parse import parse_job
 from raysurf.sweep.json_schema import json_schema
-from tests.support.cases import ROOT
+from tests.support.cases import ROOT, tiny_sgd
 from tests.support.command import raysurf
+from tests.support.contracts import JobContract, NoiseContract, ObjectiveContract, ScheduleContract
+from tests.support.search_contracts import ChoosingSamplerContract
 
 PACKAGE = ROOT / "tests" / "examples" / "plug_package"
 OUTSIDE = {
@@ -208,3 +210,34 @@ def test_jobs_travel_to_processes_that_know_nothing_of_them(tmp_path: Path) -> N
     code = "import pickle; print(pickle.load(open('job', 'rb')).weights.schedule.power)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.stdout == "1.0\n", done.stderr
+
+
+class TestSchedule(ScheduleContract):
+    @pytest.fixture
+    def schedule(self, installed: None) -> Any:
+        return plugs.find("schedules", "polynomial")(lr=0.1)
+
+
+class TestObjective(ObjectiveContract):
+    @pytest.fixture
+    def job(self, installed: None) -> rs.SGD:
+        data = rs.DataSpec(name="digits", share=0.1)
+        return tiny_sgd(objective=plugs.find("objectives", "smoothed")(), data=data)
+
+
+class TestNoise(NoiseContract):
+    @pytest.fixture
+    def noise(self, installed: None) -> Any:
+        return plugs.find("noise", "jitter")(layers="*", sigma=0.1)
+
+
+class TestJob(JobContract):
+    @pytest.fixture
+    def job(self, installed: None) -> Any:
+        return plugs.find("jobs", "shrunk")(weights=tiny_sgd())
+
+
+class TestSampler(ChoosingSamplerContract):
+    @pytest.fixture
+    def sampler(self, installed: None) -> Any:
+        return {"kind": "eager_tpe", "startup": 3}

@@ -20,6 +20,7 @@ from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.support.cases import tiny_sgd
+from tests.support.search_contracts import StoppingContract
 
 
 @given(st.lists(st.lists(st.floats(-10, 10), min_size=9, max_size=9), min_size=1, max_size=8))
@@ -42,6 +43,12 @@ def ends(rule: Any, trials: Sequence[Sequence[float]]) -> list[int | None]:
             if number not in stopped and rule.stops(number, epoch, figures[epoch - 1]):
                 stopped[number] = epoch
     return [stopped.get(number) for number in range(len(trials))]
+
+
+class TestRules(StoppingContract):
+    @pytest.fixture(params=["asha", "hyperband", "median"])
+    def stopping(self, request: pytest.FixtureRequest) -> rs.Stopping:
+        return rs.Stopping(kind=request.param, grace_epochs=2)
 
 
 def test_median_rule() -> None:

@@ -22,21 +22,23 @@ from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
-from tests.support.cases import JOBS, Killed, tiny_sgd
+from tests.support.cases import JOBS, tiny_sgd
+from tests.support.contracts import JobContract, ResumedContract
 from tests.support.execution import do, rows
 
 prepare()
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_job_comes_back_from_its_tree(name: str) -> None:
-    """The tree of a job is the job again, with the same id."""
-    job = JOBS[name]()
-    assert isinstance(job, Job)
-    again = parse_job(job.tree)
-    assert again == job
-    assert again.id == job.id
-    assert pickle.loads(pickle.dumps(job)).id == job.id
+class TestJobs(JobContract):
+    @pytest.fixture(params=JOBS)
+    def job(self, request: pytest.FixtureRequest) -> Any:
+        return JOBS[request.param]()
+
+
+class TestResumedJobs(ResumedContract):
+    @pytest.fixture(params=["sgd", "swa", "fge", "swalp", "mean teacher", "curve", "profile", "plane", "rays", "path"])
+    def job(self, request: pytest.FixtureRequest) -> Any:
+        return JOBS[request.param]()
 
 
 def test_id_is_the_content() -> None:
@@ -91,37 +93,6 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
         raise AssertionError("it ran again")
 
     assert do(job, store, fail) == figures
-
-
-@pytest.mark.parametrize(
-    "name", ["sgd", "swa", "fge", "swalp", "mean teacher", "curve", "profile", "plane", "rays", "path"]
-)
-def test_broken_off_job_ends_with_the_same_rows(name: str, tmp_path: Path) -> None:
-    """A job that is broken off at every epoch or point, and run again each time, has the rows of an unbroken one."""
-    job = JOBS[name]()
-    assert isinstance(job, Job)
-    whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
-    for store in (whole, broken):
-        for needed in job.ancestors:
-            do(needed, store)
-    do(job, whole)
-    seen: set[int] = set()
-
-    def stop(at: Progress) -> None:
-        if at.epoch not in seen:
-            seen.add(at.epoch)
-            raise Killed
-
-    for _ in range(30):
-        try:
-            do(job, broken, stop)
-            break
-        except Killed:
-            continue
-    assert len(seen) >= 2
-    assert rows(broken) == rows(whole)
-    for path in whole.list(f"jobs/{job.id}"):
-        assert broken.get_bytes(path) == whole.get_bytes(path)
 
 
 def test_corrupt_checkpoint_is_passed_over(tmp_path: Path) -> None:

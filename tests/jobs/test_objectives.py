@@ -14,14 +14,42 @@ from raysurf.jobs.context import StoreContext
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.training.objectives.block_float import quantise
+from raysurf.training.objectives.spec import ObjectiveSpec
 from raysurf.training.workers import Workers
+from raysurf.values import kinds
 from tests.support.cases import tiny_curve, tiny_sgd
+from tests.support.contracts import ObjectiveContract
 from tests.support.execution import do, rows
 
+TENTH = rs.DataSpec(name="digits", share=0.1, augment="crop_flip")
+SOME = rs.DataSpec(name="digits", share=0.2, labelled=40, augment="crop_flip")
 LABELLED = rs.DataSpec(name="digits", labelled=100)
 SGD: dict[str, Any] = {"kind": "sgd", "model": "digits_conv", "data": "digits", "epochs": 2, "lr": 0.1}
 FEW: dict[str, Any] = {"data": {"name": "digits", "labelled": 100}}
 CONSISTENT: dict[str, Any] = {**SGD, **FEW, "objective": {"kind": "consistency", "labelled_batch": 20}}
+
+
+OBJECTIVES: dict[str, tuple[rs.CrossEntropy | rs.BlockFloat | rs.Consistency, rs.DataSpec]] = {
+    "cross entropy": (rs.CrossEntropy(), TENTH),
+    "block float": (rs.BlockFloat(), TENTH),
+    "block float, accumulators": (rs.BlockFloat(accumulators=12), TENTH),
+    **{
+        method: (rs.Consistency(method=method, labelled_batch=20, noise=0.2, ramp_up_epochs=2), SOME)
+        for method in ("pi", "mean_teacher")
+    },
+}
+
+
+class TestObjectives(ObjectiveContract):
+    @pytest.fixture(params=OBJECTIVES)
+    def job(self, request: pytest.FixtureRequest) -> rs.SGD:
+        objective, data = OBJECTIVES[request.param]
+        return tiny_sgd(objective=objective, data=data)
+
+
+def test_every_objective_is_tested() -> None:
+    """The list above has every objective that may stand in a file."""
+    assert {type(objective) for objective, _ in OBJECTIVES.values()} == set(kinds(ObjectiveSpec).values())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,32 +11,32 @@ import torch
 from scipy.integrate import quad
 from torch import nn
 
+import raysurf as rs
 from raysurf.errors import UnknownNameError, UnsupportedLayerError
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.divergence import kl_ard, kl_log_uniform, mmd_closed, mmd_unbiased, signal_to_noise
 from raysurf.stochastic.layers import (
-    DropoutLayer,
-    NoisyLayer,
     VarianceLayer,
     VariationalLayer,
     noise_mode,
     noisy_layers,
 )
+from raysurf.stochastic.spec import Noise
 from tests.support.cases import residual, transformer
+from tests.support.contracts import NoiseContract
 
-LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "linear": (lambda: nn.Linear(6, 4), (6,)),
-    "conv1d": (lambda: nn.Conv1d(3, 4, 3, stride=2, padding=1), (3, 9)),
-    "conv2d": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2, bias=False), (2, 5, 5)),
-}
-NOISY: dict[str, Callable[[nn.Module, bool], NoisyLayer]] = {
+NOISES: dict[str, Noise] = {
+    "dropout": rs.Dropout(layers="*", p=0.3),
+    "gaussian dropout": rs.GaussianDropout(layers="*", alpha=0.5, local=False),
     **{
-        sharing: lambda layer, local, sharing=sharing: VariationalLayer(layer, sharing, -1.0, local=local)  # type: ignore[misc]
+        f"{sharing} {local}": rs.VariationalDropout(layers="*", sharing=sharing, log_alpha=-1.0, local=local)
         for sharing in ("layer", "neuron", "weight", "additive")
+        for local in (True, False)
     },
     **{
-        family: lambda layer, local, family=family: VarianceLayer(layer, family, local)  # type: ignore[misc]
+        f"{family} {local}": rs.VarianceNoise(layers="*", family=family, local=local)
         for family in ("gaussian", "bernoulli", "uniform")
+        for local in ((True, False) if family == "gaussian" else (False,))
     },
 }
 TABLE = {
@@ -80,43 +79,10 @@ def test_log_uniform_divergence_is_near_the_integral() -> None:
         assert found == pytest.approx(exact(log_alpha) - limit, abs=0.01)
 
 
-@pytest.mark.parametrize("shape", LAYERS)
-@pytest.mark.parametrize("noisy", [*NOISY, "dropout"])
-def test_draws_have_the_mean_and_variance_of_the_weights(noisy: str, shape: str) -> None:
-    """Drawn outputs and drawn weights agree with op(x, mu) + b and op(x^2, sigma^2), over many draws."""
-    torch.manual_seed(0)
-    build, size = LAYERS[shape]
-    layer = build()
-    inputs = torch.randn(1, *size)
-    many = inputs.expand(20_000, *size)
-    for local in (True, False):
-        torch.manual_seed(1)
-        made = DropoutLayer(layer, 0.3) if noisy == "dropout" else NOISY[noisy](layer, local)
-        with torch.no_grad():
-            mean = made.mean()
-            spread = made.operation(inputs.square(), made.variance().expand(made.shape), None)
-            middle = made.operation(inputs, torch.zeros(made.shape) if mean is None else mean, made.bias)
-            draws = made(many) if made.local else torch.cat([made(inputs) for _ in range(4000)])
-        deviation = spread.sqrt()
-        count = len(draws)
-        assert torch.allclose(draws.mean(0), middle[0], atol=float(6 * deviation.max() / math.sqrt(count)))
-        assert torch.allclose(draws.var(0), spread[0], rtol=0.2, atol=1e-6)
-
-
-@pytest.mark.parametrize("noisy", NOISY)
-def test_modes_do_what_they_say(noisy: str) -> None:
-    """``mean`` is the layer itself or its bias, ``zero_mean`` has the bias for a mean, and modes are put back."""
-    torch.manual_seed(0)
-    layer = nn.Linear(6, 4)
-    made, inputs = NOISY[noisy](layer, True), torch.randn(5, 6)
-    with noise_mode(made, "mean"):
-        expected = layer(inputs) if isinstance(made, VariationalLayer) else layer.bias.expand(5, 4)
-        assert torch.equal(made(inputs), expected)
-    with noise_mode(made, "zero_mean"), torch.no_grad():
-        many = torch.stack([made(inputs) for _ in range(4000)])
-        assert torch.allclose(many.mean(0), layer.bias.expand(5, 4), atol=0.1)
-    assert made.noise == "sample"
-    assert not torch.equal(made(inputs), made(inputs))
+class TestNoise(NoiseContract):
+    @pytest.fixture(params=NOISES)
+    def noise(self, request: pytest.FixtureRequest) -> Noise:
+        return NOISES[request.param]
 
 
 def test_permuting_keeps_the_deviations() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from raysurf.data import registry
 from raysurf.data.dataset import Dataset
 from raysurf.data.spec import DataSpec
+from raysurf.jobs.sgd import SGD
 from raysurf.training.checkpoints import Checkpoints, Place, State
 from raysurf.training.epoch import Recipe
 from raysurf.training.schedules import Cyclic
@@ -33,10 +35,17 @@ def data() -> Dataset:
     return registry.load(DataSpec(name="digits", share=0.2, augment="crop_flip"))
 
 
-def recipe(epochs: int = 4, lr: float = 0.05) -> Recipe:
-    return Recipe(epochs, epochs, Cyclic(high=lr, low=lr / 10), 64, 0.9, True, seed=3, cycle_epochs=1.5)
+def recipe(epochs: int = 4, lr: float = 0.05, **more: Any) -> Recipe:
+    return Recipe(epochs, epochs, Cyclic(high=lr, low=lr / 10), 64, 0.9, True, seed=3, cycle_epochs=1.5, **more)
 
 
 def network() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(*NETWORKS["batchnorm"](), nn.Dropout(0.1))
+
+
+class OnData:
+    """A network on the data of a job, which says what it minimises."""
+
+    def __init__(self, job: SGD) -> None:
+        self.model, self.data, self.job = network(), registry.load(job.data_spec), job

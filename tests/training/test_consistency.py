@@ -15,7 +15,6 @@ from raysurf.data import registry
 from raysurf.data.dataset import Dataset, labelled_part
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
-from raysurf.training.checkpoints import Checkpoints, Place
 from raysurf.training.epoch import Recipe, TwoStreams
 from raysurf.training.evaluation import evaluate
 from raysurf.training.loop import EpochEnd, fit
@@ -25,7 +24,6 @@ from raysurf.training.objectives.spec import Consistency
 from raysurf.training.schedules import Constant
 from raysurf.training.workers import Workers
 from tests.support.cases import NETWORKS
-from tests.support.training import Kept, network
 
 
 def data(labelled: int = 40) -> Dataset:
@@ -131,29 +129,6 @@ def test_teacher_is_an_exponential_average(decay: float, before: int, expected: 
         collector.after_step(step, CrossEntropy(student, 0.0, "fp32"))
         found.append(teacher.weight.item())
     assert found == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("method", ["pi", "mean_teacher"])
-def test_resumed_run_takes_the_same_steps(method: str) -> None:
-    """Weights, statistics and teacher of a run that was broken off are those of an unbroken one, to the last bit."""
-
-    def train(keeper: Checkpoints) -> ConsistencyLoss:
-        found = streams(data())
-        steps = Recipe(3, 3, Constant(lr=0.05), 60, 0.9, True, seed=3, streams=found)
-        spec = Consistency(method=method, labelled_batch=20, noise=0.2, ramp_up_epochs=2)
-        objective = ConsistencyLoss(network(), spec, 1e-3, "fp32", found.steps)
-        fit(objective, data(), steps, Workers(), lambda end: None, checkpoints=keeper)
-        return objective
-
-    keeper = Kept()
-    whole = train(keeper)
-    del keeper.states[Place(2)], keeper.states[Place(3)]
-    again = train(keeper)
-    for one, other in ((whole.model, again.model), (whole.teacher, again.teacher)):
-        for name, value in one.state_dict().items():
-            assert torch.equal(value, other.state_dict()[name]), name
-    distance = sum((a - b).norm() for a, b in zip(whole.model.parameters(), whole.teacher.parameters(), strict=True))
-    assert bool(distance > 0) == (method == "mean_teacher")
 
 
 def test_training_figures_are_means_over_the_labelled() -> None:

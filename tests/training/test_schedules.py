@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from raysurf.training.schedules import (
 )
 from raysurf.values import kinds
 from raysurf.weightspace.average import RunningAverage
+from tests.support.contracts import ScheduleContract
 
 PER_EPOCH = 390
 EVERY: tuple[Schedule, ...] = (
@@ -46,10 +48,6 @@ def epochs(num: int, cycle: float = 1) -> Span:
 def at_epochs(schedule: Schedule, span: Span, every: int = 10) -> list[float]:
     """The rate at the start of every tenth epoch."""
     return [schedule.rate(step, span) for step in range(0, span.steps, every * PER_EPOCH)]
-
-
-def names(schedule: Schedule) -> str:
-    return schedule.kind
 
 
 @pytest.mark.parametrize("lr", [0.1, 0.05])
@@ -175,19 +173,10 @@ def test_warm_up_grows_to_the_other_schedule() -> None:
     assert at_epochs(warmed, span)[1:] == at_epochs(falling, span)[1:]
 
 
-@pytest.mark.parametrize("schedule", EVERY, ids=names)
-def test_rates_are_positive_and_finite(schedule: Schedule) -> None:
-    """No step has a rate of zero, not even the first of a warm-up or the last of a line to zero."""
-    span = epochs(20, 3)
-    assert all(0 < schedule.rate(step, span) <= 0.1 for step in range(span.steps))
-
-
-@pytest.mark.parametrize("schedule", EVERY, ids=names)
-def test_what_rates_depend_on(schedule: Schedule) -> None:
-    """A schedule says that it depends on the length if and only if twice the length begins otherwise."""
-    short, long = epochs(20, 3), epochs(40, 3)
-    differ = any(schedule.rate(step, short) != schedule.rate(step, long) for step in range(short.steps))
-    assert schedule.depends_on_length == differ
+class TestSchedules(ScheduleContract):
+    @pytest.fixture(params=EVERY, ids=lambda schedule: schedule.kind)
+    def schedule(self, request: pytest.FixtureRequest) -> Any:
+        return request.param
 
 
 def test_every_kind_is_tested() -> None:
