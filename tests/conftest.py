@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,21 @@ def port(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> int:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     return s3_port
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of two sweeps."""
+    from tests.support.kept_stores import run_two_sweeps
+
+    run_two_sweeps(root := tmp_path_factory.mktemp("original") / "results")
+    return root
+
+
+@pytest.fixture
+def store(original: Path, tmp_path: Path) -> Any:
+    """A copy of it, ``results`` in the test's own folder."""
+    from raysurf.store.store import Store
+
+    shutil.copytree(original, tmp_path / "results")
+    return Store(str(tmp_path / "results"))

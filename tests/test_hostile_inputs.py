@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import struct
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,6 @@ import torch
 from safetensors.torch import save
 
 import raysurf as rs
-from raysurf.cli import main
 from raysurf.data.registry import load as load_data
 from raysurf.errors import DataError, SpecError, StoreError, StoreWarning, UnknownNameError
 from raysurf.jobs.context import StoreContext
@@ -34,6 +32,7 @@ from raysurf.store.tables import read_rows, write_rows
 from raysurf.training.checkpoints import Place
 from raysurf.training.workers import Workers
 from tests.support.cases import tiny_sgd
+from tests.support.command import raysurf
 from tests.support.stores import epoch
 
 HERE = Workers(0, 1, torch.device("cpu"))
@@ -58,16 +57,13 @@ def canary(tmp_path: Path) -> Any:
     assert not path.exists()
 
 
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Exit code and stderr of a command, in this process."""
-    monkeypatch.setattr(sys, "argv", ["raysurf", *arguments])
-    code = main._run()
-    return code, capsys.readouterr().err
-
-
-def is_one_error(code: int, said: str) -> bool:
-    """Whether a command ended as with a user's mistake: with code 2 and without a traceback."""
-    return code == 2 and "Traceback" not in said and said.startswith(("error:", "1 fault;", "Usage:"))
+def check_refused(*arguments: str) -> str:
+    """A command ends as with a user's mistake: code 2, and no traceback; gives what it says."""
+    done = raysurf(*arguments)
+    assert done.code == 2, done
+    assert "Traceback" not in done.err
+    assert done.err.startswith(("error:", "1 fault;", "Usage:"))
+    return done.err
 
 
 @pytest.mark.parametrize("name", ["evil.pt", "evil.pth", "evil.safetensors"])
@@ -205,16 +201,11 @@ DOCUMENTS = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_hostile_yaml(
-    name: str, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_hostile_yaml(verb: str, name: str, canary: Path, tmp_path: Path) -> None:
     """Tags that make objects, anchors that stand for billions of values and names that lead out are faults."""
     (tmp_path / "a.yaml").write_text(DOCUMENTS[name].replace("CANARY", str(canary)))
-    for verb in ("check", "run"):
-        code, said = command(
-            monkeypatch, capsys, verb, str(tmp_path / "a.yaml"), "--results", str(tmp_path / "r" / "r")
-        )
-        assert code == 2 and "Traceback" not in said and "fault" in said, said
+    assert "fault" in raysurf(f"{verb} {tmp_path}/a.yaml --results {tmp_path}/r/r").err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.yaml"]
 
 
@@ -247,9 +238,7 @@ TABLES: dict[str, Callable[[Path], bytes]] = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_hostile_tables(
-    name: str, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hostile_tables(name: str, canary: Path, tmp_path: Path) -> None:
     """A file that is no table of ours, or is no Parquet file, is an error to every reader and command that is strict.
 
     Others leave it out and name it. An empty one may be what a machine left that lost power, so a run takes it for one
@@ -267,17 +256,14 @@ def test_hostile_tables(
         rs.results.open(store.uri, strict=True).table("runs")
     with pytest.warns(StoreWarning, match=r"tables/runs/a.parquet is left out"):
         assert rs.results.open(store.uri).table("runs").num_rows == 0
-    for arguments in (("table", "runs"), ("compare", "budgets"), ("plot", "plane")):
-        code, said = command(monkeypatch, capsys, *arguments, "--strict", "--results", store.uri)
-        assert is_one_error(code, said) and "tables/runs/a.parquet" in said, said
-    code, said = command(monkeypatch, capsys, "table", "runs", "--results", store.uri)
+    for command in ("table runs", "compare budgets", "plot plane"):
+        assert "tables/runs/a.parquet" in check_refused(f"{command} --strict --results {store.uri}")
+    code, _, said = raysurf(f"table runs --results {store.uri}")
     assert code == 0 and said.startswith("warning: ") and said.count("tables/runs/a.parquet is left out") == 1, said
     assert rs.results.open(store.uri).table("epochs").num_rows == 1
 
 
-def test_stored_specs_are_not_run(
-    canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stored_specs_are_not_run(canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dotted-path model in a row is never imported, and JSON in a row that is none is an error."""
     (tmp_path / "evil_model.py").write_text(f"import os\nos.mkdir({str(canary)!r})\ndef build(**k): ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -286,14 +272,13 @@ def test_stored_specs_are_not_run(
     (row,) = read_rows(store, "runs", job.id)
     spec = json.dumps({**json.loads(row["spec"]), "model": "evil_model:build"})
     write_rows(store, "runs", job.id, [row | {"spec": spec, "model": "evil_model:build"}])
-    picture = str(tmp_path / "x.svg")
-    for arguments in (("table", "runs"), ("compare", "budgets"), ("plot", "schedule", "-o", picture)):
-        code, said = command(monkeypatch, capsys, *arguments, "--results", store.uri)
-        assert code == 0, said
+    for command in ("table runs", "compare budgets", f"plot schedule -o {tmp_path}/x.svg"):
+        done = raysurf(f"{command} --results {store.uri}")
+        assert done.code == 0, done.err
     odd = ({"start": 5}, {"along": None}, {"weights": ["x"]}, {"along": {"kind": "point"}}, {"num_bends": "3"})
     for wrong in ("{", "[1]", "[" * 100_000, *map(json.dumps, odd)):
         write_rows(store, "runs", job.id, [row | {"spec": wrong}])
-        assert is_one_error(*command(monkeypatch, capsys, "compare", "budgets", "--results", store.uri))
+        check_refused(f"compare budgets --results {store.uri}")
 
 
 @pytest.mark.parametrize(
@@ -313,26 +298,20 @@ def test_stored_specs_are_not_run(
         "file://\0",
     ],
 )
-def test_hostile_addresses(
-    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_hostile_addresses(uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An address that leads upwards, holds a key or is of no kind is one error, which does not tell the key."""
     with pytest.raises(StoreError) as found:
         Store(uri)
     assert "SECRET" not in str(found.value)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text("{kind: sgd, model: lenet5, data: digits, epochs: 1, lr: 0.1}")
-    for arguments in (("check", "a.yaml"), ("run", "a.yaml"), ("table", "runs"), ("compare", "budgets")):
-        code, said = command(monkeypatch, capsys, *arguments, "--results", uri)
-        assert is_one_error(code, said), said
-        assert "SECRET" not in said
+    for command in ("check a.yaml", "run a.yaml", "table runs", "compare budgets"):
+        assert "SECRET" not in check_refused(*command.split(), "--results", uri)
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
 
 
 @pytest.mark.parametrize("name", ["../../canary", "/etc/passwd", "a/../../canary", "..", "a\0b", "a\\..\\b"])
-def test_hostile_names(
-    name: str, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hostile_names(name: str, canary: Path, tmp_path: Path) -> None:
     """Ids, parts, tables and sweeps that lead out of the store are refused wherever they are given."""
     store = Store(str(tmp_path / "r"))
     write_rows(store, "epochs", "a", [epoch("a")])
@@ -350,9 +329,8 @@ def test_hostile_names(
     for refused in refusals:
         with pytest.raises((StoreError, UnknownNameError, SpecError)):
             refused()
-    for arguments in (("table", name), ("plot", "plane", "--run", name), ("compare", "budgets", "--sweep", name)):
-        code, said = command(monkeypatch, capsys, *arguments, "--results", store.uri)
-        assert is_one_error(code, said), said
+    for command in ("table", "plot plane --run", "compare budgets --sweep"):
+        check_refused(*command.split(), name, "--results", store.uri)
     assert store.list() == ["tables/epochs/a.parquet", "version.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]
 
@@ -408,10 +386,7 @@ def grey() -> bytes:
 
 DATA: dict[str, Callable[[Path], pa.Table]] = {
     "PostScript": lambda canary: pa.table(
-        {
-            "image": [f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(%pipe%mkdir {canary}) (w) file\n".encode()],
-            "label": [0],
-        }
+        {"image": [f"%!PS-Adobe-3.0 EPSF-3.0\n(%pipe%mkdir {canary}) (w) file\n".encode()], "label": [0]}
     ),
     "bomb": lambda canary: pa.table({"image": [png(60_000, 60_000)], "label": [0]}),
     "cut short": lambda canary: pa.table({"image": [grey()[:2000]], "label": [0]}),

@@ -84,6 +84,7 @@ CHECK = f"from raysurf.cli.main import cli; cli.main(['check', {FILE!r}], standa
     [
         ("import raysurf.results", {"torch", "ray", "duckdb", "pydantic", "raysurf.jobs"}),
         ("import raysurf; raysurf.results.open", {"torch", "ray"}),
+        ("import raysurf.sweep.yaml_reader", {"torch", "ray", "pydantic", "optuna", "numpy"}),
         ("import raysurf.cli.main", {"torch", "ray", "pyarrow", "optuna"}),
         ("import raysurf.sweep.document, raysurf.cluster.launch", {"torch", "ray"}),
         ("import raysurf.training.loop, raysurf.jobs.execute", {"ray"}),

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import raysurf as rs
 from raysurf import own_code
-from raysurf.cli.run import check
 from raysurf.errors import SpecError
 from raysurf.models import registry
 from raysurf.results import error_text
 from raysurf.sweep.document import load
+from tests.support.command import raysurf
 
 NET = """
 from torch import nn
@@ -71,8 +70,8 @@ def test_modules_beside_the_file_are_found(write: Write, tmp_path: Path) -> None
     """check, run and load find a module beside the sweep file from any folder; check says what it imports."""
     file = write("{name: 'oc_found:net', options: {width: 4}}", oc_found=NET.format(name="oc_found"))
     (file.parent / "oc_found_parts.py").write_text("hidden = 3\n")
-    done = CliRunner().invoke(check, [str(file), "--results", str(tmp_path / "results")], catch_exceptions=False)
-    assert f"imports   oc_found:net (code of yours: {file.parent}/oc_found.py, oc_found_parts)" in done.stdout
+    done = raysurf(f"check {file} --results {tmp_path}/results")
+    assert f"imports   oc_found:net (code of yours: {file.parent}/oc_found.py, oc_found_parts)" in done.out
     finished = rs.run(load(file), results=str(tmp_path / "results"), executor="inline")
     assert finished.failed == 0
     own = (tmp_path / "work" / "oc_here.py", tmp_path / "study" / "oc_here.py")
@@ -122,7 +121,7 @@ def test_what_does_not_fit_is_told(write: Write, model: str, got: str, expected:
         ("import json\njson.loads('')\n", "oc_b.py:2: JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
         ("import oc_nothing\n", "oc_b.py:1: ModuleNotFoundError: No module named 'oc_nothing'"),
         (
-            "class Own(Exception):\n def __str__(self): int('x')\nraise Own\n",
+            "class Own(Exception):\n def __str__(s): int('x')\nraise Own\n",
             "oc_b.py:3: Own: <its text cannot be had>",
         ),
         ("x = '\0'\n", "SyntaxError: source code string cannot contain null bytes"),
@@ -145,8 +144,8 @@ def test_imports_that_fail_are_told_with_their_line(write: Write, text: str, tol
 def test_nothing_is_imported_where_that_is_asked(write: Write, tmp_path: Path) -> None:
     """``check --no-import`` judges the rest: the module is found, not run, and other faults are told."""
     file = write("'oc_c:net'", oc_c="raise AssertionError('it is not imported')\n")
-    done = CliRunner().invoke(check, [str(file), "--no-import"], catch_exceptions=False)
-    assert f"oc_c:net (code of yours, not imported now: {file.parent}/oc_c.py)" in done.stdout
+    done = raysurf(f"check {file} --no-import")
+    assert f"oc_c:net (code of yours, not imported now: {file.parent}/oc_c.py)" in done.out
     with own_code.no_imports(), pytest.raises(SpecError, match="there is no module oc_d"):
         load(write("'oc_d:net'"))
     with own_code.no_imports(), pytest.raises(SpecError, match="a module that is a program"):
@@ -178,25 +177,14 @@ def test_packages_are_followed_through_relative_imports(write: Write) -> None:
     """Relative imports, packages' own files and modules taken from a package are part of what is named."""
     folder = write("digits_conv").parent / "oc_pkg"
     (folder / "inner").mkdir(parents=True)
-    for name, text in {
-        "__init__": "",
-        "net": "from . import wide\nfrom .inner.deep import x\nimport os, torch\nos.x(__import__('oc_pkg.named'))",
-        "named": "",
-        "wide": "",
-        "unused": "",
-        "inner/__init__": "",
-        "inner/deep": "from ..wide import x",
-    }.items():
+    modules = {name: "" for name in ("__init__", "named", "wide", "unused", "inner/__init__")}
+    modules["net"] = "from . import wide\nfrom .inner.deep import x\nimport os, torch\nos.x(__import__('oc_pkg.named'))"
+    modules["inner/deep"] = "from ..wide import x"
+    for name, text in modules.items():
         (folder / f"{name}.py").write_text(text)
     own_code.look_in(folder.parent)
-    assert list(own_code.sources("oc_pkg.net:net")) == [
-        "oc_pkg",
-        "oc_pkg.inner",
-        "oc_pkg.inner.deep",
-        "oc_pkg.named",
-        "oc_pkg.net",
-        "oc_pkg.wide",
-    ]
+    modules = ("", ".inner", ".inner.deep", ".named", ".net", ".wide")
+    assert list(own_code.sources("oc_pkg.net:net")) == [f"oc_pkg{name}" for name in modules]
 
 
 LEAVING = """
@@ -228,6 +216,6 @@ def test_function_that_ends_the_process_is_a_failed_trial(write: Write, tmp_path
     (row,) = rs.results.open(str(tmp_path / "results")).table("runs").to_pylist()
     assert told in row["error"]
     assert row["error_kind"] == error_text.read(row["error"]).kind == "user_code"
-    again = CliRunner().invoke(check, [str(file), "--results", str(tmp_path / "results")], catch_exceptions=False)
-    assert "1 of sgd, 1 failed before\n" in again.stdout
-    assert again.stdout.endswith("what is left failed before; --retry-failed tries again\n")
+    again = raysurf(f"check {file} --results {tmp_path}/results")
+    assert "1 of sgd, 1 failed before\n" in again.out
+    assert again.out.endswith("what is left failed before; --retry-failed tries again\n")

@@ -5,27 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 import raysurf as rs
-from raysurf.cli.main import cli
 from raysurf.results import open as open_results
-from tests.support.cases import ROOT
-from tests.support.command import raysurf, raysurf_process
+from tests.support.command import QUICKSTART, Done, raysurf, raysurf_process
+from tests.support.run_process import raysurf_run
+from tests.support.stored_rows import check_undisturbed, stored_rows
 from tests.support.wandb_records import read_all
 
-TIMES = ("point_s", "started_at", "wall_s", "device_s", "epoch_s")
 BASE = "{kind: sgd, model: {name: digits_conv, options: {width: 4}}, data: digits, epochs: EPOCHS, lr: 0.05, seed: 0}"
 SMALL = f"""
 name: small
@@ -34,126 +27,57 @@ search: {{metric: validation/nll, trials: 2, seed: 0, batch: 2}}
 """
 
 
-def rows(root: Path, *tables: str) -> dict[str, list[dict[str, Any]]]:
-    """Rows by plain pyarrow, without what depends on the clock or the command, in one order."""
-    found = {}
-    for table in tables:
-        every = pq.read_table(root / "tables" / table).to_pylist()
-        kept = [{k: v for k, v in row.items() if k not in (*TIMES, "command")} for row in every]
-        found[table] = sorted(kept, key=repr)
-    return found
-
-
-def test_every_command_has_help_and_stands_in_the_readme() -> None:
-    """``raysurf COMMAND --help`` says what it does, and the README names it."""
-    readme = (ROOT / "README.md").read_text()
-    for name in cli.commands:
-        done = raysurf(name, "--help")
-        assert done.returncode == 0
-        assert "Usage:" in done.stdout
-        assert f"raysurf {name}" in readme
-    assert set(cli.commands) == {
-        *("check", "run", "table", "best", "compare", "export", "plot", "why", "diff"),
-        *("submit", "status", "list", "logs", "stop"),
-        *("sync", "dashboard"),
-        *("compact", "fsck", "rm", "du"),
-        *("report", "help"),
-    }
-
-
 def test_check_prints_the_plan_and_changes_nothing(tmp_path: Path) -> None:
     """The plan of the quickstart: inputs, trials, holes, epochs, resources; the store is not made."""
-    done = raysurf("check", "sweeps/quickstart.yaml", "--results", str(tmp_path / "r"))
-    assert done.returncode == 0, done.stderr
-    for said in (
-        "quickstart-swa",
-        "12 of swa",
-        "schedule = constant | cyclic",
-        "quickstart-curve",
-        "6 of profile",
-        "runs on",
-    ):
-        assert said in done.stdout
+    done = raysurf(f"check {QUICKSTART} --results {tmp_path}/r")
+    assert done.code == 0, done.err
+    parts = "quickstart-swa", "12 of swa", "schedule = constant | cyclic", "quickstart-curve", "6 of profile", "runs on"
+    assert [part for part in parts if part not in done.out] == []
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["check", "run"])
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (SMALL.replace("EPOCHS", "nine"), "job.start.epochs: got 'nine'; expected a valid integer"),
-        (SMALL.replace("EPOCHS", "2").replace("digits_conv", "digit_conv"), "did you mean 'digits_conv'"),
-        (SMALL.replace("EPOCHS", "2") + "resources: {workers: 300}\n", "asks for 300 worker(s)"),
-    ],
-)
-def test_mistakes_exit_with_2_and_write_nothing(command: str, text: str, said: str, tmp_path: Path) -> None:
-    """A user's mistake is told on stderr, with its place, before anything is started or written."""
-    (tmp_path / "bad.yaml").write_text(text)
-    done = raysurf(command, "bad.yaml", "--results", "r", cwd=tmp_path)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("check", "nope.yaml"), "nope.yaml: No such file"),
-        (("chekc",), "No such command 'chekc'"),
-        (("table", "runs", "--results", "nowhere"), "expected a store that a sweep has written"),
-        (("table",), "give one of them"),
-        (("run", "sweeps/quickstart.yaml", "--results", "README.md"), "which is a file"),
-        (("run", "sweeps/quickstart.yaml", "--only", "arm=nope"), "only: got arm=nope; expected what fits some arm"),
-        (("run", "sweeps/quickstart.yaml", "--results", "gopher://x"), "a folder, or an address"),
-        (("submit", "nope.yaml"), "nope.yaml: No such file"),
-        (("list", "--address", "http://u:s3cret@127.0.0.1:9"), "cluster http://***@127.0.0.1:9: got no answer"),
-        (("status", "x", "--address", "gopher://x"), "got an address of kind gopher; expected the dashboard"),
-    ],
-)
-def test_bad_arguments_exit_with_2(arguments: tuple[str, ...], said: str) -> None:
-    """Files, places and commands that are not there are one line each."""
-    done = raysurf(*arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_plan_that_cannot_run_here_is_told(tmp_path: Path) -> None:
+    """It is printed all the same, and the exit code is that of a mistake."""
+    (tmp_path / "small.yaml").write_text(SMALL.replace("EPOCHS", "2") + "resources: {workers: 300}\n")
+    done = raysurf(f"check {tmp_path}/small.yaml")
+    assert done.code == 2
+    assert "CANNOT RUN on this machine" in done.out
+    assert "asks for 300 worker(s)" in done.err
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """A run killed in mid-training, run again, has the rows of an unbroken one, none twice; then it trains nothing."""
     (tmp_path / "small.yaml").write_text(SMALL.replace("EPOCHS", "60"))
-    # Rows name the commit of the folder that they come from.
-    monkeypatch.chdir(tmp_path)
     rs.run(rs.load("small.yaml"), "whole", executor="inline")
-    command = [sys.executable, "-m", "raysurf.cli.main", "run", "small.yaml", "--results", "broken", "--wandb", "off"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        until = time.monotonic() + 90
-        while not list(tmp_path.glob("broken/trajectories/*/*.json")):
-            assert time.monotonic() < until, "no checkpoint was written"
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+    with raysurf_run(tmp_path / "small.yaml", "broken") as run:
+        run.wait_until(lambda: list(tmp_path.glob("broken/trajectories/*/*.json")))
     assert not list(tmp_path.glob("broken/jobs/*/outcome.json")), "it was killed too late to show anything"
-    again = raysurf_process("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    tables = ("runs", "trials", "epochs", "predictions")
-    assert rows(tmp_path / "broken", *tables) == rows(tmp_path / "whole", *tables)
-    keys = [(r["run_id"], r["epoch"], r["weights"]) for r in rows(tmp_path / "broken", "epochs")["epochs"]]
-    assert len(keys) == len(set(keys)) > 60
-    third = raysurf("run", "small.yaml", "--results", "broken", "--wandb", "off", cwd=tmp_path)
-    assert third.returncode == 0
-    assert "2 of 2 were done already and are reused" in third.stderr
-    assert "begins" not in third.stderr
+    again = raysurf_process("run small.yaml --results broken --wandb off", cwd=tmp_path)
+    assert again.code == 0, again.err
+    check_undisturbed("broken", "whole")
+    check_nothing_is_run(raysurf("run small.yaml --results broken --wandb off"), 2)
+
+
+def check_nothing_is_run(done: Done, trials: int) -> None:
+    """A command says that it reuses so many trials, and begins none."""
+    assert done.code == 0, done.err
+    assert f"{trials} of {trials} were done already and are reused" in done.err
+    assert "begins" not in done.err
 
 
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     """The quickstart, run once for the tests below."""
     root = tmp_path_factory.mktemp("quickstart") / "results"
-    return root, raysurf_process("run", "sweeps/quickstart.yaml", "--results", str(root))
+    return root, raysurf_process(f"run sweeps/quickstart.yaml --results {root}")
+
+
+@pytest.fixture
+def root(ended: tuple[Path, Done]) -> Path:
+    """Its results."""
+    return ended[0]
 
 
 @pytest.mark.ray
@@ -161,63 +85,50 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subproce
 class TestQuickstart:
     """What a newcomer sees."""
 
-    def test_it_ends_with_results(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    def test_it_ends_with_results(self, ended: tuple[Path, Done]) -> None:
         """Best trials, the comparison, the picture, the W&B runs and the next command are on stdout; Ray is silent."""
-        root, done = quickstart
-        assert done.returncode == 0, done.stderr
-        for said in (
-            "quickstart-swa: 12 done",
-            "quickstart-curve: 6 done",
-            "quickstart-variance-init: 8 done",
-            "best trial",
-            "wandb leet",
-            "next      raysurf",
-        ):
-            assert said in done.stdout
-        assert re.search(r"^  swa +\d", done.stdout, re.MULTILINE)
+        root, done = ended
+        assert done.code == 0, done.err
+        trials = "quickstart-swa: 12 done", "quickstart-curve: 6 done", "quickstart-variance-init: 8 done"
+        parts = *trials, "best trial", "wandb leet", "next      raysurf"
+        assert [part for part in parts if part not in done.out] == []
         barrier = r"; barrier -?[\d.]+ \(Frankle\), -?[\d.]+ \(Entezari\)$"
-        assert re.search(rf"^  train loss: at most [\d.]+, at t = [\d.]+{barrier}", done.stdout, re.MULTILINE)
-        assert re.search(r"^  test error: at most [\d.]+, at x = [-\d.]+, y = [-\d.]+$", done.stdout, re.MULTILINE)
+        for line in (
+            r"^  swa +\d",
+            rf"^  train loss: at most [\d.]+, at t = [\d.]+{barrier}",
+            r"^  test error: at most [\d.]+, at x = [-\d.]+, y = [-\d.]+$",
+        ):
+            assert re.search(line, done.out, re.MULTILINE), line
         for picture in ("quickstart-curve", "quickstart-plane", "quickstart-variance-init"):
             assert (root / "pictures" / f"{picture}.png").stat().st_size > 20_000
-        stray = [line for line in done.stderr.splitlines() if not line.startswith(("quickstart-", "all done"))]
-        assert stray == []
-        assert "12 done, 0 running, 0 failed of 12" in done.stderr
+        assert [line for line in done.err.splitlines() if not line.startswith(("quickstart-", "all done"))] == []
+        assert "12 done, 0 running, 0 failed of 12" in done.err
 
-    def test_a_finished_store_is_read_again_and_again(
-        self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]
-    ) -> None:
-        """Reading commands end with 0 every time, whatever native threads are about (arrow#34314)."""
-        root, _ = quickstart
-        for _ in range(3):
-            done = raysurf_process("check", "sweeps/quickstart.yaml", "--results", str(root))
-            assert (done.returncode, done.stderr) == (0, "")
+    def test_a_finished_store_is_read_again(self, root: Path) -> None:
+        """A reading command ends with 0, whatever native threads are about (arrow#34314), and says that all is done."""
+        done = raysurf_process(f"check sweeps/quickstart.yaml --results {root}")
+        assert (done.code, done.err) == (0, "")
 
-    def test_tables_are_what_the_store_holds(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    def test_tables_are_what_the_store_holds(self, root: Path) -> None:
         """The commands, pyarrow and DuckDB give the same rows; every trial's runs are there."""
-        root, _ = quickstart
         for name in ("runs", "predictions", "surface", "landmarks", "epochs", "trials"):
-            printed = json.loads(raysurf("table", name, "--format", "json", "--results", str(root)).stdout)
+            printed = json.loads(raysurf(f"table {name} --format json --results {root}").out)
             plain = pq.read_table(root / "tables" / name)
             (count,) = duckdb.sql(f"select count(*) from '{root}/tables/{name}/*.parquet'").fetchall()[0]
             assert len(printed) == plain.num_rows == count > 0
-            if name == "predictions":
-                assert sorted(row["nll"] for row in printed) == sorted(plain["nll"].to_pylist())
         runs = {row["run_id"]: row for row in pq.read_table(root / "tables" / "runs").to_pylist()}
         trials = pq.read_table(root / "tables" / "trials").to_pylist()
-        assert {row["sweep"] for row in trials} == {
-            f"quickstart-{name}" for name in ("swa", "curve", "plane", "variance-init")
-        }
+        names = {f"quickstart-{name}" for name in ("swa", "curve", "plane", "variance-init")}
+        assert {row["sweep"] for row in trials} == names
         assert {run_id for row in trials for run_id in row["run_ids"]} <= runs.keys()
         assert {row["status"] for row in runs.values()} == {"done"}
         assert sum(row["kind"] == "sgd" for row in runs.values()) == 3
         surface = pq.read_table(root / "tables" / "surface").to_pylist()
         assert sum(row["geometry"] == "curve" and row["split"] == "test" for row in surface) == 6 * 21
 
-    def test_every_reader_has_the_same_figures(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    def test_every_reader_has_the_same_figures(self, root: Path) -> None:
         """Means by split are equal in pyarrow, DuckDB, pandas and polars, of the files and through raysurf."""
         pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
-        root, _ = quickstart
         results = open_results(str(root))
         for name, figure in (("predictions", "nll"), ("surface", "loss"), ("predictions", "accuracy")):
             folder = f"{root}/tables/{name}"
@@ -231,42 +142,32 @@ class TestQuickstart:
             for frame in (polars.read_parquet(f"{folder}/*.parquet"), results.to_polars(name)):
                 assert dict(frame.group_by("split").agg(polars.col(figure).mean()).rows()) == expected
 
-    def test_the_curve_is_below_the_line(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-        """The straight line has a barrier that the best curve goes round."""
-        root, _ = quickstart
-        query = (
-            "select geometry, max(loss) as worst from surface where split = 'train' group by 1, run_id order by worst"
-        )
-        done = raysurf("table", "--sql", query, "--format", "json", "--results", str(root))
-        worst = {row["geometry"]: row["worst"] for row in reversed(json.loads(done.stdout))}
-        assert worst["line"] > 5 * worst["curve"]
+    def test_what_the_talk_says_is_seen(self, root: Path) -> None:
+        """The best curve goes round the line's barrier; a variance network answers by its noise, not by its means."""
 
-    def test_variance_networks_answer_by_their_noise(
-        self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]
-    ) -> None:
-        """The best ensemble of a variance network is far better than its means, which answer one class."""
-        root, _ = quickstart
-        query = """select scheme, max(accuracy) as best from predictions join runs using (run_id)
-            where kind = 'variational' and split = 'test' group by 1"""
-        done = raysurf("table", "--sql", query, "--format", "json", "--results", str(root))
-        best = {row["scheme"]: row["best"] for row in json.loads(done.stdout)}
+        def asked(query: str) -> dict[str, float]:
+            rows = json.loads(raysurf("table", "--sql", query, "--format", "json", "--results", str(root)).out)
+            return {row["name"]: row["value"] for row in rows}
+
+        worst = asked("""select geometry as name, min(worst) as value from (select geometry, max(loss) as worst
+            from surface where split = 'train' group by geometry, run_id) group by 1""")
+        assert worst["line"] > 5 * worst["curve"]
+        best = asked("""select scheme as name, max(accuracy) as value from predictions join runs using (run_id)
+            where kind = 'variational' and split = 'test' group by 1""")
         assert best["deterministic"] < 0.15
         assert best["ensemble"] > max(0.85, best["stochastic"])
 
-    def test_other_formats(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-        """CSV and Parquet on stdout can be read again; a condition and columns are taken."""
-        root, _ = quickstart
-        arguments = ("table", "runs", "--where", "kind = 'swa'", "--columns", "run_id,inputs", "--results", str(root))
-        (header, *lines) = csv.reader(io.StringIO(raysurf(*arguments, "--format", "csv").stdout))
+    def test_columns_and_conditions(self, root: Path) -> None:
+        """Both are taken; lists stand in one cell of CSV."""
+        asked = f"table runs --where \"kind = 'swa'\" --columns run_id,inputs --results {root}"
+        (header, *lines) = csv.reader(io.StringIO(raysurf(f"{asked} --format csv").out))
         assert header == ["run_id", "inputs"]
         assert len(lines) == 12
         assert lines[0][1].startswith("sgd-")
-        assert "run_id" in raysurf(*arguments).stdout
-        assert "one of run_id" in raysurf("table", "runs", "--columns", "nope", "--results", str(root)).stderr
+        assert "run_id" in raysurf(asked).out
 
-    def test_wandb_runs_are_on_disk(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    def test_wandb_runs_are_on_disk(self, root: Path) -> None:
         """One W&B run a trial, grouped by sweep, with arm, group and spec in its config, and its rows as history."""
-        root, _ = quickstart
         runs = read_all(root, ended=27)
         trials = pq.read_table(root / "tables" / "trials").to_pylist()
         for row in trials:
@@ -290,12 +191,8 @@ class TestQuickstart:
             if run_id.startswith("profile"):
                 assert sum("curve/train_loss" in step for step in run.history) == 21
 
-    def test_again_trains_nothing(self, quickstart: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    def test_again_trains_nothing(self, root: Path) -> None:
         """A second run reuses everything, and says so; the rows are untouched."""
-        root, _ = quickstart
-        before = rows(root, "runs", "epochs", "trials")
-        done = raysurf("run", "sweeps/quickstart.yaml", "--results", str(root))
-        assert done.returncode == 0
-        assert "12 of 12 were done already and are reused" in done.stderr
-        assert "begins" not in done.stderr
-        assert rows(root, "runs", "epochs", "trials") == before
+        before = stored_rows(str(root))
+        check_nothing_is_run(raysurf(f"run {QUICKSTART} --results {root}"), 12)
+        assert stored_rows(str(root)) == before

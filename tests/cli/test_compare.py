@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import raysurf as rs
-from raysurf.cli import main
 from raysurf.cli.tables import TABLES
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
@@ -22,9 +19,9 @@ from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.support.budget_runs import PROVENANCE, BudgetStore, fge, sgd, swa, weights
 from tests.support.cases import tiny_sgd
+from tests.support.command import raysurf
 from tests.support.noisy_runs import DROPOUT, LAYER, VARIANCE, NoisyStore, schemes
 
-Compare = Callable[..., tuple[int, str, str]]
 TABLE = """
 network      data                   method    seeds  stochastic         deterministic      ensemble
 -----------  ---------------------  --------  -----  -----------------  -----------------  -----------------
@@ -72,47 +69,37 @@ VGG-16 (200)      CIFAR-100  SWA 1.5       –  –             74.27
 
 
 @pytest.fixture
-def budgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BudgetStore:
-    """The store ``results`` of the folder that the command runs in."""
-    monkeypatch.chdir(tmp_path)
+def budgets() -> BudgetStore:
+    """The working folder's store."""
     return BudgetStore(Path("results"))
 
 
 @pytest.fixture
-def noisy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NoisyStore:
-    """The store ``results`` of the folder that the command runs in."""
-    monkeypatch.chdir(tmp_path)
+def noisy() -> NoisyStore:
+    """The same, for runs of noisy networks."""
     return NoisyStore(Path("results"))
 
 
-@pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
-    """The command; it gives exit code, stdout and stderr."""
-
-    def typed(*arguments: str, columns: int = 200) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["raysurf", "compare", *arguments])
-        monkeypatch.setenv("COLUMNS", str(columns))
-        code = main._run()
-        return code, *capsys.readouterr()
-
-    return typed
+def compare(arguments: str) -> str:
+    """What the command prints, which is all that it says."""
+    done = raysurf(f"compare {arguments}")
+    assert (done.code, done.err) == (0, "")
+    return done.out
 
 
-def test_schemes_in_the_talks_layout(noisy: NoisyStore, compare: Compare) -> None:
+def test_schemes_in_the_talks_layout(noisy: NoisyStore) -> None:
     """Percent with one decimal, ours | published, dashes for what is missing, and what one must know below."""
     for seed, more in enumerate((0.0, 0.002, 0.004)):
         noisy.run(DROPOUT, schemes(0.981 + more, 0.99, 0.991 + more), seed=seed)
     noisy.run(VARIANCE, {"stochastic": 0.77}, model="vgg_like", data="cifar100_coarse")
     noisy.run(VARIANCE, schemes(0.9, 0.1, 0.95), model="digits_conv", data="digits")
-    code, out, err = compare("schemes")
-    assert (code, err) == (0, "")
-    title, table, notes = out.split("\n\n")
+    title, table, notes = compare("schemes").split("\n\n")
     assert title == "Prediction schemes: test accuracy, %; mean ± std over seeds, ours | published"
     assert table.splitlines() == TABLE.strip().splitlines()
     assert "variational dropout, one alpha a layer\nCIFAR-100 (20 coarse): the talk's CIFAR-100 are" in notes
 
 
-def test_parameterizations_with_settings(noisy: NoisyStore, compare: Compare) -> None:
+def test_parameterizations_with_settings(noisy: NoisyStore) -> None:
     """ELBO as in print; settings have a column of their own; a figure of fewer seeds says so; failed runs are told."""
     for seed, ensemble in enumerate((0.99, 0.98, None)):
         accuracies = {"deterministic": 0.113} | ({} if ensemble is None else {"ensemble": ensemble})
@@ -121,9 +108,9 @@ def test_parameterizations_with_settings(noisy: NoisyStore, compare: Compare) ->
     noisy.run(LAYER, elbo=-72345.0, setting={"lr": 1.0}, params='{"lr": 1.0}')
     noisy.run(LAYER, status="failed")
     noisy.run(LAYER, status="failed")
-    code, out, err = compare("parameterizations")
-    assert (code, err) == (0, "2 runs left out: 2 failed\n")
-    title, table, notes = out.split("\n\n")
+    done = raysurf("compare parameterizations")
+    assert (done.code, done.err) == (0, "2 runs left out: 2 failed\n")
+    title, table, notes = done.out.split("\n\n")
     assert title.startswith("Parameterizations of variational dropout: ELBO on train, nats; test accuracy, %; mean ±")
     assert table.splitlines()[2:4] == [
         "LeNet-5  MNIST  layer             lr = 1        1          -7.2e4 | -5.9e2           – | 11.3"
@@ -134,14 +121,12 @@ def test_parameterizations_with_settings(noisy: NoisyStore, compare: Compare) ->
     assert notes == "published: the talk, after Neklyudov et al. 2018 (arXiv:1803.03764)\n"
 
 
-def test_markdown(noisy: NoisyStore, compare: Compare) -> None:
+def test_markdown(noisy: NoisyStore) -> None:
     """Two columns a figure; networks that print calls alike have our names too; bars in cells are escaped."""
     noisy.run(DROPOUT, schemes(0.981, 0.99, 0.991), model="lenet5")
     noisy.run(DROPOUT, schemes(0.981, 0.99, 0.99), arm="a|b", setting={"lr": 1})
     noisy.run(DROPOUT, schemes(0.981, 0.99, 0.992), arm="b", setting={"lr": 2})
-    code, out, _ = compare("schemes", "--format", "markdown")
-    lines = out.splitlines()
-    assert code == 0
+    lines = compare("schemes --format markdown").splitlines()
     assert lines[0] == "Prediction schemes: test accuracy, %; ours, mean ± std over seeds, beside the published figure"
     assert lines[2:6] == [
         "| network | data | method | setting | seeds | stochastic | published | deterministic | published | ensemble"
@@ -153,7 +138,7 @@ def test_markdown(noisy: NoisyStore, compare: Compare) -> None:
     assert lines[6].startswith(r"| LeNet-5 (lenet5_bn) | MNIST | dropout | a\|b | 1 | 98.1 |")
 
 
-def test_budgets_in_the_talks_layout(budgets: BudgetStore, compare: Compare) -> None:
+def test_budgets_in_the_talks_layout(budgets: BudgetStore) -> None:
     """Two tables, a column a budget, published figures below ours; each figure stands once, at its setting."""
     half = sgd(until=160)
     budgets.run(sgd(), 0.7248, 0.7262)
@@ -164,49 +149,53 @@ def test_budgets_in_the_talks_layout(budgets: BudgetStore, compare: Compare) -> 
     budgets.run(sgd("digits_conv", "digits", 20), 0.975)
     budgets.run(weights(), 0.7613)
     budgets.run(swa(weights(), 5), 0.768)
-    code, out, err = compare("--by", "budget")
-    assert (code, err) == (0, "")
-    assert out.splitlines() == BUDGETS.strip().splitlines()
+    assert compare("--by budget").splitlines() == BUDGETS.strip().splitlines()
 
 
-def test_a_narrow_terminal_gets_a_line_a_figure(budgets: BudgetStore, compare: Compare) -> None:
+def test_a_narrow_terminal_gets_a_line_a_figure(budgets: BudgetStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table that the terminal would break is turned; no line of it is longer than the terminal is wide."""
     budgets.run(sgd(), 0.725, 0.726)
     budgets.run(swa(sgd(until=160), 40), 0.73)
-    assert compare("budgets", columns=80)[1].startswith(NARROW.lstrip())
-    table = compare("budgets")[1].split("\n\n")[1]
+    table = compare("budgets").split("\n\n")[1]
     widest = max(map(len, table.splitlines()))
-    assert table in compare("budgets", columns=widest)[1]
-    assert compare("budgets", columns=widest - 1)[1].startswith(NARROW.lstrip())
+    for columns in (80, widest - 1, widest):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        printed = compare("budgets")
+        assert table in printed if columns == widest else printed.startswith(NARROW.lstrip())
 
 
-def test_budgets_in_markdown_json_and_csv(budgets: BudgetStore, compare: Compare) -> None:
-    """Markdown is stacked too; rows of both tables follow one another, as the program gets them."""
+def test_budgets_in_markdown(budgets: BudgetStore) -> None:
+    """It is stacked too."""
     budgets.run(sgd(), 0.725)
-    budgets.run(swa(weights(), 5), 0.768)
-    lines = compare("budgets", "--format", "markdown")[1].splitlines()
-    assert lines[2:6] == [
+    assert compare("budgets --format markdown").splitlines()[2:6] == [
         "| network (epochs) | data | figures | seeds | SGD | FGE | SWA 1 | SWA 1.25 | SWA 1.5 |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| VGG-16 (200) | CIFAR-100 | ours | 1 | 72.50 | – | – | – | – |",
         "| VGG-16 (200) | CIFAR-100 | published |  | 72.55 | 74.26 | 73.91 | 74.17 | 74.27 |",
     ]
-    expected = budgets.open().compare("budgets").to_pylist()
-    assert len(expected) == 5 + 3
-    assert json.loads(compare("--by", "budget", "--format", "json")[1]) == expected
-    (header, *rows) = csv.reader(io.StringIO(compare("budgets", "--format", "csv")[1]))
-    assert [row[header.index("figure")] for row in rows] == [row["figure"] for row in expected]
 
 
-def test_both_spellings_are_one(noisy: NoisyStore, compare: Compare) -> None:
+def test_comparisons_in_latex(noisy: NoisyStore) -> None:
+    """A tabular of the comparison, whose title and notes are comments."""
+    noisy.run(DROPOUT, schemes(0.981, 0.99, 0.991), model="lenet5")
+    lines = compare("schemes --format latex").splitlines()
+    assert lines[0].startswith("% Prediction schemes: test accuracy, %; ours, mean ± std over seeds")
+    assert lines[2] == r"\begin{tabular}{lllrrrrrrr}"
+    assert lines[6] == r"LeNet-5 & MNIST & dropout & 1 & 98.1 & 99.1 & 99.0 & 99.4 & 99.1 & 99.4 \\"
+    after = lines[lines.index(r"\end{tabular}") + 1 :]
+    assert after
+    assert all(line.startswith("% ") for line in after)
+
+
+def test_both_spellings_are_one(noisy: NoisyStore) -> None:
     """``--by scheme`` is the table ``schemes``, and both together are no mistake if they agree."""
     noisy.run(DROPOUT, schemes(0.9, 0.9, 0.9))
-    assert compare("schemes") == compare("--by", "scheme") == compare("schemes", "--by", "scheme")
+    assert compare("schemes") == compare("--by scheme") == compare("schemes --by scheme")
 
 
-def test_budgets_of_jobs_that_were_run(tmp_path: Path, compare: Compare) -> None:
+def test_budgets_of_jobs_that_were_run() -> None:
     """Real jobs on digits at three budgets fill their columns with what they themselves said was their accuracy."""
-    half, store = tiny_sgd(epochs=4, until=3), Store(str(tmp_path / "results"))
+    half, store = tiny_sgd(epochs=4, until=3), Store("results")
     jobs: dict[str, Job] = {
         "sgd accuracy": tiny_sgd(epochs=4),
         "fge accuracy": rs.FGE(start=half, epochs=1, cycle_epochs=0.5, schedule=rs.Triangle(high=0.05, low=0.005)),
@@ -219,56 +208,31 @@ def test_budgets_of_jobs_that_were_run(tmp_path: Path, compare: Compare) -> None
         labels = Labels("budgets", "trial", job.kind, PROVENANCE)
         seeded = [job.with_seed(seed) for seed in (0, 1)]
         said[name] = [execute(each, store, Workers(), lambda _: None, labels)["test/accuracy"] for each in seeded]
-    code, out, _ = compare("budgets", "--format", "json", "--results", store.uri)
-    assert code == 0
     assert len({accuracy for found in said.values() for accuracy in found}) > 5
-    rows = json.loads(out)
+    rows = json.loads(compare("budgets --format json"))
     assert [(row["model"], row["data"], row["method"]) for row in rows] == [("digits_conv", "digits", "4")] * 5
-    assert {row["figure"]: row["mean"] for row in rows} == {
-        name: pytest.approx(sum(found) / 2) for name, found in said.items()
-    }
-    assert {row["figure"]: row["std"] for row in rows} == {
-        name: pytest.approx(abs(found[0] - found[1]) / 2**0.5) for name, found in said.items()
+    assert {row["figure"]: (row["mean"], row["std"]) for row in rows} == {
+        name: pytest.approx(((a + b) / 2, abs(a - b) / 2**0.5)) for name, (a, b) in said.items()
     }
 
 
-def test_csv_and_json_are_the_table_itself(noisy: NoisyStore, compare: Compare) -> None:
-    """A row a figure, with fractions, of the sweeps asked for, as the program gets it."""
+def test_csv_and_json_are_the_table_itself(noisy: NoisyStore, budgets: BudgetStore) -> None:
+    """A row a figure, with fractions, of the sweeps asked for, as the program gets it; budgets are of both tables."""
     noisy.run(VARIANCE, schemes(0.9, 0.1, 0.95), sweep="one", model="digits_conv", data="digits")
     noisy.run(VARIANCE, schemes(0.8, 0.1, 0.85), sweep="two")
-    expected = noisy.open().compare("schemes", ["one"]).to_pylist()
-    code, out, _ = compare("schemes", "--sweep", "one", "--format", "json")
-    assert code == 0
-    assert json.loads(out) == expected
-    assert [row["mean"] for row in expected] == [0.9, 0.1, 0.95]
-    (header, *lines) = csv.reader(io.StringIO(compare("schemes", "--sweep", "one", "--format", "csv")[1]))
-    assert header == list(expected[0])
-    assert [line[header.index("mean")] for line in lines] == ["0.9", "0.1", "0.95"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("scheme",), "'scheme' is not one of 'parameterizations', 'schemes', 'budgets'"),
-        (
-            (),
-            "got no table; expected one of parameterizations, schemes, budgets, or --by parameterization, --by scheme",
-        ),
-        (("schemes", "--by", "budget"), "got both schemes and --by budget; give one of them"),
-        (("schemes", "--sweep", "nosy"), "unknown sweep: got 'nosy'; expected one of noisy (did you mean 'noisy'?)"),
-        (
-            ("parameterizations",),
-            "got no finished run with a place in parameterizations, of 1 variational; expected a sweep",
-        ),
-        (("schemes", "--results", "nowhere"), "expected a store that a sweep has written"),
-    ],
-)
-def test_mistakes_exit_with_2(noisy: NoisyStore, compare: Compare, arguments: tuple[str, ...], said: str) -> None:
-    """A mistake is one error on stderr, with what there is."""
-    noisy.run(DROPOUT, schemes(0.9, 0.9, 0.9))
-    code, out, err = compare(*arguments)
-    assert (code, out) == (2, "")
-    assert said in err
+    budgets.run(sgd(), 0.725)
+    budgets.run(swa(weights(), 5), 0.768)
+    ours = noisy.open().compare("schemes", ["one"]).to_pylist()
+    assert [row["mean"] for row in ours] == [0.9, 0.1, 0.95]
+    both = noisy.open().compare("budgets").to_pylist()
+    assert len(both) == 5 + 3
+    for asked, expected in (("schemes --sweep one", ours), ("budgets", both)):
+        assert json.loads(compare(f"{asked} --format json")) == expected
+        rows = list(csv.DictReader(io.StringIO(compare(f"{asked} --format csv"))))
+        assert list(rows[0]) == list(expected[0])
+        assert [(row["figure"], row["mean"]) for row in rows] == [
+            (row["figure"], "" if row["mean"] is None else str(row["mean"])) for row in expected
+        ]
 
 
 def test_tables_are_those_of_the_registry() -> None:

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 
 import raysurf as rs
-from raysurf.cli import main
 from raysurf.cli.display import Display
 from raysurf.cli.output import encoded, printable
 from raysurf.cluster.launch import plan_sweeps
 from raysurf.store.store import Store
 from tests.support.cases import ROOT
+from tests.support.command import raysurf
 from tests.support.flaky import linear
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m\u202eevil\r"
@@ -79,17 +79,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda command: ascii(" ".join(command)),
 )
-def test_commands_print_no_escape(
-    command: tuple[str, ...], hostile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_commands_print_no_escape(command: tuple[str, ...], hostile: Path) -> None:
     """Whatever stands in a file, a store or an error: nothing of it reaches the terminal raw."""
     given = [each.replace("ROOT", str(hostile)) for each in command]
     at = [] if command[0] == "\x1b[31m" else ["--results", str(hostile / "r")]
-    monkeypatch.setattr(sys, "argv", ["raysurf", *given, *at])
-    main._run()
-    said = capsys.readouterr()
-    assert not RAW.search(said.out + said.err)
-    assert said.out + said.err
+    done = raysurf(*given, *at)
+    assert done.out + done.err
+    assert not RAW.search(done.out + done.err)
 
 
 def test_csv_has_no_formulas() -> None:
@@ -119,11 +115,13 @@ def test_every_command_prints_in_one_place() -> None:
     assert [path.name for path in files if re.search(r"click\.s?echo\(|\bprint\(", path.read_text())] == ["display.py"]
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
-def test_closed_streams_lead_nowhere(closed: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "closed", "code"),
+    [("--version", "<&-", 0), ("--version", ">&-", 0), ("nothing", "2>&-", 2), ("nothing", ">&- 2>&-", 2)],
+)
+def test_closed_streams_lead_nowhere(command: str, closed: str, code: int) -> None:
     """As cron and some service managers start commands: no traceback, and the exit code is the command's."""
-    command = f"{shlex.quote(sys.executable)} -m raysurf.cli.main"
-    for arguments, code in (("--version", 0), ("no-such-command", 2)):
-        done = subprocess.run(f"{command} {arguments} {closed}", shell=True, capture_output=True, text=True)
-        assert done.returncode == code
-        assert "Traceback" not in done.stderr
+    line = f"{shlex.quote(sys.executable)} -m raysurf.cli.main {command} {closed}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr

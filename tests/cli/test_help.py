@@ -7,13 +7,19 @@ from click.testing import CliRunner
 
 import raysurf as rs
 from raysurf.cli.main import cli
-from raysurf.errors import UnknownNameError
 from raysurf.store.schemas import SCHEMAS
-from tests.support.command import raysurf
+from tests.support.cases import ROOT
 
 
 def said(*arguments: str) -> str:
     return CliRunner().invoke(cli, ["help", *arguments], catch_exceptions=False).output
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_command_has_help_and_stands_in_the_readme(name: str) -> None:
+    """``raysurf COMMAND --help`` says what it does, and the README names it."""
+    assert "Usage:" in CliRunner().invoke(cli, [name, "--help"], catch_exceptions=False).output
+    assert f"raysurf {name}" in (ROOT / "README.md").read_text()
 
 
 def test_alone_it_lists_every_topic() -> None:
@@ -44,17 +50,3 @@ def test_words_of_files_are_topics_too() -> None:
     """What a file calls a kind finds the name in Python, with underscores or where the two differ."""
     assert said("plateau_linear").startswith("raysurf.PlateauLinear (kind: plateau_linear)")
     assert said("from_means").startswith("raysurf.SigmaFromMeans (kind: from_means)")
-
-
-@pytest.mark.parametrize(("topic", "near"), [("swaa", "SWA"), ("epoch", "epochs"), ("reprot", "report")])
-def test_unknown_topic(topic: str, near: str) -> None:
-    """It is one error that names the nearest topic."""
-    with pytest.raises(UnknownNameError, match=f"unknown topic: got '{topic}'; .*did you mean '{near}'"):
-        said(topic)
-
-
-def test_unknown_topic_on_the_command_line() -> None:
-    """It ends with exit code 2 and one line."""
-    done = raysurf("help", "nothing-like-it")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: unknown topic: got 'nothing-like-it'") and done.stderr.count("\n") == 1

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 import raysurf as rs
-from raysurf.cli.main import cli
-from raysurf.errors import ClusterError, RaysurfError, StoreError, UnknownNameError
 from raysurf.store.tables import read_rows, write_rows
 from tests.support.cases import tiny_sgd
+from tests.support.command import raysurf
 from tests.support.failed_runs import HERE, USERS, FailedStore
 from tests.support.stores import epoch
 
 AVERAGE = rs.SWA(start=tiny_sgd(lr=0.2), epochs=2, lr=0.1)
 
 
-def said(*arguments: str) -> str:
-    """What the command prints."""
-    done = CliRunner().invoke(cli, ["logs", *arguments])
-    if isinstance(done.exception, RaysurfError):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
 @pytest.fixture
-def store(tmp_path: Path) -> FailedStore:
+def store() -> FailedStore:
     """A trial that failed after two epochs, with an input of its own, and one that has begun."""
-    store = FailedStore(tmp_path)
+    store = FailedStore(Path("results"))
     store.run(AVERAGE.ancestors[0], role="input", trial=4, device="cpu (x86_64)")
     store.run(AVERAGE, USERS, trial=4, params={"start.lr": 0.2, "momentum": 0.9}, device="cpu (x86_64)")
     store.trial(4, AVERAGE, error=USERS)
@@ -46,7 +36,7 @@ def store(tmp_path: Path) -> FailedStore:
 
 def test_a_trial_is_told_whole(store: FailedStore) -> None:
     """State, params, ids, times, machine, commit, versions, command, a line an epoch in order, and the traceback."""
-    text = said("s/4", "--results", store.store.uri)
+    text = raysurf("logs s/4").out
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert lines[0] == "trial s/4 failed"
     assert "error RuntimeError: shape is invalid" in lines
@@ -64,40 +54,15 @@ def test_a_trial_is_told_whole(store: FailedStore) -> None:
         assert part in lines[second:], part
     heads = [line.split()[0] for line in lines[second:] if line[:2] in ("1 ", "2 ")]
     assert heads == ["1", "2"]
-    assert textwrap_of(USERS) in text
-
-
-def textwrap_of(text: str) -> str:
-    """A traceback as it is printed."""
-    return "\n".join(f"  {line}".rstrip() for line in text.rstrip().splitlines())
+    assert textwrap.indent(USERS.rstrip(), "  ") in text
 
 
 def test_a_run_and_what_has_no_rows_yet(store: FailedStore) -> None:
     """A run is found by its id, a trial without rows says that it has none, and JSON has the rows as they are."""
-    alone = said(AVERAGE.id, "--results", store.store.uri)
+    alone = raysurf(f"logs {AVERAGE.id}").out
     assert alone.startswith(f"run        {AVERAGE.id}  failed") and AVERAGE.start.id not in alone
-    assert f"{tiny_sgd(seed=9).id}  not begun" in said("s/5", "--results", store.store.uri)
-    found = json.loads(said("s/4", "--format", "json", "--results", store.store.uri))
+    assert f"{tiny_sgd(seed=9).id}  not begun" in raysurf("logs s/5").out
+    found = json.loads(raysurf("logs s/4 --format json").out)
     assert found["trial"]["trial"] == 4
     assert [run["run_id"] for run in found["runs"]] == [AVERAGE.start.id, AVERAGE.id]
     assert [row["epoch"] for row in found["runs"][1]["epochs"]] == [1, 2]
-
-
-def test_unknown_names_say_what_there_is(store: FailedStore, tmp_path: Path) -> None:
-    """Sweeps, trials, runs, jobs and stores that are not there are one error each, with what there is."""
-    uri = store.store.uri
-    for name, kind, message in (
-        ("t/4", UnknownNameError, r"unknown sweep: got 't'; expected one of s"),
-        ("s/6", UnknownNameError, r"unknown trial of s: got '6'; expected one of 4 to 5"),
-        ("s/x", UnknownNameError, r"unknown trial of s: got 'x'"),
-        ("s'/4", UnknownNameError, r"unknown sweep"),
-        ("sgd-0123456789abcdef", UnknownNameError, rf"unknown run: .* expected one of .*{AVERAGE.id}"),
-    ):
-        with pytest.raises(kind, match=message):
-            said(name, "--results", uri)
-    with pytest.raises(ClusterError, match=r"no answer .*; a trial is named SWEEP/NUMBER"):
-        said("small-1", "--results", uri, "--address", "http://127.0.0.1:9")
-    with pytest.raises(StoreError, match="no tables"):
-        said("s/4", "--results", str(tmp_path / "nowhere"))
-    done = CliRunner().invoke(cli, ["logs", "s/4", "--follow", "--results", uri])
-    assert done.exit_code == 2 and "--follow" in done.output

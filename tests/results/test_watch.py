@@ -73,9 +73,9 @@ def test_watching_ends_with_the_sweep(tmp_path: Path) -> None:
     """What ran is told with its failures, and the watch ends by itself, since the plan says that nothing is left."""
     sweep = rs.Sweep(tiny_sgd(epochs=1).with_holes(lr=rs.Each((0.1, 1e9))), name="s")
     rs.run(sweep, str(tmp_path), executor="inline", listener=PlanRecord(Store(str(tmp_path))))
-    once = raysurf("status", "--results", str(tmp_path)).stdout.splitlines()
+    once = raysurf(f"status --results {tmp_path}").out.splitlines()
     assert once[0] == "s trials: 1 done, 0 running, 1 failed of 2"
     assert once[1].startswith("  1 failed: DivergedError the loss is not finite")
-    watched = raysurf("status", "--watch", "--results", str(tmp_path))
-    assert watched.returncode == 0
-    assert watched.stdout.splitlines() == [f"s: {once[1].strip()}", once[0]]
+    watched = raysurf(f"status --watch --results {tmp_path}")
+    assert watched.code == 0
+    assert watched.out.splitlines() == [f"s: {once[1].strip()}", once[0]]

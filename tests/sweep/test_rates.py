@@ -9,9 +9,6 @@ import pytest
 import raysurf as rs
 from raysurf.sweep.document import load
 from raysurf.sweep.rates import EPOCH_STEPS, Chain, chains, rates_of
-from raysurf.training.schedules import Schedule
-from raysurf.values import kinds
-from tests.support.cases import ROOT
 
 BASE = "{kind: sgd, model: lenet5, data: digits, epochs: 20, until: 8, lr: 0.1, seed: SEED}"
 
@@ -92,27 +89,6 @@ def test_a_path_has_a_stage_a_cycle(tmp_path: Path) -> None:
 def test_nothing_is_trained(tmp_path: Path) -> None:
     """Weights from a file have no rates."""
     assert of(tmp_path, "{kind: predict, weights: {kind: weights, file: a.pt, model: lenet5, data: digits}}") == []
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.name)
-@pytest.mark.usefixtures("imagenet")
-def test_every_file_that_we_ship_has_rates(path: Path) -> None:
-    """Each chain of a shipped sweep has a positive rate at every step, and its members lie within it."""
-    found = chains(load(path))
-    assert found
-    for chain in found:
-        rates = rates_of(chain)
-        assert min(rates.rates) > 0
-        assert len(rates.rates) == len(rates.epochs)
-        assert all(0 < member <= rates.epochs[-1] + 1 / EPOCH_STEPS for member in rates.members)
-
-
-def test_the_docs_picture_has_every_schedule() -> None:
-    """The file behind the README's picture uses every kind of schedule."""
-    shown = {stage.schedule.kind for chain in chains(load(ROOT / "sweeps/schedules.yaml")) for stage in chain.stages}
-    readme = (ROOT / "README.md").read_text()
-    assert shown == set(kinds(Schedule))
-    assert all(f"| `{kind}`" in readme for kind in shown)
 
 
 def test_stages_are_what_a_job_trains() -> None:
