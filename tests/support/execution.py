@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from raysurf.jobs.execute import execute
@@ -14,6 +15,7 @@ from raysurf.training.workers import Workers
 TIMES = {"point_s", "epoch_s", "wall_s", "device_s", "started_at"}
 
 
+@functools.cache
 def labels() -> Labels:
     return Labels("test", "trial", "arm", collect())
 
