@@ -296,8 +296,7 @@ class MeasuringError(RaysurfError, RuntimeError):
     @property
     def failure(self) -> Failure:
         """The first point's failure, which is the run's."""
-        more = f", the first of {self.failed} that failed" if self.failed > 1 else ""
-        return replace(self.first, message=f"{self.first.message} (at point {self.point}{more})")
+        return replace(self.first, message=f"{self.first.message} (at point {self.point})")
 
     def __str__(self) -> str:
         said = f"{self.failed} of {self.total} points could not be measured"

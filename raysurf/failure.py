@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,12 +54,14 @@ class Failure:
         error: The exception's class, without its module; empty if there was none.
         message: The exception's message.
         place: ``file:line`` of the innermost frame in raysurf's or the user's code; empty if there is none.
+        line: Text in one line, where it is not that of the others.
     """
 
     kind: str
     error: str
     message: str
     place: str = ""
+    line: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
@@ -68,10 +70,11 @@ class Failure:
         Secrets are starred, since only this process knows those of its environment.
         """
         said, (place, is_ours) = redact(message_of(error)), place_of(error.__traceback__)
-        if isinstance(failure := getattr(error, "failure", None), Failure):
-            return cls(failure.kind, failure.error, failure.message, failure.place or place)
         classes = [each.__name__ for each in type(error).__mro__]
-        return cls(kind_of(classes, said, is_ours, getattr(error, "error_kind", "")), classes[0], said, place)
+        own = cls(kind_of(classes, said, is_ours, getattr(error, "error_kind", "")), classes[0], said, place)
+        if isinstance(first := getattr(error, "failure", None), Failure):
+            return replace(first, place=first.place or place, line=str(own))
+        return own
 
     @classmethod
     def blocked(cls, run_id: str, why: Failure) -> Failure:
@@ -96,6 +99,8 @@ class Failure:
         }
 
     def __str__(self) -> str:
+        if self.line:
+            return self.line
         said = f"{self.error}: {self.message}" if self.error else self.message
         return f"{said} ({self.place})" if self.place else said
 
@@ -115,14 +120,14 @@ def kind_of(classes: Iterable[str], message: str, is_ours: bool = True, own: str
         classes: Names of its classes, from its own to the root's.
         message: Its message.
         is_ours: Whether raysurf or a library raised it, rather than the user's code.
-        own: The kind that its class says, if it is one of raysurf's.
+        own: Its ``error_kind``, which classes of raysurf's have; another's counts if it is one of ``KINDS``.
     """
     if any(words in message for words in GPU_MEMORY):
         return "gpu_memory"
     if any(words in message for words in CPU_MEMORY):
         return "cpu_memory"
     named = next((OF_CLASS[name] for name in classes if name in OF_CLASS), "")
-    return own or named or ("bug" if is_ours else "user_code")
+    return (own if own in tuple(KINDS) else named) or ("bug" if is_ours else "user_code")
 
 
 def place_of(trace: TracebackType | None) -> tuple[str, bool]:

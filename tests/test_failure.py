@@ -83,6 +83,23 @@ def test_a_worker_killed_for_memory_has_run_out_of_it() -> None:
     assert (found.kind, found.error) == ("cpu_memory", "ActorDiedError")
 
 
+class Odd(Exception):
+    """An exception of the user's whose attribute is called as one of ours."""
+
+    def __init__(self, error_kind: object) -> None:
+        self.error_kind = error_kind
+
+
+@pytest.mark.parametrize(("said", "kind"), [("diverged", "diverged"), (5, "user_code"), ({}, "user_code")])
+def test_an_exception_of_the_users_may_say_its_kind(said: object, kind: str) -> None:
+    """One of the kinds is taken as said; what is none of them does no harm."""
+
+    def fails() -> None:
+        raise Odd(said)
+
+    assert raised(fails).kind == kind
+
+
 def test_every_error_of_ours_says_its_kind() -> None:
     """Each class of ours has a kind of failure."""
     classes = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.RaysurfError)]
