@@ -18,6 +18,8 @@ OF_RUN = (
     *WITHOUT_WHICH_NOTHING_RUNS,
     "PIL",
     "cmaes",
+    "jinja2",
+    "markupsafe",
     "matplotlib",
     "plotly",
     "requests",
