@@ -183,8 +183,8 @@ def test_packages_are_followed_through_relative_imports(write: Write) -> None:
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(text)
     own_code.look_in(folder.parent)
-    modules = ("", ".inner", ".inner.deep", ".named", ".net", ".wide")
-    assert list(own_code.sources("oc_pkg.net:net")) == [f"oc_pkg{name}" for name in modules]
+    parts = ("", ".inner", ".inner.deep", ".named", ".net", ".wide")
+    assert list(own_code.sources("oc_pkg.net:net")) == [f"oc_pkg{name}" for name in parts]
 
 
 LEAVING = """

@@ -82,10 +82,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> rs.results.Results:
 def test_file_is_checked(installed: None, tmp_path: Path) -> None:
     """The plan says where the code of each plug is; a fault in a plug's field is one as any other."""
     done = raysurf("check", str(PACKAGE / "plugs.yaml"), "--results", str(tmp_path / "r"))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.code, done.err) == (0, "")
     for module in ("shrunk:Shrunk", "polynomial:Polynomial", "smoothed:Smoothed", "jitter:Jitter", "narrow:build"):
-        assert f"outside_plugs.{module} (code of yours: {PACKAGE}" in done.stdout
-    assert "eager_tpe (startup: 1) for the min of validation/nll" in done.stdout
+        assert f"outside_plugs.{module} (code of yours: {PACKAGE}" in done.out
+    assert "eager_tpe (startup: 1) for the min of validation/nll" in done.out
     text = (PACKAGE / "plugs.yaml").read_text()
     for right, wrong, said in (
         ("power: 1.0", "powr: 1.0", "job.weights.schedule.powr: got an unknown key; expected one of lr, power"),
@@ -97,7 +97,7 @@ def test_file_is_checked(installed: None, tmp_path: Path) -> None:
     ):
         (tmp_path / "s.yaml").write_text(text.replace(right, wrong))
         done = raysurf("check", str(tmp_path / "s.yaml"))
-        assert done.returncode == 2 and said in done.stderr, done.stderr
+        assert done.code == 2 and said in done.err, done.err
 
 
 def test_rows_are_in_the_tables(results: rs.results.Results) -> None:
@@ -128,9 +128,9 @@ def test_job_keeps_its_id(installed: None, results: rs.results.Results) -> None:
 def test_help_has_its_fields(installed: None, group: str) -> None:
     """It is among the topics, and its topic says what it takes."""
     name, field = OUTSIDE[group]
-    assert name in raysurf("help").stdout
+    assert name in raysurf("help").out
     done = raysurf("help", name)
-    assert done.returncode == 0 and f"    {field}  " in done.stdout, done.stdout
+    assert done.code == 0 and f"    {field}  " in done.out, done.out
 
 
 def test_schema_has_its_fields(installed: None) -> None:
@@ -160,11 +160,11 @@ def test_schema_has_its_fields(installed: None) -> None:
 def test_broken_plug_is_a_warning(broken: Path) -> None:
     """A file that does not use it is checked, with one line for each plug that cannot be used."""
     done = raysurf("check", file_of(broken), "--results", str(broken / "r"))
-    lines = done.stderr.splitlines()
-    assert done.returncode == 0 and len(lines) == 3
+    lines = done.err.splitlines()
+    assert done.code == 0 and len(lines) == 3
     assert "left out plug 'wreck' of wrecks 0.3 (raysurf.schedules)" in lines[0]
     assert "wreck.py:1: RuntimeError: out of order" in lines[0]
-    assert raysurf("check", file_of(broken), "--no-import").stderr == ""
+    assert raysurf("check", file_of(broken), "--no-import").err == ""
     with pytest.warns(PlugWarning) as told:
         assert dict(plugs.every("schedules")).keys() == plugs.GROUPS["schedules"].own.keys()
     assert [f"warning: {each.message}" for each in told] == lines
@@ -181,8 +181,8 @@ def test_broken_plug_is_a_warning(broken: Path) -> None:
 def test_file_that_uses_a_broken_plug_is_refused(broken: Path, installed: None, kind: str, said: str) -> None:
     """It is a fault of the file, with its line, and exit code 2."""
     done = raysurf("check", file_of(broken, schedule={"kind": kind, "lr": 0.1}))
-    assert done.returncode == 2 and said in done.stderr, done.stderr
-    assert "s.yaml:1: job.schedule.kind: got" in done.stderr
+    assert done.code == 2 and said in done.err, done.err
+    assert "s.yaml:1: job.schedule.kind: got" in done.err
 
 
 def test_raysurfs_own_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
