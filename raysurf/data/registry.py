@@ -84,8 +84,9 @@ def _check_function(spec: DataSpec) -> None:
     if own_code.is_named_in(spec.name) and not own_code.are_imported():
         own_code.find(spec.name, "data")
         return
+    function = function_of(spec)
     try:
-        inspect.signature(function_of(spec)).bind(**spec.options)
+        inspect.signature(function).bind(**spec.options)
     except TypeError as error:
         expected = "a function that needs no arguments but those in options"
         raise SpecError([Fault("data", f"{spec.name!r}: {error}", expected)]) from error

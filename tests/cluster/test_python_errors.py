@@ -24,7 +24,7 @@ from tests.support.cases import tiny_sgd
         (lambda: tiny_sgd(momentom=0.5), "SGD.momentom: got an unknown key; expected one of seed, "),
         (lambda: tiny_sgd(momentom=0.5), "(did you mean 'momentum'?)"),
         (lambda: tiny_sgd(lr="0.1"), "SGD.lr: got '0.1'; expected a valid number"),
-        (lambda: rs.SWA(start=3, epochs=1), "SWA.start: got 3; expected a WeightsJob"),  # type: ignore[arg-type]
+        (lambda: rs.SWA(start=3, epochs=1), "SWA.start: got 3; expected a mapping with kind: one of sgd"),  # type: ignore[arg-type]
         (lambda: rs.SWA(start=tiny_sgd(), lr=0.1), "SWA: got "),
         (lambda: rs.Search(metric="train/nll", trails=3), "(did you mean 'trials'?)"),  # type: ignore[call-arg]
         (lambda: rs.Constant(lr=-0.1), "Constant.lr: got -0.1; expected greater than 0"),
