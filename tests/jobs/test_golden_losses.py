@@ -137,11 +137,11 @@ def test_losses_are_golden(name: str, stores: tuple[Store, Store]) -> None:
     """Twenty steps give the losses written down, and twice the same ones to the last bit."""
     first, second = (_losses(JOBS[name](), store) for store in stores)
     assert first == second
-    # Kinds of CPU add in different orders: losses then differ by up to 4e-7, and those of rounded weights by up to
-    # 1e-2 once a rounding has fallen to the other side, which it did not in the first two epochs.
-    is_rounded = "block float" in name
+    # Other CPUs add in another order. Measured, AVX2 against SSE4: 6e-7 at most, but from the third epoch on up to 6e-5
+    # with augmentation (a loss near chance) and 1e-2 with rounded weights, once a rounding falls to the other side.
+    spread = 3e-2 if "block float" in name else 3e-4 if "augmented" in name else 1e-6
     assert first[:2] == pytest.approx(GOLDEN[name][:2], rel=1e-6)
-    assert first[2:] == pytest.approx(GOLDEN[name][2:], rel=3e-2 if is_rounded else 1e-6)
+    assert first[2:] == pytest.approx(GOLDEN[name][2:], rel=spread)
 
 
 def _losses(job: Job, store: Store) -> list[float]:
