@@ -7,10 +7,8 @@ from typing import Any
 
 import raysurf as rs
 from raysurf.cluster.events import Event, Notice
-from raysurf.jobs.context import Progress
 from raysurf.store.store import Store
-from tests.support.cases import Killed
-from tests.support.execution import do, rows
+from tests.support.execution import do, do_broken_off, rows
 from tests.support.image_files import cut_off, streamed_sgd
 
 
@@ -30,20 +28,7 @@ def test_broken_off_stream_ends_with_the_same_rows(tmp_path: Path) -> None:
     job = streamed_sgd(tmp_path)
     whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
     do(job, whole)
-    seen: set[int] = set()
-
-    def stop(at: Progress) -> None:
-        if at.epoch not in seen:
-            seen.add(at.epoch)
-            raise Killed
-
-    for _ in range(9):
-        try:
-            do(job, broken, stop)
-            break
-        except Killed:
-            continue
-    assert len(seen) == 3
+    assert len(do_broken_off(job, broken)) == 3
     assert rows(broken) == rows(whole)
     path = f"jobs/{job.id}/weights.safetensors"
     assert broken.get_bytes(path) == whole.get_bytes(path)

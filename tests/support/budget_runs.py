@@ -67,9 +67,7 @@ class BudgetStore:
             labels = Labels(sweep, "trial", job.kind, PROVENANCE)
             write_rows(self.store, "runs", seeded.id, [describe(seeded, labels, status, {}, None)])
             if accuracy is not None:
-                rows = [
-                    _prediction(seeded.id, *which, accuracy + less) for which, less in PREDICTIONS[job.kind].items()
-                ]
+                rows = [prediction(seeded.id, *which, accuracy + less) for which, less in PREDICTIONS[job.kind].items()]
                 wrong = [row | {"split": "validation", "num_samples": 9, "accuracy": 0.01} for row in rows]
                 write_rows(self.store, "predictions", seeded.id, rows + wrong)
 
@@ -78,7 +76,7 @@ class BudgetStore:
         return open(self.store.uri)
 
 
-def _prediction(run_id: str, weights: str, scheme: str, num_samples: int, accuracy: float) -> dict[str, Any]:
+def prediction(run_id: str, weights: str, scheme: str, num_samples: int, accuracy: float) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "weights": weights,

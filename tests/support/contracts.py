@@ -13,7 +13,6 @@ from torch import nn
 
 import raysurf as rs
 from raysurf.errors import SpecError
-from raysurf.jobs.context import Progress
 from raysurf.jobs.job import Job, to_tree
 from raysurf.jobs.parse import parse_job
 from raysurf.stochastic.layers import noise_mode
@@ -27,8 +26,7 @@ from raysurf.training.schedules import Schedule, Span
 from raysurf.training.workers import Workers
 from raysurf.values import Node
 from tests.support import training
-from tests.support.cases import Killed
-from tests.support.execution import do, rows
+from tests.support.execution import do, do_broken_off, rows
 
 STEPS = 390
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -48,11 +46,7 @@ def comes_back(node: Node, expected: type[Node]) -> None:
 
 
 class ScheduleContract:
-    """Learning-rate schedules; rates of the fixture are at most 0.1."""
-
-    @pytest.fixture
-    def schedule(self) -> Schedule:
-        raise NotImplementedError
+    """Learning-rate schedules; the fixture ``schedule`` has rates of at most 0.1."""
 
     def test_it_comes_back_from_its_tree(self, schedule: Schedule) -> None:
         """A file may say it."""
@@ -71,11 +65,7 @@ class ScheduleContract:
 
 
 class ObjectiveContract:
-    """Objectives; the fixture is a job that has one."""
-
-    @pytest.fixture
-    def job(self) -> rs.SGD:
-        raise NotImplementedError
+    """Objectives; the fixture ``job`` is an SGD job that has one."""
 
     def trained(self, job: rs.SGD, keeper: training.Kept) -> Objective:
         """Its loss after three epochs, from the newest checkpoint if there is one."""
@@ -90,7 +80,7 @@ class ObjectiveContract:
         comes_back(job.objective_spec, ObjectiveSpec)
 
     def test_it_trains_its_network(self, job: rs.SGD) -> None:
-        """Trainables are leaves, all of them change, and the loss of the network falls."""
+        """Trainables are leaves, rates of their own are of trainables, and every parameter of the network changes."""
         keeper = training.Kept()
         objective = self.trained(job, keeper)
         first = {name: value.clone() for name, value in training.OnData(job).model.named_parameters()}
@@ -111,11 +101,7 @@ class ObjectiveContract:
 
 
 class JobContract:
-    """Kinds of jobs."""
-
-    @pytest.fixture
-    def job(self) -> Job:
-        raise NotImplementedError
+    """Kinds of jobs; the fixture ``job`` is one."""
 
     def test_it_comes_back_from_its_tree(self, job: Job) -> None:
         """Its tree and its bytes are the job again, with the same id."""
@@ -132,11 +118,7 @@ class JobContract:
 
 
 class ResumedContract:
-    """Kinds of jobs that go on from where they were broken off."""
-
-    @pytest.fixture
-    def job(self) -> Job:
-        raise NotImplementedError
+    """Kinds of jobs that go on from where they were broken off; the fixture ``job`` is one."""
 
     def test_broken_off_job_ends_with_the_same_rows(self, job: Job, tmp_path: Path) -> None:
         """Broken off at every epoch or point, and run again each time, it has rows and files of an unbroken one."""
@@ -145,31 +127,14 @@ class ResumedContract:
             for needed in job.ancestors:
                 do(needed, store)
         do(job, whole)
-        seen: set[int] = set()
-
-        def stop(at: Progress) -> None:
-            if at.epoch not in seen:
-                seen.add(at.epoch)
-                raise Killed
-
-        for _ in range(30):
-            try:
-                do(job, broken, stop)
-                break
-            except Killed:
-                continue
-        assert len(seen) >= 2
+        assert len(do_broken_off(job, broken)) >= 2
         assert rows(broken) == rows(whole)
         for path in whole.list(f"jobs/{job.id}"):
             assert broken.get_bytes(path) == whole.get_bytes(path)
 
 
 class NoiseContract:
-    """Noise of layers."""
-
-    @pytest.fixture
-    def noise(self) -> Noise:
-        raise NotImplementedError
+    """Noise of layers; the fixture ``noise`` is its spec."""
 
     def test_it_comes_back_from_its_tree(self, noise: Noise) -> None:
         """A file may say it."""

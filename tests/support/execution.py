@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names, read_rows
 from raysurf.training.workers import Workers
+from tests.support.cases import Killed
 
 TIMES = {"point_s", "epoch_s", "wall_s", "device_s", "started_at"}
 
@@ -22,6 +24,24 @@ def labels() -> Labels:
 
 def do(job: Job, store: Store, progress: Any = lambda at: None) -> dict[str, float]:
     return execute(job, store, Workers(), progress, labels())
+
+
+def do_broken_off(job: Job, store: Store) -> set[int]:
+    """Do a job that is broken off once at every epoch or point, and begun again each time; returns those places."""
+    seen: set[int] = set()
+
+    def stop(at: Progress) -> None:
+        if at.epoch not in seen:
+            seen.add(at.epoch)
+            raise Killed
+
+    for _ in range(30):
+        try:
+            do(job, store, stop)
+            return seen
+        except Killed:
+            continue
+    raise AssertionError(f"{job.id} was broken off at {sorted(seen)} and has not ended")
 
 
 def rows(store: Store) -> dict[str, list[dict[str, Any]]]:

@@ -10,6 +10,7 @@ from typing import Any
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
+from tests.support.budget_runs import prediction
 
 Row = dict[str, Any]
 LAYER = {"kind": "variational_dropout", "layers": "dense1", "sharing": "layer"}
@@ -107,16 +108,4 @@ def schemes(stochastic: float, deterministic: float, ensemble: float) -> dict[st
 
 
 def _prediction(run_id: str, scheme: str, num_samples: int, accuracy: float) -> Row:
-    return {
-        "run_id": run_id,
-        "weights": "final",
-        "scheme": scheme,
-        "num_samples": num_samples,
-        "split": "test",
-        "accuracy": accuracy,
-        "nll": 0.1,
-        "brier": 0.1,
-        "ece": 0.01,
-        "num_examples": 10000,
-        "batchnorm": "fixed",
-    }
+    return prediction(run_id, "final", scheme, num_samples, accuracy) | {"batchnorm": "fixed"}

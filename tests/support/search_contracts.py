@@ -20,11 +20,7 @@ POINTS = (
 
 
 class SamplerContract:
-    """Samplers that search numbers; the fixture is what stands in a file."""
-
-    @pytest.fixture
-    def sampler(self) -> Any:
-        raise NotImplementedError
+    """Samplers that search numbers; the fixture ``sampler`` is what stands in a file."""
 
     def sweep(self, sampler: Any) -> rs.Sweep:
         tree = tiny_sgd().with_holes(lr=rs.Float(0.01, 0.1, log=True), batch_size=rs.Int(2, 64))
@@ -91,11 +87,7 @@ def finite(trials: int, **search: Any) -> rs.Sweep:
 
 
 class StoppingContract:
-    """Rules of early stopping."""
-
-    @pytest.fixture
-    def stopping(self) -> rs.Stopping:
-        raise NotImplementedError
+    """Rules of early stopping; the fixture ``stopping`` is one as it stands in a file."""
 
     def ends(self, rule: Rule, longest: int) -> list[int | None]:
         """Epochs at which trials are stopped that are the worse the later they come, all side by side."""
