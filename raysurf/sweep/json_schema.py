@@ -12,7 +12,7 @@ from raysurf.data.source import source_of
 from raysurf.data.spec import DataSpec
 from raysurf.jobs.job import Job
 from raysurf.models.registry import GIVEN
-from raysurf.sweep.search import Budget, Search
+from raysurf.sweep.search import INITIAL, Budget, Search
 from raysurf.sweep.sweep import Failures, Resources
 from raysurf.values import json_schemas
 
@@ -27,6 +27,8 @@ def json_schema() -> dict[str, Any]:
     """
     found, definitions = json_schemas(Job, Search, Resources, Budget, Failures)
     job, search, resources, budget, failures = found
+    properties = definitions["Search"]["properties"]
+    properties[INITIAL] = properties["points"]
     sweep = {
         "name": {"type": "string"},
         "job": job,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from raysurf.errors import SpecError
 from raysurf.sweep.assignments import canonical, fitted, is_whole, misfits
 from raysurf.sweep.document import load
+from raysurf.sweep.json_schema import json_schema
 from raysurf.sweep.space import Choice, Float, Int
+from tests.support.cases import tiny_sgd
 
 TREE = {
     "cycles": Int(1, 9, step=2),
@@ -103,6 +106,10 @@ def test_initial_is_another_name_of_points(tmp_path: Path) -> None:
     (one,), (other,) = load(tmp_path / "a.yaml"), load(tmp_path / "b.yaml")
     assert one.digest == other.digest
     assert one.search is not None and other.search is not None and one.search.points == other.search.points
+    written = {"job": tiny_sgd().tree, "search": {"metric": "validation/nll", "initial": [{"lr": 0.1}]}}
+    checker = Draft202012Validator(json_schema())
+    assert checker.is_valid(written)
+    assert not checker.is_valid(written | {"search": {"metric": "validation/nll", "initial": 3}})
     (tmp_path / "b.yaml").write_text(FILE.replace("  points:", "  initial:") + "    - {cycle_epochs: 9}\n")
     with pytest.raises(SpecError, match="a value in 1") as caught:
         load(tmp_path / "b.yaml")
