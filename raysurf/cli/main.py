@@ -11,6 +11,7 @@ import traceback
 
 import click
 
+from raysurf.cli.examples import list_examples
 from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
 from raysurf.cli.options import told_warnings
@@ -19,6 +20,7 @@ from raysurf.cli.pictures import plot, report
 from raysurf.cli.remote import list_jobs, status, stop, submit
 from raysurf.cli.run import check, run
 from raysurf.cli.runs import diff, why
+from raysurf.cli.schema import print_schema
 from raysurf.cli.store import compact, du, fsck, rm
 from raysurf.cli.tables import best, compare, export, table
 from raysurf.cli.wandb import dashboard, sync
@@ -32,7 +34,7 @@ from raysurf.redaction import redact
 def cli() -> None:
     """Sweeps over neural-network loss surfaces on a Ray cluster: SWA, curves, noise, planes, and tables of all of it.
 
-    Start with: raysurf run sweeps/quickstart.yaml
+    Start with: raysurf run quickstart
     """
 
 
@@ -58,6 +60,8 @@ COMMANDS = (
     du,
     sync,
     dashboard,
+    list_examples,
+    print_schema,
     help_on,
 )
 for command in COMMANDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from raysurf.cli.examples import sweep_file
 from raysurf.cli.options import results_option, strict
 from raysurf.cli.output import echo
 
@@ -13,7 +14,7 @@ PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy"
 @click.command()
 @strict
 @click.argument("kind", type=click.Choice(PICTURES))
-@click.argument("file", required=False)
+@sweep_file(required=False)
 @click.option("--sweep", "sweeps", multiple=True, help="Draw the runs of this sweep; may be given again.")
 @click.option(
     "--run", "run_ids", multiple=True, help="Draw this run, by its id or the beginning of it; may be given again."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raysurf.cli.examples import sweep_file
 from raysurf.cli.options import cluster_address, format_option
 from raysurf.cli.output import echo
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file")
+@sweep_file()
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--results",

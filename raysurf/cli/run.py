@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raysurf import own_code, plugs
+from raysurf.cli.examples import sweep_file
 from raysurf.cli.options import results_option
 from raysurf.cli.output import echo
 from raysurf.wording import counted
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file")
+@sweep_file()
 @results_option
 @click.option("--address", default=None, help="Of a running Ray cluster; else one is started on this machine.")
 @click.option(
@@ -96,7 +97,7 @@ AGAIN = "--retry-failed tries again"
 
 
 @click.command()
-@click.argument("file")
+@sweep_file()
 @results_option
 @click.option("--address", default=None, help="Of a running Ray cluster; else this machine.")
 @click.option("--retry-failed", is_flag=True, help="Count trials that failed as such that are to be run.")

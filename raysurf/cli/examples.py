@@ -1,0 +1,94 @@
+"""The sweeps that come with raysurf: ``raysurf examples``, and their names in place of a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from raysurf.cli.output import echo
+from raysurf.errors import UnknownNameError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+INCLUDE = re.compile(r"!include +([^\s,\]}]+)|\$schema=(\S+)")
+# What the first comment of a sweep says first.
+QUESTION = re.compile(r"\A(?:# yaml-language-server:.*\n)?# Question: ((?:.*\n# )*?.*?\?)")
+
+
+def folder() -> Path:
+    """Folder of the shipped sweeps: inside the package of a wheel, beside it in a clone."""
+    package = Path(str(files("raysurf")))
+    inside = package / "sweeps"
+    return inside if inside.is_dir() else package.parent / "sweeps"
+
+
+def examples() -> dict[str, Path]:
+    """Files of the shipped sweeps by name; recipes, which other files include, are not among them."""
+    paths = sorted(folder().rglob("*.yaml"), key=lambda path: (path.parent != folder(), path))
+    return {path.stem: path for path in paths if path.parent.name != "recipes"}
+
+
+def _file_of(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """The shipped sweep of that name, unless there is such a file."""
+    if value is None or not re.fullmatch(r"\w+", value) or Path(value).exists():
+        return value
+    return str(examples().get(value, value))
+
+
+def sweep_file(required: bool = True) -> Callable[[F], F]:
+    """The argument FILE: a sweep file, or the name of a shipped one."""
+    return click.argument("file", required=required, callback=_file_of)
+
+
+def question(path: Path) -> str:
+    """What a shipped sweep asks, from its first comment."""
+    match = QUESTION.match(path.read_text(encoding="utf-8"))
+    return match[1].replace("\n# ", " ") if match else ""
+
+
+@click.command("examples")
+@click.argument("name", required=False)
+@click.option("--to", "target", default="sweeps", show_default=True, help="Folder to copy to.")
+def list_examples(name: str | None, target: str) -> None:
+    """List the sweeps that come with raysurf, or copy NAME with the files that it includes.
+
+    `run`, `check` and `submit` take their names in place of a file: raysurf run quickstart.
+    """
+    known = examples()
+    if name is None:
+        echo("\n".join(_listed(known)))
+        return
+    if name not in known:
+        raise UnknownNameError("example", name, known)
+    copies = {path: Path(target) / path.relative_to(folder()) for path in sorted(_with_includes(known[name]))}
+    for source, copy in copies.items():
+        if copy.exists() and copy.read_bytes() != source.read_bytes():
+            raise click.UsageError(f"{copy} is another file; give a folder without it by --to. Nothing was copied")
+    for source, copy in copies.items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(source.read_bytes())
+        echo(copy)
+
+
+def _listed(known: dict[str, Path]) -> Iterator[str]:
+    width = max(map(len, known))
+    group = None
+    for name, path in known.items():
+        if path.parent.name != group:
+            group = path.parent.name
+            yield from ([""] if group != folder().name else []) + [f"{path.parent.relative_to(folder().parent)}/"]
+        yield f"  {name:<{width}}  {question(path)}"
+
+
+def _with_includes(path: Path) -> set[Path]:
+    """A sweep file, and the files that it names, and those that they name."""
+    files = {path}
+    for match in INCLUDE.finditer(path.read_text(encoding="utf-8")):
+        other = (path.parent / (match[1] or match[2])).resolve()
+        files |= _with_includes(other) if other.suffix == ".yaml" else {other}
+    return files
