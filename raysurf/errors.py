@@ -77,7 +77,10 @@ class NamedRefusal(Refusal):
 
 
 class SpecError(RaysurfError, ValueError):
-    """A job, sweep or file that cannot be run as it is written; holds every fault found."""
+    """A job, sweep or file that cannot be run as it is written; holds every fault found.
+
+    To do: mend what each fault names; nothing was started.
+    """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -88,7 +91,10 @@ class SpecError(RaysurfError, ValueError):
 
 
 class UnknownNameError(RaysurfError, ValueError):
-    """A name that no registry knows."""
+    """A name that no registry knows.
+
+    To do: take one of the known names, the nearest of which is suggested, or install the package that has it.
+    """
 
     def __init__(self, what: str, got: str, known: Iterable[str]) -> None:
         self.what, self.got, self.known = what, got, tuple(known)
@@ -106,7 +112,10 @@ class UnknownNameError(RaysurfError, ValueError):
 
 
 class MissingPackageError(RaysurfError, ImportError):
-    """A package that is not installed, since it is needed for a part of raysurf alone."""
+    """A package that is not installed, since it is needed for a part of raysurf alone.
+
+    To do: run the ``pip install`` that it names.
+    """
 
     def __init__(self, package: str, needed_for: str, install: str) -> None:
         self.package, self.needed_for, self.install = package, needed_for, install
@@ -117,39 +126,57 @@ class MissingPackageError(RaysurfError, ImportError):
 
 
 class PointMismatchError(Refusal):
-    """Two points that differ in names or shapes, so that no arithmetic joins them."""
+    """Two points that differ in names or shapes, so that no arithmetic joins them.
+
+    To do: take weights of one network.
+    """
 
     subject = "points do not match"
 
 
 class OutputError(Refusal):
-    """A network whose answers are no logits of the data's classes, or whose weights cannot be kept."""
+    """A network whose answers are no logits of the data's classes, or whose weights cannot be kept.
+
+    To do: have it return logits [batch, classes], alone, as ``logits``, or first of a tuple.
+    """
 
     subject = "network"
 
 
 class AverageError(Refusal):
-    """An average that has no members yet, or no batches to estimate its batch-norm statistics on."""
+    """An average that has no members yet, or no batches to estimate its batch-norm statistics on.
+
+    To do: call ``update`` first, and give ``batches``, or ``"fixed"`` to keep the statistics.
+    """
 
     subject = "average"
 
 
 class DataError(NamedRefusal):
-    """Data that is absent, unreadable, or not what its spec says."""
+    """Data that is absent, unreadable, or not what its spec says.
+
+    To do: look at the path or file that it names, and at the ``data:`` of the job.
+    """
 
     subject, named = "data {0!r}", "data"
     data: str
 
 
 class StoreError(NamedRefusal):
-    """A result store that cannot be read or written as asked."""
+    """A result store that cannot be read or written as asked.
+
+    To do: look at the address after ``--results``; of a damaged store ``raysurf fsck`` says what is wrong.
+    """
 
     subject, named = "results {0!r}", "uri"
     uri: str
 
 
 class NothingComparedError(StoreError):
-    """A compared table in which no finished run has a place."""
+    """A compared table in which no finished run has a place.
+
+    To do: name the sweep that has such runs (``--sweep``), or run one; the text says what the table takes.
+    """
 
 
 class LeftOutWarning(RaysurfError, UserWarning):
@@ -160,38 +187,59 @@ class LeftOutWarning(RaysurfError, UserWarning):
 
 
 class StoreWarning(LeftOutWarning):
-    """Something in a store that was left out; where warnings are made errors, as by ``--strict``, it is one."""
+    """Something in a store that was left out; where warnings are made errors, as by ``--strict``, it is one.
+
+    To do: ``raysurf fsck`` says what it is of; running its sweep again writes it anew.
+    """
 
 
 class PlugWarning(LeftOutWarning):
-    """A plug of another package that was left out, since it cannot be used."""
+    """A plug of another package that was left out, since it cannot be used.
+
+    To do: mend or uninstall the package.
+    """
 
 
 class StoreUnavailableError(StoreError):
-    """A store that is full, or away for longer than is waited; nothing is wrong with what was to be written."""
+    """A store that is full, or away for longer than is waited; nothing is wrong with what was to be written.
+
+    To do: make room, or bring it back, and give the same command again; it goes on.
+    """
 
 
 class ResourceError(Refusal):
-    """More CPUs, GPUs or workers than the machine or cluster has."""
+    """More CPUs, GPUs or workers than the machine or cluster has.
+
+    To do: ask for less in ``resources:``, or run on a larger cluster (``--address``).
+    """
 
     subject = "resources"
 
 
 class ClusterError(NamedRefusal):
-    """A cluster that is not there, lets nobody in, or does not know what it is asked for."""
+    """A cluster that is not there, lets nobody in, or does not know what it is asked for.
+
+    To do: look at ``--address``, at the tunnel to its dashboard, and at the token (``RAY_AUTH_TOKEN``).
+    """
 
     subject, named = "cluster {0}", "address"
     address: str
 
 
 class SubmissionError(Refusal):
-    """Something that cannot be handed to a cluster."""
+    """Something that cannot be handed to a cluster.
+
+    To do: take what it names out of the working folder or the address; give ``--results`` that the cluster sees.
+    """
 
     subject = "submission"
 
 
 class TrackingError(Refusal):
-    """W&B that lets nobody in, is away, or has not taken what it was sent."""
+    """W&B that lets nobody in, is away, or has not taken what it was sent.
+
+    To do: ``wandb login``, then ``raysurf sync``; no row is lost.
+    """
 
     subject = "W&B"
 
@@ -200,6 +248,8 @@ class ChangedError(RaysurfError, ValueError):
     """A stored run whose network or data are others now than when it ran, so that it may not be what is asked for.
 
     ``changed`` has what differs: in words, its fingerprint then, its fingerprint now.
+
+    To do: undo the change, give what has changed another name, or take what is stored with ``--accept-changed``.
     """
 
     def __init__(self, run: str, changed: Iterable[tuple[str, str, str]]) -> None:
@@ -216,7 +266,10 @@ class ChangedError(RaysurfError, ValueError):
 
 
 class JobFailedError(RaysurfError, RuntimeError):
-    """A job that a program ran by itself, and that failed, by itself or by one of its inputs."""
+    """A job that a program ran by itself, and that failed, by itself or by one of its inputs.
+
+    To do: ``raysurf why`` shows the traceback; then mend it and run it with ``retry_failed=True``.
+    """
 
     def __init__(self, run_id: str, error: str, results: str) -> None:
         self.run_id, self.error, self.results = run_id, redact(error), redact(results)
@@ -227,7 +280,10 @@ class JobFailedError(RaysurfError, RuntimeError):
 
 
 class DivergedError(RaysurfError, ArithmeticError):
-    """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was."""
+    """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was.
+
+    To do: lower the learning rate, or warm it up (``kind: warm_up``).
+    """
 
     error_kind = "diverged"
 
@@ -241,7 +297,10 @@ class DivergedError(RaysurfError, ArithmeticError):
 
 
 class NotFiniteError(RaysurfError, ArithmeticError):
-    """Metrics of a job that are NaN or infinite."""
+    """Metrics of a job that are NaN or infinite.
+
+    To do: lower the learning rate, or look at the weights that were measured.
+    """
 
     error_kind = "diverged"
 
@@ -254,7 +313,10 @@ class NotFiniteError(RaysurfError, ArithmeticError):
 
 
 class TimeLimitError(RaysurfError, RuntimeError):
-    """A trial that took longer than it may."""
+    """A trial that took longer than it may.
+
+    To do: raise ``failures: {time_limit_s: …}``, then ``raysurf run --retry-failed``: it goes on from its checkpoint.
+    """
 
     error_kind = "time_limit"
 
@@ -267,7 +329,10 @@ class TimeLimitError(RaysurfError, RuntimeError):
 
 
 class PreemptedError(RaysurfError, RuntimeError):
-    """A job that has left its process because that will be gone soon, and goes on from its state elsewhere."""
+    """A job that has left its process because that will be gone soon, and goes on from its state elsewhere.
+
+    To do: nothing on a cluster; in a program of your own, run it again.
+    """
 
     error_kind = "lost"
 
@@ -280,14 +345,20 @@ class PreemptedError(RaysurfError, RuntimeError):
 
 
 class DegenerateError(NamedRefusal):
-    """Weights that span no line, plane or path, since they are equal or lie on one line."""
+    """Weights that span no line, plane or path, since they are equal or lie on one line.
+
+    To do: give one of them another seed.
+    """
 
     subject, named = "no {0}", "geometry"
     geometry: str
 
 
 class MeasuringError(RaysurfError, RuntimeError):
-    """Points of a measuring job that could not be measured; the others are kept."""
+    """Points of a measuring job that could not be measured; the others are kept.
+
+    To do: mend what the first failure says, then ``raysurf run --retry-failed``; it measures these points alone.
+    """
 
     def __init__(self, failed: int, total: int, point: int, first: Failure) -> None:
         self.failed, self.total, self.point, self.first = failed, total, point, first
@@ -304,7 +375,10 @@ class MeasuringError(RaysurfError, RuntimeError):
 
 
 class UnsupportedLayerError(RaysurfError, ValueError):
-    """A layer that cannot be made stochastic."""
+    """A layer that cannot be made stochastic.
+
+    To do: name layers of the kinds that it says in ``noise: {layers: …}``.
+    """
 
     def __init__(self, got: str) -> None:
         self.got = got

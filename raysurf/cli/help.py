@@ -15,8 +15,10 @@ from raysurf.models.registry import GIVEN
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 WIDTH = 110
+REQUIRED = "required"
 # Of modules, the first that fits says under what heading their public names stand.
 GROUPS = {
     "raysurf.jobs.initial": "Noise",
@@ -65,7 +67,7 @@ def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
         yield f"  {name:<{wide}}  {command.get_short_help_str(WIDTH - wide - 4)}"
     names: dict[str, list[str]] = {}
     for home, those in HOMES.items():
-        names.setdefault(_title(home), []).extend(those)
+        names.setdefault(title_of(home), []).extend(those)
     for group, title in TITLES.items():
         own = plugs.GROUPS[group].own if group in NAMELESS else ()
         names[title] += [*own, *(name for name, _ in plugs.of_others(group))]
@@ -105,7 +107,7 @@ def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
         yield from part
 
 
-def _title(home: str) -> str:
+def title_of(home: str) -> str:
     """The heading of what a module has."""
     return next((title for module, title in GROUPS.items() if f"{home}.".startswith(f"{module}.")), OTHERS)
 
@@ -147,11 +149,16 @@ def _on_plug(group: str, name: str) -> Iterator[str]:
         yield from _on_name(f"{'raysurf' if is_public else value.__module__}.{value.__name__}", value)
     else:
         yield from _about(f"{name} ({group})", value)
-        taken = inspect.signature(value).parameters.values()
-        lines = [(p.name, "", "required" if p.default is p.empty else f"default {p.default}") for p in taken]
-        if options := [line for line in lines if line[0] not in GIVEN]:
+        if options := options_of(value):
             yield "\n  Options"
-            yield from _columns(options)
+            lines = [(name, "", default if default == REQUIRED else f"default {default}") for name, default in options]
+            yield from _columns(lines)
+
+
+def options_of(builder: Callable[..., Any]) -> list[tuple[str, str]]:
+    """What a file may give to the function of a network or data set: names and defaults."""
+    taken = [p for p in inspect.signature(builder).parameters.values() if p.name not in GIVEN]
+    return [(p.name, REQUIRED if p.default is p.empty else str(p.default)) for p in taken]
 
 
 def _about(name: str, value: Any) -> Iterator[str]:
@@ -168,17 +175,20 @@ def _call(value: Callable[..., Any]) -> str:
 def _fields(model: type[BaseModel]) -> Iterator[str]:
     """Names, defaults and meanings of what a value is made of."""
     lines = [
-        (name, "required" if field.is_required() else _default(field), field.description or "")
-        for name, field in model.model_fields.items()
+        (name, _shortened(default_of(field)), field.description or "") for name, field in model.model_fields.items()
     ]
     if lines:
         yield "\n  Fields"
         yield from _columns(lines)
 
 
-def _default(field: Any) -> str:
-    value = field.get_default(call_default_factory=True)
-    text = "" if value is None else str(value)
+def default_of(field: FieldInfo) -> str:
+    """What a field is that is not given; empty if that is nothing."""
+    value = REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
+    return "" if value is None else str(value)
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
