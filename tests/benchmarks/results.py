@@ -172,10 +172,7 @@ def _import(rounds: int) -> None:
         command = [sys.executable, "-c", statement]
         return seconds(lambda: subprocess.run(command, check=True, env={**os.environ}))
 
-    timed = {
-        "ours": partial(took, "import raysurf.results"),
-        "peer": partial(took, "import pyarrow.dataset, duckdb"),
-    }
+    timed = {"ours": partial(took, "import raysurf.results"), "peer": partial(took, "import pyarrow.dataset, duckdb")}
     _tell("results/import", timed, 1.3, rounds)
 
 

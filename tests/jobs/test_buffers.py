@@ -16,9 +16,7 @@ from raysurf.jobs.network import Network
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
 from raysurf.training.workers import Workers
-from tests.support.buffer_networks import (
-    base,
-)
+from tests.support.buffer_networks import base
 from tests.support.execution import do
 from tests.support.surfaces import surface
 

@@ -81,8 +81,7 @@ def test_start_weights_are_taken_and_the_start_is_left_alone(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["spectral_parametrised", "weight_normed", "spectral_hooked", "weight_hooked", "pruned", "tied", "twice"],
+    "name", ["spectral_parametrised", "weight_normed", "spectral_hooked", "weight_hooked", "pruned", "tied", "twice"]
 )
 def test_means_begin_on_the_starts_effective_weights(name: str, tmp_path: Path) -> None:
     """With next to no noise the answers are the start's, however its layers come by their weights."""

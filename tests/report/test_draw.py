@@ -97,10 +97,7 @@ KINDS = {
         ),
         "seed 0",
     ),
-    "activations": (
-        ("Activations by class: vgg16 on cifar10", "variance network", "dropout", "mean ± std"),
-        "saddle",
-    ),
+    "activations": (("Activations by class: vgg16 on cifar10", "variance network", "dropout", "mean ± std"), "saddle"),
     "toy": (
         ("Two-dimensional inputs: vgg16 on blobs, variance network", "(e) mean weights, test accuracy 0"),
         "saddle",

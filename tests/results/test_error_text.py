@@ -42,11 +42,7 @@ MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB
         (f"{HEAD}{OURS}MemoryError\n", "cpu_memory", ("MemoryError", "", "raysurf/training/loop.py:166")),
         (f"{HEAD}{OURS}raysurf.errors.DataError: data 'mnist': got nothing\n", "mistake", None),
         (f"{HEAD}{OURS}ArithmeticError: not finite: test/nll\n", "diverged", None),
-        (
-            "KeyError: 'a: b' (/home/ada/nets.py:12)",
-            "user_code",
-            ("KeyError", "'a: b'", "/home/ada/nets.py:12"),
-        ),
+        ("KeyError: 'a: b' (/home/ada/nets.py:12)", "user_code", ("KeyError", "'a: b'", "/home/ada/nets.py:12")),
         ("SpecError: job.lr: got 0; expected more", "mistake", ("SpecError", "job.lr: got 0; expected more")),
         (
             "OutputError: network: got 3; expected 4 (raysurf/training/logits.py:69)",

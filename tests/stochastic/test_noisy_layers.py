@@ -15,12 +15,7 @@ import raysurf as rs
 from raysurf.errors import UnknownNameError, UnsupportedLayerError
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.divergence import kl_ard, kl_log_uniform, mmd_closed, mmd_unbiased, signal_to_noise
-from raysurf.stochastic.layers import (
-    VarianceLayer,
-    VariationalLayer,
-    noise_mode,
-    noisy_layers,
-)
+from raysurf.stochastic.layers import VarianceLayer, VariationalLayer, noise_mode, noisy_layers
 from raysurf.stochastic.spec import Noise
 from tests.support.cases import residual, transformer
 from tests.support.contracts import NoiseContract
