@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-# Folders whose tests share what takes seconds to make: a Ray; runs of W&B.
-WHOLE = ("tests/cluster/", "tests/tracking/")
+# Folders and files whose tests share what takes seconds to make: a Ray; runs of W&B; pages of a sweep.
+WHOLE = ("tests/cluster/", "tests/tracking/", "tests/report/test_sweep_report")
 os.environ["WANDB_MODE"] = "offline"
 # Threads that wait for work of their job sleep: they would take the cores that tests and processes beside them need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -20,7 +20,7 @@ os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute())
 
 
 class _ByFile(LoadFileScheduling):
-    """A file's tests share a process, and so do those of some folders."""
+    """A file's tests share a process, and so do those of some folders and files."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)

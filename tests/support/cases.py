@@ -99,10 +99,10 @@ def group_norm(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module
 
 
 def residual(num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
-    """Torchvision's ResNet-18, its first convolution made for the image's channels."""
-    from torchvision.models import resnet18
+    """Torchvision's ResNet of a block a stage, its first convolution made for the image's channels."""
+    from torchvision.models.resnet import BasicBlock, ResNet
 
-    net: nn.Module = resnet18(num_classes=num_classes)
+    net: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], num_classes)
     net.conv1 = nn.Conv2d(image_shape[0], 64, 3, padding=1, bias=False)
     return net
 

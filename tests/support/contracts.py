@@ -133,6 +133,13 @@ class ResumedContract:
             assert broken.get_bytes(path) == whole.get_bytes(path)
 
 
+def drawn(layer: nn.Module, inputs: torch.Tensor, count: int) -> torch.Tensor:
+    """Answers of so many passes of a noisy layer, each with weights of its own: [passes, *outputs]."""
+    passes = torch.func.vmap(lambda _: layer(inputs), randomness="different")(torch.zeros(count))
+    assert isinstance(passes, torch.Tensor)
+    return passes
+
+
 class NoiseContract:
     """Noise of layers; the fixture ``noise`` is its spec."""
 
@@ -153,8 +160,7 @@ class NoiseContract:
             mean = made.mean()
             spread = made.operation(inputs.square(), made.variance().expand(made.shape), None)
             middle = made.operation(inputs, torch.zeros(made.shape) if mean is None else mean, made.bias)
-            many = inputs.expand(count, *size)
-            draws = made(many) if made.local else torch.cat([made(inputs) for _ in range(4000)])
+            draws = made(inputs.expand(count, *size)) if made.local else drawn(made, inputs, count).flatten(0, 1)
         deviation = spread.sqrt()
         assert torch.allclose(draws.mean(0), middle[0], atol=float(6 * deviation.max() / math.sqrt(len(draws))))
         assert torch.allclose(draws.var(0), spread[0], rtol=0.2, atol=1e-6)
@@ -169,8 +175,7 @@ class NoiseContract:
             assert torch.equal(made(inputs), bias if made.mean() is None else layer(inputs))
         if "zero_mean" in made.MODES:
             with noise_mode(made, "zero_mean"), torch.no_grad():
-                many = torch.stack([made(inputs) for _ in range(4000)])
-                assert torch.allclose(many.mean(0), bias, atol=0.1)
+                assert torch.allclose(drawn(made, inputs, 4000).mean(0), bias, atol=0.1)
         assert made.noise == "sample"
         assert not torch.equal(made(inputs), made(inputs))
 

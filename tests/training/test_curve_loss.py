@@ -27,7 +27,7 @@ from raysurf.weightspace.point import Point, combine, distance, place, point_of
 from tests.support.cases import NETWORKS, group_norm, residual, transformer
 
 IMAGES, CLASSES = (1, 8, 8), 10
-ANY = {"resnet18": residual, "transformer": transformer, "group_norm": group_norm}
+ANY = {"residual": residual, "transformer": transformer, "group_norm": group_norm}
 
 
 def ends(build: Callable[[], nn.Module]) -> tuple[nn.Module, Point, Point]:

@@ -72,7 +72,7 @@ def test_moments_go_on_from_their_state() -> None:
         assert all(torch.equal(second.state()[name], value) for name, value in whole.state().items())
 
 
-@pytest.mark.parametrize(("rank", "scale"), [(4, 0.5), (0, 1.0), (0, 0.25), (2, 1.0)])
+@pytest.mark.parametrize(("rank", "scale"), [(4, 0.5), (0, 0.25), (2, 1.0)])
 def test_covariance_of_samples_converges(rank: int, scale: float) -> None:
     """Samples have the mean, and scale (diagonal + low rank) as covariance: half of both for SWAG itself."""
     moments = Moments(rank)
@@ -80,7 +80,7 @@ def test_covariance_of_samples_converges(rank: int, scale: float) -> None:
         moments.add(point)
     assert moments.average is not None
     generator, deviations = torch.Generator().manual_seed(0), list(moments.deviations)
-    count = 20_000
+    count = 5_000
     drawn = torch.stack(
         [flat(sample(moments.average, moments.variance, deviations, scale, generator)) for _ in range(count)]
     )

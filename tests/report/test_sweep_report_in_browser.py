@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raysurf.report.sweep_report import write_report
 from tests.support.browser import Browser, needs_chromium
-from tests.support.large_sweep import SWEEP, large_sweep
 
 pytestmark = needs_chromium
 NUM_TRIALS = 30
@@ -19,18 +17,15 @@ SHOWN = "[...document.querySelectorAll('table.trials tbody tr')].filter(row => r
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    results = large_sweep(folder / "results", trials=NUM_TRIALS, epochs=3, nodes=7)
-    write_report(results, [SWEEP], str(folder / "plain.html"))
-    write_report(results, [SWEEP], str(folder / "interactive.html"), is_interactive=True)
-    return folder
+def browser() -> Iterator[Browser]:
+    with Browser() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with Browser() as found:
-        yield found
+def phone() -> Iterator[Browser]:
+    with Browser(390, 844) as running:
+        yield running
 
 
 @pytest.fixture(params=["plain", "interactive"])
@@ -72,9 +67,9 @@ def test_order(shown: Browser) -> None:
     values = f"[...{column}].map(cell => cell.textContent)"
     for sign in (1, -1):
         shown.click("table.trials th:nth-child(3) button")
-        found = shown.ask(values)
-        assert found[-1] == ""
-        numbers = [sign * float(text) for text in found[:-1]]
+        *texts, last = shown.ask(values)
+        assert last == ""
+        numbers = [sign * float(text) for text in texts]
         assert numbers == sorted(numbers) and len(set(numbers)) > 20
 
 
@@ -142,35 +137,35 @@ def test_learning_curves_are_told(browser: Browser, pages: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "interactive"])
-def test_phone(name: str, pages: Path) -> None:
+def test_phone(name: str, phone: Browser, pages: Path) -> None:
     """A page of 390 pixels does not scroll sideways, and no text is smaller than 11 pixels."""
-    with Browser(390, 844) as phone:
-        phone.open(pages / f"{name}.html")
-        assert phone.ask("document.documentElement.scrollWidth") <= 390
-        size = "parseFloat(getComputedStyle(e).fontSize)"
-        assert phone.ask(f"Math.min(...[...document.querySelectorAll('p, td, th, figcaption')].map(e => {size}))") >= 11
-        assert phone.said == []
+    phone.open(pages / f"{name}.html")
+    assert phone.ask("document.documentElement.scrollWidth") <= 390
+    size = "parseFloat(getComputedStyle(e).fontSize)"
+    assert phone.ask(f"Math.min(...[...document.querySelectorAll('p, td, th, figcaption')].map(e => {size}))") >= 11
+    assert phone.said == []
 
 
 @pytest.mark.parametrize("kind", [".picture", ".rows"])
 @pytest.mark.parametrize("dark", [False, True])
-def test_what_scrolls_shows_it(kind: str, dark: bool, pages: Path, tmp_path: Path) -> None:
+def test_what_scrolls_shows_it(kind: str, dark: bool, phone: Browser, pages: Path, tmp_path: Path) -> None:
     """On a phone a shadow lies on the side on which there is more of a figure or table, and on no other."""
-    with Browser(390, 844, dark=dark) as phone:
-        phone.open(pages / "plain.html")
-        for name, left in (("begin", 0), ("end", 9999)):
-            box = phone.ask(
-                f"(e => {{ e.scrollIntoView({{block: 'center'}}); e.scrollLeft = {left}; "
-                "const b = e.getBoundingClientRect(); return [b.left, b.right, b.top, b.bottom]; })"
-                f"([...document.querySelectorAll('{kind}')].find(e => e.scrollWidth > e.clientWidth + 60))"
-            )
-            phone.screenshot(tmp_path / f"{name}.png", whole=False)
-            x_left, x_right, top, bottom = (round(each) for each in box)
-            with Image.open(tmp_path / f"{name}.png") as image:
-                grey = np.asarray(image.convert("L"), dtype=float)[max(top, 0) + 3 : min(bottom, 844) - 3]
-            ground = np.median(grey[:, x_left + 30 : x_right - 30])
-            edges = [np.median(abs(grey[:, at] - ground)) for at in (x_left + 3, x_right - 4)]
-            assert (edges[0] > 20, edges[1] > 20) == (name == "end", name == "begin")
+    phone.media(dark=dark)
+    phone.open(pages / "plain.html")
+    for name, left in (("begin", 0), ("end", 9999)):
+        box = phone.ask(
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); e.scrollLeft = {left}; "
+            "const b = e.getBoundingClientRect(); return [b.left, b.right, b.top, b.bottom]; })"
+            f"([...document.querySelectorAll('{kind}')].find(e => e.scrollWidth > e.clientWidth + 60))"
+        )
+        phone.screenshot(tmp_path / f"{name}.png", whole=False)
+        x_left, x_right, top, bottom = (round(edge) for edge in box)
+        with Image.open(tmp_path / f"{name}.png") as image:
+            grey = np.asarray(image.convert("L"), dtype=float)[max(top, 0) + 3 : min(bottom, 844) - 3]
+        ground = np.median(grey[:, x_left + 30 : x_right - 30])
+        edges = [np.median(abs(grey[:, at] - ground)) for at in (x_left + 3, x_right - 4)]
+        assert (edges[0] > 20, edges[1] > 20) == (name == "end", name == "begin")
+    phone.media()
 
 
 def test_without_scripts(browser: Browser, pages: Path) -> None:
