@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     help="auto is online if you are logged in, else offline.",
 )
 @click.option("--wandb-weights", is_flag=True, help="Send the weights that runs keep to W&B, as artifacts.")
-@click.option("--retry-failed", is_flag=True, help="Try trials that failed again; else they are left as they are.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Try trials again that failed; else those alone whose inputs failed are."
+)
 @click.option("--accept-changed", is_flag=True, help="Use stored runs whose network or data were others than now.")
 @click.option("--replace", is_flag=True, help="Replace trials of another definition under a name; their runs are kept.")
 @click.option(

@@ -72,12 +72,16 @@ def plan_sweeps(
     unchanged = Unchanged(store)
     plans = []
     for of_sweep in plan.sweeps:
-        name = of_sweep.sweep.name
+        sweep, table = of_sweep.sweep, tables[of_sweep.sweep.name]
         jobs = [planned.job for planned in of_sweep.jobs]
-        Spending(tables[name], jobs).require_room(jobs)
+        Spending(table, jobs).require_room(jobs)
         if not accept_changed:
-            _require_unchanged(of_sweep, tables[name], unchanged)
-        plans.append(dataclasses.replace(of_sweep, trials_failed=tables[name].count_failed(numbers[name])))
+            _require_unchanged(of_sweep, table, unchanged)
+        known = () if sweep.is_searched else of_sweep.arms
+        ended = [job for arm in known if table.count_finished([arm.first]) for job in sweep.fill(arm.params).jobs]
+        failed = table.count_failed(numbers[sweep.name])
+        ids = frozenset(job.id for job in with_inputs(ended))
+        plans.append(dataclasses.replace(of_sweep, trials_failed=failed, ended=ids))
     return dataclasses.replace(plan, sweeps=tuple(plans), accept_changed=accept_changed, replace=replace)
 
 

@@ -192,9 +192,9 @@ class TrialTable:
             return not self.retry_failed and failure_in(row).kind != "blocked"
         return bool(row["state"] == "stopped")
 
-    def count_finished(self, numbers: Collection[int] | None = None) -> int:
-        """Trials of this definition that have ended and are not to be tried again; of some, or of all."""
-        rows = (row for number, row in self.rows.items() if numbers is None or number in numbers)
+    def count_finished(self, numbers: Collection[int]) -> int:
+        """How many of some trials have ended and are not to be tried again."""
+        rows = (self.rows[number] for number in numbers if number in self.rows)
         return sum(row["state"] == "done" or self._has_ended_unfinished(row) for row in rows)
 
     def count_failed(self, numbers: Collection[int]) -> int:

@@ -169,6 +169,7 @@ class SweepPlan:
         finished: Ids of the jobs that the store has finished.
         earlier: What earlier plans of the same file run, as far as it is known, and what may be gone on from.
         trials_failed: How many of ``trials_done`` failed, and are not to be tried again.
+        ended: Ids of the jobs and inputs of such of ``trials_done`` as no search has chosen.
     """
 
     sweep: Sweep
@@ -178,6 +179,7 @@ class SweepPlan:
     finished: frozenset[str] = frozenset()
     earlier: tuple[Job, ...] = ()
     trials_failed: int = 0
+    ended: frozenset[str] = frozenset()
 
     @property
     def trials(self) -> int:
@@ -226,7 +228,8 @@ class SweepPlan:
     def _left_of(self, jobs: Sequence[Job], cost: Callable[[Job], float]) -> float:
         """What unfinished ones of some jobs cost, from where earlier ones of the file end."""
         known = {job.id: job for job in (*self.earlier, *jobs)}
-        return sum(cost_along(list(known.values()), self.finished | {job.id for job in self.earlier}, cost))
+        finished = self.finished | self.ended | {job.id for job in self.earlier}
+        return sum(cost_along(list(known.values()), finished, cost))
 
     def left(self, cost: Callable[[Job], float]) -> tuple[float, float]:
         """The least and the most that is left to be done.

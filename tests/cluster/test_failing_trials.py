@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import raysurf as rs
+from raysurf.cluster.launch import plan_sweeps
 from raysurf.errors import SpecError
 from raysurf.store.compaction import compact
 from raysurf.store.store import Store
@@ -20,7 +21,7 @@ COLUMNS = ["error_kind", "error_class", "error_message", "error_place"]
 
 
 def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
-    """A failed trial stays failed until --retry-failed; then it alone is run, and nothing is failed any more."""
+    """A failed trial stays failed, with nothing left to train, until --retry-failed; then it alone is run."""
     mended = tmp_path / "mended"
     tree = linear(fault="bug", until=str(mended)).with_holes({"model.options.fault": rs.Each(("", "bug"))})
     sweep, root = rs.Sweep(tree, name="flaky"), tmp_path / "r"
@@ -31,6 +32,8 @@ def test_failed_trials_are_tried_again_when_asked(tmp_path: Path) -> None:
     mended.touch()
     ran = run(sweep, root)
     assert (ran.finished.failed, ran.begun) == (1, [])
+    plans = [plan_sweeps([sweep], Store(str(root)), retry_failed=again).sweeps[0] for again in (False, True)]
+    assert [plan.left(lambda job: job.epochs_to_train) for plan in plans] == [(0, 0), (tree.epochs, tree.epochs)]
     ran = run(sweep, root, retry_failed=True)
     assert (ran.finished.failed, ran.begun) == (0, [1])
     assert rs.results.open(str(root)).failures().groups == ()
