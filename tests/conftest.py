@@ -14,7 +14,8 @@ from xdist.scheduler import LoadFileScheduling
 # Folders and files whose tests share what takes seconds to make: a Ray; runs of W&B; pages of a sweep.
 WHOLE = ("tests/cluster/", "tests/tracking/", "tests/report/test_sweep_report")
 os.environ["WANDB_MODE"] = "offline"
-# Threads that wait for work of their job sleep: they would take the cores that tests and processes beside them need.
+# Processes that tests start have one thread, or threads that sleep while they wait: others need the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("RAYSURF_DATA", str(Path("tests-have-no-data").absolute()))
 

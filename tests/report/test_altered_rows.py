@@ -44,6 +44,9 @@ def rows() -> dict[str, list[dict[str, Any]]]:
     }
 
 
+# The pictures that are drawn from a column, beside those of the report.
+PICTURES = {"x": ["plane"], "y": ["plane"], "t": ["profile"], "distance": ["profile"], "loss": ["plane", "profile"]}
+PICTURES |= {"error": ["profile"], "geometry": ["plane"], "spec": ["schedule"]}
 ALTERED = [
     ("surface", "x", math.inf),
     ("surface", "y", math.nan),
@@ -77,8 +80,7 @@ def test_altered_rows_are_drawn_or_named(
     for row in found[table][: 1 if value in FEW else None]:
         row[column] = value
     root = store(tmp_path / "r", **found).store.uri
-    kinds = {"surface": ("plane", "profile"), "landmarks": ("plane",), "runs": ("schedule",)}.get(table, ())
-    pictures = [("plot", kind, "-o", str(tmp_path / "x.svg")) for kind in kinds]
+    pictures = [("plot", kind, "-o", str(tmp_path / "x.svg")) for kind in PICTURES.get(column, [])]
     others = [("du",), ("compare", "budgets")] if table == "runs" else []
     for command in (("report", "study", "-o", str(tmp_path / "x.html")), *pictures, *others):
         monkeypatch.setattr(sys, "argv", ["raysurf", *command, "--results", root])

@@ -17,7 +17,6 @@ from raysurf.jobs.job import Job, to_tree
 from raysurf.jobs.parse import parse_job
 from raysurf.stochastic.layers import noise_mode
 from raysurf.stochastic.spec import Noise
-from raysurf.store.store import Store
 from raysurf.training.checkpoints import Place
 from raysurf.training.loop import fit
 from raysurf.training.objective import Objective
@@ -26,7 +25,7 @@ from raysurf.training.schedules import Schedule, Span
 from raysurf.training.workers import Workers
 from raysurf.values import Node
 from tests.support import training
-from tests.support.execution import do, do_broken_off, rows
+from tests.support.execution import do, do_broken_off, same_outcome, stores_with_inputs
 
 STEPS = 390
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -122,15 +121,10 @@ class ResumedContract:
 
     def test_broken_off_job_ends_with_the_same_rows(self, job: Job, tmp_path: Path) -> None:
         """Broken off at every epoch or point, and run again each time, it has rows and files of an unbroken one."""
-        whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
-        for store in (whole, broken):
-            for needed in job.ancestors:
-                do(needed, store)
+        whole, broken = stores_with_inputs(job, tmp_path, 2)
         do(job, whole)
         assert len(do_broken_off(job, broken)) >= 2
-        assert rows(broken) == rows(whole)
-        for path in whole.list(f"jobs/{job.id}"):
-            assert broken.get_bytes(path) == whole.get_bytes(path)
+        same_outcome(job, broken, whole)
 
 
 def drawn(layer: nn.Module, inputs: torch.Tensor, count: int) -> torch.Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import shutil
+from pathlib import Path
 from typing import Any
 
-from raysurf.jobs.context import Progress
+from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.execute import execute
 from raysurf.jobs.job import Job
 from raysurf.jobs.provenance import Labels, collect
@@ -24,6 +26,32 @@ def labels() -> Labels:
 
 def do(job: Job, store: Store, progress: Any = lambda at: None) -> dict[str, float]:
     return execute(job, store, Workers(), progress, labels())
+
+
+def context(job: Job, store: Store) -> StoreContext:
+    """What a job sees of a store, without a listener."""
+    return StoreContext(job, store, Workers(), lambda at: None)
+
+
+def stores_with_inputs(job: Job, folder: Path, count: int) -> list[Store]:
+    """So many stores that have what a job needs, trained once."""
+    first = Store(str(folder / "store0"))
+    for needed in job.ancestors:
+        do(needed, first)
+    others = [str(folder / f"store{number}") for number in range(1, count)]
+    for other in others:
+        if job.ancestors:
+            shutil.copytree(folder / "store0", other)
+    return [first, *map(Store, others)]
+
+
+def same_outcome(job: Job, found: Store, expected: Store) -> None:
+    """Fail unless two stores have the same rows and files, and the same bytes of a job."""
+    assert rows(found) == rows(expected)
+    names, others = ([path for path in each.list() if not path.startswith("tables/")] for each in (found, expected))
+    assert names == others
+    for path in expected.list(f"jobs/{job.id}"):
+        assert found.get_bytes(path) == expected.get_bytes(path), path
 
 
 def do_broken_off(job: Job, store: Store) -> set[int]:

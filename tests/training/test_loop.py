@@ -21,10 +21,8 @@ from raysurf.training.checkpoints import Checkpoints, Place
 from raysurf.training.epoch import Recipe, shuffled
 from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objective import CrossEntropy, CycleAverage
-from raysurf.training.objectives.curve import CurveLoss
 from raysurf.training.schedules import Constant, num_batches
 from raysurf.training.workers import Workers
-from raysurf.weightspace import curve
 from raysurf.weightspace.average import RunningAverage
 from raysurf.weightspace.point import Point, distance, point_of
 from tests.support.cases import NETWORKS
@@ -43,51 +41,29 @@ class Breaking(CrossEntropy):
         return super().backward(inputs, labels, num_examples, draw)
 
 
-def train(
-    keeper: Checkpoints, epochs: int = 4, stop_after: int | None = None, breaks_at: int | None = None
-) -> tuple[Point, Point, list[EpochEnd]]:
+def train(keeper: Checkpoints, breaks_at: int | None = None) -> tuple[Point, Point, list[EpochEnd]]:
+    """Weights, their average and the ends of epochs of four epochs, or of so many steps."""
     objective = Breaking(network(), 1e-3, "fp32")
     objective.breaks_at = breaks_at
-    average = RunningAverage()
+    average, ends = RunningAverage(), list[EpochEnd]()
     collector = CycleAverage(recipe().cycle_steps(200), 0, average)
-    ends: list[EpochEnd] = []
-
-    def on_epoch(end: EpochEnd) -> None:
-        ends.append(end)
-        if end.epoch - 1 == stop_after:
-            raise KeyboardInterrupt
-
     with contextlib.suppress(KeyboardInterrupt):
-        fit(objective, data(), recipe(epochs), Workers(), on_epoch, [collector], keeper)
+        fit(objective, data(), recipe(), Workers(), ends.append, [collector], keeper)
     return point_of(objective.model), average.average or {}, ends
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3])
-def test_resumed_run_takes_the_same_steps(stop_after: int) -> None:
-    """Weights, average and losses of a run that was broken off are those of an unbroken one, to the last bit."""
+def test_run_broken_off_at_any_step_is_the_unbroken_one() -> None:
+    """Before each of its steps in turn, to the last bit: every sitting goes on from the epoch's beginning."""
     whole, mean, ends = train(Checkpoints())
-    keeper = Kept()
-    train(keeper, stop_after=stop_after)
-    assert max(keeper.states) == Place(stop_after)
-    again, again_mean, again_ends = train(keeper)
-    assert [end.epoch for end in again_ends] == list(range(stop_after + 1, 5))
-    assert [(e.train_nll, e.train_error, e.lr) for e in again_ends] == [
-        (e.train_nll, e.train_error, e.lr) for e in ends[stop_after:]
-    ]
-    for name in whole:
-        assert torch.equal(whole[name], again[name])
-        assert torch.equal(mean[name], again_mean[name])
-
-
-def test_average_broken_off_at_any_step_is_the_unbroken_one() -> None:
-    """Before each of its steps in turn: every sitting goes on from the epoch's beginning."""
-    whole, mean, _ = train(Checkpoints())
     per_epoch = recipe().steps_per_epoch(200)
     for step in range(4 * per_epoch):
-        keeper = Kept()
+        keeper, epochs = Kept(), step // per_epoch
         train(keeper, breaks_at=step)
-        assert max(keeper.states, default=Place(0)) == Place(step // per_epoch)
-        again, again_mean, _ = train(keeper)
+        assert max(keeper.states, default=Place(0)) == Place(epochs)
+        again, again_mean, again_ends = train(keeper)
+        assert [(end.epoch, end.train_nll, end.train_error, end.lr) for end in again_ends] == [
+            (end.epoch, end.train_nll, end.train_error, end.lr) for end in ends[epochs:]
+        ]
         for name in whole:
             assert torch.equal(whole[name], again[name])
             assert torch.equal(mean[name], again_mean[name])
@@ -101,9 +77,7 @@ def test_steps_are_those_of_torch() -> None:
     seen: list[torch.Tensor] = []
 
     class Watched(CrossEntropy):
-        def backward(
-            self, inputs: torch.Tensor, labels: torch.Tensor, num_examples: int, draw: random.Random
-        ) -> torch.Tensor:
+        def backward(self, inputs: Tensor, labels: Tensor, num_examples: int, draw: random.Random) -> Tensor:
             seen.append(inputs.clone())
             return super().backward(inputs, labels, num_examples, draw)
 
@@ -121,27 +95,6 @@ def test_steps_are_those_of_torch() -> None:
         F.cross_entropy(reference(inputs), labels).backward()
         optimiser.step()
     assert distance(point_of(ours), point_of(reference)) < 1e-5
-
-
-@pytest.mark.parametrize("shape", curve.SHAPES)
-def test_curve_gradient_is_that_of_the_sum(shape: str) -> None:
-    """The bends' gradients equal those of CE(phi(t)) + decay/2 |phi(t)|^2 written out with torch.func, in float64."""
-    torch.manual_seed(0)
-    net = NETWORKS["plain"]().double()
-    first, middle, last = (point_of(NETWORKS["plain"]().double()) for _ in range(3))
-    inputs, labels = torch.randn(12, 1, 8, 8, dtype=torch.float64), torch.randint(0, 10, (12,))
-    t = random.Random(5).random()
-    objective = CurveLoss(net, shape, [first, middle, last], [1], 0.01, "fp32")
-    objective.backward(inputs, labels, 12, random.Random(5))
-    variable = {name: value.clone().requires_grad_() for name, value in middle.items()}
-    c = curve.coefficients(shape, 1, t)
-    phi = {k: c[0] * first[k] + c[1] * variable[k] + c[2] * last[k] for k in variable}
-    logits = torch.func.functional_call(net, phi, (inputs,))
-    loss = F.cross_entropy(logits, labels) + 0.005 * sum(v.square().sum() for v in phi.values())
-    for gradient, name in zip(torch.autograd.grad(loss, list(variable.values())), variable, strict=True):
-        got = middle[name].grad
-        assert got is not None
-        assert torch.allclose(got, gradient, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(("first_step", "cycle", "expected"), [(0, 2, [2, 4, 6]), (3, 2, [5]), (0, 3, [3, 6])])

@@ -21,11 +21,12 @@ CASES = [
 ]
 TRAIN = """
 import sys
-import raysurf as rs
-from tests.support.cases import tiny_curve, tiny_noise
-rs.run(rs.SWA(start=tiny_curve().start, epochs=1, lr=0.1), sys.argv[1])
-rs.run(tiny_curve(), sys.argv[1])
-rs.run(tiny_noise(), sys.argv[1])
+import raysurf.cluster.task
+from raysurf.store.store import Store
+from tests.support.cases import JOBS
+from tests.support.execution import do
+for name in ("swa", "curve", "variational"):
+    do(JOBS[name](), Store(sys.argv[1]))
 print("torch._dynamo" in sys.modules)
 """
 
