@@ -35,11 +35,11 @@ from raysurf.stochastic.spec import VariationalDropout as VariationalDropout
 from raysurf.sweep.document import load as load
 from raysurf.sweep.search import Budget as Budget
 from raysurf.sweep.search import Search as Search
-from raysurf.sweep.search import Stopping as Stopping
 from raysurf.sweep.space import Choice as Choice
 from raysurf.sweep.space import Each as Each
 from raysurf.sweep.space import Float as Float
 from raysurf.sweep.space import Int as Int
+from raysurf.sweep.stopping import Stopping as Stopping
 from raysurf.sweep.sweep import Failures as Failures
 from raysurf.sweep.sweep import Resources as Resources
 from raysurf.sweep.sweep import Sweep as Sweep

@@ -54,8 +54,7 @@ class ArmSearcher(_Queue):
     beside one another. A generation of a population is a batch, with a seed or without.
 
     Args:
-        sweep: The sweep.
-        arm: The arm whose trials these are.
+        sweep, arm: Whose trials these are.
         begun: Parameters of trials that an earlier run has begun, by their places in the arm: they are tried again.
         task: What Tune's trial is given, by the trial's number.
         stopped: Says that no more trials are to begin.
@@ -86,7 +85,8 @@ class ArmSearcher(_Queue):
         self.params: dict[int, Mapping[str, Any]] = {}
         self.results: dict[int, tuple[Values | None, bool]] = {}
         self.numbers: dict[str, int] = {}
-        self.told: set[int] = set()
+        # Ended trials that the study has not heard of.
+        self.pending: list[int] = []
 
     def _study(self, known_trials: Sequence[KnownTrial]) -> Asked | None:
         sweep, search = self.sweep, self.sweep.search
@@ -100,15 +100,11 @@ class ArmSearcher(_Queue):
     def is_over(self) -> bool:
         """Whether all of its trials have ended, or those that are left do not begin."""
         is_spent = self.is_closed or self.issued >= self.arm.trials
-        return self.stopped() or (is_spent and all(number in self.results for number in self.params))
+        return self.stopped() or (is_spent and self._all_ended)
 
-    def assignment(self, number: int) -> Assignment:
-        """The jobs of a trial.
-
-        Raises:
-            SpecError: If what was suggested makes no valid job.
-        """
-        return self.sweep.fill(self.params[number])
+    @property
+    def _all_ended(self) -> bool:
+        return self.params.keys() <= self.results.keys()
 
     def next_batch(self) -> list[int]:
         """Numbers of the next trials, asked for together; empty if there are no more."""
@@ -125,14 +121,13 @@ class ArmSearcher(_Queue):
     def tell(self, number: int, values: Values | None, failed: bool) -> None:
         """Take a trial's end; Optuna hears of it with its batch."""
         self.results[number] = (values, failed)
-        ended = [number]
-        if self.reproducible:
-            is_whole = not self.queue and all(n in self.results for n in self.params)
-            ended = sorted(self.params) if is_whole else []
-        for each in ended:
-            if self.study and each not in self.told:
-                self.study.tell(each, *self.results[each])
-            self.told.add(each)
+        self.pending.append(number)
+        if self.reproducible and (self.queue or not self._all_ended):
+            return
+        if self.study is not None:
+            for ended in sorted(self.pending):
+                self.study.tell(ended, *self.results[ended])
+        self.pending.clear()
 
     def suggest(self, trial_id: str) -> Suggestion:
         if self.stopped():
@@ -140,7 +135,7 @@ class ArmSearcher(_Queue):
         if not self.queue:
             if self.is_closed or self.issued >= self.arm.trials:
                 return FINISHED
-            if self.reproducible and any(n not in self.results for n in self.params):
+            if self.reproducible and not self._all_ended:
                 return None
             self.queue.extend(self.next_batch())
         verdict = self.may_begin(self.queue[0]) if self.may_begin else Verdict.YES
@@ -164,12 +159,7 @@ class ArmSearcher(_Queue):
 
 
 class TaskList(_Queue):
-    """Tasks in order.
-
-    Args:
-        tasks: In order.
-        may_begin: Whether a task still fits its sweep's budget; after the first that does not, none begins.
-    """
+    """Tasks in order; after the first that no longer fits its sweep's budget, none begins."""
 
     def __init__(self, tasks: Sequence[Task], may_begin: Callable[[Task], Verdict] | None = None) -> None:
         super().__init__()
@@ -282,7 +272,7 @@ def replay(
         ends = {}
         for number in numbers:
             try:
-                ends[number] = finished(number, searcher.assignment(number))
+                ends[number] = finished(number, searcher.sweep.fill(searcher.params[number]))
             except SpecError:
                 ends[number] = (None, True)
         searcher.queue.extend(number for number, end in ends.items() if end is None)

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, TrialState, create_trial
 
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.cluster.warm_start import KnownTrial
@@ -97,10 +97,11 @@ class Study:
 
     def tell(self, number: int, values: Values | None, failed: bool) -> None:
         """Say what came of a trial; one without finite values has failed, or was stopped."""
-        self._tell(self._numbers.pop(number), values, state_of(values, failed))
+        state = state_of(values, failed)
+        self._study.tell(self._numbers.pop(number), values if state == TrialState.COMPLETE else None, state=state)
 
-    def _tell(self, trial: int, values: Values | None, state: TrialState) -> None:
-        self._study.tell(trial, list(values) if values and state == TrialState.COMPLETE else None, state=state)
+    def _discard(self, trial: int) -> None:
+        self._study.tell(trial, state=TrialState.FAIL)
 
     def _next_initial_trial(self, known: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """The next untried initial trial; a grid gives none for a known trial."""
@@ -118,17 +119,17 @@ class Study:
             trial, params = self._drawn(place, attempt, point)
             if self._key(params) not in self._tried:
                 break
-            self._tell(trial, None, TrialState.FAIL)
+            self._discard(trial)
         else:
             # Few are left, or the sampler does not come to think of others.
             params = self._new(random.Random(f"{self.search.seed} {place}"), point)
             trial, params = self._drawn(place, TRIES, params)
         if known is not None and params != known:
-            self._tell(trial, None, TrialState.FAIL)
+            self._discard(trial)
             trial, params = self._drawn(place, TRIES + 1, known)
         if self._method.BY_VALUES:
             # As it will be when it is known: values as they are kept, and without what the sampler noted down.
-            self._tell(trial, None, TrialState.FAIL)
+            self._discard(trial)
             trial = self._add(params)
         self._numbers[number] = trial
         return params
@@ -163,9 +164,9 @@ class Study:
         state = TrialState.RUNNING if values is None else TrialState.COMPLETE
         params = self._canonical(params)
         self._study.add_trial(
-            optuna.trial.create_trial(
+            create_trial(
                 state=state,
-                values=None if values is None else list(values),
+                values=values,
                 params=params,
                 distributions=distributions(self.tree, params),
             )
@@ -193,7 +194,7 @@ def directions(search: Search) -> list[StudyDirection]:
 
 def distributions(tree: Any, params: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     """Optuna's distribution of every hole that a whole assignment comes upon."""
-    fixed = optuna.trial.FixedTrial(dict(params))
+    fixed = FixedTrial(dict(params))
     space.suggest(tree, fixed)
     return fixed.distributions
 
@@ -225,13 +226,9 @@ class _Lines(BaseJournalBackend):
 class StudyFile:
     """One Optuna study, named for its sweep, with a trial for every trial that has begun; all arms are in it.
 
-    A journal that is missing, torn, of an earlier definition or at odds with the rows is written anew from them. What
-    a killed driver left running is failed, and begins as another trial when it is run again. If the journal cannot be
-    written, that is one warning, and the sweep goes on without.
-
-    Args:
-        table: The sweep's rows.
-        warn: Given the warning.
+    A journal that is missing, truncated, of an earlier definition or at odds with the rows is written anew from them.
+    What a killed driver left running is failed, and begins as another trial when it is run again. If the journal cannot
+    be written, that is one warning, and the sweep goes on without.
     """
 
     def __init__(self, table: TrialTable, warn: Callable[[str], None]) -> None:
@@ -245,15 +242,15 @@ class StudyFile:
 
     def begun(self, number: int) -> None:
         """A trial has a row."""
-        self._try(lambda: self._add(number, TrialState.RUNNING))
+        self._try(self._add, number, TrialState.RUNNING)
 
     def ended(self, number: int) -> None:
         """A trial's row has its end."""
-        self._try(lambda: self._end(number))
+        self._try(self._end, number)
 
-    def _try(self, act: Callable[[], object]) -> None:
+    def _try(self, act: Callable[..., None], *arguments: Any) -> None:
         try:
-            act()
+            act(*arguments)
         except Exception as error:
             # Whatever Optuna's storage meets on a disk that is full, gone or another's: the rows do not depend on it.
             self._storage = None
@@ -282,7 +279,7 @@ class StudyFile:
                 storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             trials = {trial.user_attrs["trial"]: trial for trial in storage.get_all_trials(study_id, deepcopy=False)}
         except (OSError, KeyError, ValueError):
-            # A torn journal is KeyError or ValueError, JSONDecodeError included.
+            # A truncated journal is KeyError or ValueError, JSONDecodeError included.
             return False
         said = {number: (trial.state, trial.values) for number, trial in trials.items()}
         if said != {number: self._end_of(row) for number, row in self.table.rows.items()}:
@@ -320,21 +317,15 @@ class StudyFile:
         began = row["started_at"].astimezone().replace(tzinfo=None)
         ended = began + timedelta(seconds=row["wall_s"] or 0.0) if state.is_finished() else None
         _, values = self._end_of(row)
-        trial = FrozenTrial(
-            number=-1,
-            trial_id=-1,
+        attributes = {"trial": number, "arm": row["arm"], "run_ids": list(row["run_ids"])}
+        trial = create_trial(
             state=state,
-            value=None,
             values=values if state == TrialState.COMPLETE else None,
-            datetime_start=began,
-            datetime_complete=ended,
             params=params,
             distributions=held,
-            user_attrs={"trial": number, "arm": row["arm"], "run_ids": list(row["run_ids"])}
-            | ({LINEAGE: lineage} if lineage else {}),
-            system_attrs={},
-            intermediate_values={},
+            user_attrs=attributes | ({LINEAGE: lineage} if lineage else {}),
         )
+        trial.datetime_start, trial.datetime_complete = began, ended
         self._ids[number] = self._storage.create_new_trial(self._study_id, trial)
 
     def _end(self, number: int) -> None:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 
 from raysurf import plugs
 from raysurf.sweep.assignments import fitted
+from raysurf.sweep.stopping import Stopping
 from raysurf.values import Node, PathFault, Value, as_tuple, fault, faults_of, refusal
 
 if TYPE_CHECKING:
@@ -46,28 +47,6 @@ def _sources(value: Any) -> Any:
     if not isinstance(value, bool) and not names:
         raise ValueError("true, or a list of names of sweeps")
     return as_tuple(value)
-
-
-class Stopping(Value):
-    """Stop trials early that do worse than others at the same epoch.
-
-    Source:
-        asha: Li et al. 2018 (arXiv:1810.05934); hyperband: Li et al. 2016 (arXiv:1603.06560); median: Golovin et al.
-        2017 (doi:10.1145/3097983.3098043).
-    """
-
-    kind: Literal["asha", "hyperband", "median"] = Field("asha", description="the rule")
-    grace_epochs: int = Field(1, ge=1, description="epochs that every trial gets")
-    reduction: float = Field(3, gt=1, description="asha, hyperband: one of so many trials goes on at each rung")
-    brackets: int = Field(3, ge=1, description="hyperband: trials go to so many brackets in turn")
-    min_trials: int = Field(3, ge=1, description="median: others that must have come as far")
-
-    @model_validator(mode="after")
-    def _has_what_its_rule_has(self) -> Stopping:
-        own = {"asha": {"reduction"}, "hyperband": {"reduction", "brackets"}, "median": {"min_trials"}}[self.kind]
-        if other := sorted(self.model_fields_set - own - {"kind", "grace_epochs"}):
-            raise ValueError(f"{other[0]} with {self.kind}; expected {', '.join(sorted(own))} or grace_epochs")
-        return self
 
 
 class Sweep(Protocol):

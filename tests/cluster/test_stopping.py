@@ -14,11 +14,12 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 
 import raysurf as rs
 from raysurf.cluster import events
-from raysurf.cluster.stopping import EarlyStopping, Hyperband, MedianRule, SuccessiveHalving, stored_figures
+from raysurf.cluster.stopping import EarlyStopping, stored_values
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
+from raysurf.sweep.stopping import Hyperband, MedianRule, SuccessiveHalving
 from tests.support.cases import tiny_sgd
 from tests.support.search_contracts import StoppingContract
 
@@ -101,8 +102,8 @@ def test_stored_epochs_are_as_they_were_told(tmp_path: Path) -> None:
         {"run_id": "r", "epoch": 3, "weights": "average", "lr": 0.1, "epoch_s": 1.0, "validation_error": 0.25},
     ]
     write_rows(store, "epochs", "r", rows)
-    assert list(stored_figures(store, "r", "validation/accuracy")) == [(1, 0.5), (3, 0.75)]
-    assert list(stored_figures(store, "r", "validation/nll")) == []
+    assert list(stored_values(store, "r", "validation/accuracy")) == [(1, 0.5), (3, 0.75)]
+    assert list(stored_values(store, "r", "validation/nll")) == []
     tree = tiny_sgd(epochs=3).with_holes(lr=rs.Float(0.1, 0.2))
     stopping = rs.Stopping(kind="median", min_trials=1)
     search = rs.Search(metric="validation/accuracy", trials=2, stopping=stopping)

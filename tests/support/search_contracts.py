@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import raysurf as rs
-from raysurf.cluster.stopping import Rule, rule_of
+from raysurf.sweep.stopping import Rule
 from tests.support.cases import tiny_sgd
 from tests.support.searches import suggested, sweep_of
 
@@ -100,11 +100,11 @@ class StoppingContract:
 
     def test_bad_trials_end_early_and_the_best_never(self, stopping: rs.Stopping) -> None:
         """None ends within its grace or at its own end, and what is decided is the same every time."""
-        found = self.ends(rule_of(stopping, 9), 9)
+        found = self.ends(stopping.build(9), 9)
         assert found[0] is None and any(found)
         assert all(stopping.grace_epochs <= epoch < 9 for epoch in found if epoch)
-        assert self.ends(rule_of(stopping, 9), 9) == found
+        assert self.ends(stopping.build(9), 9) == found
 
     def test_none_ends_that_is_as_long_as_its_grace(self, stopping: rs.Stopping) -> None:
         """Trials of so few epochs are trained to their end."""
-        assert self.ends(rule_of(stopping, stopping.grace_epochs), stopping.grace_epochs) == [None] * 8
+        assert self.ends(stopping.build(stopping.grace_epochs), stopping.grace_epochs) == [None] * 8
