@@ -281,11 +281,11 @@ class Driver:
 
         def finished(number: int, assignment: Assignment) -> tuple[Values | None, bool] | None:
             end = table.finished(number, assignment)
-            if table.is_told_as_failed(number, assignment):
+            if table.is_known_as_failed(number, assignment):
                 if end is None:
                     again.append(number)
                 return None, True
-            return None if end is None else (end[1], end[0] == "failed")
+            return None if end is None else (end.values, end.state == "failed")
 
         def may_begin(number: int) -> Verdict:
             return trials.may_begin(task(number))

@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from raysurf.cluster.ray_cluster import TOKEN, knock, prepare
 from raysurf.cluster.submission import Submission, Submitted, read_job
@@ -100,7 +99,7 @@ class JobServer:
     def jobs(self) -> list[Submitted]:
         """All that raysurf has submitted to the cluster, the first first."""
         with self._errors():
-            jobs = [read_job(_mapping(details)) for details in self._client.list_jobs()]
+            jobs = [read_job(details) for details in self._client.list_jobs()]
         return sorted((job for job in jobs if job is not None), key=lambda job: (job.began_ms or 0, job.id))
 
     def job(self, job_id: str) -> Submitted:
@@ -149,12 +148,6 @@ class JobServer:
 
 async def _next(chunks: AsyncIterator[str]) -> str | None:
     return await anext(chunks, None)
-
-
-def _mapping(details: Any) -> dict[str, Any]:
-    """Ray's ``JobDetails`` is a pydantic model of version 1 or 2."""
-    names = ("submission_id", "status", "metadata", "start_time", "end_time", "message", "driver_exit_code")
-    return {name: getattr(details, name, None) for name in names}
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from raysurf.sweep.sweep import Resources, Sweep
 
 if TYPE_CHECKING:
     from raysurf.cluster.driver import Executor
-    from raysurf.cluster.events import Event, Finished, Listener
+    from raysurf.cluster.events import Finished, Listener
 
 
 def plan_sweeps(
@@ -41,19 +41,12 @@ def plan_sweeps(
 ) -> Plan:
     """Look into the store and decide what is left to do; writes nothing.
 
-    Args:
-        sweeps: In order.
-        store: Where the results are.
-        only: What to run of them, such as ``arm=lr=0.1``; see ``sweep.selection.Only``. All if there is none.
-        retry_failed: Whether trials that failed are tried again.
-        accept_changed: Whether what is stored may be of another network or other data than there are now.
-        replace: Whether finished trials of another definition under a sweep's name may be replaced.
+    The arguments are those of ``run``.
 
     Raises:
-        ChangedError: If what would be used again is, and that is not accepted.
+        ChangedError: If stored runs would be used again whose network or data are others now.
         SpecError: If two sweeps have one name, there are finished trials of another definition under one, ``only`` fits
-            nothing, or a sweep is to learn from a sweep that there
-            is not, or has no room in its budget for its inputs and baselines.
+            nothing, a sweep is to learn from one that is not there, or its budget has no room for its inputs.
         StoreError: If the store cannot be read.
     """
     names = [sweep.name for sweep in sweeps]
@@ -67,8 +60,8 @@ def plan_sweeps(
     for table in tables.values():
         table.require_own_name(replace)
     numbers = {sweep.name: part_of(sweep, wanted).numbers for sweep in sweeps}
-    trials_done = {name: table.count_finished(numbers[name]) for name, table in tables.items()}
-    plan = make_plan(sweeps, done, trials_done, wanted, retry_failed)
+    ended = {name: table.ended(numbers[name]) for name, table in tables.items()}
+    plan = make_plan(sweeps, done, {name: len(states) for name, states in ended.items()}, wanted, retry_failed)
     unchanged = Unchanged(store)
     plans = []
     for of_sweep in plan.sweeps:
@@ -78,9 +71,10 @@ def plan_sweeps(
         if not accept_changed:
             _require_unchanged(of_sweep, table, unchanged)
         known = () if sweep.is_searched else of_sweep.arms
-        ended = [job for arm in known if table.count_finished([arm.first]) for job in sweep.fill(arm.params).jobs]
-        failed = table.count_failed(numbers[sweep.name])
-        ids = frozenset(job.id for job in with_inputs(ended))
+        states = ended[sweep.name]
+        jobs_ended = [job for arm in known if arm.first in states for job in sweep.fill(arm.params).jobs]
+        failed = list(states.values()).count("failed")
+        ids = frozenset(job.id for job in with_inputs(jobs_ended))
         plans.append(dataclasses.replace(of_sweep, trials_failed=failed, ended=ids))
     return dataclasses.replace(plan, sweeps=tuple(plans), accept_changed=accept_changed, replace=replace)
 
@@ -115,11 +109,10 @@ def launch(
     executor: Executor = "ray",
     shutdown: GracefulShutdown | None = None,
 ) -> Finished:
-    """Run what is left of a plan; see ``driver.run_plan``.
+    """Check that jobs can be run and stored here, and do ``driver.run_plan``.
 
     Raises:
         MissingPackageError: If what runs jobs is not installed.
-        ResourceError: If a sweep needs more than there is; nothing has been started or written then.
         StoreError: If the store cannot be written.
     """
     require_run("running jobs")
@@ -195,7 +188,7 @@ def run(
 
 
 class PlanRecord:
-    """Listens to the stages of sweeps.
+    """Listener that stores what each sweep is to do: its file, definition and counts, for ``raysurf status``.
 
     Args:
         store: Where plans are kept.
@@ -213,8 +206,12 @@ class PlanRecord:
         name = event.sweep.name
         if event.stage == "inputs":
             self.inputs[name] = event.total
-        trials = event.total if event.stage == "trials" else None
-        plan = {"sweep": name, "file": self.file, "definition": event.sweep.digest, "inputs": self.inputs.get(name, 0)}
-        # Parameters whose logarithm is searched: pictures have logarithmic axes for them.
-        log = [name for name, hole in event.sweep.parameters.items() if getattr(hole, "log", False)]
-        self.store.put_json(plan_path(name), {**plan, "log": log, **({"trials": trials} if trials is not None else {})})
+        plan = {
+            "sweep": name,
+            "file": self.file,
+            "definition": event.sweep.digest,
+            "inputs": self.inputs.get(name, 0),
+            # Parameters whose logarithm is searched: pictures have logarithmic axes for them.
+            "log": [name for name, hole in event.sweep.parameters.items() if getattr(hole, "log", False)],
+        }
+        self.store.put_json(plan_path(name), plan | ({"trials": event.total} if event.stage == "trials" else {}))

@@ -69,7 +69,10 @@ class WandbListener:
                 self._open(event)
             if self.sink is not None and (missed or not event.reused):
                 for job in event.jobs:
-                    self.sink.close_run(job.id, {"state": event.state, **_summary(event)}, event.state == "failed")
+                    value = {} if event.value is None else {"objective": event.value}
+                    error = {"error": event.error} if event.error else {}
+                    summary = {"state": event.state, **event.figures, **value, **error}
+                    self.sink.close_run(job.id, summary, event.state == "failed")
         elif isinstance(event, SweepEnded):
             self._close()
 
@@ -86,11 +89,12 @@ class WandbListener:
             )
         for job in event.jobs:
             own = [needed for needed in _own_inputs(job, event) if not self._is_anothers(needed, event)]
+            spent = [] if job.budget_spent is None else [f"budget:{job.budget_spent:.4g}"]
             tracked = TrackedRun(
                 job.id,
                 name=f"{event.sweep.name} {event.label}" + (f" seed {seed_of(job)}" if len(event.jobs) > 1 else ""),
                 job_type=job.kind,
-                tags=_tags(job, event),
+                tags=[event.role, job.kind, job.model_spec.name, job.data_spec.shown, *spent],
                 config=config_of(job, event),
                 follow=[*(followed.id for followed in own), job.id],
                 inputs=[needed.id for needed in job.ancestors],
@@ -122,12 +126,8 @@ def native_config_of(sweep: Sweep) -> dict[str, Any] | None:
     search = sweep.search
     metric, mode = (search.metrics[0], search.directions[0]) if search else ("", "max")
     has_objective = search is not None and len(search.metrics) == 1
-    return native_config(
-        sweep.name,
-        {name: _range(hole) for name, hole in sweep.parameters.items()},
-        metric if has_objective else "",
-        mode,
-    )
+    ranges = {name: _range(hole) for name, hole in sweep.parameters.items()}
+    return native_config(sweep.name, ranges, metric if has_objective else "", mode)
 
 
 def _range(hole: Hole) -> dict[str, Any]:
@@ -157,12 +157,6 @@ def config_of(job: Job, event: RunStarted | RunEnded) -> dict[str, Any]:
     }
 
 
-def _tags(job: Job, event: RunStarted | RunEnded) -> list[str]:
-    budget = job.budget_spent
-    spent = [] if budget is None else [f"budget:{budget:.4g}"]
-    return [event.role, job.kind, job.model_spec.name, job.data_spec.shown, *spent]
-
-
 def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[Job]:
     """The inputs that belong to the trial itself, and to no other, whose epochs are part of its history."""
     from raysurf.sweep.lineage import earlier_generations
@@ -172,11 +166,6 @@ def _own_inputs(job: Job, event: RunStarted | RunEnded) -> list[Job]:
         return []
     others = {needed.id for needed in (*shared_inputs(event.sweep), *earlier_generations(job, event.params))}
     return [needed for needed in job.ancestors if needed.id not in others]
-
-
-def _summary(event: RunEnded) -> dict[str, float | str]:
-    value = {} if event.value is None else {"objective": event.value}
-    return {**event.figures, **value, **({"error": event.error} if event.error else {})}
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -125,14 +125,14 @@ def _settings(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
         "NCCL_SOCKET_IFNAME": LOOPBACK,
         "RAY_AUTH_MODE": "token",
     }
-    found = {name: value for name, value in wanted.items() if name not in environ}
+    settings = {name: value for name, value in wanted.items() if name not in environ}
     has_token = "RAY_AUTH_TOKEN" in environ or "RAY_AUTH_TOKEN_PATH" in environ
     if environ.get("RAY_AUTH_MODE", "token").lower() == "token" and not has_token:
         token = folder / "token"
         with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
-        found["RAY_AUTH_TOKEN_PATH"] = str(token)
-    return found
+        settings["RAY_AUTH_TOKEN_PATH"] = str(token)
+    return settings
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from raysurf.cluster.capacity import Capacity, local_capacity, nodes_of
+from raysurf.cluster.capacity import Capacity, growth, local_capacity, nodes_of
 from raysurf.cluster.ray_patches import shut_down
 from raysurf.errors import ClusterError, StoreError
 from raysurf.redaction import redact
@@ -50,7 +50,7 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    # It lists trials whose process was lost; they are told of with their numbers.
+    # It lists trials whose process was lost; raysurf reports them with their numbers.
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
 
 
@@ -111,17 +111,10 @@ def connection(address: str | None, needs_dashboard: bool) -> Iterator[Capacity]
                 got = "no token to send, which the cluster asks for" if no_token else f"{type(error).__name__}: {error}"
                 raise ClusterError(str(address), got, A_CLUSTER) from error
         prepare()
-        yield _capacity(address, grows=not (ours and address is None))
-
-
-def _capacity(address: str | None, grows: bool) -> Capacity:
-    import ray
-
-    from raysurf.cluster.capacity import growth
-
-    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus, gpus = (sum(each.get(name, 0) for each in there) for name in ("CPU", "GPU"))
-    return Capacity(cpus, gpus, redact(address or "this machine"), nodes_of(there), growth() if grows else None)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cpus, gpus = (sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
+        grows = None if ours and address is None else growth()
+        yield Capacity(cpus, gpus, redact(address or "this machine"), nodes_of(nodes), grows)
 
 
 FOLDER = "_ray"
@@ -139,7 +132,8 @@ def ray_storage(store: Store) -> Iterator[str]:
     run_id = uuid.uuid4().hex[:8]
     with Lease(store, _name(run_id), "") as lease:
         lease.take()
-        others = {each: Lease(store, _name(each), "") for each in _runs(store)}
+        folders = {path.split("/")[1] for path in store.list(FOLDER)}
+        others = {name: Lease(store, _name(name), "") for name in folders if NAME.fullmatch(name)}
         # Who is seen now and has not stirred by the end is dead.
         _remove_unused(store, others)
         try:
@@ -156,15 +150,9 @@ def _name(run_id: str) -> str:
     return f"ray.{run_id}"
 
 
-def _runs(store: Store) -> set[str]:
-    """Runs that have a folder."""
-    names = {path.split("/")[1] for path in store.list(FOLDER)}
-    return {name for name in names if NAME.fullmatch(name)}
-
-
 def _remove_unused(store: Store, others: dict[str, Lease]) -> None:
     """Remove the folders of runs that are no more."""
-    for run_id in [each for each, lease in others.items() if lease.take() is None]:
+    for run_id in [run_id for run_id, lease in others.items() if lease.take() is None]:
         with others.pop(run_id):
             store.delete_folder(f"{FOLDER}/{run_id}")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from raysurf import own_code
 from raysurf.cluster.working_folder import Folder, check_secrets, check_size, select, without_private_keys
@@ -24,6 +24,9 @@ from raysurf.results.progress import PlannedSweep
 from raysurf.store.filesystem import address_of
 from raysurf.sweep.includes import files_of
 from raysurf.sweep.sweep import Sweep
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails
 
 # A file that lies outside the working folder is put here, with what it includes.
 OUTSIDE = "_submitted"
@@ -173,11 +176,20 @@ def submit_plan(
     needed = {*parts, *(file for path in local for file in ([path] if path.is_file() else path.rglob("*")))}
     whole = without_private_keys(whole, [name for name, path in files.items() if path.resolve() in needed])
     check_secrets(whole, secrets or {})
+    planned = [
+        {"name": sweep.name, "trials": sum(map(sweep.trials_in, sweep.arms)), "definition": sweep.digest}
+        for sweep in sweeps
+    ]
     command = ["python", "-m", "raysurf.cli.main", "run", entry, *options, "--address", "auto", "--results", results]
     return Submission(
         id=f"{re.sub(r'[^A-Za-z0-9]+', '-', Path(file).stem).strip('-') or 'sweep'}-{token}",
         entrypoint=shlex.join(command),
-        metadata=_metadata(file, sweeps, results, provenance),
+        metadata={
+            "raysurf.version": provenance.versions.get("raysurf", "unknown"),
+            "raysurf.file": file,
+            "raysurf.sweeps": json.dumps(planned),
+            "raysurf.results": results,
+        },
         env_vars=STOPPING,
         folder=whole,
         extra={SUBMISSION: json.dumps(provenance.as_handed_over()).encode()},
@@ -185,52 +197,35 @@ def submit_plan(
     )
 
 
-def read_job(job: Mapping[str, Any]) -> Submitted | None:
-    """What a job of Ray's was handed; None if raysurf has not submitted it.
-
-    Args:
-        job: A ``JobDetails`` of Ray's, as a mapping.
-    """
-    kept = job.get("metadata") or {}
-    if "raysurf.version" not in kept or not job.get("submission_id"):
+def read_job(job: JobDetails) -> Submitted | None:
+    """What a job of Ray's was handed; None if raysurf has not submitted it."""
+    kept = job.metadata or {}
+    if "raysurf.version" not in kept or not job.submission_id:
         return None
     return Submitted(
-        id=job["submission_id"],
-        state=STATES.get(str(getattr(job["status"], "value", job["status"])), "pending"),
+        id=job.submission_id,
+        state=STATES.get(job.status.value, "pending"),
         file=kept.get("raysurf.file", ""),
         results=kept.get("raysurf.results", ""),
         sweeps=tuple(PlannedSweep(**sweep) for sweep in json.loads(kept.get("raysurf.sweeps", "[]"))),
-        began_ms=job.get("start_time"),
-        ended_ms=job.get("end_time") or None,
-        message=job.get("message") or "",
-        exit_code=job.get("driver_exit_code"),
+        began_ms=job.start_time,
+        ended_ms=job.end_time or None,
+        message=job.message or "",
+        exit_code=job.driver_exit_code,
     )
-
-
-def _metadata(file: str, sweeps: Sequence[Sweep], results: str, provenance: Provenance) -> dict[str, str]:
-    planned = [
-        {"name": sweep.name, "trials": sum(map(sweep.trials_in, sweep.arms)), "definition": sweep.digest}
-        for sweep in sweeps
-    ]
-    return {
-        "raysurf.version": provenance.versions.get("raysurf", "unknown"),
-        "raysurf.file": file,
-        "raysurf.sweeps": json.dumps(planned),
-        "raysurf.results": results,
-    }
 
 
 def _data(sweeps: Sequence[Sweep], folder: Path) -> tuple[list[Path], list[str]]:
     """Files that jobs read: those that travel, and what is to be said of all."""
-    travels: dict[Path, str] = {}
-    notices: dict[str, None] = {}
+    travels: list[Path] = []
+    notices: list[str] = []
     with data_elsewhere():
         names = {path for sweep in sweeps for job in _jobs(sweep) for path in _paths(job)}
     for name in sorted(names):
         if "://" in name:
             continue
         if os.path.isabs(name):
-            notices[f"read on every node: {name}"] = None
+            notices.append(f"read on every node: {name}")
             continue
         path = (folder / name).resolve()
         if not path.is_relative_to(folder) or not path.exists():
@@ -239,9 +234,9 @@ def _data(sweeps: Sequence[Sweep], folder: Path) -> tuple[list[Path], list[str]]
                 f"the path {name!r}, which a job reads and which {why}",
                 f"a file or folder within {folder}, or an absolute path that every node sees",
             )
-        travels[path] = name
-        notices[f"travels with the job: {name}"] = None
-    return list(travels), list(notices)
+        travels.append(path)
+        notices.append(f"travels with the job: {name}")
+    return travels, notices
 
 
 def _jobs(sweep: Sweep) -> Iterator[Job]:

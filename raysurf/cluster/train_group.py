@@ -98,7 +98,7 @@ class Broker:
 
     async def report(self, number: int, report: Report) -> bool:
         """Rank 0 tells how far the task is, and waits to hear whether it goes on."""
-        if number != self._number or self._task is None:
+        if not self._is_in_flight(number):
             return False
         asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._reports.put_nowait((report, asked))
@@ -106,7 +106,7 @@ class Broker:
 
     async def ended(self, number: int, report: Report) -> None:
         """Rank 0 tells how the task ended."""
-        if number == self._number and self._task is not None:
+        if self._is_in_flight(number):
             self._end(report)
 
     async def broke(self, number: int, report: Report) -> None:
@@ -115,26 +115,27 @@ class Broker:
         A failure that another try may do away with is kept in case there is none, and what a rank says of the loss of
         another (no ``failure``) is nothing of its own.
         """
-        if number != self._number or self._task is None or report.get("failure") is None:
-            return
-        if report.get("passing"):
-            self._broken = report
-        else:
-            self._end(report)
+        if self._is_in_flight(number) and report.get("failure") is not None:
+            if report.get("passing"):
+                self._broken = report
+            else:
+                self._end(report)
 
     async def preempted(self, number: int, report: Report) -> None:
         """Rank 0 tells that its group has been told to leave, and has kept the task's state."""
-        if number == self._number and self._task is not None and self._preempted < PREEMPTIONS:
+        if self._is_in_flight(number) and self._preempted < PREEMPTIONS:
             self._preempted += 1
             self._tries -= 1
             self._reports.put_nowait(({**report, "state": "preempted"}, None))
+
+    def _is_in_flight(self, number: int) -> bool:
+        return number == self._number and self._task is not None
 
     def _end(self, report: Report) -> None:
         self._task = None
         self._reports.put_nowait((report, None))
 
 
-ENDS = ("done", "failed")
 # Seconds between looks at whether the group is still there.
 LOOK_S = 2.0
 # Seconds that a group waits for nodes that an autoscaler has to start.
@@ -144,9 +145,7 @@ NODES_S = "3600"
 class TrainGroup:
     """A group of Train workers and the broker that they pull tasks from.
 
-    Args:
-        resources: What it runs on; kept until this process ends and the driver has removed its placement group.
-        storage: Folder for Ray's own files.
+    What it runs on is kept until this process ends and the driver has removed its placement group.
     """
 
     def __init__(self, resources: Resources, storage: str) -> None:
@@ -190,9 +189,6 @@ class TrainGroup:
     def reports(self, task: Task) -> Iterator[Report]:
         """Have a task done; the group goes on only when the next report is asked for.
 
-        Args:
-            task: What to do.
-
         Yields:
             Its reports; the last one's ``state`` is done or failed. All name what the ``group`` holds of the cluster.
             Whoever leaves before the last ends the task.
@@ -203,7 +199,7 @@ class TrainGroup:
             while True:
                 report = self._next(task)
                 yield report
-                if report["state"] in ENDS:
+                if report["state"] in ("done", "failed"):
                     goes_on = True
                     return
                 self.broker.answer.remote(True)

@@ -14,7 +14,7 @@ from raysurf.cluster.shutdown import GracefulShutdown
 from raysurf.cluster.spending import Spending, Verdict
 from raysurf.cluster.stopping import EarlyStopping
 from raysurf.cluster.task import Report, Task
-from raysurf.cluster.trial_table import TrialTable
+from raysurf.cluster.trial_table import End, TrialTable
 from raysurf.data.source import source_of
 from raysurf.errors import ChangedError, SpecError, StoreUnavailableError
 from raysurf.failure import Failure
@@ -299,13 +299,13 @@ class TrialEvents(InputEvents):
         row, assignment = self.table.rows.get(number), None
         try:
             assignment = self.sweep.fill(params)
-            state, values, std, failure = self.table.finished(number, assignment) or ("done", None, None, None)
+            end = self.table.finished(number, assignment) or End("done")
         except SpecError as wrong:
-            state, values, std, failure = "failed", None, None, Failure.of(wrong.with_traceback(None))
-        if row is None or row["state"] != state:
-            self.table.write(number, assignment, params, state, values, std, failure)
+            end = End("failed", failure=Failure.of(wrong.with_traceback(None)))
+        if row is None or row["state"] != end.state:
+            self.table.write(number, assignment, params, *end)
         self.recorder.trials += 1
-        if state == "failed":
+        if end.state == "failed":
             self.unsuccessful.add(number)
             self.recorder.failed += 1
         jobs = assignment.jobs if assignment else ()
@@ -315,13 +315,13 @@ class TrialEvents(InputEvents):
                 number,
                 f"trial {number}",
                 jobs,
-                state,  # type: ignore[arg-type]
+                end.state,  # type: ignore[arg-type]
                 reused=assignment is not None or row is not None,
-                error=str(failure) if failure else None,
+                error=str(end.failure) if end.failure else None,
                 figures=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
                 params=params,
                 arm=assignment.arm if assignment else "",
-                values=values or (),
+                values=end.values or (),
             )
         )
 
@@ -343,20 +343,20 @@ class TrialEvents(InputEvents):
         return is_own and self.stopping.stops(task.number, report["epoch"], report["value"])
 
     def ended(self, task: Task, report: Report) -> None:
-        state, values, std = report["state"], None, None
-        if state == "done":
-            values, std = report["values"] and tuple(report["values"]), report["std"]
+        if report["state"] == "done":
+            end = End("done", report["values"] and tuple(report["values"]), report["std"])
         else:
+            end = End(report["state"], failure=report.get("failure"))
             self._record_unfinished(task, report)
-        self.table.write(task.number, _assigned(task), task.labels.params, state, values, std, report.get("failure"))
+        self.table.write(task.number, _assigned(task), task.labels.params, *end)
         self.spending.ended(task.number)
         if self.stopping is not None:
             self.stopping.take(task.number, [job.id for job in task.jobs])
         if self.study is not None:
             self.study.ended(task.number)
         self.recorder.trials += 1
-        self._tell_end(task, {**report, "values": values})
-        if state == "failed":
+        self._tell_end(task, report)
+        if end.state == "failed":
             self.unsuccessful.add(task.number)
             self.stop_if_too_many_failed()
 

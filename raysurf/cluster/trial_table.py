@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import time
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from raysurf.errors import Fault, SpecError
 from raysurf.failure import Failure
@@ -32,19 +33,28 @@ def part(sweep: str, number: int) -> str:
 
 
 def trial_values(
-    metrics: Sequence[str], figures: Sequence[Mapping[str, float]]
+    names: Sequence[str], metrics: Sequence[Mapping[str, float]]
 ) -> tuple[tuple[float, ...] | None, float | None]:
     """The value of a trial: the mean over its seeds of each searched metric, and of a single metric its spread.
 
     Args:
-        metrics: What is searched for.
-        figures: Of the job of each seed.
+        names: What is searched for.
+        metrics: Of the job of each seed.
     """
-    by_metric = [[of_seed[metric] for of_seed in figures if metric in of_seed] for metric in metrics]
+    by_metric = [[of_seed[name] for of_seed in metrics if name in of_seed] for name in names]
     if not by_metric or not all(by_metric):
         return None, None
     has_spread = len(by_metric) == 1 and len(by_metric[0]) > 1
     return tuple(map(mean, by_metric)), stdev(by_metric[0]) if has_spread else None
+
+
+class End(NamedTuple):
+    """How a trial has ended: state, values of the searched metrics, their spread over seeds, and why it failed."""
+
+    state: str
+    values: tuple[float, ...] | None = None
+    std: float | None = None
+    failure: Failure | None = None
 
 
 def is_one_job(sweep: Sweep) -> bool:
@@ -61,7 +71,8 @@ class TrialTable:
         retry_failed: Whether a trial that failed counts as one that is still to be run.
         done: Looks for what is finished.
 
-    ``retried`` holds the numbers of trials whose failure the search was told of before they were tried again.
+    Attributes:
+        retried: Numbers of trials whose failure the search has learnt of before they were tried again.
     """
 
     def __init__(
@@ -71,14 +82,20 @@ class TrialTable:
         self.done = done or FinishedJobs(store)
         self._began: dict[int, float] = {}
         self.others: list[Row] = []
-        self._of_seeds: dict[tuple[int, ...], tuple[str, ...]] = {}
         self._parts: list[str] = []
         self._stale: list[str] = []
         mine: list[Row] = []
+
+        @functools.cache
+        def definitions(seeds: tuple[int, ...]) -> tuple[str, ...]:
+            """Digests under which rows count as this sweep's: its own, and those of it with fewer of its seeds."""
+            is_part = seeds and set(seeds) < set(sweep.seeds)
+            return (dataclasses.replace(sweep, seeds=seeds) if is_part else sweep).definitions
+
         for name in part_names(store, "trials"):
             if name.rpartition("-")[0] == sweep.name:
                 for row in read_rows(store, "trials", name):
-                    is_mine = row["definition"] in self._definitions(tuple(row["seeds"]))
+                    is_mine = row["definition"] in definitions(tuple(row["seeds"]))
                     (mine if is_mine else self.others).append(row)
                     (self._parts if is_mine else self._stale).append(name)
         self.rows = self._numbered(mine)
@@ -86,15 +103,6 @@ class TrialTable:
         # Of fewer seeds: the assignment is tried, but not with all of them.
         self._fewer = {n: row for n, row in self.rows.items() if row["definition"] not in sweep.definitions}
         self.rows |= {number: {**row, "state": "running"} for number, row in self._fewer.items()}
-
-    def _definitions(self, seeds: tuple[int, ...]) -> tuple[str, ...]:
-        """Digests under which rows count as this sweep's: its own, and that of the sweep with fewer of its seeds."""
-        if seeds not in self._of_seeds:
-            earlier = self.sweep.definitions
-            if seeds and set(seeds) < set(self.sweep.seeds):
-                earlier = dataclasses.replace(self.sweep, seeds=seeds).definitions
-            self._of_seeds[seeds] = earlier
-        return self._of_seeds[seeds]
 
     def _numbered(self, rows: list[Row]) -> dict[int, Row]:
         """Rows by trial number; an arm's numbers shift when the arms before it get more trials."""
@@ -128,11 +136,8 @@ class TrialTable:
 
         Trials of which all runs are this sweep's, which has no search, are taken over: it has more seeds or settings.
 
-        Args:
-            replace: Whether they are to be.
-
         Raises:
-            SpecError: If one would, with how many there are of which definition, of which file.
+            SpecError: If one would, and they are not to be replaced.
         """
         sweep = self.sweep
         learns = sweep.search is not None and sweep.search.warm_start is True
@@ -146,23 +151,25 @@ class TrialTable:
             return
         path = plan_path(sweep.name)
         plan = self.store.get_json(path) if self.store.exists(path) else {}
-        counts = Counter(row["definition"] for row in finished)
-        files = {plan.get("definition"): plan.get("file")}
         lines = [
-            f"{count} finished of definition {digest}" + (f" ({files[digest]})" if files.get(digest) else "")
-            for digest, count in counts.items()
+            f"{count} finished of definition {digest}"
+            + (f" ({plan['file']})" if digest == plan.get("definition") and plan.get("file") else "")
+            for digest, count in Counter(row["definition"] for row in finished).items()
         ]
-        got = f"trials in {self.store.uri} of another definition under this name: {', '.join(lines)}"
-        instead = (
-            f"there with warm_start: [{sweep.name}] to learn from them; or --replace, which drops their rows of trials"
+        raise SpecError(
+            [
+                Fault(
+                    f"{sweep.name}.name",
+                    f"trials in {self.store.uri} of another definition under this name: {', '.join(lines)}",
+                    f"another name for this one, definition {sweep.digest}",
+                    f"there with warm_start: [{sweep.name}] to learn from them; or --replace, which drops their rows "
+                    "of trials and keeps their runs",
+                )
+            ]
         )
-        expected = f"another name for this one, definition {sweep.digest}"
-        raise SpecError([Fault(f"{sweep.name}.name", got, expected, f"{instead} and keeps their runs")])
 
-    def finished(
-        self, number: int, assignment: Assignment
-    ) -> tuple[str, tuple[float, ...] | None, float | None, Failure | None] | None:
-        """State, values, spread and failure of a trial that has ended; None if it is still to be run.
+    def finished(self, number: int, assignment: Assignment) -> End | None:
+        """The end of a trial; None if it is still to be run.
 
         A trial that failed with its input is to be run, since the input is tried again.
         """
@@ -172,14 +179,14 @@ class TrialTable:
             for needed in job.ancestors:
                 self.done.look_at(needed)
         if row["run_ids"] == run_ids and self._has_ended_unfinished(row):
-            return row["state"], None, None, failure_in(row) if row["state"] == "failed" else None
-        figures = [self.done.figures(job) for job in assignment.jobs]
-        whole = [of_seed for of_seed in figures if of_seed is not None]
-        if len(whole) < len(figures):
+            return End(row["state"], failure=failure_in(row) if row["state"] == "failed" else None)
+        metrics = [self.done.figures(job) for job in assignment.jobs]
+        whole = [of_seed for of_seed in metrics if of_seed is not None]
+        if len(whole) < len(metrics):
             return None
-        return "done", *trial_values(self.sweep.search.metrics if self.sweep.search else (), whole), None
+        return End("done", *trial_values(self.sweep.search.metrics if self.sweep.search else (), whole))
 
-    def is_told_as_failed(self, number: int, assignment: Assignment) -> bool:
+    def is_known_as_failed(self, number: int, assignment: Assignment) -> bool:
         """Whether a search has gone on from this trial's failure, though the trial has been tried again or will be."""
         row = self.rows.get(number, {})
         retries = self.retry_failed and self.sweep.is_searched and row.get("state") == "failed"
@@ -192,15 +199,10 @@ class TrialTable:
             return not self.retry_failed and failure_in(row).kind != "blocked"
         return bool(row["state"] == "stopped")
 
-    def count_finished(self, numbers: Collection[int]) -> int:
-        """How many of some trials have ended and are not to be tried again."""
-        rows = (self.rows[number] for number in numbers if number in self.rows)
-        return sum(row["state"] == "done" or self._has_ended_unfinished(row) for row in rows)
-
-    def count_failed(self, numbers: Collection[int]) -> int:
-        """Those of ``count_finished`` that failed."""
-        rows = (row for number, row in self.rows.items() if number in numbers and row["state"] == "failed")
-        return sum(map(self._has_ended_unfinished, rows))
+    def ended(self, numbers: Collection[int]) -> dict[int, str]:
+        """State by number of those of some trials that have ended and are not to be tried again."""
+        rows = ((number, self.rows[number]) for number in numbers if number in self.rows)
+        return {n: row["state"] for n, row in rows if row["state"] == "done" or self._has_ended_unfinished(row)}
 
     def params(self, number: int) -> dict[str, Any]:
         """The assignment of a trial that has begun."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import time
 import uuid
@@ -104,7 +103,7 @@ class _Tracked:
 
 
 class Relay(_NotKept, tune.Callback):  # type: ignore[misc]  # ray has no types
-    """Passes Tune's callbacks to the recorder. A task that Tune starts again after a lost worker is told once.
+    """Passes Tune's callbacks to the recorder. A task that Tune starts again after a lost worker begins once.
 
     One that was preempted is started again too, and that is no use of its ``retries``.
 
@@ -228,7 +227,7 @@ def run_in_tune(queue: TrialQueue, capacity: Capacity, storage: str, recorder: R
         queue: Hands out tasks that all need the same resources.
         capacity: What the cluster has.
         storage: Folder for Ray's own files.
-        recorder: Told of everything.
+        recorder: Records everything.
         ahead: How many trials may run and wait for room at a time.
 
     Raises:
@@ -262,9 +261,8 @@ def run_in_tune(queue: TrialQueue, capacity: Capacity, storage: str, recorder: R
             stop=Ends(worker_shutdown),
         ),
     )
-    patches = (keep_idle_actors(), no_credentials_handed_on(), start_actors_in_parallel(ahead))
     try:
-        with unwrapped(storage), patches[0], patches[1], patches[2]:
+        with unwrapped(storage), keep_idle_actors(), no_credentials_handed_on(), start_actors_in_parallel(ahead):
             tuner.fit()
     finally:
         relay.release_all()
@@ -318,21 +316,20 @@ def run_inline(queue: TrialQueue, recorder: Recorder) -> None:
             number += 1
 
 
-def _tell(recorder: Recorder, task: Task, report: Report) -> None:
-    recorder.reported(task, report)
-    if recorder.stops(task, report):
-        raise _StoppedEarly(report)
-
-
 def _tried(task: Task, workers: Workers, recorder: Recorder) -> Report:
     """The last report of a task, done in this process, after as many tries as it needs and may have."""
     import torch
+
+    def progressed(report: Report) -> None:
+        recorder.reported(task, report)
+        if recorder.stops(task, report):
+            raise _StoppedEarly(report)
 
     threads = torch.get_num_threads()
     torch.set_num_threads(task.resources.cpus)
     try:
         for _ in range(task.retries + 1):
-            last = run_task(task, workers, functools.partial(_tell, recorder, task))
+            last = run_task(task, workers, progressed)
             if "preempted" in last:
                 raise PreemptedError(*last["preempted"])
             if not last.get("passing"):

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from ray.job_submission import JobDetails
 
 import raysurf as rs
 from raysurf.cluster.submission import Submission, Submitted, read_job, resolve_results, submit_plan
@@ -283,14 +284,21 @@ def test_options_that_are_not_run_s(options: tuple[str, ...], said: str, tmp_pat
 def test_jobs_are_read_again(tmp_path: Path) -> None:
     """A job of Ray's tells what was submitted; one that raysurf has not submitted is none."""
     found = plan(project(tmp_path))
-    job = {"submission_id": found.id, "status": "SUCCEEDED", "metadata": found.metadata, "start_time": 1, "end_time": 2}
+    stated = {
+        "type": "SUBMISSION",
+        "status": "SUCCEEDED",
+        "entrypoint": found.entrypoint,
+        "start_time": 1,
+        "end_time": 2,
+    }
+    job = JobDetails(submission_id=found.id, metadata=dict(found.metadata), **stated)
     again = read_job(job)
     assert again is not None
     assert (again.id, again.state, again.has_ended, again.file) == (found.id, "done", True, "sweeps/s.yaml")
     assert (again.results, again.sweeps[0].name, again.sweeps[0].trials) == (str(tmp_path / "out"), "small", 2)
-    assert read_job({**job, "metadata": {}}) is None
-    assert read_job({**job, "metadata": None}) is None
-    assert read_job({**job, "submission_id": None}) is None
+    assert read_job(JobDetails(submission_id=found.id, metadata={}, **stated)) is None
+    assert read_job(JobDetails(submission_id=found.id, **stated)) is None
+    assert read_job(JobDetails(metadata=dict(found.metadata), **stated)) is None
 
 
 def test_this_repository_is_sent_whole() -> None:
