@@ -142,7 +142,7 @@ class Capacity:
 
 
 def local_capacity() -> Capacity:
-    """What this machine has, found without Ray or torch."""
+    """What this machine has, without asking Ray or torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         gpus = len([name for name in visible.split(",") if name.strip() not in ("", "-1", "NoDevFiles")])
@@ -167,7 +167,7 @@ def require_resources(plan: Plan, capacity: Capacity) -> None:
 
 
 def nodes_of(tables: Iterable[dict[str, float]]) -> tuple[Nodes, ...]:
-    """Nodes by what each has, as Ray tells it."""
+    """Nodes by what each has, as Ray lists it."""
     shapes = [(table.get("CPU", 0.0), table.get("GPU", 0.0)) for table in tables]
     return tuple(Nodes(*shape, shapes.count(shape)) for shape in dict.fromkeys(shapes))
 
@@ -204,12 +204,7 @@ def growth() -> Growth | None:
 
 
 def growth_of(config: Mapping[str, Any], nodes: list[dict[str, float]]) -> Growth:
-    """What a cluster may have by the file of its autoscaler.
-
-    Args:
-        config: The file, as Ray's cluster launcher takes it.
-        nodes: What the nodes that there are have; only the head of them counts, which stays.
-    """
+    """What a cluster may have by the file of its autoscaler; of the nodes that there are only the head counts."""
     limit = float(config.get("max_workers", math.inf))
     kinds = []
     for name, kind in (config.get("available_node_types") or {}).items():
@@ -223,12 +218,7 @@ def growth_of(config: Mapping[str, Any], nodes: list[dict[str, float]]) -> Growt
 
 
 def config_here(address: str, processes: Path = Path("/proc")) -> dict[str, Any] | None:
-    """The file of the autoscaler that runs on this machine for a cluster; None if there is none.
-
-    Args:
-        address: Of the cluster's head process, host:port.
-        processes: Where the system shows its processes.
-    """
+    """The file of the autoscaler that runs on this machine for the cluster of a head process; None if there is none."""
     import yaml
 
     for entry in processes.glob("[0-9]*/cmdline"):

@@ -55,7 +55,7 @@ def run_plan(
     Args:
         plan: What to do.
         store: Where everything goes.
-        listener: Told of everything that happens, in this process.
+        listener: Called with everything that happens, in this process.
         address: Of a running Ray cluster; None starts one on this machine if anything is left to do.
         executor: ``inline`` runs everything here, one job after another, without Ray.
         shutdown: Asks for an end before everything is done. What ran then is to be run again; it has not failed.
@@ -143,13 +143,13 @@ class Driver:
         # Jobs that a program runs are all called by their kind.
         name = f"sweep.{sweep.name}.{sweep.digest}" if is_one_job(sweep) else f"sweep.{sweep.name}"
         with Lease(self.store, name, "", part) as lease:
-            is_told = False
+            is_waiting = False
             for holder in polled(lease.take):
                 if holder is None:
                     break
-                if not is_told:
+                if not is_waiting:
                     self.notice(f"sweep {sweep.name} is being run by {holder}; waiting for it")
-                    is_told = True
+                    is_waiting = True
             yield
 
     def _stages(self, plan: SweepPlan) -> Iterator[Stage]:
@@ -171,18 +171,18 @@ class Driver:
     def _inputs(self, plan: SweepPlan, points: PointsEvents) -> Iterator[Stage]:
         sweep, left = plan.sweep, list[Job]()
         roles = {planned.job.id: planned.role for planned in plan.jobs}
-        figures = {planned.job.id: self.done.figures(planned.job) for planned in plan.jobs}
+        metrics = {planned.job.id: self.done.figures(planned.job) for planned in plan.jobs}
         if plan.jobs:
-            done = sum(of_job is not None for of_job in figures.values())
+            done = sum(of_job is not None for of_job in metrics.values())
             self.listener(StageStarted(sweep, "inputs", len(plan.jobs), done))
         for job in (planned.job for planned in plan.jobs):
-            if (of_job := figures[job.id]) is None:
+            if (of_job := metrics[job.id]) is None:
                 left.append(job)
                 continue
             self.recorder.num_inputs += 1
             role = roles[job.id]
             label = f"{role} {job.id}"
-            self.listener(RunEnded(sweep, -1, label, (job,), "done", True, figures=of_job, arm=job.kind, role=role))
+            self.listener(RunEnded(sweep, -1, label, (job,), "done", True, metrics=of_job, arm=job.kind, role=role))
         for wave in waves(left):
             yield from self._spread(sweep, wave, points)
             for measures in (False, True):
@@ -270,8 +270,8 @@ class Driver:
     def _arm(self, arm: Arm, trials: TrialEvents, warm: WarmStart | None) -> tuple[ArmSearcher, list[int]]:
         """The searcher of what is left of an arm, and trials that are tried again though the search has gone on since.
 
-        Trials that are done are taken as they are. What a search suggests follows from what it was told, so it is told
-        again that such trials failed, whatever comes of them.
+        Trials that are done are taken as they are. What a search suggests follows from the ends of trials that it knew,
+        so such trials count as failed for it, whatever comes of them.
         """
         sweep, table = trials.sweep, trials.table
         again: list[int] = []

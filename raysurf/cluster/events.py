@@ -50,7 +50,7 @@ class RunProgressed:
     run_id: str
     epoch: int
     epochs: int
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class PointsMeasured:
 class RunEnded:
     """A trial or an input has ended; ``values`` are those of the searched metrics.
 
-    What is ``reused`` was done before and never began here, so its parameters, arm and role are told now.
+    What is ``reused`` was done before and never began here, so its parameters, arm and role stand here.
     """
 
     sweep: Sweep
@@ -77,7 +77,7 @@ class RunEnded:
     state: State
     reused: bool = False
     error: str | None = None
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     arm: str = ""
     role: str = "trial"

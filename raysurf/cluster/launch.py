@@ -149,10 +149,10 @@ def run(
         replace: Whether finished trials of another definition under a sweep's name are replaced; their runs are kept.
 
     Returns:
-        How many trials and inputs there were, and how many of them failed; figures are in the result tables.
+        How many trials and inputs there were, and how many of them failed; their metrics are in the result tables.
 
     Raises:
-        JobFailedError: If a job failed that was run by itself. What fails of sweeps is told on stderr, or to the
+        JobFailedError: If a job failed that was run by itself. Failures in sweeps go to stderr, or to the
             listener.
         SpecError: If two sweeps have one name, another definition has finished trials under one, or ``only`` fits
             nothing.

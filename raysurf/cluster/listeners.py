@@ -71,7 +71,7 @@ class WandbListener:
                 for job in event.jobs:
                     value = {} if event.value is None else {"objective": event.value}
                     error = {"error": event.error} if event.error else {}
-                    summary = {"state": event.state, **event.figures, **value, **error}
+                    summary = {"state": event.state, **event.metrics, **value, **error}
                     self.sink.close_run(job.id, summary, event.state == "failed")
         elif isinstance(event, SweepEnded):
             self._close()
@@ -122,7 +122,7 @@ class WandbListener:
 
 
 def native_config_of(sweep: Sweep) -> dict[str, Any] | None:
-    """What W&B is told of a sweep, so that its page shows the trials as those of a sweep of its own."""
+    """A sweep as W&B knows one, so that its page shows the trials as those of a sweep of its own."""
     search = sweep.search
     metric, mode = (search.metrics[0], search.directions[0]) if search else ("", "max")
     has_objective = search is not None and len(search.metrics) == 1

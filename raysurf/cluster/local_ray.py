@@ -35,10 +35,6 @@ def own_ray(cpus: int, dashboard: bool) -> Iterator[None]:
     RAY_AUTH_MODE or a token of his own. Its files, the token among them, are in a folder that only the user can read,
     which is removed in the end.
 
-    Args:
-        cpus: How many it has.
-        dashboard: Whether it has a dashboard, which Train groups need.
-
     Raises:
         ClusterError: If it does not start; its logs are kept then.
     """

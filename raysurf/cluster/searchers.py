@@ -49,7 +49,7 @@ class _Queue(Searcher):  # type: ignore[misc]  # ray has no types
 class ArmSearcher(_Queue):
     """An arm's assignments, a batch at a time where suggestions are to be reproducible.
 
-    With a seed, a whole batch is asked for at once and told at once, in the order of its numbers: what is
+    With a seed, a whole batch is asked for at once and reported at once, in the order of its numbers: what is
     suggested then depends on the seed and the results alone, never on which trial ended first or on how many ran
     beside one another. A generation of a population is a batch, with a seed or without.
 

@@ -51,23 +51,23 @@ class GracefulShutdown:
 class WorkerShutdown:
     """Graceful shutdown of the processes of a Tune run, once it is requested.
 
-    A process is told by SIGTERM, as a preempted one is, and has ``GRACE_S`` to keep its state. Nothing is tried again.
+    A process gets SIGTERM, as a preempted one does, and has ``GRACE_S`` to keep its state. Nothing is tried again.
 
     Args:
         shutdown: Whether to end.
         grouped: Whether trials run as groups of Ray Train; else each is a process.
-        tell: Given one line when it begins.
+        notice: Given one line when it begins.
 
     Attributes:
         is_over: Whether all have left, or time is over.
     """
 
-    def __init__(self, shutdown: GracefulShutdown, grouped: bool, tell: Callable[[str], None]) -> None:
-        self.shutdown, self.grouped, self.tell = shutdown, grouped, tell
+    def __init__(self, shutdown: GracefulShutdown, grouped: bool, notice: Callable[[str], None]) -> None:
+        self.shutdown, self.grouped, self.notice = shutdown, grouped, notice
         self.is_over = False
         self._until: float | None = None
         self._looked = 0.0
-        self._told: set[str] = set()
+        self._signalled: set[str] = set()
 
     def look(self, trials: list[Any]) -> None:
         """Look at the trials of the run, as often as can be."""
@@ -81,10 +81,10 @@ class WorkerShutdown:
         processes = worker_processes(live, RANK if self.grouped else "")
         if self._until is None:
             self._until = now + GRACE_S
-            self.tell(f"stopping: {len(processes)} processes keep their state and leave, {GRACE_S:.0f} s at most")
-        for actor_id in processes.keys() - self._told:
+            self.notice(f"stopping: {len(processes)} processes keep their state and leave, {GRACE_S:.0f} s at most")
+        for actor_id in processes.keys() - self._signalled:
             _terminate(*processes[actor_id])
-        self._told |= processes.keys()
+        self._signalled |= processes.keys()
         self.is_over = not processes or now > self._until
 
 
@@ -118,26 +118,19 @@ POLL_S = 2.0
 SETTLING_S = 2.0
 
 
-class PreemptionNotice:
-    """Notice of preemption: whether this process has been told to leave; once told, it stays told.
+class PreemptionNotice(threading.Event):
+    """Notice of preemption: set once this process is to leave.
 
-    SIGTERM tells it while it works (``working``). When it does not, or when it is told again, the signal does what it
-    did before.
+    SIGTERM sets it while the process works (``working``). When it does not, or when the notice is set already, the
+    signal does what it did before.
     """
 
     def __init__(self) -> None:
-        self._told, self._installed = threading.Event(), threading.Event()
+        super().__init__()
+        self._installed = threading.Event()
         self._installed.set()
         self._working = 0
         self._before: Any = signal.SIG_DFL
-
-    def is_told(self) -> bool:
-        """Whether it is to leave."""
-        return self._told.is_set()
-
-    def tell(self) -> None:
-        """It is to leave."""
-        self._told.set()
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -169,8 +162,8 @@ class PreemptionNotice:
             signal.signal(signal.SIGTERM, self._before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._working and not self.is_told():
-            self.tell()
+        if self._working and not self.is_set():
+            self.set()
         elif callable(self._before):
             self._before(number, frame)
         else:
@@ -182,21 +175,21 @@ class PreemptionNotice:
 def of_ray_worker() -> PreemptionNotice:
     """The preemption notice of this process of Ray's, from the first call, in any thread, for as long as it lives.
 
-    It is told by SIGTERM while it works; at other times Ray's own handler ends the process at once. The draining of its
-    node tells it at any time.
+    SIGTERM sets it while the process works; at other times Ray's own handler ends the process at once. The draining of
+    its node sets it at any time.
     """
     notice = PreemptionNotice()
     notice.install_soon()
-    threading.Thread(target=_watch_node, args=(notice.tell,), name="node watch", daemon=True).start()
+    threading.Thread(target=_watch_node, args=(notice.set,), name="node watch", daemon=True).start()
     return notice
 
 
 @contextmanager
 def in_this_process() -> Iterator[Callable[[], bool]]:
-    """While a ``with`` lasts, SIGTERM tells this process to leave, unless somebody else handles it.
+    """While a ``with`` lasts, SIGTERM asks this process to leave, unless somebody else handles it.
 
-    Returns:
-        Whether the process has been told.
+    Yields:
+        Whether the process is to leave.
     """
     notice = PreemptionNotice()
     in_main = threading.current_thread() is threading.main_thread()
@@ -205,7 +198,7 @@ def in_this_process() -> Iterator[Callable[[], bool]]:
         notice.install()
     try:
         with notice.working():
-            yield notice.is_told
+            yield notice.is_set
     finally:
         if is_free:
             notice.uninstall()
@@ -230,7 +223,7 @@ def _in_main_thread(function: Callable[[], None]) -> None:
     ctypes.pythonapi.Py_AddPendingCall(_calls[-1], None)
 
 
-def _watch_node(tell: Callable[[], None]) -> None:
+def _watch_node(on_drain: Callable[[], None]) -> None:
     """Wait until this node is drained."""
     import ray
 
@@ -239,5 +232,5 @@ def _watch_node(tell: Callable[[], None]) -> None:
     while why_off("draining") is None:
         with contextlib.suppress(Exception):  # the head is away
             if is_draining(node):
-                return tell()
+                return on_drain()
         pause.wait(POLL_S)

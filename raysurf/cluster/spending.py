@@ -131,12 +131,7 @@ class Spending:
         }
 
     def may_begin(self, number: int, jobs: Sequence[Job]) -> Verdict:
-        """Whether a trial fits what is left.
-
-        Args:
-            number: The trial's; one that had begun before counts as a trial already.
-            jobs: What it would run, one a seed.
-        """
+        """Whether a trial of these jobs, one a seed, fits what is left; one that had begun before counts already."""
         if self.budget is None:
             return Verdict.YES
         self.settle(job for job in with_inputs(jobs) if job.id not in self._ours)

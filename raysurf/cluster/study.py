@@ -40,7 +40,7 @@ TRIES, RANDOM_TRIES = 5, 100
 class Study:
     """An Optuna study of the searched holes of a job, which suggests each assignment once.
 
-    With a seed, a suggestion depends on the seed, the trial's place and what is told of the trials before it. Those
+    With a seed, a suggestion depends on the seed, the trial's place and the ends of the trials before it. Those
     that are known need not be suggested again for it.
 
     Args:
@@ -75,12 +75,7 @@ class Study:
             self._add(trial.params, trial.values)
 
     def ask(self, number: int, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The assignment of a trial.
-
-        Args:
-            number: The trial's.
-            known: What an earlier run has suggested for it. It is suggested again, unless an earlier trial has it.
-        """
+        """The assignment of a trial; what an earlier run suggested (``known``) comes again, unless it was tried."""
         place, self._place = self._place, self._place + 1
         if known is not None and (not is_whole(self.tree, known) or self._key(known) in self._tried):
             known = None

@@ -28,7 +28,7 @@ MET_BY_ALL = (ArithmeticError, ValueError, TimeLimitError, PreemptedError)
 
 @dataclass(frozen=True)
 class Task:
-    """A trial, or an input: jobs to be done, and what is made of their figures.
+    """A trial, or an input: jobs to be done, and which of their metrics are searched.
 
     Args:
         number: The trial's number in its sweep, or the input's place in its wave.
@@ -37,7 +37,7 @@ class Task:
         labels: What its runs are called in the tables.
         store: Address of the result store.
         resources: What each job runs on.
-        metrics: The figures that are searched; none for inputs.
+        metrics: What is searched for; none for inputs.
         every_epoch: Whether a scheduler wants to see every epoch.
         folder: The driver's working folder, in which relative paths and dotted-path models are looked for.
         beside: The sweep file's, in which such models are looked for too; relative if it lies in the working folder.
@@ -82,9 +82,9 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
             Ray Train ends the others and tries again.
 
     Returns:
-        The last report: ``state`` done or failed, ``values`` and ``std`` of the trial, ``figures`` of the last job,
+        The last report: ``state`` done or failed, ``values`` and ``std`` of the trial, ``metrics`` of the last job,
         ``failure``, and ``passing`` if another try may do away with it. If the store is to blame, ``unavailable`` has
-        the arguments of the StoreUnavailableError; if it was told to leave, ``preempted`` those of the PreemptedError;
+        the arguments of the StoreUnavailableError; if it had to leave, ``preempted`` those of the PreemptedError;
         if what is stored was of something else, ``changed`` those of the ChangedError.
     """
     if task.fault is not None:
@@ -105,9 +105,9 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
         if workers.agree(wanted or (not waits_for and time.monotonic() - reported_at > 0.5)):
             reported_at, waits_for = time.monotonic(), at.waits_for
             if task.every_epoch and value is not None:
-                # What is decided with a figure is decided again from the rows.
+                # What is decided with a value is decided again from the rows.
                 at.flush()
-            report = {"state": "running", "number": task.number, "run_id": at.run_id, "figures": dict(at.figures)}
+            report = {"state": "running", "number": task.number, "run_id": at.run_id, "metrics": dict(at.figures)}
             report |= {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value})
             if waits_for:
                 notice = f"{at.run_id} is being done by {waits_for}; waiting for it"
@@ -117,7 +117,7 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
 
     notices: list[str] = []
     store = Store(task.store, known=True, tell=notices.append)
-    figures: list[Mapping[str, float]] = []
+    metrics: list[Mapping[str, float]] = []
     if task.points:
         try:
             (job,) = task.jobs
@@ -128,14 +128,14 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
         return {"state": "done", "number": task.number}
     for job in task.jobs:
         try:
-            figures.append(execute(job, store, workers, progress, task.labels, task.accept_changed))
+            metrics.append(execute(job, store, workers, progress, task.labels, task.accept_changed))
         except Exception as error:
             # The other workers of a group have not met what one of them meets by itself, and would wait for it.
             if not alone and (not isinstance(error, MET_BY_ALL) or isinstance(error, StoreUnavailableError)):
                 raise
             return failed(task, error)
-    last = {"state": "done", "number": task.number, "figures": dict(figures[-1])}
-    values, std = trial_values(task.metrics, figures)
+    last = {"state": "done", "number": task.number, "metrics": dict(metrics[-1])}
+    values, std = trial_values(task.metrics, metrics)
     return last | {"values": values, "std": std}
 
 

@@ -255,7 +255,7 @@ def serve(config: dict[str, Any]) -> None:
 
     place, broker, notice = ray.train.get_context(), config["broker"], of_ray_worker()
     torch.set_num_threads(config["cpus"])
-    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device(), notice.is_told)
+    workers = Workers(place.get_world_rank(), place.get_world_size(), get_device(), notice.is_set)
     incarnation = [uuid.uuid4().hex]
     dist.broadcast_object_list(incarnation, src=0)
 

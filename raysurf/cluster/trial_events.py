@@ -117,10 +117,10 @@ class Recorder:
             # Others would fail as well; they are to be run again, so none of them gets a row that says that it failed.
             raise StoreUnavailableError(*report["unavailable"])
         if "changed" in report:
-            # What is raised here Tune would log, and take its time: what runs leaves in order before it is told.
+            # What is raised here Tune would log, and take its time: what runs leaves in order before.
             self.changed, self.shutdown.requested = ChangedError(*report["changed"]), True
         elif not (self.shutdown.requested and (report.get("passing") or report.get("lost"))):
-            # What was told to leave is to be run again.
+            # What had to leave is to be run again.
             self._of(task).ended(task, report)
 
     def notice(self, text: str) -> None:
@@ -161,7 +161,7 @@ class InputEvents:
 
     def reported(self, task: Task, report: Report) -> None:
         self.listener(
-            RunProgressed(task.number, report["run_id"], report["epoch"], report["epochs"], report["figures"])
+            RunProgressed(task.number, report["run_id"], report["epoch"], report["epochs"], report["metrics"])
         )
 
     def stops(self, task: Task, report: Report) -> bool:
@@ -173,9 +173,9 @@ class InputEvents:
         if report["state"] == "failed":
             self._record_unfinished(task, report)
         self.spending.settle(task.jobs)
-        self._tell_end(task, report)
+        self._report_end(task, report)
 
-    def _tell_end(self, task: Task, report: Report) -> None:
+    def _report_end(self, task: Task, report: Report) -> None:
         if report["state"] == "failed":
             self.recorder.failed += 1
             self.recorder.broken |= {job.id: report["failure"] for job in task.jobs}
@@ -193,7 +193,7 @@ class InputEvents:
                 task.jobs,
                 report["state"],
                 error=str(report["failure"]) if report.get("failure") else None,
-                figures=report.get("figures", {}),
+                metrics=report.get("metrics", {}),
                 values=tuple(report.get("values") or ()),
             )
         )
@@ -223,7 +223,7 @@ class PointsEvents(InputEvents):
         self._add(task, 0)
 
     def reported(self, task: Task, report: Report) -> None:
-        """Told by its end."""
+        """Wait for its end."""
 
     def ended(self, task: Task, report: Report) -> None:
         self._add(task, len(task.points) if report["state"] == "done" else 0)
@@ -235,13 +235,7 @@ class PointsEvents(InputEvents):
 
 
 class TrialEvents(InputEvents):
-    """Events of a sweep's trials, each of which has a row in ``trials``.
-
-    Args:
-        recorder: Of the run.
-        table: The sweep's trials.
-        spending: The sweep's account.
-        total: How many trials there are, all arms together.
+    """Events of a sweep's trials, each of which has a row in ``trials``; ``total`` is of all arms together.
 
     Attributes:
         is_over: Whether so many have failed that no more are to begin.
@@ -318,7 +312,7 @@ class TrialEvents(InputEvents):
                 end.state,  # type: ignore[arg-type]
                 reused=assignment is not None or row is not None,
                 error=str(end.failure) if end.failure else None,
-                figures=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
+                metrics=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
                 params=params,
                 arm=assignment.arm if assignment else "",
                 values=end.values or (),
@@ -355,7 +349,7 @@ class TrialEvents(InputEvents):
         if self.study is not None:
             self.study.ended(task.number)
         self.recorder.trials += 1
-        self._tell_end(task, report)
+        self._report_end(task, report)
         if end.state == "failed":
             self.unsuccessful.add(task.number)
             self.stop_if_too_many_failed()

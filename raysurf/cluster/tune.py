@@ -55,7 +55,7 @@ def single(config: dict[str, Any]) -> None:
     if task.time_limit_s is not None:
         tune.report({"state": "begun", "number": task.number})
     with notice.working():
-        last = run_task(task, Workers(0, 1, device, notice.is_told), tune.report)
+        last = run_task(task, Workers(0, 1, device, notice.is_set), tune.report)
     if last.get("passing"):
         tune.report(last)
         # Tune tries it again, in a new process.
@@ -306,11 +306,11 @@ def run_inline(queue: TrialQueue, recorder: Recorder) -> None:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     number = 0
-    with in_this_process() as is_told:
+    with in_this_process() as is_leaving:
         while isinstance(config := queue.suggest(str(number)), dict):
             task: Task = config["task"]
             recorder.started(task)
-            last = _tried(task, Workers(0, 1, device, is_told), recorder)
+            last = _tried(task, Workers(0, 1, device, is_leaving), recorder)
             recorder.ended(task, last)
             queue.on_trial_complete(str(number), last)
             number += 1

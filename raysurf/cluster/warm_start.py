@@ -119,7 +119,7 @@ def _names(sweep: Sweep) -> tuple[str, ...]:
 
 
 def _candidates(store: Store, sweep: Sweep, names: Sequence[str]) -> Iterator[Row]:
-    """Rows of trials of some sweeps, this one's own definition left out, and what earlier definitions were told."""
+    """Rows of trials of some sweeps, this one's own definition left out, and what earlier definitions knew."""
     for part in part_names(store, "trials"):
         if part.rpartition("-")[0] in names:
             yield from (row for row in read_rows(store, "trials", part) if row["definition"] not in sweep.definitions)
@@ -142,13 +142,13 @@ def _judged(sweep: Sweep, row: Row, uri: str) -> KnownTrial | str:
     if row["state"] != "done":
         return "not done"
     values = row.get("values") or [row["value"]]
-    figures = dict(zip(row["metric"].split(", "), values, strict=False))
-    wanted = [figures.get(metric) for metric in sweep.search.metrics]
+    by_metric = dict(zip(row["metric"].split(", "), values, strict=False))
+    wanted = [by_metric.get(metric) for metric in sweep.search.metrics]
     finite = tuple(value for value in wanted if value is not None)
     if len(finite) < len(wanted):
         return "of another metric"
     if not all(map(math.isfinite, finite)):
-        return "without a finite figure"
+        return "without a finite value"
     params = mapping_in(row["params"], uri, f"a trial of {row['sweep']}")
     if all(_searched(sweep, params, arm) is None for arm in sweep.arms):
         return "outside the space"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import re
@@ -93,7 +94,7 @@ def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] =
     """
     root = folder.resolve()
     out = [path.resolve() for path in left_out]
-    wanted = dict.fromkeys(_relative(file, root) for path in needed for file in _under(path))
+    wanted = dict.fromkeys(file.resolve().relative_to(root).as_posix() for path in needed for file in _under(path))
     if (wrong := next(filter(looks_secret, wanted), None)) is not None:
         raise SubmissionError(f"{wrong}, named as files that hold secrets are", "a file of another name")
     files: dict[str, Path] = {}
@@ -117,10 +118,6 @@ def select(folder: Path, needed: Iterable[Path] = (), left_out: Iterable[Path] =
 def without_private_keys(folder: Folder, needed: Iterable[str] = ()) -> Folder:
     """Leave out files that contain the header of a private key.
 
-    Args:
-        folder: What would travel.
-        needed: Paths in it without which nothing can be run.
-
     Raises:
         SubmissionError: If a needed file has one.
     """
@@ -134,12 +131,8 @@ def without_private_keys(folder: Folder, needed: Iterable[str] = ()) -> Folder:
 def check_secrets(folder: Folder, secrets: Mapping[str, str]) -> None:
     """Check that no file that travels holds a secret of this environment.
 
-    Args:
-        folder: What travels.
-        secrets: Values by the name of what holds them, which alone is told.
-
     Raises:
-        SubmissionError: Naming the first file that does.
+        SubmissionError: Naming the first file that does, and what else holds the secret.
     """
     patterns = {name: re.compile(pattern_of(value, words=False).encode()) for name, value in secrets.items()}
     for name, path in folder.files.items():
@@ -180,13 +173,7 @@ def check_size(folder: Folder) -> None:
 
 
 def write_zip(folder: Folder, extra: Mapping[str, bytes], target: Path) -> None:
-    """Write the folder as a zip file, the same bytes for the same content.
-
-    Args:
-        folder: What travels.
-        extra: Further files, by their path in the folder on the cluster.
-        target: The zip file.
-    """
+    """Write the folder and extra files as a zip file, the same bytes for the same content."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
         for name in sorted({*folder.files, *extra}):
             data = extra[name] if name in extra else folder.files[name].read_bytes()
@@ -206,10 +193,6 @@ def _is_excluded(name: str) -> bool:
     return any(_any(folder, FOLDERS) for folder in folders) or (bool(folders) and folders[0] in TOP_FOLDERS)
 
 
-def _relative(path: Path, root: Path) -> str:
-    return path.resolve().relative_to(root).as_posix()
-
-
 def _under(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield from (file for file in path.rglob("*") if file.is_file())
@@ -220,13 +203,13 @@ def _under(path: Path) -> Iterator[Path]:
 def _listed(root: Path) -> Iterator[str]:
     """Files that may travel, as git knows them, or all that lie in no excluded folder."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        done = None
-    if done is not None and done.returncode == 0:
-        yield from (os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
-        return
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        listed = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout
+        return (os.fsdecode(name) for name in listed.split(b"\0") if name)
+    return _walked(root)
+
+
+def _walked(root: Path) -> Iterator[str]:
     for place, folders, names in os.walk(root):
         at = Path(place).relative_to(root)
         folders[:] = [folder for folder in folders if not _is_excluded((at / folder / "_").as_posix())]

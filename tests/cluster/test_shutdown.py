@@ -58,13 +58,13 @@ def test_signal_is_a_notice_while_there_is_work(got: Got) -> None:
     terminate()
     assert got == [signal.SIGTERM]
     with notice.working():
-        assert not notice.is_told()
+        assert not notice.is_set()
         terminate()
-        assert notice.is_told()
+        assert notice.is_set()
         terminate()
     terminate()
     assert len(got) == 3
-    assert notice.is_told()
+    assert notice.is_set()
     notice.uninstall()
     terminate()
     assert len(got) == 4
@@ -85,7 +85,7 @@ def test_handler_is_set_from_any_thread(got: Got) -> None:
     asking.join()
     with notice.working():
         terminate()
-    assert notice.is_told()
+    assert notice.is_set()
     assert got == []
 
 
@@ -104,7 +104,7 @@ def test_work_begins_when_the_handler_is_there(got: Got) -> None:
     working.start()
     while working.is_alive():
         working.join(0.2)
-    assert notice.is_told()
+    assert notice.is_set()
     assert got == []
     notice.uninstall()
 

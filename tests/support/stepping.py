@@ -46,7 +46,7 @@ class Stepping(nn.Module):
 
     def _wait(self) -> None:
         until = time.monotonic() + PATIENCE_S
-        while not of_ray_worker().is_told() and not go_file(self.log).exists() and time.monotonic() < until:
+        while not of_ray_worker().is_set() and not go_file(self.log).exists() and time.monotonic() < until:
             time.sleep(0.01)
 
 
