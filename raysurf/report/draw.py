@@ -52,8 +52,7 @@ def draw(
         results: The store.
         kind: One of ``KINDS``.
         path: Where the picture goes; .png, .svg, .pdf or .html.
-        sweeps: Draw the runs of these sweeps ...
-        run_ids: ... and these runs; with neither, all that the kind can show.
+        sweeps, run_ids: Draw the runs of these sweeps, and these runs; with neither, all that the kind can show.
         axis: x-axis of profiles and paths, ``t`` or ``arc`` (arc length; ``distance`` is its older name).
 
     Raises:
@@ -71,7 +70,7 @@ def draw(
 def pictures_of_sweep(
     results: Reader, sweep: str, folder: str, profiles: Sequence[str] = (), known: Known | None = None
 ) -> list[str]:
-    """Draw every picture that a sweep's rows allow.
+    """Draw every picture that a sweep's rows allow; returns the paths written.
 
     Args:
         results: The store.
@@ -79,9 +78,6 @@ def pictures_of_sweep(
         folder: Where the pictures go: ``<sweep>.png``, or ``<sweep>-<kind>.png`` if they are of several kinds.
         profiles: The profile runs to draw, in this order; with none there is no picture of profiles.
         known: Given the same mapping for several sweeps, each looks up what no other has.
-
-    Returns:
-        The paths written.
     """
     known = {} if known is None else known
     by_id = {run.run_id: run for run in PROFILE.in_sweeps(results, known)}
@@ -104,13 +100,7 @@ def _draw(results: Reader, kind: PictureKind, path: str, chosen: Sequence[Measur
 
 
 def composed(results: Reader, kind: PictureKind, chosen: Sequence[MeasuredRun], axis: str = "t") -> Picture:
-    """What a picture of some runs shows, and what belongs beside them; its kind's ``figure`` draws it.
-
-    Args:
-        results: The store.
-        kind: The kind of picture.
-        chosen: The runs.
-        axis: x-axis of profiles and paths, ``t`` or ``arc``.
+    """Rows, labels and colours of a picture of some runs, for its kind's ``figure`` to draw.
 
     Raises:
         StoreError: If rows cannot be read.
@@ -155,18 +145,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def pictures_of_run(results: Reader, run_id: str, folder: Path) -> dict[str, Path]:
-    """Draw what a run was made to measure: its plane, profile, path or widths.
+    """Draw what a run was made to measure: its plane, profile, path or widths; returns PNG files by kind of picture.
 
-    Pictures that any kind of job may have, such as its prediction schemes, are left out: every run would have
-    one, and its rows are a table in W&B.
-
-    Args:
-        results: The store.
-        run_id: The run, done.
-        folder: Where the pictures go.
-
-    Returns:
-        PNG files by kind of picture; none for a run that has nothing to draw.
+    Pictures that any kind of job may have, such as its prediction schemes, are left out: every run would have one, and
+    its rows are a table in W&B.
     """
     pictures = {}
     for name, kind in KINDS.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
 from raysurf.report.html import part
 from raysurf.report.picture import svg_of
+from raysurf.report.pictures.axes import Plotted
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -18,11 +19,7 @@ WIDEST = 9.0
 
 
 class Gallery:
-    """Turns figures into HTML.
-
-    Args:
-        is_interactive: Whether sections may hand it plotly's figures.
-    """
+    """Turns figures into HTML; an interactive one leaves to plotly what it can draw."""
 
     def __init__(self, is_interactive: bool = False) -> None:
         self.is_interactive = is_interactive
@@ -30,17 +27,40 @@ class Gallery:
         self._defined: set[str] = set()
 
     def picture(
-        self, figure: Figure, title: str, says: str, *, tips: Mapping[int, str] | None = None, is_map: bool = False
+        self,
+        title: str,
+        says: str,
+        figure: Callable[[], Figure],
+        plotly: Callable[[], Iterable[Plotted]] | None = None,
+        *,
+        tips: Mapping[int, str] | None = None,
+        is_map: bool = False,
     ) -> Markup:
-        """A figure as HTML.
+        """A picture as HTML.
 
         Args:
-            figure: The figure; artists whose gid is ``trial-3`` show the tip of trial 3.
             title: What it is called by screen readers.
             says: What stands under it.
+            figure: Draws it; artists whose gid is ``trial-3`` show the tip of trial 3.
+            plotly: Traces and layout of the figures that plotly draws instead, one below another.
             tips: By trial.
             is_map: Whether its colours mean values, so that a dark page leaves them as they are.
         """
+        from markupsafe import Markup
+
+        if plotly is None or not self.is_interactive:
+            return self._svg(figure(), title, says, tips, is_map)
+        plotted = list(plotly())
+        captions = [""] * (len(plotted) - 1) + [says]
+        parts = []
+        for (data, layout), caption in zip(plotted, captions, strict=True):
+            name = f"plotly{len(self.drawn)}"
+            self.drawn.append({"id": name, "data": data, "layout": layout})
+            named = len(data) if layout.get("showlegend", True) else 0
+            parts.append(part("plotly", title, caption, name, layout.get("height", 400 + 10 * named), is_map))
+        return Markup().join(parts)
+
+    def _svg(self, figure: Figure, title: str, says: str, tips: Mapping[int, str] | None, is_map: bool) -> Markup:
         if not is_map:
             # The page's own ground, light or dark, shows through.
             for patch in (figure.patch, *(panel.patch for panel in figure.axes)):
@@ -48,18 +68,3 @@ class Gallery:
         # Letters of a narrow picture are not larger than those of a wide one.
         style = f"--share: {min(1.0, figure.get_figwidth() / WIDEST):.2f}"
         return part("figure", title, says, svg_of(figure, title, tips, self._defined, style), is_map)
-
-    def plotly(
-        self,
-        data: Sequence[Mapping[str, Any]],
-        layout: Mapping[str, Any],
-        title: str,
-        says: str,
-        *,
-        is_map: bool = False,
-    ) -> Markup:
-        """A figure for plotly to draw, its traces and layout, as HTML; see ``picture``."""
-        name = f"plotly{len(self.drawn)}"
-        self.drawn.append({"id": name, "data": list(data), "layout": dict(layout)})
-        named = len(data) if layout.get("showlegend", True) else 0
-        return part("plotly", title, says, name, int(layout.get("height", 400 + 10 * named)), is_map)

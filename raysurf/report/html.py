@@ -43,29 +43,21 @@ def part(name: str, /, *values: Any, **named: Any) -> Markup:
 def page(
     template: str, title: str, *, styles: Sequence[str], scripts: Sequence[str] = (), policy: str = "", **values: Any
 ) -> str:
-    """A whole page.
+    """A whole page, from a template that extends ``page.html.jinja``.
 
     Args:
-        template: Its file, which extends ``page.html.jinja``.
+        template: Its file.
         title: As text.
         styles: Files of CSS in this folder.
         scripts: Texts of scripts.
-        policy: What it may load besides data, added to the policy's ``img-src``.
+        policy: Where images may come from besides data.
         **values: What else the template shows.
     """
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = "; script-src " + " ".join(f"'sha256-{each}'" for each in hashes) if scripts else ""
-    return (
-        _templates()
-        .get_template(template)
-        .render(
-            title=title,
-            style="".join(map(text_of, styles)),
-            scripts=scripts,
-            policy=f"{POLICY}{policy}{allowed}",
-            **values,
-        )
-    )
+    allowed = "; script-src " + " ".join(f"'sha256-{digest}'" for digest in hashes) if scripts else ""
+    style, policy = "".join(map(text_of, styles)), f"{POLICY}{policy}{allowed}"
+    values |= {"title": title, "style": style, "scripts": scripts, "policy": policy}
+    return _templates().get_template(template).render(values)
 
 
 def text_of(name: str) -> str:
@@ -76,11 +68,7 @@ def text_of(name: str) -> str:
 def table(names: Sequence[str], lines: Sequence[Sequence[Any]], name: str = "", trials: Sequence[Any] = ()) -> Markup:
     """A table; numbers stand to the right, and a value that is not there is an empty cell.
 
-    Args:
-        names: Headings.
-        lines: Values, as many a line as there are headings.
-        name: Class of the table.
-        trials: The trial that each line is of, whose tip it has.
+    ``name`` is the class of the table; ``trials`` are those that the lines are of, whose tips they have.
     """
     is_number = [any(isinstance(line[i], int | float) for line in lines) for i in range(len(names))]
     return part("table", names, lines, is_number, name, trials)

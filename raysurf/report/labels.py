@@ -11,21 +11,24 @@ from raysurf.report.pictures.axes import OKABE_ITO
 from raysurf.report.runs import MeasuredRun
 from raysurf.results.reader import Reader
 
-NAMES = {
-    "dropout": "dropout",
-    "gaussian_dropout": "Gaussian dropout",
-    "variational_dropout": "variational dropout",
-    "variance": "variance network",
-}
+NAMES = {"gaussian_dropout": "Gaussian dropout", "variance": "variance network"}
 
 
 def noise_name(spec: Mapping[str, Any]) -> str:
     """Such as "variance network" or "variational dropout, layer + dropout"; the kind where no noise is stated.
 
-    Args:
-        spec: A variational job. What its JSON leaves out is the default: one noise level a weight, Gaussian variance.
+    What the JSON of a variational job leaves out is the default: one noise level a weight, Gaussian variance.
     """
-    names = [_one(noise) for noise in spec.get("noise") or () if isinstance(noise, dict)]
+    names = []
+    for noise in spec.get("noise") or ():
+        if isinstance(noise, dict):
+            kind, family = str(noise.get("kind", "noise")), noise.get("family", "gaussian")
+            name = NAMES.get(kind, kind.replace("_", " "))
+            if kind == "variational_dropout":
+                name += f", {noise.get('sharing', 'weight')}"
+            elif kind == "variance" and family != "gaussian":
+                name += f", {family}"
+            names.append(name)
     return " + ".join(dict.fromkeys(names)) or str(spec.get("kind", "variational"))
 
 
@@ -34,31 +37,16 @@ def noisy_layers(spec: Mapping[str, Any]) -> str:
     return ", ".join(str(noise.get("layers")) for noise in spec.get("noise") or () if isinstance(noise, dict))
 
 
-def noisy_spec(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The variational job that a run is, or whose weights it looks at."""
-    weights = spec.get("weights")
-    return weights if isinstance(weights, dict) else spec
-
-
-def _one(noise: Mapping[str, Any]) -> str:
-    kind = str(noise.get("kind", "noise"))
-    name = NAMES.get(kind, kind.replace("_", " "))
-    if kind == "variational_dropout":
-        return f"{name}, {noise.get('sharing', 'weight')}"
-    family = noise.get("family", "gaussian")
-    return f"{name}, {family}" if kind == "variance" and family != "gaussian" else name
-
-
 # Said of a run, given all that are called the same so far.
 Detail = Callable[[MeasuredRun, Sequence[MeasuredRun]], str]
 MEASURING = ("predict", "noise", "regions")
 
 
 def labels_of(runs: Sequence[MeasuredRun], drawn: Sequence[Detail] = ()) -> dict[str, str]:
-    """A label a run, by id: what it is, and where labels would coincide what tells the runs apart.
+    """Labels by run id: what a run is, and where labels would coincide what tells the runs apart.
 
-    That is the data, the ends of a line, the arm, the searched values, what is ``drawn`` of them, the seed, the ends
-    or, at last, the run's id: the first of them that differs, then the next.
+    That is the data, the ends of a line, the name of the configuration, the searched values, what is ``drawn`` of
+    them, the seed, the ends or, at last, the run's id: the first of them that differs, then the next.
     """
     labels = {run.run_id: what_it_is(run) for run in runs}
     before = DETAILS.index(_seed)
@@ -110,7 +98,7 @@ def _plane(spec: Mapping[str, Any]) -> str:
     for drawn in spec.get("draw", ()):
         if drawn.get("kind") in ("curve", "path"):
             return _curve(drawn) if drawn["kind"] == "curve" else "minimum-energy path"
-    kinds = [str(each.get("kind")) for each in spec.get("weights", ())]
+    kinds = [str(weights.get("kind")) for weights in spec.get("weights", ())]
     if not kinds:
         return "plane"
     return f"three {kinds[0]} networks" if len(set(kinds)) == 1 else ", ".join(kinds)
@@ -155,7 +143,8 @@ def _ends(run: MeasuredRun, same: Sequence[MeasuredRun]) -> str:
 DETAILS: tuple[Detail, ...] = (
     lambda run, same: run.data or "",
     lambda run, same: _ends(run, same) if what_it_is(run) == "straight line" else "",
-    lambda run, same: noisy_layers(noisy_spec(run.spec)),
+    # Of a run that measures those of its weights.
+    lambda run, same: noisy_layers(weights if isinstance(weights := run.spec.get("weights"), dict) else run.spec),
     # An arm begins with its kind, which has been said.
     lambda run, same: run.arm.removeprefix(f"{run.kind} "),
     lambda run, same: differing(run.params, [other.params for other in same]),
@@ -181,5 +170,5 @@ def curve_of(run: MeasuredRun) -> str:
         return run.run_id
     along = run.spec.get("along")
     kind = along.get("kind") if isinstance(along, dict) else None
-    of_kind = (each for each in run.inputs if each.startswith(f"{kind}-"))
+    of_kind = (run_id for run_id in run.inputs if run_id.startswith(f"{kind}-"))
     return next(of_kind, "") if kind in ("curve", "path") else ""

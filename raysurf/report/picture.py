@@ -51,13 +51,12 @@ LANDMARK_COLUMNS = ("name", "x", "y", "off_plane", "source")
 
 @dataclass(frozen=True)
 class Caption:
-    """What a page says about its picture.
+    """What a page shows beside its picture: how to read it, and what is drawn.
 
     Args:
-        says: What is drawn, and how to read it.
-        runs: The runs that are drawn, each with its label.
-        rows: The rows that are drawn, of ``table``.
-        landmarks: The rows of ``landmarks`` that are drawn, one a landmark.
+        runs: With their labels.
+        rows: Of ``table``.
+        landmarks: Rows of ``landmarks``, one a landmark.
     """
 
     says: str = ""
@@ -84,7 +83,7 @@ def write(figure: Figure, path: str, title: str, caption: Caption | None = None)
         figure: The picture.
         path: Where it goes; its suffix says as what.
         title: Kept inside the file.
-        caption: What a page says under the picture.
+        caption: What a page shows under the picture.
 
     Raises:
         SpecError: If the suffix is of no known kind.
@@ -135,8 +134,7 @@ def svg_of(
         figure: The picture; what has the gid ``trial-3`` is marked as trial 3 if there are tips.
         title: Kept inside it.
         tips: By trial.
-        defined: Names of outlines, such as letters, that the page has and this picture need not repeat; its own are
-            added.
+        defined: Ids of outlines, such as letters, that the page has and this picture leaves out; its own are added.
         style: CSS of the element.
     """
     from markupsafe import Markup
@@ -180,8 +178,14 @@ def _page(title: str, svg: Markup, caption: Caption) -> str:
     if caption.landmarks:
         listed = [[row[name] for name in LANDMARK_COLUMNS] for row in caption.landmarks]
         opened.append((f"{len(listed)} landmarks", table(LANDMARK_COLUMNS, listed)))
-    if caption.rows:
-        opened.append(_rows(caption))
+    if rows := caption.rows:
+        labels = {run.run_id: label for run, label in caption.runs}
+        kept = [name for name in COLUMNS[caption.table].split() if any(row[name] is not None for row in rows)]
+        lines = [[labels.get(row["run_id"], row["run_id"]), *(row[name] for name in kept)] for row in rows[:MAX_ROWS]]
+        what = f"the {len(rows)} rows that are drawn"
+        if len(lines) < len(rows):
+            what = f"the first {len(lines)} of {what} (all of them: raysurf table {caption.table})"
+        opened.append((what, table(("drawn", *kept), lines)))
     runs = _runs(caption.runs) if caption.runs else ""
     return page("picture.html.jinja", title, styles=["style.css"], svg=svg, says=caption.says, runs=runs, opened=opened)
 
@@ -198,13 +202,3 @@ def _runs(runs: Sequence[tuple[MeasuredRun, str]]) -> Markup:
         for (run, label), *own in zip(runs, *kept.values(), strict=True)
     ]
     return table(("drawn", *kept, "sweep", "model", "data set", "seed", "run"), lines)
-
-
-def _rows(caption: Caption) -> tuple[str, Markup]:
-    rows, labels = caption.rows, {run.run_id: label for run, label in caption.runs}
-    kept = [name for name in COLUMNS[caption.table].split() if any(row[name] is not None for row in rows)]
-    lines = [[labels.get(row["run_id"], row["run_id"]), *(row[name] for name in kept)] for row in rows[:MAX_ROWS]]
-    what = f"the {len(rows)} rows that are drawn"
-    if len(lines) < len(rows):
-        what = f"the first {len(lines)} of {what} (all of them: raysurf table {caption.table})"
-    return what, table(("drawn", *kept), lines)

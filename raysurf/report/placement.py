@@ -37,11 +37,8 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Array] = (
     Args:
         axes: The panel, all else drawn and its limits final.
         labels: The more important first.
-        lines: Lines not to write over, each of shape (n, 2), in the data's coordinates.
+        lines: Lines not to write over, of shape (n, 2), in the data's coordinates.
         **style: Of the text, as matplotlib takes it.
-
-    Returns:
-        The text, in the order of the labels.
     """
     if not labels:
         return []
@@ -145,10 +142,7 @@ class MarginLabel:
 def write_beside(panel: Axes, labels: Sequence[MarginLabel], x: float) -> None:
     """Write labels to the right of ``x``, as near to their heights as they fit; those of no finite height are not.
 
-    Args:
-        panel: All else drawn, and its limits final.
-        labels: In any order.
-        x: Where the lines end, in the data's coordinates.
+    All else is drawn on the panel, and its limits are final; ``x`` is where the lines end, in the data's coordinates.
     """
     listed = sorted((label for label in labels if np.isfinite(label.value)), key=lambda label: label.value)
     if not listed:
@@ -173,10 +167,7 @@ def write_beside(panel: Axes, labels: Sequence[MarginLabel], x: float) -> None:
 def apart(heights: Array, gap: float, lowest: float = -np.inf) -> Array:
     """Heights moved as little as keeps their order and a gap between neighbours; those that touch keep their middle.
 
-    Args:
-        heights: Ascending, shape (n,).
-        gap: The least distance, in the same unit.
-        lowest: What none may be below.
+    ``heights`` are ascending, of shape (n,), in the unit of ``gap`` and of ``lowest``, which none is below.
     """
 
     def bottom(block: Sequence[float]) -> float:

@@ -16,12 +16,10 @@ COLUMNS = ("run_id", "sweep", "arm", "group", "model", "data", "seed", "spec", "
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the runs of a picture must have.
+    """What the runs of a picture must have: rows of a table, for which ``where`` holds, in SQL.
 
     Args:
-        table: They have rows of it ...
-        where: ... for which this condition in SQL holds.
-        job: They are of this kind of job; empty if the kind does not matter.
+        job: Kind of their jobs; empty if it does not matter.
         rows: What the rows are called in messages.
         jobs: What kinds of job write such rows, in messages; ``job`` if not given.
     """
@@ -48,11 +46,8 @@ class MeasuredRun:
     Args:
         run_id: Its id, ``<kind>-<16 hex digits>``.
         sweeps: Those that it belongs to, the one that ran it first before the others.
-        arm: Readable name of its setting.
-        group: The same for all replicates of its setting; empty if not known.
-        model: Network.
-        data: Data set.
-        seed: Its seed, if known.
+        arm: Readable name of its configuration.
+        group: The same for all replicates of its configuration; empty if not known.
         inputs: Runs whose outcomes it used.
         spec: The whole job.
         metrics: By ``split/name``.
@@ -109,9 +104,8 @@ def choose(
     Args:
         results: The store.
         wanted: What they must have.
-        sweeps: Show the runs of these sweeps ...
-        run_ids: ... and these runs after them, by id, its beginning, or the beginning of its hex digits. With neither,
-            every such run is shown.
+        sweeps: Show the runs of these sweeps, ...
+        run_ids: ... and these runs, by id, its beginning, or the beginning of its hex digits. With neither, all.
 
     Raises:
         UnknownNameError: If there is no such sweep.

@@ -22,7 +22,7 @@ from raysurf.report.sections.search import importance, parallel_coordinates, sea
 from raysurf.report.sections.summary import provenance, summary
 from raysurf.report.sections.surfaces import TITLES, surfaces
 from raysurf.report.sections.tables import best_trials, comparisons, failed_runs, trials_table
-from raysurf.report.sweep_rows import SweepRows, sweep_rows
+from raysurf.report.sweep_rows import sweep_rows
 from raysurf.results.reader import Reader
 from raysurf.results.snapshot import Snapshot
 from raysurf.store.parts import made_of_rows
@@ -32,13 +32,13 @@ Make = Callable[[], Markup]
 
 
 def write_report(results: Reader, sweeps: Sequence[str], path: str, *, is_interactive: bool = False) -> None:
-    """Write the report of some sweeps.
+    """Write the report of some sweeps, in this order.
 
     Args:
         results: The store.
-        sweeps: Their names, in the order in which the page has them.
+        sweeps: Their names.
         path: Where the page goes; its name ends in .html.
-        is_interactive: Whether pictures that plotly can draw are drawn by it, in the browser.
+        is_interactive: Whether plotly draws what it can, in the browser.
 
     Raises:
         SpecError: If the path is of another suffix.
@@ -53,11 +53,22 @@ def write_report(results: Reader, sweeps: Sequence[str], path: str, *, is_intera
 def report_page(results: Reader, sweeps: Sequence[str], *, is_interactive: bool = False) -> str:
     """The page, as HTML; see ``write_report``."""
     results, gallery = Snapshot(results.store), Gallery(is_interactive)
-    names = list(dict.fromkeys(sweeps))
-    read = [sweep_rows(results, name) for name in names]
+    read = [sweep_rows(results, name) for name in dict.fromkeys(sweeps)]
+    names = [sweep.name for sweep in read]
     articles = []
     for number, sweep in enumerate(read):
-        articles.append((sweep.name, _sections(results, f"s{number}", _of_a_sweep(results, sweep, gallery))))
+        sections: dict[str, Make] = {
+            "Summary": partial(summary, sweep),
+            "Best trials": partial(best_trials, sweep),
+            "Search history": partial(search_history, sweep, gallery),
+            "Importance": partial(importance, sweep, gallery),
+            "Parallel coordinates": partial(parallel_coordinates, sweep, gallery),
+            "Learning curves": partial(learning, results, sweep, gallery),
+            **{title: partial(surfaces, results, sweep, gallery, name) for name, title in TITLES.items()},
+            "Calibration": partial(calibration, results, sweep, gallery),
+            "Trials": partial(trials_table, sweep),
+        }
+        articles.append((sweep.name, _sections(results, f"s{number}", sections)))
     shared: dict[str, Make] = {
         "Beside published figures": partial(comparisons, results, names),
         "What failed": partial(failed_runs, results, names),
@@ -87,35 +98,18 @@ def report_page(results: Reader, sweeps: Sequence[str], *, is_interactive: bool 
     )
 
 
-def _of_a_sweep(results: Reader, sweep: SweepRows, gallery: Gallery) -> dict[str, Make]:
-    return {
-        "Summary": partial(summary, sweep),
-        "Best trials": partial(best_trials, sweep),
-        "Search history": partial(search_history, sweep, gallery),
-        "Importance": partial(importance, sweep, gallery),
-        "Parallel coordinates": partial(parallel_coordinates, sweep, gallery),
-        "Learning curves": partial(learning, results, sweep, gallery),
-        **{title: partial(surfaces, results, sweep, gallery, name) for name, title in TITLES.items()},
-        "Calibration": partial(calibration, results, sweep, gallery),
-        "Trials": partial(trials_table, sweep),
-    }
-
-
 def _sections(results: Reader, name: str, sections: dict[str, Make]) -> list[tuple[str, str, Markup]]:
-    """Id, heading and content of each section that is not empty."""
-    made = [
-        (f"{name}-{i}", heading, _made(results, heading, make)) for i, (heading, make) in enumerate(sections.items())
-    ]
-    return [section for section in made if section[2]]
-
-
-def _made(results: Reader, heading: str, make: Make) -> Markup:
-    """A section; if its rows are malformed, what is wrong in its place."""
-    try:
-        with made_of_rows(results.store.uri, f"the section {heading!r}"):
-            return make()
-    except StoreUnavailableError:
-        raise
-    except StoreError as error:
-        warnings.warn(StoreWarning(str(error)), stacklevel=2)
-        return part("left_out", error.got)
+    """Id, heading and content of the sections that are not empty; of malformed rows what is wrong in their place."""
+    made = []
+    for number, (heading, make) in enumerate(sections.items()):
+        try:
+            with made_of_rows(results.store.uri, f"the section {heading!r}"):
+                content = make()
+        except StoreUnavailableError:
+            raise
+        except StoreError as error:
+            warnings.warn(StoreWarning(str(error)), stacklevel=2)
+            content = part("left_out", error.got)
+        if content:
+            made.append((f"{name}-{number}", heading, content))
+    return made

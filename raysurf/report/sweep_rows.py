@@ -12,6 +12,7 @@ from typing import Any
 from raysurf.results.comparison.runs import members
 from raysurf.results.progress import plan_path
 from raysurf.results.reader import Reader
+from raysurf.results.trials import values_of
 from raysurf.store import Row
 from raysurf.store.parts import mapping_in, values_in
 
@@ -32,18 +33,14 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial.
+    """A trial, a run a seed.
 
     Args:
-        number: Within its sweep, from 0.
-        arm: Readable name of its setting.
+        arm: Readable name of its configuration.
         params: The searched values.
-        run_ids: Its runs, one a seed.
         values: The searched metrics, mean over seeds; None where there is none, or it is not finite.
         std: Standard deviation of the first of them over seeds, if it is known.
         state: running, done, failed or stopped.
-        error: Why it failed.
-        wall_s: How long it took, in seconds.
         metrics: ``METRICS`` of its runs, mean over seeds.
     """
 
@@ -60,7 +57,7 @@ class Trial:
 
     @property
     def tip(self) -> str:
-        """What it is, on several lines: its setting, its searched values, and how it ended."""
+        """Its configuration, its searched values, and how it ended, a line each."""
         lines = [f"trial {self.number}: {self.arm}, {self.state}"]
         lines += [f"{name} = {short(value)}" for name, value in self.params.items()]
         return "\n".join([*lines, *self.error.strip().splitlines()[-1:]])
@@ -71,7 +68,6 @@ class SweepRows:
     """A sweep.
 
     Args:
-        name: Its name.
         metrics: What it searches; none if it does not search.
         modes: ``max`` or ``min``, one a metric.
         trials: In the order of their numbers.
@@ -94,6 +90,11 @@ class SweepRows:
         return Counter(trial.state for trial in self.trials)
 
     @property
+    def tips(self) -> dict[int, str]:
+        """What a pointer shows of the trials, by number."""
+        return {trial.number: trial.tip for trial in self.trials}
+
+    @property
     def params(self) -> list[str]:
         """Names of the searched values, in the order in which they appear."""
         return list(dict.fromkeys(name for trial in self.trials for name in trial.params))
@@ -112,12 +113,6 @@ class SweepRows:
             return done
         sign = -1.0 if self.modes[0] == "max" else 1.0
         return sorted(done, key=lambda trial: (trial.values[0] is None, sign * (trial.values[0] or 0.0), trial.number))
-
-    @property
-    def best_runs(self) -> list[str]:
-        """Runs of the best trial; of every finished trial if the sweep does not search."""
-        best = self.ranked[:1] if self.metrics else self.ranked
-        return [run_id for trial in best for run_id in trial.run_ids]
 
     def baselines(self) -> list[str]:
         """Ids of the runs beside the trials, to compare with."""
@@ -154,8 +149,7 @@ def sweep_rows(results: Reader, name: str) -> SweepRows:
     modes = tuple(searched["mode"].split(", ")) if searched else ()
     trials = []
     for row in rows:
-        values = (row["values"] or [row["value"]])[: len(names)]
-        values += [None] * (len(names) - len(values))
+        values = [*values_of(row), *[None] * len(names)][: len(names)]
         trials.append(
             Trial(
                 number=row["trial"],
@@ -171,7 +165,11 @@ def sweep_rows(results: Reader, name: str) -> SweepRows:
             )
         )
     sweep = SweepRows(name, names, modes, tuple(trials), runs)
-    return replace(sweep, measured_baselines=tuple(_baselines(sweep, metrics)), log=_logarithmic(results, name))
+    # Ranges of which the stored plan, where there is one, says that their logarithm is searched.
+    plan = results.store.get_json(path) if results.store.exists(path := plan_path(name)) else None
+    log = plan.get("log") if isinstance(plan, dict) else None
+    log = frozenset(map(str, log)) if isinstance(log, list) else frozenset()
+    return replace(sweep, measured_baselines=tuple(_baselines(sweep, metrics)), log=log)
 
 
 def short(value: Any) -> str:
@@ -181,20 +179,12 @@ def short(value: Any) -> str:
 
 def are_numbers(values: Iterable[Any]) -> bool:
     """Whether all are numbers; a boolean is none."""
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return set(map(type, values)) <= {int, float}
 
 
 def cut(text: str, most: int) -> str:
     """A text of at most so many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _logarithmic(results: Reader, name: str) -> frozenset[str]:
-    """Parameters with a log-uniform range, as far as the stored plan tells."""
-    path = plan_path(name)
-    plan = results.store.get_json(path) if results.store.exists(path) else None
-    names = plan.get("log") if isinstance(plan, dict) else None
-    return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
 
 
 def _baselines(sweep: SweepRows, metrics: Mapping[str, Mapping[str, float]]) -> Iterator[Trial]:
@@ -205,7 +195,7 @@ def _baselines(sweep: SweepRows, metrics: Mapping[str, Mapping[str, float]]) -> 
     for run_ids in groups.values():
         mine, arm = [metrics[run_id] for run_id in run_ids], sweep.runs[run_ids[0]]["arm"]
         means = _means(mine, sweep.metrics)
-        first = [each[name] for name in sweep.metrics[:1] for each in mine if name in each]
+        first = [run[name] for name in sweep.metrics[:1] for run in mine if name in run]
         values = tuple(means.get(name) for name in sweep.metrics)
         std = stdev(first) if len(first) > 1 else None
         yield Trial(-1, arm, {}, tuple(run_ids), values, std, "done", "", None, _means(mine, METRICS))

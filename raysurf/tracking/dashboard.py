@@ -8,26 +8,25 @@ from typing import Any
 
 from raysurf.errors import TrackingError, UnknownNameError
 from raysurf.results.reader import Reader
-from raysurf.store.parts import LINEAGE, values_in
+from raysurf.results.sql import quoted_list
+from raysurf.store.parts import values_in
 from raysurf.tracking.login import server_address, why_not_online
 from raysurf.tracking.native_sweep import param_key
 from raysurf.tracking.run_contents import LINES, home_of, keep_ids, known_ids, metric_name
 
-# The split to compare by is the first that there is.
 SPLITS = ("test", "validation")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What there is of a sweep.
+    """What there is of a sweep, whose name is the group of its runs.
 
     Args:
-        sweep: Its name, which is the group of its runs.
         params: Names of searched values.
-        metric: What is searched; empty if nothing is, or several metrics are.
+        metric: The searched metric; empty if there is none, or several.
         mode: max or min.
         schemes: Weights and scheme of every prediction, such as ``("average", "ensemble")``.
-        splits: Splits that they were measured on, the one to compare by first.
+        split: The split to compare them by, the first of ``SPLITS`` that was predicted; empty without any.
         lines: Geometries whose points lie on a line.
         surfaces: Kinds of job that measured points.
         trained: Weights that were measured by epoch.
@@ -38,14 +37,10 @@ class Shown:
     metric: str
     mode: str
     schemes: tuple[tuple[str, str], ...]
-    splits: tuple[str, ...]
+    split: str
     lines: tuple[str, ...]
     surfaces: tuple[str, ...]
     trained: tuple[str, ...]
-
-    def metrics(self, metric: str, split: str) -> list[str]:
-        """Names in the runs' summaries of a metric by every scheme."""
-        return [metric_name(weights, scheme, split, metric) for weights, scheme in self.schemes]
 
 
 def shown(results: Reader, sweep: str) -> Shown:
@@ -60,24 +55,24 @@ def shown(results: Reader, sweep: str) -> Shown:
     if sweep not in known:
         raise UnknownNameError("sweep", sweep, known or ["(none yet)"])
     mine = {row["run_id"] for row in runs if row["sweep"] == sweep} | {i for row in trials for i in row["run_ids"]}
-    listed = f"run_id in ({', '.join(repr(run_id) for run_id in sorted(mine))})"
+    listed = f"run_id in {quoted_list(sorted(mine))}"
 
     def distinct(columns: str, table: str) -> list[tuple[str, ...]]:
         query = f"select distinct {columns} from {table} where {listed} order by all"
         return [tuple(row.values()) for row in results.sql(query).to_pylist()]
 
-    params: dict[str, None] = {}
+    params: dict[str, Any] = {}
     for row in trials:
-        params |= dict.fromkeys(values_in(row["params"], results.store.uri, f"trial {row['trial']}"))
+        params |= values_in(row["params"], results.store.uri, f"trial {row['trial']}")
     metric = trials[0]["metric"] if trials else ""
     splits = {split for (split,) in distinct("split", "predictions")}
     return Shown(
         sweep,
-        tuple(name for name in params if name != LINEAGE),
+        tuple(params),
         "" if ", " in metric else metric,
         trials[0]["mode"] if trials else "max",
         tuple((weights, scheme) for weights, scheme in distinct("weights, scheme", "predictions")),
-        tuple(split for split in SPLITS if split in splits),
+        next((split for split in SPLITS if split in splits), ""),
         tuple(name for (name,) in distinct("geometry", "surface") if name in LINES),
         tuple(dict.fromkeys(run_id.partition("-")[0] for (run_id,) in distinct("run_id", "surface"))),
         tuple(weights for (weights,) in distinct("weights", "epochs")),
@@ -99,10 +94,10 @@ class Dashboard:
 
 
 def make_dashboard(results: Reader, sweep: str, project: str = "raysurf", entity: str | None = None) -> Dashboard:
-    """Make the workspace and the report of a sweep, or bring those that were made before up to date.
+    """Make the workspace and the report of a sweep from its rows, or bring those that were made before up to date.
 
     Args:
-        results: The store; what it has of the sweep decides what is shown.
+        results: The store.
         sweep: Its name.
         project: The W&B project.
         entity: The W&B user or team; the user's default if not given.
@@ -163,83 +158,52 @@ def _save(what: Shown, directory: Path, project: str, entity: str) -> Dashboard:
 
 
 def sections(what: Shown) -> dict[str, list[Any]]:
-    """Panels by section; a section that would be empty is left out."""
+    """Panels by section, those alone that have something to show."""
     import wandb_workspaces.reports.v2 as wr
 
-    every = {
-        "Prediction schemes": _schemes,
-        "Budgets": _budgets,
-        "Search": _search,
-        "Surfaces": _surfaces,
-        "Training": _training,
-    }
-    return {name: panels for name, of in every.items() if (panels := of(what, wr))}
+    def bars(title: str, metrics: list[str], by: str, orientation: str) -> Any:
+        """Bars of the mean over seeds, with their spread."""
+        grouped = {"groupby": wr.Config(by), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
+        return wr.BarPlot(title=title, metrics=metrics, orientation=orientation, **grouped)
 
-
-def _bars(wr: Any, title: str, metrics: list[str], by: str, orientation: str) -> Any:
-    """Bars of the mean over seeds, with their spread."""
-    grouped = {"groupby": wr.Config(by), "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
-    return wr.BarPlot(title=title, metrics=metrics, orientation=orientation, **grouped)
-
-
-def _schemes(what: Shown, wr: Any) -> list[Any]:
-    """Every scheme's metrics by configuration, and the table of all of them."""
-    panels = [
-        _bars(wr, f"{split} {said} by setting and scheme", what.metrics(metric, split), "arm", "h")
-        for split in what.splits[:1]
-        for metric, said in METRICS.items()
-    ]
-    return [*panels, wr.WeavePanelSummaryTable(table_name="predictions")] if panels else []
-
-
-def _budgets(what: Shown, wr: Any) -> list[Any]:
-    """The same metrics by what was spent."""
-    panels = []
-    for split in what.splits[:1]:
-        names = what.metrics("accuracy", split)
-        panels.append(_bars(wr, f"{split} accuracy by budget", names, "budget", "v"))
-        for name in names:
+    panels: dict[str, list[Any]] = {}
+    if split := what.split:
+        names = {
+            metric: [metric_name(weights, scheme, split, metric) for weights, scheme in what.schemes]
+            for metric in METRICS
+        }
+        panels["Prediction schemes"] = [
+            *(bars(f"{split} {METRICS[name]} by setting and scheme", of, "arm", "h") for name, of in names.items()),
+            wr.WeavePanelSummaryTable(table_name="predictions"),
+        ]
+        panels["Budgets"] = [bars(f"{split} accuracy by budget", names["accuracy"], "budget", "v")]
+        for name in names["accuracy"]:
             place = {"x": wr.Config("budget"), "y": wr.SummaryMetric(name)}
-            panels.append(wr.ScatterPlot(title=f"{name} against budget", **place))
+            panels["Budgets"].append(wr.ScatterPlot(title=f"{name} against budget", **place))
+    if what.metric and what.params:
+        objective, column = wr.SummaryMetric("objective"), wr.ParallelCoordinatesPlotColumn
+        columns = [column(wr.Config(param_key(name)), display_name=name) for name in what.params]
+        columns.append(column(objective, display_name=what.metric))
+        best = {"running_ymax": True} if what.mode == "max" else {"running_ymin": True}
+        panels["Search"] = [
+            wr.ParallelCoordinatesPlot(title=f"{what.metric} by searched values", columns=columns),
+            wr.ParameterImportancePlot(with_respect_to="objective"),
+            wr.ScatterPlot(title=f"{what.metric}, best so far", x=wr.Config("trial"), y=objective, **best),
+        ]
+    if what.surfaces:
+        keys = [f"picture/{PICTURES[kind]}" for kind in what.surfaces if kind in PICTURES]
+        panels["Surfaces"] = [wr.MediaBrowser(title="Pictures", media_keys=keys, num_columns=2)] if keys else []
+        for geometry in what.lines:
+            for name in ("train_loss", "test_error"):
+                panels["Surfaces"].append(wr.LinePlot(title=f"{geometry}: {name}", x="t", y=[f"{geometry}/{name}"]))
+        panels["Surfaces"].append(wr.WeavePanelSummaryTable(table_name="surface"))
+    if what.trained:
+        prefixes = ["" if weights == "iterate" else f"{weights}/" for weights in what.trained]
+        lines = {
+            "validation error": [f"{prefix}validation/error" for prefix in prefixes],
+            "test error": [f"{prefix}test/error" for prefix in prefixes],
+            "train loss": ["train/loss"],
+            "lr": ["lr"],
+        }
+        panels["Training"] = [wr.LinePlot(title=title, x="epoch", y=names) for title, names in lines.items()]
     return panels
-
-
-def _search(what: Shown, wr: Any) -> list[Any]:
-    """Parallel coordinates, the importance of parameters, and the best so far."""
-    if not what.metric or not what.params:
-        return []
-    objective = wr.SummaryMetric("objective")
-    column = wr.ParallelCoordinatesPlotColumn
-    columns = [column(wr.Config(param_key(name)), display_name=name) for name in what.params]
-    best = {"running_ymax": True} if what.mode == "max" else {"running_ymin": True}
-    return [
-        wr.ParallelCoordinatesPlot(
-            title=f"{what.metric} by searched values", columns=[*columns, column(objective, display_name=what.metric)]
-        ),
-        wr.ParameterImportancePlot(with_respect_to="objective"),
-        wr.ScatterPlot(title=f"{what.metric}, best so far", x=wr.Config("trial"), y=objective, **best),
-    ]
-
-
-def _surfaces(what: Shown, wr: Any) -> list[Any]:
-    """Pictures of planes, profiles, paths and widths, metrics along lines, and the points themselves."""
-    keys = [f"picture/{PICTURES[kind]}" for kind in what.surfaces if kind in PICTURES]
-    panels = [wr.MediaBrowser(title="Pictures", media_keys=keys, num_columns=2)] if keys else []
-    for geometry in what.lines:
-        for name in ("train_loss", "test_error"):
-            panels.append(wr.LinePlot(title=f"{geometry}: {name}", x="t", y=[f"{geometry}/{name}"]))
-    return [*panels, wr.WeavePanelSummaryTable(table_name="surface")] if what.surfaces else []
-
-
-def _training(what: Shown, wr: Any) -> list[Any]:
-    """Curves over epochs."""
-    if not what.trained:
-        return []
-    prefixes = ["" if weights == "iterate" else f"{weights}/" for weights in what.trained]
-    lines = {
-        "validation error": [f"{prefix}validation/error" for prefix in prefixes],
-        "test error": [f"{prefix}test/error" for prefix in prefixes],
-        "train loss": ["train/loss"],
-        "lr": ["lr"],
-    }
-    return [wr.LinePlot(title=title, x="epoch", y=names) for title, names in lines.items()]

@@ -68,12 +68,9 @@ def resolve_mode(mode: str) -> str:
 
 
 def why_not_online(timeout_s: float = ANSWER_S) -> str:
-    """Why nothing can be sent to W&B, asked of its server; empty if it can.
+    """Why nothing can be sent to W&B, asked of its server within ``timeout_s``; empty if it can.
 
     The client itself would wait a minute and a half for a server that is away.
-
-    Args:
-        timeout_s: How long the server may take.
     """
     import requests
 

@@ -21,12 +21,12 @@ def param_key(name: str) -> str:
 def native_config(
     sweep: str, parameters: Mapping[str, Mapping[str, Any]], metric: str, mode: str
 ) -> dict[str, Any] | None:
-    """What W&B is told of a sweep, which no agent of its own ever runs.
+    """Config of W&B's own sweep, which no agent of W&B's ever runs.
 
     Args:
         sweep: Its name.
         parameters: Ranges (``min``, ``max``) or ``values`` by the parameter's name.
-        metric: What is searched; it is the metric ``objective`` of the runs. Empty if nothing is.
+        metric: The searched metric, which is the metric ``objective`` of the runs; empty if there is none.
         mode: max or min.
 
     Returns:
@@ -34,14 +34,14 @@ def native_config(
     """
     if not parameters:
         return None
-    is_grid = all("values" in each for each in parameters.values())
+    is_grid = all("values" in given for given in parameters.values())
     goal = {"metric": {"name": "objective", "goal": f"{mode}imize"}} if metric else {}
     return {
         "name": sweep,
         "description": f"raysurf sweep {sweep}" + (f", {mode} {metric}" if metric else ""),
         "method": "grid" if is_grid else "random",
         **goal,
-        "parameters": {param_key(name): dict(each) for name, each in parameters.items()},
+        "parameters": {param_key(name): dict(given) for name, given in parameters.items()},
     }
 
 
@@ -52,14 +52,11 @@ def parameters_seen(assignments: Sequence[Mapping[str, Any]]) -> dict[str, dict[
         for name, value in params.items():
             if value not in values.setdefault(name, []):
                 values[name].append(value)
-    return {name: _range(seen) for name, seen in values.items()}
-
-
-def _range(seen: Sequence[Any]) -> dict[str, Any]:
-    numbers = [value for value in seen if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) < len(seen) or len(seen) == 1:
-        return {"values": list(seen)}
-    return {"min": min(numbers), "max": max(numbers)}
+    ranges: dict[str, dict[str, Any]] = {}
+    for name, tried in values.items():
+        is_range = len(tried) > 1 and set(map(type, tried)) <= {int, float}
+        ranges[name] = {"min": min(tried), "max": max(tried)} if is_range else {"values": tried}
+    return ranges
 
 
 def make_native_sweep(

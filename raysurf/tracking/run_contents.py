@@ -26,9 +26,9 @@ WEIGHTS = ("average", "t=0.5", "band")
 
 @dataclass
 class History:
-    """What has been told of the runs whose rows are one history, and what is left to tell.
+    """Steps of the runs that are one history, each logged once.
 
-    Epochs are counted on from one run to the next, so that the axis only rises. Of many steps every so many are told,
+    Epochs are counted on from one run to the next, so that the axis only rises. Of many steps every so many are logged,
     and the last of each run when its history ends.
 
     Args:
@@ -38,42 +38,36 @@ class History:
 
     follow: tuple[str, ...]
     expected_rows: int = POINTS
-    told: dict[tuple[str, str, int], set[str]] = field(default_factory=dict)
+    logged: dict[tuple[str, str, int], set[str]] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def stride(self) -> int:
-        """One of so many steps is told."""
-        return max(1, -(-self.expected_rows // POINTS))
-
     def new_epochs(self, run_id: str, rows: Iterable[Row], ends: bool = False) -> Iterator[Row]:
-        """Metrics of epochs that have not been told, an axis beside them."""
+        """Metrics of epochs that have not been logged, an axis beside them."""
         steps = epoch_steps(rows)
         if not steps:
             return
         self.epochs[run_id] = max(steps)
-        earlier = self.follow[: self.follow.index(run_id)]
-        before = sum(self.epochs.get(each, 0) for each in earlier)
-        for number in self._chosen(list(steps), ends):
-            if step := self._untold(run_id, "epochs", number, steps[number]):
-                yield {"epoch": before + number, **step}
+        before = sum(self.epochs.get(earlier, 0) for earlier in self.follow[: self.follow.index(run_id)])
+        for number, step in self._new(run_id, "epochs", steps, ends):
+            yield {"epoch": before + number, **step}
 
     def new_points(self, run_id: str, rows: Iterable[Row], ends: bool = False) -> Iterator[Row]:
-        """Metrics of a line's points that have not been told, with their ``t``."""
+        """Metrics of a line's points that have not been logged, with their ``t``."""
         steps, axes = point_steps(rows)
-        for number in self._chosen(list(steps), ends):
-            if step := self._untold(run_id, "surface", number, steps[number]):
-                yield {**axes[number], **step}
+        for number, step in self._new(run_id, "surface", steps, ends):
+            yield {**axes[number], **step}
 
-    def _chosen(self, numbers: list[int], ends: bool) -> list[int]:
+    def _new(self, run_id: str, table: str, steps: Mapping[int, Row], ends: bool) -> Iterator[tuple[int, Row]]:
         # Of 500 steps and fewer the stride is one, whatever their numbers.
-        return [n for n in numbers if n % self.stride == 0 or (ends and n == numbers[-1])]
-
-    def _untold(self, run_id: str, table: str, number: int, step: Row) -> Row:
-        told = self.told.setdefault((run_id, table, number), set())
-        new = {name: value for name, value in step.items() if name not in told}
-        told |= set(new)
-        return new
+        stride = max(1, -(-self.expected_rows // POINTS))
+        last = max(steps, default=None) if ends else None
+        for number, step in steps.items():
+            if number % stride == 0 or number == last:
+                logged = self.logged.setdefault((run_id, table, number), set())
+                new = {name: value for name, value in step.items() if name not in logged}
+                logged |= set(new)
+                if new:
+                    yield number, new
 
 
 def epoch_steps(rows: Iterable[Row]) -> dict[int, Row]:
@@ -173,10 +167,7 @@ def home_of(store: Store) -> Path:
 def wandb_id(store: Store, run_id: str, sweep: str = "") -> str:
     """The id that a run has in W&B: the same job in two stores is two runs there.
 
-    Args:
-        store: The store.
-        run_id: The run in the tables.
-        sweep: A sweep that uses the run again; a run of W&B's is in one group alone, so this is another one.
+    A run of W&B's is in one group alone: for another sweep that uses the run again, ``sweep`` makes another id.
     """
     of = f"{store.address}\n{sweep}" if sweep else store.address
     return f"{run_id}-{hashlib.sha256(of.encode()).hexdigest()[:6]}"
@@ -190,19 +181,18 @@ def folders_of(directory: Path, wandb_id: str) -> list[Path]:
 def id_in(directory: Path, store: Store, run_id: str, sweep: str) -> str:
     """W&B id of a run within a sweep; a run that another sweep has logged gets an id of its own."""
     first = wandb_id(store, run_id)
-    others = _sweeps(directory, first) - {sweep}
-    return wandb_id(store, run_id, sweep) if others else first
+    return wandb_id(store, run_id, sweep) if _sweeps(directory, first) - {sweep} else first
 
 
 def is_logged(directory: Path, store: Store, run_id: str, sweep: str) -> bool:
     """Whether a run was logged completely in this sweep, by any process."""
-    return any(sweep in _sweeps(directory, each) for each in (wandb_id(store, run_id), wandb_id(store, run_id, sweep)))
+    return any(sweep in _sweeps(directory, wandb_id(store, run_id, of)) for of in ("", sweep))
 
 
 def _sweeps(directory: Path, wandb_id: str) -> set[str]:
-    """Sweep in which a W&B run was logged completely, or None."""
+    """Sweeps in which a W&B run was logged completely."""
     marks = [folder / MARK for folder in folders_of(directory, wandb_id)]
-    return {str(json.loads(mark.read_text()).get("sweep", "")) for mark in marks if mark.exists()}
+    return {json.loads(mark.read_text())["sweep"] for mark in marks if mark.exists()}
 
 
 def mark_logged(folder: Path, run_id: str, sweep: str, native: Mapping[str, Any] | None) -> None:

@@ -64,7 +64,7 @@ def offline_runs(store: Store) -> tuple[list[OfflineRun], list[str]]:
         mark = folder / MARK
         if mark.exists():
             said = json.loads(mark.read_text())
-            whole.append(OfflineRun(folder, said["run_id"], said.get("sweep", ""), said.get("native")))
+            whole.append(OfflineRun(folder, said["run_id"], said["sweep"], said.get("native")))
         else:
             incomplete.append(folder.name)
     return whole, incomplete
@@ -126,20 +126,19 @@ def _sync(folders: list[Path], project: str) -> str:
 def _join(results: Reader, sweep: str, native: dict[str, Any] | None, ids: dict[str, str], project: str) -> bool:
     """Make W&B's own sweep of the trials among some runs; a sweep that it has already is left as it is."""
     trials: list[dict[str, Any]] = results.table("trials", where=f"sweep = {quoted(sweep)}").to_pylist()
-    config = native or _config_seen(results, sweep, trials)
     mine = {run_id for row in trials for run_id in row["run_ids"]}.intersection(ids)
-    if config is None or not mine:
+    if not mine:
         return False
-    return make_native_sweep(home_of(results.store), project, config, [ids[run_id] for run_id in sorted(mine)])[1]
-
-
-def _config_seen(results: Reader, sweep: str, trials: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """W&B sweep config from the values that were tried, for stores that do not know the holes."""
-    params = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in trials]
-    metric, mode = (trials[0]["metric"], trials[0]["mode"]) if trials else ("", "max")
-    if not metric or ", " in metric:
-        metric, mode = "", "max"
-    return native_config(sweep, parameters_seen(params), metric, mode)
+    if native is None:
+        # A store that does not know the holes knows the values that were tried.
+        params = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in trials]
+        metric, mode = trials[0]["metric"], trials[0]["mode"]
+        if ", " in metric:
+            metric = ""
+        native = native_config(sweep, parameters_seen(params), metric, mode)
+    if native is None:
+        return False
+    return make_native_sweep(home_of(results.store), project, native, [ids[run_id] for run_id in sorted(mine)])[1]
 
 
 def sent_lines(done: Sent, project: str) -> list[str]:

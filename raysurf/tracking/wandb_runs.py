@@ -78,8 +78,8 @@ class WandbSink:
     """Logs the runs of one sweep, from a thread of its own, from their rows in the store.
 
     A run that an earlier process has logged whole is left alone; one that it left incomplete is removed and logged
-    again from its rows, so that no history is doubled. A server that refuses or is away is told of once, and the runs
-    are written offline from then on, those that were open anew. If that fails too, nothing is logged after it: the
+    again from its rows, so that no history is doubled. If the server refuses or is away, one warning says so, and the
+    runs are written offline from then on, those that were open anew. If that fails too, nothing is logged after it: the
     rows are in the tables in any case.
 
     Args:
@@ -88,7 +88,7 @@ class WandbSink:
         project: The W&B project.
         mode: auto, online, offline or off.
         directory: Folder whose ``wandb/`` subfolder takes the runs; the store's own if it is a local folder.
-        native: What W&B is told of the sweep; the runs of its trials join a sweep of W&B's own then, if online.
+        native: Config of W&B's own sweep, which the runs of its trials join if online.
         pictures: Draws what there is of a run: PNG files by name.
         with_weights: Whether the weights that a run keeps are logged as an artifact, and those of its inputs as used.
         on_warning: Given the one line that says what failed.
@@ -114,7 +114,7 @@ class WandbSink:
         self.on_warning = on_warning
         self._runs: dict[str, _Open] = {}
         self._orders: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._failed, self._is_short_told = self.mode == "off", False
+        self._failed, self._has_warned_of_cuts = self.mode == "off", False
         self._thread = threading.Thread(target=self._work, name=f"wandb-{sweep}", daemon=True)
         self._thread.start()
 
@@ -143,8 +143,8 @@ class WandbSink:
         """Cut a text to W&B's limit, with a hash to keep it unique; the user is told once."""
         if len(text) <= most:
             return text
-        if not self._is_short_told:
-            self._is_short_told = True
+        if not self._has_warned_of_cuts:
+            self._has_warned_of_cuts = True
             self.on_warning(f"W&B takes {TAG} characters of a tag and {NAME} of a name; longer ones are cut there")
         return f"{text[: most - 7]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
@@ -169,8 +169,6 @@ class WandbSink:
             handle = opened.handle
             handle.summary.update({**summary_of(self.store, run_id), **summary})
             self._log_media(run_id, handle)
-            if self.with_weights:
-                self._log_weights(run_id, handle)
             folder = Path(handle.dir).parent
             handle.finish(exit_code=1 if failed else 0)
             mark_logged(folder, run_id, self.sweep, self.native)
@@ -229,6 +227,10 @@ class WandbSink:
         for folder in folders_of(self.directory, wandb_id):
             shutil.rmtree(folder, ignore_errors=True)
         self.directory.mkdir(parents=True, exist_ok=True)
+        # Offline there is no sweep of W&B's own; ``raysurf sync`` makes it.
+        sweep_id = None
+        if run.is_trial and self.native is not None and self.mode == "online":
+            sweep_id, _ = make_native_sweep(self.directory, self.project, self.native)
         settings = wandb.Settings(
             console="off",
             silent=True,
@@ -236,7 +238,7 @@ class WandbSink:
             init_timeout=30,
             finish_timeout=FINISH_S,
             finish_timeout_raises=True,
-            sweep_id=self._native_sweep() if run.is_trial else None,
+            sweep_id=sweep_id,
             x_disable_stats=True,
             x_disable_machine_info=True,
             x_save_requirements=False,
@@ -257,14 +259,11 @@ class WandbSink:
         )
         define_axes(handle)
         if self.with_weights and self.mode == "online":
-            self._use_weights(run, handle)
+            for needed in run.inputs:
+                # Weights that W&B does not have stand in the config alone.
+                with suppress(ValueError, wandb.Error):
+                    handle.use_artifact(f"weights-{needed}:latest")
         return _Open(run, History(tuple(run.follow), run.expected_rows), handle)
-
-    def _native_sweep(self) -> str | None:
-        """The id of W&B's own sweep; offline there is none, and ``raysurf sync`` makes it."""
-        if self.native is None or self.mode != "online":
-            return None
-        return make_native_sweep(self.directory, self.project, self.native)[0]
 
     def _log_new(self, opened: _Open, followed: str, ends: bool = False) -> None:
         history = opened.history
@@ -286,28 +285,12 @@ class WandbSink:
             self.on_warning(f"no picture of {run_id} for W&B ({_said(error)})")
         if media:
             handle.log(media)
-
-    def _log_weights(self, run_id: str, handle: Any) -> None:
-        import wandb
-
-        if paths := weights_of(self.store, run_id):
-            artifact = wandb.Artifact(_artifact(run_id), type="weights", metadata={"run_id": run_id})
+        if self.with_weights and (paths := weights_of(self.store, run_id)):
+            artifact = wandb.Artifact(f"weights-{run_id}", type="weights", metadata={"run_id": run_id})
             for path in paths:
                 with artifact.new_file(path.rsplit("/", 1)[-1], mode="wb") as file:
                     file.write(self.store.get_bytes(path))
             handle.log_artifact(artifact)
-
-    def _use_weights(self, run: TrackedRun, handle: Any) -> None:
-        """Say which weights it is made from; those that W&B does not have stand in the config alone."""
-        import wandb
-
-        for needed in run.inputs:
-            with suppress(ValueError, wandb.Error):
-                handle.use_artifact(f"{_artifact(needed)}:latest")
-
-
-def _artifact(run_id: str) -> str:
-    return f"weights-{run_id}"
 
 
 def _said(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from raysurf.report.pictures.axes import GREY, OKABE_ITO, Array, new_figure, plain_text
-from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.pictures.kind import Picture, PictureKind, Rows
 from raysurf.report.runs import Wanted
 
 HEIGHT = 0.9
@@ -22,14 +22,11 @@ MAX_COLUMNS = 4
 
 @dataclass(frozen=True)
 class Ridge:
-    """One class's histogram.
+    """Histogram of one class's activations, with their mean and standard deviation over examples and draws.
 
     Args:
-        label: The class.
         edges: Ends of the bins, ascending, shape (bins + 1,); a gap between bins is a bin without draws.
         density: Share of the class's draws in each bin over the bin's width, shape (bins,).
-        mean: Of the class's activations.
-        std: The same, over examples and draws.
     """
 
     label: int
@@ -47,7 +44,7 @@ class Ridge:
 Neurons = dict[tuple[str, int], list[Ridge]]
 
 
-def read_neurons(rows: Iterable[Mapping[str, Any]], run_id: str) -> Neurons:
+def read_neurons(rows: Rows, run_id: str) -> Neurons:
     """The histograms of one run, by layer and neuron, each with its classes in order, from rows in any order."""
     bins: dict[tuple[str, int], dict[int, list[Mapping[str, Any]]]] = {}
     for row in sorted((row for row in rows if row["run_id"] == run_id), key=lambda row: float(row["low"])):

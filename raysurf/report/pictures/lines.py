@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,7 +26,7 @@ from raysurf.report.pictures.axes import (
     plotly_line,
     two_panels,
 )
-from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.pictures.kind import Picture, PictureKind, Rows, points_of
 from raysurf.report.placement import Label, place_labels
 from raysurf.report.runs import MeasuredRun, Wanted, measured_runs
 from raysurf.results.reader import Reader
@@ -45,12 +44,10 @@ class Trace:
     """Loss and error along one line, in the order of t.
 
     Args:
-        label: What it is called.
         geometry: curve, line, chain or path.
         t: Positions, shape (n,); 0 and 1 are the ends.
         arc: Arc length from the first weights (t = 0), in weight distance, below 0 before them, shape (n,).
-        values: Train loss with L2, in nats a sample, and test error, a fraction, each of shape (n,); NaN where there
-            is none.
+        values: Train loss with L2, nats a sample, and test error, a fraction, of shape (n,); NaN where there is none.
         curve: The run of the curve or path, whose colour it has; empty for other lines.
     """
 
@@ -60,11 +57,6 @@ class Trace:
     arc: Array
     values: Mapping[str, Array]
     curve: str = ""
-
-    @property
-    def num_missing(self) -> int:
-        """Points that have no value in one panel or the other."""
-        return int(np.isnan(list(self.values.values())).any(axis=0).sum())
 
     def at(self, axis: str) -> Array:
         """Where the points stand on an x-axis of ``t`` or ``arc``."""
@@ -78,21 +70,18 @@ class Trace:
         return np.interp(reached, self.t, self.at(axis)), np.interp(reached, self.t, self.values[quantity])
 
 
-def read_trace(rows: Iterable[Mapping[str, Any]], run_id: str, label: str, curve: str = "") -> Trace:
+Drawn = tuple[Trace, str, LineStyle]
+# Marks points of the lines in a panel of a quantity; gives labels, and what these may not cover.
+Mark = Callable[[Axes, str, Sequence[Drawn]], tuple[list[Label], list[Array]]]
+
+
+def read_trace(rows: Rows, run_id: str, label: str, curve: str = "") -> Trace:
     """The points of one run, from rows of ``surface`` of any runs, in any order."""
-    points: dict[float, dict[str, float]] = {}
-    geometry = ""
-    for row in rows:
-        if row["run_id"] == run_id and row["t"] is not None:
-            geometry = row.get("geometry") or geometry
-            point = points.setdefault(float(row["t"]), {"distance": row.get("distance", row["t"])})
-            for quantity, split in QUANTITIES.items():
-                if row["split"] == split and row[quantity] is not None:
-                    point[quantity] = row[quantity]
-    t = np.array(sorted(points))
-    travelled, *values = (
-        np.array([points[at].get(name, np.nan) for at in sorted(points)], dtype=float)
-        for name in ("distance", *QUANTITIES)
+    points = [point for point in points_of(rows, run_id) if point["t"] is not None]
+    points.sort(key=lambda point: float(point["t"]))
+    geometry = points[0]["geometry"] if points else ""
+    t, travelled, *values = (
+        np.array([point[name] for point in points], dtype=float) for name in ("t", "distance", *QUANTITIES)
     )
     arc = _signed(t, travelled, geometry)
     return Trace(label, geometry, t, arc, dict(zip(QUANTITIES, values, strict=True)), curve)
@@ -111,14 +100,11 @@ def _traces(picture: Picture, runs: Sequence[MeasuredRun]) -> list[Trace]:
     return [read_trace(picture.rows, run.run_id, picture.labels[run.run_id], curve_of(run)) for run in runs]
 
 
-def colours_and_styles(traces: Sequence[Trace], colours: Mapping[str, str]) -> Iterator[tuple[Trace, str, LineStyle]]:
+def colours_and_styles(traces: Sequence[Trace], colours: Mapping[str, str]) -> Iterator[Drawn]:
     """A colour and a line style a trace: straight lines are dashed, and a colour comes again only in another style.
 
-    The first straight line beside curves is grey, so that it has no curve's colour.
-
-    Args:
-        traces: The lines.
-        colours: Those of curves and paths, by run; other lines have those that are left.
+    ``colours`` are those of curves and paths, by run; other lines have those that are left. The first straight line
+    beside curves is grey, so that it has no curve's colour.
     """
     taken = {colours[trace.curve] for trace in traces if trace.curve in colours}
     left = cycle([colour for colour in OKABE_ITO if colour not in taken] or OKABE_ITO)
@@ -132,14 +118,26 @@ def colours_and_styles(traces: Sequence[Trace], colours: Mapping[str, str]) -> I
         drawn[colour, is_dashed] += 1
 
 
-def _draw(panel: Axes, trace: Trace, axis: str, quantity: str, colour: str, style: LineStyle) -> Array:
-    """One line with its ends as circles; it is broken where values are missing, and its label says how many.
+def _figure(picture: Picture, traces: Sequence[Trace], mark: Mark) -> Figure:
+    """Both quantities along the lines, what ``mark`` adds to each panel, and labels where nothing is drawn."""
+    figure, panels = two_panels(picture.title, picture.data, AXIS_TEXTS[picture.axis])
+    drawn = list(colours_and_styles(traces, picture.colours))
+    notes = {}
+    for quantity, panel in panels.items():
+        lines = [_draw(panel, trace, picture.axis, quantity, colour, style) for trace, colour, style in drawn]
+        labels, marks = mark(panel, quantity, drawn)
+        notes[panel] = labels, [*lines, *marks]
+    legend_below(figure, panels["loss"])
+    for panel, (labels, covered) in notes.items():
+        place_labels(panel, labels, covered, fontsize=9, bbox=TEXT_BOX)
+    return figure
 
-    Returns:
-        The line as drawn, shape (n, 2).
-    """
+
+def _draw(panel: Axes, trace: Trace, axis: str, quantity: str, colour: str, style: LineStyle) -> Array:
+    """One line with its ends as circles, broken where values are missing; returns it as drawn, shape (n, 2)."""
     x, values = trace.at(axis), trace.values[quantity]
-    missing = f" ({trace.num_missing} of {len(trace.t)} points failed)" if trace.num_missing else ""
+    num_missing = int(np.isnan(list(trace.values.values())).any(axis=0).sum())
+    missing = f" ({num_missing} of {len(trace.t)} points failed)" if num_missing else ""
     panel.plot(x, values, linestyle=style, color=colour, linewidth=2, label=trace.label + missing)
     # A value between two missing ones, which no line shows.
     known = np.concatenate([[False], ~np.isnan(values), [False]])
@@ -157,58 +155,38 @@ def profile_figure(picture: Picture) -> Figure:
         Garipov et al. 2018 (arXiv:1802.10026), figure 2; with ``arc`` along the line between two weights,
         Izmailov et al. 2018 (arXiv:1803.05407), figure 5; colours of Okabe & Ito 2008.
     """
-    traces, axis = _traces(picture, picture.runs), picture.axis
     ends = {ends_of(run) for run in picture.runs}
     names = ends.pop() if len(ends) == 1 else None
-    figure, panels = two_panels(picture.title, picture.data, AXIS_TEXTS[axis])
-    drawn = list(colours_and_styles(traces, picture.colours))
-    notes: dict[str, tuple[list[Label], list[Array]]] = {}
-    for quantity, panel in panels.items():
-        lines = [_draw(panel, trace, axis, quantity, colour, style) for trace, colour, style in drawn]
+
+    def mark(panel: Axes, quantity: str, drawn: Sequence[Drawn]) -> tuple[list[Label], list[Array]]:
         labels = []
-        for (_, colour, _), line in zip(drawn, lines, strict=True):
-            if np.isnan(line[:, 1]).all():
-                continue
-            x, value = line[np.nanargmax(line[:, 1])]
-            panel.plot(x, value, "v", color=colour, markersize=7)
-            if len(drawn) <= MAX_ANNOTATED:
-                labels.append(Label(f"worst {value:.3g}", x, value, colour))
-        if names is not None:
-            labels += _end_labels(traces, axis, quantity, names)
-        notes[quantity] = labels, lines
-    _finish(figure, panels, notes)
-    return figure
+        for trace, colour, _ in drawn:
+            values = trace.values[quantity]
+            if not np.isnan(values).all():
+                worst = np.nanargmax(values)
+                x, value = trace.at(picture.axis)[worst], values[worst]
+                panel.plot(x, value, "v", color=colour, markersize=7)
+                if len(drawn) <= MAX_ANNOTATED:
+                    labels.append(Label(f"worst {value:.3g}", x, value, colour))
+        # The names of the two weights, once a panel, at the first line where they were measured.
+        measured = (trace.ends(picture.axis, quantity) for trace, *_ in drawn)
+        at = next((end for end in measured if len(end[0]) == 2 and not np.isnan(end[1]).any()), None)
+        if names is not None and at is not None:
+            labels += [Label(name, x, value, GREY) for name, x, value in zip(names, *at, strict=True)]
+        return labels, []
 
-
-def _finish(figure: Figure, panels: Mapping[str, Axes], notes: Mapping[str, tuple[list[Label], list[Array]]]) -> None:
-    legend_below(figure, panels["loss"])
-    for quantity, panel in panels.items():
-        place_labels(panel, *notes[quantity], fontsize=9, bbox=TEXT_BOX)
-
-
-def _end_labels(traces: Sequence[Trace], axis: str, quantity: str, ends: tuple[str, str]) -> list[Label]:
-    """The names of the two weights, once a panel, at the first trace where they were measured."""
-    for trace in traces:
-        x, values = trace.ends(axis, quantity)
-        if len(x) == 2 and not np.isnan(values).any():
-            return [Label(name, x[i], values[i], GREY) for i, name in enumerate(ends)]
-    return []
+    return _figure(picture, _traces(picture, picture.runs), mark)
 
 
 def _plotly(picture: Picture) -> Iterator[Plotted]:
     """Loss and error along lines, a figure a quantity."""
     drawn = list(colours_and_styles(_traces(picture, picture.runs), picture.colours))
     for quantity, text in QUANTITY_TEXTS.items():
-        data = [
-            plotly_line(
-                trace.at(picture.axis), trace.values[quantity], trace.label, {"color": c, "dash": DASHES[style]}
-            )
-            for trace, c, style in drawn
-        ]
-        yield (
-            data,
-            {"xaxis": plotly_axis(AXIS_TEXTS[picture.axis]), "yaxis": plotly_axis(text), "hovermode": "closest"},
-        )
+        data = []
+        for trace, colour, style in drawn:
+            line = {"color": colour, "dash": DASHES[style]}
+            data.append(plotly_line(trace.at(picture.axis), trace.values[quantity], trace.label, line))
+        yield data, {"xaxis": plotly_axis(AXIS_TEXTS[picture.axis]), "yaxis": plotly_axis(text), "hovermode": "closest"}
 
 
 @plain_text()
@@ -220,45 +198,36 @@ def path_figure(picture: Picture) -> Figure:
     Source:
         Draxler et al. 2018 (arXiv:1803.00885), figure 3.
     """
-    axis = picture.axis
     runs = [run for run in picture.runs if run.kind == "path"]
-    paths = _traces(picture, runs)
-    lines = _traces(picture, [run for run in picture.runs if run.kind != "path"])
     num_pivots = [int(run.metrics.get("num_pivots", 0)) for run in runs]
-    figure, panels = two_panels(picture.title, picture.data, AXIS_TEXTS[axis])
-    drawn = list(colours_and_styles([*paths, *lines], picture.colours))
-    notes: dict[str, tuple[list[Label], list[Array]]] = {}
-    for quantity, panel in panels.items():
-        labels, obstacles = notes.setdefault(quantity, ([], []))
-        for i, (trace, colour, style) in enumerate(drawn):
-            obstacles.append(_draw(panel, trace, axis, quantity, colour, style))
-            if i >= len(paths):
-                continue
-            pivots = pivots_of(trace, num_pivots[i], axis, quantity)
+
+    def mark(panel: Axes, quantity: str, drawn: Sequence[Drawn]) -> tuple[list[Label], list[Array]]:
+        labels: list[Label] = []
+        obstacles: list[Array] = []
+        for (trace, colour, _), num in zip(drawn, num_pivots, strict=False):
+            pivots = pivots_of(trace, num, picture.axis, quantity)
             panel.plot(*pivots.T, "o", color=colour, markersize=5, markerfacecolor="white", zorder=4)
             obstacles += [np.tile(pivot, (4, 1)) for pivot in pivots]
             loss = trace.values["loss"]
             saddle = None if np.isnan(loss).all() else int(np.nanargmax(loss))
             if saddle is not None and not np.isnan(trace.values[quantity][saddle]):
-                x, value = trace.at(axis)[saddle], trace.values[quantity][saddle]
+                x, value = trace.at(picture.axis)[saddle], trace.values[quantity][saddle]
                 panel.plot(x, value, "v", color=colour, markersize=8, zorder=6)
-                if len(paths) <= MAX_ANNOTATED:
+                if len(runs) <= MAX_ANNOTATED:
                     said = "saddle" if quantity == "loss" else "at the saddle"
                     labels.append(Label(f"{said} {value:.3g}", x, value, colour))
-    if any(num_pivots):
-        panels["loss"].plot([], [], "o", color="black", markersize=5, markerfacecolor="white", label="pivots")
-    _finish(figure, panels, notes)
-    return figure
+        if quantity == "loss" and any(num_pivots):
+            panel.plot([], [], "o", color="black", markersize=5, markerfacecolor="white", label="pivots")
+        return labels, obstacles
+
+    others = [run for run in picture.runs if run.kind != "path"]
+    return _figure(picture, _traces(picture, [*runs, *others]), mark)
 
 
 def pivots_of(trace: Trace, num_pivots: int, axis: str, quantity: str) -> Array:
-    """Where the free pivots stand, shape (n, 2): the points at t = k / (num_pivots - 1) without the ends.
+    """Positions of a path's free pivots, shape (n, 2): the points at t = k / (num_pivots - 1) without the ends.
 
-    Args:
-        trace: The path.
-        num_pivots: Ends included; 0 if that is not known.
-        axis: ``t`` or ``arc``.
-        quantity: ``loss`` or ``error``.
+    ``num_pivots`` counts the ends; 0 is unknown.
     """
     wanted = np.arange(1, num_pivots - 1) / max(num_pivots - 1, 1)
     at = [i for i, t in enumerate(trace.t) if len(wanted) and np.abs(wanted - t).min() < 1e-6]

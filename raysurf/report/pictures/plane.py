@@ -28,7 +28,7 @@ from raysurf.report.pictures.axes import (
     told_apart,
 )
 from raysurf.report.pictures.kind import Picture, PictureKind
-from raysurf.report.pictures.plane_panel import NOTHING, Plane, Scale, draw_grid, drop_labels, read_plane, scale_of
+from raysurf.report.pictures.plane_panel import NOTHING, Plane, draw_grid, drop_labels, read_plane, scale_of
 from raysurf.report.placement import Label, place_labels
 from raysurf.report.runs import Wanted
 
@@ -71,14 +71,27 @@ def plane_figure(picture: Picture) -> Figure:
             panel.set_box_aspect(shape)
             _draw_landmarks(panel, plane, looks)
         panels[0].set_ylabel("weight distance")
-        _colour_bar(figure, panels, scale, f"{picture.data} {text}".strip())
+        place: dict[str, Any] = {"ax": list(panels), "shrink": 0.95, "aspect": 25}
+        classes: dict[str, Any] = {"ticks": scale.levels, "extend": "max" if scale.is_open else "neither"}
+        bar = figure.colorbar(ScalarMappable(scale.norm, scale.cmap), spacing="uniform", **classes, **place)
+        bar.ax.set_yticklabels(list(scale.texts.values()))
+        bar.ax.minorticks_off()
+        bar.set_label(f"{picture.data} {text}".strip())
     for above, below in zip(*grid, strict=True):
         above.tick_params(labelbottom=False)
         below.set_xlabel("weight distance")
     if len(planes) > 1:
         for panel, plane in zip(grid[0], planes, strict=True):
             panel.set_title(plane.label, fontsize=10)
-    _legend(figure, planes, looks)
+    handles: list[Artist] = [
+        Line2D([], [], color=colour, linewidth=LINE_WIDTH, linestyle=style, label=called)
+        for colour, style, called in looks.values()
+    ]
+    if any(not np.isfinite(plane.values[quantity]).all() for plane in planes for quantity in QUANTITY_TEXTS):
+        handles.append(Rectangle((0, 0), 1, 1, **NOTHING, label="no values"))
+    if handles:
+        columns = min(len(handles), 2 + len(planes))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
     figure.draw_without_rendering()
     for panels in grid:
         for panel, plane in zip(panels, planes, strict=True):
@@ -95,30 +108,13 @@ def _draw_landmarks(panel: Axes, plane: Plane, looks: Looks) -> None:
     for mark in plane.landmarks:
         if mark.geometry == "weights":
             fill = "white" if mark.off_plane > OFF_PLANE_SHARE * size else "black"
-            panel.plot(
-                *mark.line.T, "o", markersize=7, color="white", markeredgecolor="white", markeredgewidth=3, zorder=5
-            )
+            halo: dict[str, Any] = {"color": "white", "markeredgecolor": "white", "markeredgewidth": 3}
+            panel.plot(*mark.line.T, "o", markersize=7, zorder=5, **halo)
             panel.plot(*mark.line.T, "o", markersize=7, markerfacecolor=fill, markeredgecolor="black", zorder=6)
         else:
             colour, style, _ = looks[mark.geometry, mark.name, mark.source]
             panel.plot(*mark.line.T, color="white", linewidth=5, alpha=0.85, zorder=3)
             panel.plot(*mark.line.T, color=colour, linewidth=LINE_WIDTH, linestyle=style, zorder=4)
-
-
-def _colour_bar(figure: Figure, panels: Sequence[Axes], scale: Scale, text: str) -> None:
-    mappable = ScalarMappable(scale.norm, scale.cmap)
-    bar = figure.colorbar(
-        mappable,
-        ax=list(panels),
-        extend="max" if scale.is_open else "neither",
-        spacing="uniform",
-        ticks=scale.levels,
-        shrink=0.95,
-        aspect=25,
-    )
-    bar.ax.set_yticklabels(list(scale.texts.values()))
-    bar.ax.minorticks_off()
-    bar.set_label(text)
 
 
 def _looks(planes: Sequence[Plane], colours: Mapping[str, str]) -> Looks:
@@ -139,19 +135,6 @@ def _looks(planes: Sequence[Plane], colours: Mapping[str, str]) -> Looks:
         looks[geometry, name, source] = colour, styles[drawn[geometry, colour] % len(styles)], called
         drawn[geometry, colour] += 1
     return looks
-
-
-def _legend(figure: Figure, planes: Sequence[Plane], looks: Looks) -> None:
-    handles: list[Artist] = [
-        Line2D([], [], color=colour, linewidth=LINE_WIDTH, linestyle=style, label=called)
-        for colour, style, called in looks.values()
-    ]
-    if any(not np.isfinite(plane.values[quantity]).all() for plane in planes for quantity in QUANTITY_TEXTS):
-        handles.append(Rectangle((0, 0), 1, 1, **NOTHING, label="no values"))
-    if handles:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(len(handles), 2 + len(planes)), frameon=False
-        )
 
 
 def _shape(planes: Sequence[Plane]) -> float:

@@ -15,6 +15,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
 from raysurf.report.pictures.axes import QUANTITIES, Array, told_apart
+from raysurf.report.pictures.kind import Rows, points_of
 from raysurf.report.placement import dense
 
 NUM_CLASSES = 7
@@ -24,14 +25,11 @@ NOTHING: dict[str, Any] = {"facecolor": "#f2f2f2", "edgecolor": "#c4c4c4", "hatc
 
 @dataclass(frozen=True)
 class Landmark:
-    """Weights, or a curve or path, as they stand on a plane.
+    """Weights, a curve or a path (``geometry``) of a run, projected onto a plane.
 
     Args:
-        name: What it is called.
-        geometry: weights, curve or path.
-        line: Its projection, in order, shape (n, 2); weights have one point.
+        line: The projection, in order, shape (n, 2); weights have one point.
         off_plane: The largest distance from the plane.
-        source: The run that it comes from.
     """
 
     name: str
@@ -46,11 +44,9 @@ class Plane:
     """A grid of values; a point that is not measured yet, or failed, is NaN.
 
     Args:
-        label: What it is called.
         x: Columns, in weight distance, ascending, shape (nx,).
         y: Rows, the same, shape (ny,).
         values: Train loss with L2, nats a sample, and test error, a fraction, each of shape (ny, nx).
-        landmarks: What is marked on it.
     """
 
     label: str
@@ -60,18 +56,14 @@ class Plane:
     landmarks: tuple[Landmark, ...]
 
 
-def read_plane(
-    surface: Iterable[Mapping[str, Any]], landmarks: Iterable[Mapping[str, Any]], run_id: str, label: str
-) -> Plane:
+def read_plane(surface: Rows, landmarks: Rows, run_id: str, label: str) -> Plane:
     """The plane of one run, from rows of both tables, of any runs, in any order."""
-    mine = [row for row in surface if row["run_id"] == run_id and row["x"] is not None and row["y"] is not None]
-    x, columns = _grid_lines([row["x"] for row in mine])
-    y, lines = _grid_lines([row["y"] for row in mine])
+    points = [point for point in points_of(surface, run_id) if point["x"] is not None and point["y"] is not None]
+    x, columns = _grid_lines([point["x"] for point in points])
+    y, lines = _grid_lines([point["y"] for point in points])
     grids = {quantity: np.full((len(y), len(x)), np.nan) for quantity in QUANTITIES}
-    for row, column, line in zip(mine, columns, lines, strict=True):
-        for quantity, split in QUANTITIES.items():
-            if row["split"] == split and row[quantity] is not None:
-                grids[quantity][line, column] = row[quantity]
+    for quantity, grid in grids.items():
+        grid[lines, columns] = [point[quantity] for point in points]
     marks = tuple(_landmarks(row for row in landmarks if row["run_id"] == run_id))
     return Plane(label, x, y, grids, marks)
 
@@ -98,15 +90,11 @@ def _landmarks(rows: Iterable[Mapping[str, Any]]) -> Iterable[Landmark]:
     points: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         points.setdefault(row["landmark"], []).append(row)
-    for number in sorted(points):
-        line = sorted(points[number], key=lambda row: int(row["position"]))
-        yield Landmark(
-            line[0]["name"],
-            line[0]["geometry"],
-            np.array([[row["x"], row["y"]] for row in line]),
-            max(row["off_plane"] for row in line),
-            line[0]["source"],
-        )
+    for _, line in sorted(points.items()):
+        line.sort(key=lambda row: int(row["position"]))
+        places = np.array([[row["x"], row["y"]] for row in line])
+        off_plane = max(row["off_plane"] for row in line)
+        yield Landmark(line[0]["name"], line[0]["geometry"], places, off_plane, line[0]["source"])
 
 
 @dataclass(frozen=True)
@@ -181,11 +169,7 @@ def scale_of(values: Array, bound: float, log_alpha: float, style: str = "viridi
 
 
 def draw_grid(panel: Axes, plane: Plane, quantity: str, scale: Scale) -> list[Text]:
-    """Fill a panel with one quantity of a plane, with labelled contours; hatched where there is no value.
-
-    Returns:
-        The contours' labels.
-    """
+    """Fill a panel with one quantity of a plane, hatched where it has no value; returns the labels of its contours."""
     values, texts = plane.values[quantity], []
     panel.add_patch(Rectangle((0, 0), 1, 1, transform=panel.transAxes, zorder=-1, **NOTHING))
     alone = measured_alone(values)
@@ -202,7 +186,8 @@ def draw_grid(panel: Axes, plane: Plane, quantity: str, scale: Scale) -> list[Te
     line, column = np.nonzero(alone)
     dots: dict[str, Any] = {"c": values[line, column], "cmap": scale.cmap, "norm": scale.norm, "s": 14, "zorder": 2}
     panel.scatter(plane.x[column], plane.y[line], **dots)
-    corners = np.concatenate([_corners(plane.x, plane.y), *(mark.line for mark in plane.landmarks)])
+    grid = [np.stack([plane.x[[0, -1]], plane.y[[0, -1]]], axis=1)] if len(plane.x) else []
+    corners = np.concatenate([np.empty((0, 2)), *grid, *(mark.line for mark in plane.landmarks)])
     if len(corners):
         (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
         pad = 0.0 if len(plane.x) > 1 and len(plane.y) > 1 else 0.05 * max(right - left, top - bottom, 1e-9)
@@ -222,12 +207,12 @@ def measured_alone(values: Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def drop_labels(panel: Axes, texts: Sequence[Text], lines: Sequence[Array], others: Sequence[Text]) -> None:
-    """Take away contours' labels that are cut off or stand on something; the colour bar says all levels.
+    """Remove labels of contours that are cut off or stand on something; the colour bar says all levels.
 
     Args:
-        panel: The panel, its layout final.
+        panel: Its layout is final.
         texts: The labels.
-        lines: What is drawn over the contours, each of shape (n, 2), in the data's coordinates.
+        lines: What is drawn over the contours, of shape (n, 2), in the data's coordinates.
         others: Other text.
     """
     covered = np.concatenate([np.empty((0, 2)), *(dense(panel.transData.transform(line)) for line in lines)])
@@ -235,15 +220,8 @@ def drop_labels(panel: Axes, texts: Sequence[Text], lines: Sequence[Array], othe
     for text in texts:
         extent = text.get_window_extent().padded(4)
         cut = not (outer.contains(extent.x0, extent.y0) and outer.contains(extent.x1, extent.y1))
-        if (
-            cut
-            or any(extent.contains(x, y) for x, y in covered)
-            or any(extent.overlaps(other.get_window_extent()) for other in kept)
-        ):
+        on_line = any(extent.contains(x, y) for x, y in covered)
+        if cut or on_line or any(extent.overlaps(other.get_window_extent()) for other in kept):
             text.remove()
         else:
             kept.append(text)
-
-
-def _corners(x: Array, y: Array) -> Array:
-    return np.array([[x[0], y[0]], [x[-1], y[-1]]]) if len(x) else np.empty((0, 2))

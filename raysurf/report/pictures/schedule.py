@@ -27,14 +27,10 @@ MEMBERS_TEXT = "weights are taken"
 
 @dataclass(frozen=True)
 class RateLine:
-    """The learning rate of one training.
+    """The learning rates of one training, at ascending epochs, both of shape (n,).
 
     Args:
-        panel: What kind of training it is, jobs that go on from one another joined by ``ARROW``; lines of one kind
-            share a panel.
-        label: What tells it from others of its kind; empty if it is alone.
-        epochs: Ascending, shape (n,).
-        rates: Shape (n,).
+        panel: Kind of training, jobs that go on from one another joined by ``ARROW``; lines of a kind share a panel.
         members: Epochs at which weights are taken for an average or an ensemble, shape (m,).
         seams: Epochs at which one job ends and the next begins.
     """
@@ -82,7 +78,12 @@ def schedule_figure(lines: Sequence[RateLine], *, title: str, x_text: str) -> Fi
             for line in of_kind:
                 number, style = len(handles) % len(COLOURS), SOLID[len(handles) // len(COLOURS)]
                 handles.append(_draw(panel, line, COLOURS[number], style))
-        _finish(panel, kind)
+        panel.set_title(kind.replace(ARROW, f"\n{ARROW.lstrip()}"), fontsize=9)
+        panel.set_ylim(bottom=0.0)
+        panel.margins(x=0.03)
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        tidy(panel)
+        panel.tick_params(labelsize=8)
     for panel in grid[len(kinds) :]:
         panel.set_axis_off()
     figure.suptitle(title + (f" (the first {len(shown)} of {len(lines)})" if len(shown) < len(lines) else ""))
@@ -90,7 +91,13 @@ def schedule_figure(lines: Sequence[RateLine], *, title: str, x_text: str) -> Fi
         panel.set_xlabel(x_text, fontsize=9)
     for panel in grid[::columns]:
         panel.set_ylabel("learning rate", fontsize=9)
-    _legend(figure, handles, any(len(line.members) for line in shown))
+    if any(len(line.members) for line in shown):
+        handles.append(Line2D([], [], linestyle="none", marker="o", color=GREY, markersize=4, label=MEMBERS_TEXT))
+    if handles:
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        columns = max(1, min(3, int(14 * figure.get_figwidth()) // (longest + 8)))
+        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(handles) // columns))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
     return figure
 
 
@@ -104,27 +111,6 @@ def _draw(panel: Axes, line: RateLine, colour: str, style: Any) -> Line2D:
     if len(line.members):
         panel.plot(line.members, line.at_members(), "o", color=colour, markersize=4, clip_on=False, zorder=5)
     return drawn
-
-
-def _finish(panel: Axes, kind: str) -> None:
-    panel.set_title(kind.replace(ARROW, f"\n{ARROW.lstrip()}"), fontsize=9)
-    panel.set_ylim(bottom=0.0)
-    panel.margins(x=0.03)
-    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    tidy(panel)
-    panel.tick_params(labelsize=8)
-
-
-def _legend(figure: Figure, handles: list[Line2D], with_members: bool) -> None:
-    """Below the panels, what the lines are and what the dots; the figure grows by what that takes."""
-    listed = list(handles)
-    if with_members:
-        listed.append(Line2D([], [], linestyle="none", marker="o", color=GREY, markersize=4, label=MEMBERS_TEXT))
-    if listed:
-        longest = max(len(str(handle.get_label())) for handle in listed)
-        columns = max(1, min(3, int(14 * figure.get_figwidth()) // (longest + 8)))
-        figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(listed) // columns))
-        figure.legend(handles=listed, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
 
 def _schedule(picture: Picture) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from raysurf.report.pictures.axes import (
     tidy,
     told_apart,
 )
-from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.pictures.kind import Picture, PictureKind, Rows
 from raysurf.report.pictures.lines import MAX_ANNOTATED
 from raysurf.report.placement import MarginLabel, write_beside
 from raysurf.report.runs import MeasuredRun, Wanted
@@ -41,12 +41,9 @@ MOST_DIGITS = 5
 
 @dataclass(frozen=True)
 class Steps:
-    """One scheme's metrics, for the numbers of samples that every replicate has.
+    """One scheme's metrics, for the numbers of samples, shape (k,), ascending, that every replicate has.
 
-    Args:
-        num_samples: Ascending, shape (k,).
-        values: Test error, a fraction, and test negative log-likelihood, in nats a sample, each of shape
-            (replicates, k).
+    Test error is a fraction, test NLL in nats a sample; both have shape (replicates, k).
     """
 
     num_samples: Array
@@ -55,20 +52,14 @@ class Steps:
 
 @dataclass(frozen=True)
 class Schemes:
-    """A setting: one run, or its replicates with other seeds.
-
-    Args:
-        label: What it is called.
-        num_runs: Replicates.
-        steps: By scheme; those that every replicate has.
-    """
+    """A configuration: one run or its replicates with other seeds, and by name the schemes that all of these have."""
 
     label: str
     num_runs: int
     steps: dict[str, Steps]
 
 
-def read_schemes(rows: Iterable[Mapping[str, Any]], run_ids: Sequence[str], label: str) -> Schemes:
+def read_schemes(rows: Rows, run_ids: Sequence[str], label: str) -> Schemes:
     """The schemes of some replicates, from rows of ``predictions`` of any runs, in any order.
 
     Where several weights of a run were measured in one scheme, those of its ensemble are meant, else the first
@@ -86,7 +77,7 @@ def read_schemes(rows: Iterable[Mapping[str, Any]], run_ids: Sequence[str], labe
     return Schemes(label, len(run_ids), steps)
 
 
-def _of_run(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, tuple[float, float]]]:
+def _of_run(rows: Rows) -> dict[str, dict[int, tuple[float, float]]]:
     """Error and NLL on test, by scheme and number of samples."""
     test = [row for row in rows if row["split"] == "test"]
     ensembles = {row["weights"] for row in test if row["scheme"] == "ensemble"}
@@ -109,14 +100,10 @@ def _settings(picture: Picture) -> list[Schemes]:
 
 @dataclass(frozen=True)
 class Look:
-    """How a scheme is drawn; its colour is that of the setting.
+    """Style of a scheme, beside the colour of its configuration.
 
-    Args:
-        text: What it is called.
-        line: Of the line against the number of samples.
-        marker: At each number of samples; none if the scheme does not depend on it and is a line across the panel.
-        is_filled: Whether the marker is; hollow ones are larger, so that they show around filled ones.
-        width: Of the line.
+    A scheme without a marker does not depend on the number of samples and is a line across the panel; hollow markers
+    are larger than filled ones, so that they show around them.
     """
 
     text: str
@@ -126,7 +113,7 @@ class Look:
     width: float = 1.4
 
     def style(self, colour: str) -> dict[str, Any]:
-        """Of its lines and of its entry in the legend."""
+        """Keywords of matplotlib for its lines and its entry in the legend."""
         return {
             "color": colour,
             "linestyle": self.line,
@@ -157,6 +144,7 @@ def scheme_figure(picture: Picture) -> Figure:
         The schemes are those of Neklyudov et al. 2018 (arXiv:1803.03764); colours of Okabe & Ito 2008.
     """
     settings = _settings(picture)
+    coloured = list(zip(settings, colours(len(settings)), strict=True))
     figure = new_figure(10.5, 4.2, picture.title)
     panels = dict(zip(TEXTS, figure.subplots(1, 2), strict=True))
     every = [steps for setting in settings for steps in setting.steps.values()]
@@ -165,16 +153,25 @@ def scheme_figure(picture: Picture) -> Figure:
         panel.set(xlabel="number of samples K", ylabel=f"{picture.data} {TEXTS[name]}".strip())
         tidy(panel)
         _scale(panel, counts, np.concatenate([np.empty(0), *(steps.values[name].ravel() for steps in every)]))
-    for setting, colour in zip(settings, colours(len(settings)), strict=True):
+    for setting, colour in coloured:
         for scheme, look in LOOKS.items():
             if scheme in setting.steps:
                 for name, panel in panels.items():
                     _draw(panel, setting.steps[scheme], name, look, colour, counts)
-    _legend(figure, settings)
+    _legend(figure, coloured)
     if len(settings) <= MAX_ANNOTATED:
         figure.draw_without_rendering()
         for name, panel in panels.items():
-            _annotate(panel, settings, name, counts[-1])
+            # The values of each configuration's largest ensemble, bold, and of its mean weights.
+            labels = [
+                (float(setting.steps[scheme].values[name].mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
+                for setting, colour in coloured
+                for scheme in ("ensemble", "deterministic")
+                if scheme in setting.steps
+            ]
+            texts = told_apart([value for value, *_ in labels], most=MOST_DIGITS)
+            labelled = [MarginLabel(text, *label) for text, label in zip(texts, labels, strict=True)]
+            write_beside(panel, labelled, counts[-1])
     return figure
 
 
@@ -216,33 +213,21 @@ def _scale(panel: Axes, counts: Array, values: Array) -> None:
     plain_numbers(panel.yaxis)
 
 
-def _legend(figure: Figure, settings: Sequence[Schemes]) -> None:
+def _legend(figure: Figure, coloured: Sequence[tuple[Schemes, str]]) -> None:
     """To the right of the panels: what the colours are, and what the lines; the figure is as high as that takes."""
     named = []
-    for setting, colour in zip(settings, colours(len(settings)), strict=True):
+    for setting, colour in coloured:
         text = setting.label + (f"\n(mean and range of {setting.num_runs} seeds)" if setting.num_runs > 1 else "")
         named.append(Line2D([], [], color=colour, linewidth=5, label=text))
     lines = [
         Line2D([], [], **look.style("black"), label=look.text)
         for scheme, look in LOOKS.items()
-        if any(scheme in setting.steps for setting in settings)
+        if any(scheme in setting.steps for setting, _ in coloured)
     ]
     gap = Line2D([], [], linestyle="none", label=" ")
     handles = [*named, gap, *lines]
     figure.set_figheight(max(4.2, 0.4 + 0.19 * sum(1 + str(handle.get_label()).count("\n") for handle in handles)))
     figure.legend(handles=handles, loc="outside right center", handlelength=3.2, fontsize=9, frameon=False)
-
-
-def _annotate(panel: Axes, settings: Sequence[Schemes], name: str, last: float) -> None:
-    """The values of each setting's largest ensemble, bold, and of its mean weights."""
-    labels = [
-        (float(setting.steps[scheme].values[name].mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
-        for setting, colour in zip(settings, colours(len(settings)), strict=True)
-        for scheme in ("ensemble", "deterministic")
-        if scheme in setting.steps
-    ]
-    texts = told_apart([value for value, *_ in labels], most=MOST_DIGITS)
-    write_beside(panel, [MarginLabel(text, *label) for text, label in zip(texts, labels, strict=True)], last)
 
 
 def _plotly(picture: Picture) -> Iterator[Plotted]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
 
 from raysurf.report.pictures.axes import OKABE_ITO, Array, new_figure, plain_text, set_log
-from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.pictures.kind import Picture, PictureKind, Rows
 from raysurf.report.runs import Wanted
 
 Whole = np.ndarray[Any, np.dtype[np.int64]]
@@ -25,13 +25,10 @@ class Examples:
     Args:
         origin: test or train.
         at: The inputs, shape (n, 2).
-        label: Their classes, shape (n,).
-        answer: The ensemble's, shape (n,).
-        deterministic: The mean weights', shape (n,).
+        label, answer, deterministic: Their classes, the ensemble's answers, those of the mean weights, shape (n,).
         layer: The noisy layer.
         num_outputs: How many outputs it has; the first two are kept.
-        mean: Of each output over the noise, shape (n, 2); 0 for a second output that is not there.
-        std: The same for the standard deviation, shape (n, 2).
+        mean, std: Of these outputs over the noise, shape (n, 2); 0 for a second output that is not there.
     """
 
     origin: str
@@ -81,10 +78,10 @@ class InputPlane:
     def classes(self) -> list[int]:
         """Every class that is a label or an answer."""
         given = [self.examples.label, self.regions.answer.ravel(), self.regions.deterministic.ravel()]
-        return [int(each) for each in np.unique(np.concatenate(given)) if each >= 0]
+        return [int(label) for label in np.unique(np.concatenate(given)) if label >= 0]
 
 
-def read_inputs(rows: Iterable[Mapping[str, Any]], run_id: str, label: str) -> InputPlane:
+def read_inputs(rows: Rows, run_id: str, label: str) -> InputPlane:
     """The examples and the grid of one run, from rows of ``inputs`` of any runs, in any order."""
     by_origin: dict[str, list[Mapping[str, Any]]] = {}
     for row in sorted((row for row in rows if row["run_id"] == run_id), key=lambda row: int(row["point"])):
@@ -143,14 +140,11 @@ def strength_of(confidence: Array, num_classes: int) -> Array:
 def shaded(answer: Whole, strength: Array, classes: Sequence[int]) -> Array:
     """An image of shape (h, w, 4): the colour of each answer, mixed with white; -1 is nothing, and transparent.
 
-    Args:
-        answer: Classes, shape (h, w).
-        strength: Share of the colour, in [0, 1], shape (h, w).
-        classes: The classes, in order.
+    ``answer`` and ``strength``, the share of the colour in [0, 1], have shape (h, w); ``classes`` are in order.
     """
     image = np.zeros((*answer.shape, 4))
-    for number, each in enumerate(classes):
-        at = answer == each
+    for number, label in enumerate(classes):
+        at = answer == label
         mix = strength[at][:, None]
         image[at, :3] = mix * np.array(to_rgb(colour_of(number))) + (1.0 - mix)
         image[at, 3] = 1.0
@@ -243,9 +237,9 @@ def _outputs(means: Axes, stds: Axes, examples: Examples, classes: Sequence[int]
 def _scatter(panel: Axes, at: Array, label: Whole, classes: Sequence[int]) -> None:
     """A collection a class; smaller marks where there are many."""
     size = float(np.clip(6000.0 / max(len(label), 1), 7.0, 30.0))
-    for number, each in enumerate(classes):
-        style: dict[str, Any] = {"marker": marker_of(number), "color": colour_of(number), "label": f"class {each}"}
-        x, y = at[label == each].T
+    for i, number in enumerate(classes):
+        style: dict[str, Any] = {"marker": marker_of(i), "color": colour_of(i), "label": f"class {number}"}
+        x, y = at[label == number].T
         panel.scatter(x, y, s=size, edgecolors="white", linewidths=0.4, zorder=3, **style)
 
 
@@ -260,7 +254,7 @@ def _key(panel: Axes, classes: Sequence[int]) -> None:
     panel.set_box_aspect(1)
     if classes:
         bars.imshow(image, aspect="auto", extent=(1.0 / num, 1.0, len(classes) - 0.5, -0.5))
-    bars.set_yticks(range(len(classes)), [f"class {each}" for each in classes])
+    bars.set_yticks(range(len(classes)), [f"class {label}" for label in classes])
     bars.tick_params(axis="y", length=0, pad=16)
     beside: dict[str, Any] = {"markersize": 6, "transform": bars.get_yaxis_transform(), "clip_on": False}
     for number in range(len(classes)):

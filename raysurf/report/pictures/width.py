@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from raysurf.report.pictures.axes import OKABE_ITO, QUANTITIES, Array, legend_below, plain_text, set_log, two_panels
-from raysurf.report.pictures.kind import Picture, PictureKind
+from raysurf.report.pictures.kind import Picture, PictureKind, Rows, points_of
 from raysurf.report.runs import Wanted
 
 LOG_FROM = 100.0
@@ -20,12 +18,7 @@ Steps = dict[int | None, dict[float, tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Rays:
-    """All rays from one origin.
-
-    Args:
-        label: What the origin is called.
-        lines: By quantity, a line a ray, each of shape (n, 2): distance from the origin, and the value or NaN.
-    """
+    """All rays from one origin: by quantity a line a ray, of shape (n, 2): distance, and the value or NaN."""
 
     label: str
     lines: dict[str, list[Array]]
@@ -41,24 +34,18 @@ class Rays:
         return np.compress(~np.isnan(whole[:, 1]), whole, axis=0)
 
 
-def read_rays(rows: Iterable[Mapping[str, Any]], run_id: str) -> list[Rays]:
+def read_rays(rows: Rows, run_id: str) -> list[Rays]:
     """The rays of one run, by origin, from rows of ``surface`` of any runs, in any order.
 
     The origin itself, measured once, is the first point of each of its rays. Two origins may have the same name: the
     point of an origin stands before those of its rays.
     """
     origins: list[tuple[str, dict[str, Steps]]] = []
-    begun = -1
-    for row in sorted((row for row in rows if row["run_id"] == run_id), key=lambda row: int(row["point"])):
-        is_new = row["ray"] is None and row["point"] != begun
-        if not origins or row["origin"] != origins[-1][0] or is_new:
-            origins.append((row["origin"], {quantity: {} for quantity in QUANTITIES}))
-        if row["ray"] is None:
-            begun = row["point"]
-        for quantity, split in QUANTITIES.items():
-            if row["split"] == split:
-                value = np.nan if row[quantity] is None else row[quantity]
-                origins[-1][1][quantity].setdefault(row["ray"], {})[row["t"]] = row["distance"], value
+    for point in points_of(rows, run_id):
+        if not origins or point["origin"] != origins[-1][0] or point["ray"] is None:
+            origins.append((point["origin"], {quantity: {} for quantity in QUANTITIES}))
+        for quantity, steps in origins[-1][1].items():
+            steps.setdefault(point["ray"], {})[point["t"]] = point["distance"], point[quantity]
     return [Rays(name or "", {q: _lines(by_ray) for q, by_ray in steps.items()}) for name, steps in origins]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from statistics import fmean, stdev
 
 from markupsafe import Markup
@@ -30,14 +31,9 @@ QUERY = """select run_id, weights, scheme, num_samples, accuracy, nll, brier, ec
 
 @dataclass
 class Predictor:
-    """Predictions of some weights of a setting under a scheme, with the most samples that were taken.
+    """Predictions of some weights of a configuration under a scheme, with the most samples that were taken.
 
-    Args:
-        label: The setting.
-        weights: Whose predictions.
-        scheme: Such as ensemble.
-        num_samples: How many it took.
-        metrics: ``METRICS``, one value a replicate.
+    ``metrics`` are ``METRICS``, one value a replicate.
     """
 
     label: str
@@ -82,13 +78,13 @@ def calibration(results: Reader, sweep: SweepRows, gallery: Gallery) -> Markup:
     if not shown:
         return Markup()
     lines = [
-        [each.label, each.weights, each.scheme, each.num_samples, len(each.metrics["nll"])]
-        + [_spread(each.metrics[name]) for name in METRICS]
-        for each in shown[:MOST_LINES]
+        [line.label, line.weights, line.scheme, line.num_samples, len(line.metrics["nll"])]
+        + [_spread(line.metrics[name]) for name in METRICS]
+        for line in shown[:MOST_LINES]
     ]
     picture = Markup()
     if len(shown) > 2:
-        picture = gallery.picture(calibration_figure(shown), f"Calibration of {sweep.name}", SAYS)
+        picture = gallery.picture(f"Calibration of {sweep.name}", SAYS, lambda: calibration_figure(shown))
     more = f"{len(shown) - MOST_LINES} further lines are left out." if len(shown) > MOST_LINES else ""
     return picture + part("rows", table(NAMES, lines), after=more)
 
@@ -98,19 +94,18 @@ def calibration_figure(predictors: Sequence[Predictor]) -> Figure:
     """Calibration error against NLL, a colour a scheme, or whose weights are asked, or both, whichever differ."""
     figure = new_figure(9.0, 3.4)
     panel = figure.subplots()
-    kinds = [(each.weights, each.scheme) for each in predictors]
+    kinds = [(line.weights, line.scheme) for line in predictors]
     differ = [len({kind[i] for kind in kinds}) > 1 for i in (0, 1)]
-    names = [", ".join(part for part, shown in zip(kind, differ, strict=True) if shown) for kind in kinds]
-    schemes = list(dict.fromkeys(names))
-    for number, scheme in enumerate(schemes):
-        mine = [each for each, name in zip(predictors, names, strict=True) if name == scheme]
-        x, y = ([each.mean(name) for each in mine] for name in ("nll", "ece"))
-        colour = OKABE_ITO[number % len(OKABE_ITO)]
+    groups = defaultdict(list)
+    for line, kind in zip(predictors, kinds, strict=True):
+        groups[", ".join(part for part, shown in zip(kind, differ, strict=True) if shown)].append(line)
+    for (scheme, lines), colour in zip(groups.items(), cycle(OKABE_ITO), strict=False):
+        x, y = ([line.mean(name) for line in lines] for name in ("nll", "ece"))
         panel.plot(x, y, "o", color=colour, markersize=6, alpha=0.8, label=scheme)
     panel.set(xlabel="test NLL (nats/sample)", ylabel="test ECE (fraction)")
     tidy(panel)
-    panel.set_ylim(0, 1.08 * max(1e-6, *(each.mean("ece") for each in predictors)))
-    if len(schemes) > 1:
+    panel.set_ylim(0, 1.08 * max(1e-6, *(line.mean("ece") for line in predictors)))
+    if len(groups) > 1:
         figure.legend(loc="outside right center", frameon=False)
     return figure
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -52,17 +53,12 @@ WORDS = {"-": "Solid", "--": "dashed", ":": "dotted", "-.": "dash and dot"}
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """What was measured of one trial's weights, epoch by epoch.
+    """Metrics of one trial's weights, epoch by epoch, over its seeds.
 
     Args:
-        trial: Its number.
-        weights: What was measured, such as iterate or average; a prediction scheme other than the deterministic one
-            is named beside it.
-        num_seeds: Runs that the means are of.
-        epochs: Epochs finished, of all of these runs, ascending, shape (n,).
-        means: By column the mean over runs, shape (n,); NaN where a run was not measured.
-        least: By column the least of the runs, shape (n,).
-        most: By column the most of the runs, shape (n,).
+        weights: Such as iterate or average; a prediction scheme other than the deterministic one is named beside it.
+        epochs: Epochs finished, of all of the runs, ascending, shape (n,).
+        means, least, most: By column, over the runs, shape (n,); NaN where a run was not measured.
     """
 
     trial: int
@@ -107,10 +103,8 @@ def learning_curves(results: Reader, sweep: SweepRows) -> list[LearningCurve]:
     curves = []
     for (trial, which), places in groupby(range(len(keys)), key=keys.__getitem__):
         at = list(places)
-        means, least, most = (
-            {column: arrays[f"{column}_{name}"][at] for column in (*ERRORS, *LOSSES, RATE)} for name in of
-        )
-        curves.append(LearningCurve(trial, which, int(arrays["seeds"][at[0]]), arrays["epoch"][at], means, least, most))
+        spread = ({column: arrays[f"{column}_{name}"][at] for column in (*ERRORS, *LOSSES, RATE)} for name in of)
+        curves.append(LearningCurve(trial, which, int(arrays["seeds"][at[0]]), arrays["epoch"][at], *spread))
     return curves
 
 
@@ -141,11 +135,10 @@ class Drawing:
 
     Args:
         columns: The error, the loss, as far as there are, and the learning rate.
-        curves: The curves.
         named: Colour and name of the trials in colour, by number.
         styles: Line style by weights.
         others: Curves of the other trials that are drawn.
-        left_out: Trials that are not drawn.
+        left_out: Number of trials that are not drawn.
     """
 
     columns: tuple[str, ...]
@@ -168,7 +161,7 @@ class Drawing:
         parts = [(curve, thinned(curve.means[column], most)) for curve in self.others]
         broken = [(curve.epochs[at], curve.means[column][at]) for curve, at in parts if len(at) > 1]
         gap = np.array([np.nan])
-        x, y = ([each for part in broken for each in (part[i], gap)] for i in (0, 1))
+        x, y = ([values for part in broken for values in (part[i], gap)] for i in (0, 1))
         return (np.concatenate(x), np.concatenate(y)) if broken else (gap, gap)
 
     def shown(self, column: str) -> Array:
@@ -188,13 +181,9 @@ def learning(results: Reader, sweep: SweepRows, gallery: Gallery) -> Markup:
     drawing = drawn(sweep, learning_curves(results, sweep))
     if drawing is None:
         return Markup()
-    title = f"Learning curves of {sweep.name}"
+    figure, plotly = partial(learning_figure, drawing), partial(_plotly, drawing)
     says = _says(sweep, drawing, gallery.is_interactive)
-    if gallery.is_interactive:
-        return gallery.plotly(*_plotly(drawing), title, says)
-    return gallery.picture(
-        learning_figure(drawing), title, says, tips={trial.number: trial.tip for trial in sweep.trials}
-    )
+    return gallery.picture(f"Learning curves of {sweep.name}", says, figure, plotly, tips=sweep.tips)
 
 
 def drawn(sweep: SweepRows, curves: Sequence[LearningCurve]) -> Drawing | None:
@@ -203,10 +192,8 @@ def drawn(sweep: SweepRows, curves: Sequence[LearningCurve]) -> Drawing | None:
     def known(curve: LearningCurve, name: str) -> int:
         return int(np.isfinite(curve.means[name]).sum())
 
-    columns = [
-        next((name for name in names if any(known(curve, name) for curve in curves)), "") for names in (ERRORS, LOSSES)
-    ]
-    columns = list(filter(None, columns))
+    measured = [[name for name in names if any(known(curve, name) for curve in curves)] for names in (ERRORS, LOSSES)]
+    columns = [names[0] for names in measured if names]
     kept = [curve for curve in curves if any(known(curve, name) > 1 for name in columns)]
     if not kept:
         return None
@@ -228,7 +215,7 @@ def drawn(sweep: SweepRows, curves: Sequence[LearningCurve]) -> Drawing | None:
 
 @plain_text()
 def learning_figure(drawing: Drawing) -> Figure:
-    """Error and loss side by side, and under them the rate and what the lines are."""
+    """Error and loss side by side, and under them the learning rate and a legend."""
     figure = new_figure(9.0, 5.6)
     grid = figure.add_gridspec(2, 2, height_ratios=(3, 2))
     places = [grid[0, 0], grid[0, 1]] if len(drawing.columns) == 3 else [grid[0, :]]
@@ -238,7 +225,15 @@ def learning_figure(drawing: Drawing) -> Figure:
         first = first or panel
         _panel(panel, drawing, column)
     panel.set_xlabel("epochs of the run")
-    _legend(figure.add_subplot(grid[1, 1]), drawing)
+    legend = figure.add_subplot(grid[1, 1])
+    legend.axis("off")
+    lines = [Line2D([], [], color=colour, linewidth=2, label=name) for colour, name in drawing.named.values()]
+    if drawing.others:
+        lines.append(Line2D([], [], color=PALE, linewidth=1, label="other trials"))
+    if len(drawing.styles) > 1:
+        lines += [Line2D([], [], color=GREY, linestyle=style, label=name) for name, style in drawing.styles.items()]
+    longest = max(len(str(line.get_label())) for line in lines)
+    legend.legend(handles=lines, loc="center left", frameon=False, fontsize=9, ncols=2 if longest < 18 else 1)
     return figure
 
 
@@ -264,19 +259,7 @@ def _panel(panel: Axes, drawing: Drawing, column: str) -> None:
         panel.set_ylim(0, 1.08 * max(1e-12, np.nanmax(drawing.shown(column))))
 
 
-def _legend(panel: Axes, drawing: Drawing) -> None:
-    """What colours and line styles mean, where a fourth panel would stand."""
-    panel.axis("off")
-    lines = [Line2D([], [], color=colour, linewidth=2, label=name) for colour, name in drawing.named.values()]
-    if drawing.others:
-        lines.append(Line2D([], [], color=PALE, linewidth=1, label="other trials"))
-    if len(drawing.styles) > 1:
-        lines += [Line2D([], [], color=GREY, linestyle=style, label=name) for name, style in drawing.styles.items()]
-    longest = max(len(str(line.get_label())) for line in lines)
-    panel.legend(handles=lines, loc="center left", frameon=False, fontsize=9, ncols=2 if longest < 18 else 1)
-
-
-def _plotly(drawing: Drawing) -> Plotted:
+def _plotly(drawing: Drawing) -> list[Plotted]:
     """The panels one above another; a trial that is switched off in the legend goes from all of them."""
     columns = drawing.columns
     shares = [1.0 if column == RATE else 1.5 for column in columns]
@@ -291,9 +274,9 @@ def _plotly(drawing: Drawing) -> Plotted:
         domain = [float(ends[number + 1]) + 0.03, float(ends[number])]
         layout["yaxis" if number == 0 else f"yaxis{number + 1}"] = axis | {"domain": domain}
         for line in _lines(drawing, column):
-            named = {each["legendgroup"] for each in data}
+            named = {drawn["legendgroup"] for drawn in data}
             data.append(line | {"yaxis": f"y{number + 1}", "showlegend": line["legendgroup"] not in named})
-    return data, layout
+    return [(data, layout)]
 
 
 def _lines(drawing: Drawing, column: str) -> Iterator[dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,11 +50,8 @@ def search_history(sweep: SweepRows, gallery: Gallery) -> Markup:
     """The picture; none if fewer than ``LEAST_FINISHED`` trials have a value."""
     if not sweep.metrics or sum(trial.values[0] is not None for trial in sweep.trials) < LEAST_FINISHED:
         return Markup()
-    title = f"Search history of {sweep.name}"
-    if gallery.is_interactive:
-        return gallery.plotly(*_history_plotly(sweep), title, HISTORY_SAYS)
-    tips = {trial.number: trial.tip for trial in sweep.trials}
-    return gallery.picture(history_figure(sweep), title, HISTORY_SAYS, tips=tips)
+    figure, plotly = partial(history_figure, sweep), partial(_history_plotly, sweep)
+    return gallery.picture(f"Search history of {sweep.name}", HISTORY_SAYS, figure, plotly, tips=sweep.tips)
 
 
 def history(sweep: SweepRows, metric: int) -> tuple[Array, Array]:
@@ -65,30 +64,27 @@ def history(sweep: SweepRows, metric: int) -> tuple[Array, Array]:
 def history_figure(sweep: SweepRows) -> Figure:
     """A panel a metric."""
     figure = new_figure(9.0, 3.2 * len(sweep.metrics))
-    for i, panel in enumerate(figure.subplots(len(sweep.metrics), 1, squeeze=False)[:, 0]):
-        _panel(panel, sweep, i)
+    numbers_of_trials = [trial.number for trial in sweep.trials]
+    panels = figure.subplots(len(sweep.metrics), 1, squeeze=False)[:, 0]
+    for i, (panel, metric, mode) in enumerate(zip(panels, sweep.metrics, sweep.modes, strict=True)):
+        values, best = history(sweep, i)
+        tidy(panel)
+        panel.set_ylabel(f"{metric} ({'higher' if mode == 'max' else 'lower'} is better)")
+        if is_log(values):
+            set_log(panel, values)
+        panel.step(numbers_of_trials, best, where="post", color=VERMILION, linewidth=1.8, zorder=2)
+        for number, value in zip(numbers_of_trials, values, strict=True):
+            style: dict[str, Any] = {"markersize": 5, "gid": f"{TRIAL}{number}"}
+            if np.isfinite(value):
+                panel.plot([number], [value], "o", color=BLUE, alpha=0.85, zorder=3, **style)
+            else:
+                panel.plot([number], [0.02], "x", color=GREY, transform=panel.get_xaxis_transform(), **style)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel("trial")
     return figure
 
 
-def _panel(panel: Axes, sweep: SweepRows, i: int) -> None:
-    at = np.array([trial.number for trial in sweep.trials], dtype=float)
-    values, best = history(sweep, i)
-    tidy(panel)
-    panel.set_ylabel(f"{sweep.metrics[i]} ({'higher' if sweep.modes[i] == 'max' else 'lower'} is better)")
-    if is_log(values):
-        set_log(panel, values)
-    panel.step(at, best, where="post", color=VERMILION, linewidth=1.8, zorder=2)
-    for trial, x, value in zip(sweep.trials, at, values, strict=True):
-        style: dict[str, Any] = {"markersize": 5, "gid": f"{TRIAL}{trial.number}"}
-        if np.isfinite(value):
-            panel.plot([x], [value], "o", color=BLUE, alpha=0.85, zorder=3, **style)
-        else:
-            panel.plot([x], [0.02], "x", color=GREY, transform=panel.get_xaxis_transform(), **style)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def _history_plotly(sweep: SweepRows) -> Plotted:
+def _history_plotly(sweep: SweepRows) -> list[Plotted]:
     values, best = history(sweep, 0)
     at = [trial.number for trial in sweep.trials]
     dots: dict[str, Any] = {"type": "scatter", "mode": "markers", "name": "trials", "x": at, "y": numbers(values)}
@@ -97,7 +93,7 @@ def _history_plotly(sweep: SweepRows) -> Plotted:
     line: dict[str, Any] = {"type": "scatter", "mode": "lines", "name": "best so far", "x": at, "y": numbers(best)}
     line["line"] = {"shape": "hv", "color": VERMILION}
     axis = plotly_axis(sweep.metrics[0], values if is_log(values) else None)
-    return [dots, line], {"xaxis": plotly_axis("trial"), "yaxis": axis, "hovermode": "closest"}
+    return [([dots, line], {"xaxis": plotly_axis("trial"), "yaxis": axis, "hovermode": "closest"})]
 
 
 LEAST_WEIGHED = 8
@@ -108,9 +104,6 @@ TREES = 16
 
 def importances(sweep: SweepRows) -> tuple[dict[str, float], int, list[str]]:
     """The importance of the searched values that all trials have, for the first metric.
-
-    Args:
-        sweep: One that searches.
 
     Returns:
         Shares by name, the largest first, which sum to 1; the number of trials that they come from; and the names of
@@ -137,7 +130,8 @@ def importance(sweep: SweepRows, gallery: Gallery) -> Markup:
     says = f"Share of the variance of {sweep.metrics[0]} that each value explains (fANOVA over {number} trials)."
     if left_out:
         says += f" Left out, since they do not differ or only some trials have them: {', '.join(left_out)}."
-    return gallery.picture(importance_figure(shares), f"Importance of the searched values of {sweep.name}", says)
+    title = f"Importance of the searched values of {sweep.name}"
+    return gallery.picture(title, says, partial(importance_figure, shares))
 
 
 @plain_text()
@@ -175,7 +169,7 @@ def _fanova(sweep: SweepRows, trials: Sequence[Trial], names: Sequence[str]) -> 
             shares = get_param_importances(study, evaluator=evaluator, params=list(names))
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+    return dict(Counter(shares).most_common())
 
 
 def _distribution(values: Sequence[Any], log: bool) -> BaseDistribution:
@@ -202,12 +196,9 @@ PARALLEL_SAYS = (
 
 @dataclass(frozen=True)
 class Scale:
-    """One axis.
+    """An axis: texts of its ticks by position, from 0 to 1, and the position of every trial, shape (n,).
 
-    Args:
-        name: What stands above it.
-        ticks: Text by position, from 0 to 1.
-        at: The position of every trial, shape (n,); ``ABSENT`` where it has no value.
+    A trial without the value stands at ``ABSENT``.
     """
 
     name: str
@@ -220,14 +211,11 @@ def parallel_coordinates(sweep: SweepRows, gallery: Gallery) -> Markup:
     trials = drawn(sweep)
     if len(trials) < LEAST_LINES or not sweep.params:
         return Markup()
-    title = f"Parallel coordinates of {sweep.name}"
     axes = scales(sweep, trials)
     left_out = len(sweep.params) - MOST_AXES
     says = PARALLEL_SAYS + (f" {left_out} further values are not shown." if left_out > 0 else "")
-    if gallery.is_interactive:
-        return gallery.plotly(*_parallel_plotly(trials, axes), title, says)
-    tips = {trial.number: trial.tip for trial in trials}
-    return gallery.picture(parallel_figure(trials, axes), title, says, tips=tips)
+    figure, plotly = partial(parallel_figure, trials, axes), partial(_parallel_plotly, trials, axes)
+    return gallery.picture(f"Parallel coordinates of {sweep.name}", says, figure, plotly, tips=sweep.tips)
 
 
 def drawn(sweep: SweepRows) -> list[Trial]:
@@ -250,10 +238,8 @@ def parallel_figure(trials: Sequence[Trial], axes: Sequence[Scale]) -> Figure:
     panel.set_xlim(-0.35, len(axes) - 0.55)
     panel.set_ylim(ABSENT - 0.06 if any((axis.at == ABSENT).any() for axis in axes) else -0.04, 1.05)
     panel.axis("off")
-    x = np.arange(len(axes))
-    lines = np.stack([axis.at for axis in axes], axis=1)
-    for trial, line, colour in zip(trials, lines, _colours(len(trials)), strict=True):
-        panel.plot(x, line, color=colour, linewidth=1.3, alpha=0.8, gid=f"{TRIAL}{trial.number}")
+    for trial, line, colour in _lines(trials, axes):
+        panel.plot(line, color=colour, linewidth=1.3, alpha=0.8, gid=f"{TRIAL}{trial.number}")
     for place, axis in enumerate(axes):
         panel.plot([place, place], [0, 1], color="black", linewidth=1, zorder=4)
         up = place % 2 and len(axes) > 5
@@ -276,11 +262,10 @@ def _scale(name: str, values: Sequence[Any], log: bool = False) -> Scale:
         return _numeric(name, values, [float(value) for value in known], log)
     texts = sorted({short(value) for value in known})
     place = {text: (i + 0.5) / len(texts) for i, text in enumerate(texts)}
-    at = [ABSENT if value is None else place[short(value)] for value in values]
     # If no trial has a value, there is nothing to step over.
     step = max(1, -(-len(texts) // MOST_TICKS))
     shown = {place[text]: cut(text, LONGEST) for text in texts[::step]}
-    return Scale(name, shown, np.array(at, dtype=float))
+    return Scale(name, shown, np.array([ABSENT if value is None else place[short(value)] for value in values]))
 
 
 def _numeric(name: str, values: Sequence[Any], known: list[float], log: bool) -> Scale:
@@ -298,36 +283,28 @@ def _numeric(name: str, values: Sequence[Any], known: list[float], log: bool) ->
     if all(value.is_integer() for value in known) and high - low < MOST_TICKS:
         wanted = np.arange(low, high + 1)
     ticks = {place(float(value)): f"{value:.3g}" for value in wanted}
-    at = [ABSENT if value is None else place(float(value)) for value in values]
-    return Scale(name, ticks, np.array(at, dtype=float))
+    return Scale(name, ticks, np.array([ABSENT if value is None else place(float(value)) for value in values]))
 
 
-def _colours(number: int) -> list[str]:
-    """From pale to dark."""
-    return [to_hex(colour) for colour in colormaps["viridis_r"](np.linspace(0.0, 1.0, number))]
+def _lines(trials: Sequence[Trial], axes: Sequence[Scale]) -> Iterator[tuple[Trial, Array, str]]:
+    """Every trial with its positions on the axes and its colour, from pale to dark."""
+    colours = map(to_hex, colormaps["viridis_r"](np.linspace(0.0, 1.0, len(trials))))
+    return zip(trials, np.stack([axis.at for axis in axes], axis=1), colours, strict=True)
 
 
-def _parallel_plotly(trials: Sequence[Trial], axes: Sequence[Scale]) -> Plotted:
-    lines = np.round(np.stack([axis.at for axis in axes], axis=1), 4).tolist()
+def _parallel_plotly(trials: Sequence[Trial], axes: Sequence[Scale]) -> list[Plotted]:
     x = list(range(len(axes)))
     data: list[dict[str, Any]] = []
-    for trial, line, colour in zip(trials, lines, _colours(len(trials)), strict=True):
-        tip = plotly_text(trial.tip)
-        style = {"color": colour, "width": 1.5}
-        data.append({"type": "scatter", "mode": "lines+markers", "x": x, "y": line, "text": tip, "line": style})
-        data[-1] |= {"hovertemplate": "%{text}<extra></extra>", "marker": {"size": 4}}
+    for trial, line, colour in _lines(trials, axes):
+        style = {"mode": "lines+markers", "line": {"color": colour, "width": 1.5}, "marker": {"size": 4}}
+        tip = {"text": plotly_text(trial.tip), "hovertemplate": "%{text}<extra></extra>"}
+        data.append({"type": "scatter", "x": x, "y": np.round(line, 4).tolist(), **style, **tip})
     notes = [
         {"x": place, "y": at, "text": plotly_text(text), "xanchor": "right", "showarrow": False, "font": {"size": 10}}
         | {"bgcolor": "rgba(255, 255, 255, 0.75)", "borderpad": 1}
         for place, axis in enumerate(axes)
         for at, text in axis.ticks.items()
     ]
-    names = {"tickvals": x, "ticktext": [plotly_text(axis.name) for axis in axes], "side": "top", "zeroline": False}
-    names["automargin"] = True
-    return data, {
-        "showlegend": False,
-        "annotations": notes,
-        "xaxis": names,
-        "yaxis": {"visible": False},
-        "hovermode": "closest",
-    }
+    names = {"tickvals": x, "ticktext": [plotly_text(axis.name) for axis in axes], "side": "top"}
+    layout = {"xaxis": names | {"zeroline": False, "automargin": True}, "yaxis": {"visible": False}}
+    return [(data, layout | {"showlegend": False, "annotations": notes, "hovermode": "closest"})]

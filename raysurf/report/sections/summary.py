@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
@@ -102,19 +103,16 @@ def provenance(results: Reader, sweeps: Sequence[SweepRows]) -> Markup:
         "data fingerprint": lambda row: row["data_fingerprint"] and f"{row['data']}: {row['data_fingerprint']}",
         "unreadable files": lambda row: row["skipped"] and f"{row['run_id']}: {len(row['skipped'])}",
     }
-    lines = [[name, text, number] for name, of in said.items() for text, number in _counted(map(of, runs))]
+    lines: list[list[Any]] = []
+    for name, of in said.items():
+        counts = Counter(filter(None, map(of, runs)))
+        shown = counts.most_common(MOST_COMMANDS)
+        lines += [[name, text, number] for text, number in shown]
+        if more := len(counts) - len(shown):
+            lines.append([name, f"{more} more", counts.total() - sum(number for _, number in shown)])
     sources = table(("what", "is", "runs"), lines, name="sources")
     jobs = [job for sweep in sweeps for job in _jobs(uri, sweep)]
     return part("provenance", sources, _costs(runs), jobs, uri)
-
-
-def _counted(texts: Iterable[str | None]) -> list[tuple[str, int]]:
-    """Different texts, the most frequent first, and how many runs have each."""
-    counts = Counter(text for text in texts if text)
-    shown = counts.most_common(MOST_COMMANDS)
-    if more := len(counts) - len(shown):
-        shown.append((f"{more} more", counts.total() - sum(number for _, number in shown)))
-    return shown
 
 
 def _versions(uri: str, row: Row) -> str:
@@ -135,7 +133,9 @@ def _costs(runs: Sequence[Row]) -> Markup:
 
 def _jobs(uri: str, sweep: SweepRows) -> Iterable[tuple[str, str]]:
     """The jobs of the best trial, or of some settings of a sweep that does not search, as they were run."""
-    for run_id in [run_id for run_id in sweep.best_runs if run_id in sweep.runs][: 1 if sweep.metrics else MOST]:
+    best = sweep.ranked[:1] if sweep.metrics else sweep.ranked
+    run_ids = [run_id for trial in best for run_id in trial.run_ids if run_id in sweep.runs]
+    for run_id in run_ids[: 1 if sweep.metrics else MOST]:
         row = sweep.runs[run_id]
         what = f"job of {'the best trial' if sweep.metrics else row['arm']} of {sweep.name}, {run_id}"
         yield what, json.dumps(job_in(row["spec"], uri, run_id), indent=1, ensure_ascii=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from markupsafe import Markup
 
@@ -59,11 +60,6 @@ def _picture(results: Reader, kind: PictureKind, runs: Sequence[MeasuredRun], ga
     picture = composed(results, kind, runs)
     # The page's heading says the kind; the picture need only say network and data set.
     picture = replace(picture, title=picture.title.partition(": ")[2] or picture.title)
-    if not gallery.is_interactive or kind.plotly is None:
-        return gallery.picture(kind.figure(picture), picture.title, kind.says, is_map=kind.is_map)
-    plotted = list(kind.plotly(picture))
-    says = [""] * (len(plotted) - 1) + [kind.plotly_says]
-    return Markup().join(
-        gallery.plotly(*figure, picture.title, said, is_map=kind.is_map)
-        for figure, said in zip(plotted, says, strict=True)
-    )
+    plotly = kind.plotly and partial(kind.plotly, picture)
+    says = kind.plotly_says if plotly and gallery.is_interactive else kind.says
+    return gallery.picture(picture.title, says, partial(kind.figure, picture), plotly, is_map=kind.is_map)

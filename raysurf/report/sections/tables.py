@@ -38,7 +38,7 @@ def best_trials(sweep: SweepRows) -> Markup:
         trials = [finished[number] for number in front(points, sweep.modes)]
     if not trials:
         return Markup()
-    baselines = [each for each in sweep.measured_baselines if each.values[0] is not None]
+    baselines = [trial for trial in sweep.measured_baselines if trial.values[0] is not None]
     listed = [*trials[:MOST_BEST], *baselines]
     if not several:
         listed.sort(key=lambda trial: (trial.values[0] or 0.0) * (-1.0 if sweep.modes[0] == "max" else 1.0))
@@ -135,7 +135,10 @@ def trials_table(sweep: SweepRows) -> Markup:
             *([trial.arm] if has_arms else []),
             *trial.values,
             *([trial.std] if spread else []),
-            *(_shown(trial.params.get(name)) for name in params),
+            *(
+                value if isinstance(value := trial.params.get(name), int | float | None) else short(value)
+                for name in params
+            ),
             *map(trial.metrics.get, sweep.other_metrics),
             None if trial.wall_s is None else float(f"{trial.wall_s:.3g}"),
             list(trial.run_ids),
@@ -143,7 +146,3 @@ def trials_table(sweep: SweepRows) -> Markup:
         for trial in sweep.trials
     ]
     return part("trials", table(names, lines, "trials", sweep.trials), len(sweep.params) - len(params))
-
-
-def _shown(value: object) -> object:
-    return value if value is None or isinstance(value, int | float) else short(value)
