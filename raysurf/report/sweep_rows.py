@@ -72,7 +72,7 @@ class SweepRows:
         modes: ``max`` or ``min``, one a metric.
         trials: In the order of their numbers.
         runs: The rows of ``runs`` of its trials, its baselines, and all that these came from, by id.
-        measured_baselines: Its finished baselines, one a setting, as trials whose number says nothing.
+        measured_baselines: Its finished baselines, one a configuration, as trials whose number says nothing.
         log: Parameters whose logarithm is searched.
     """
 

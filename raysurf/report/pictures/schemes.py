@@ -87,7 +87,7 @@ def _of_run(rows: Rows) -> dict[str, dict[int, tuple[float, float]]]:
     return steps
 
 
-def _settings(picture: Picture) -> list[Schemes]:
+def _configurations(picture: Picture) -> list[Schemes]:
     """One a group of replicates."""
     groups: dict[str, list[MeasuredRun]] = {}
     for run in picture.runs:
@@ -135,7 +135,7 @@ LOOKS = {
 
 @plain_text()
 def scheme_figure(picture: Picture) -> Figure:
-    """Draw test error and NLL against the number of samples, a colour a setting and a line style a scheme.
+    """Draw test error and NLL against the number of samples, a colour a configuration and a line style a scheme.
 
     Lines are means over replicates, bands reach from the lowest to the highest of them. An axis whose values differ
     by more than LOG_FROM is logarithmic, so that an ensemble near zero and mean weights at chance are both readable.
@@ -143,31 +143,31 @@ def scheme_figure(picture: Picture) -> Figure:
     Source:
         The schemes are those of Neklyudov et al. 2018 (arXiv:1803.03764); colours of Okabe & Ito 2008.
     """
-    settings = _settings(picture)
-    coloured = list(zip(settings, colours(len(settings)), strict=True))
+    configurations = _configurations(picture)
+    coloured = list(zip(configurations, colours(len(configurations)), strict=True))
     figure = new_figure(10.5, 4.2, picture.title)
     panels = dict(zip(TEXTS, figure.subplots(1, 2), strict=True))
-    every = [steps for setting in settings for steps in setting.steps.values()]
+    every = [steps for configuration in configurations for steps in configuration.steps.values()]
     counts = np.unique(np.concatenate([[1.0, 2.0], *(steps.num_samples for steps in every)]))
     for name, panel in panels.items():
         panel.set(xlabel="number of samples K", ylabel=f"{picture.data} {TEXTS[name]}".strip())
         tidy(panel)
         _scale(panel, counts, np.concatenate([np.empty(0), *(steps.values[name].ravel() for steps in every)]))
-    for setting, colour in coloured:
+    for configuration, colour in coloured:
         for scheme, look in LOOKS.items():
-            if scheme in setting.steps:
+            if scheme in configuration.steps:
                 for name, panel in panels.items():
-                    _draw(panel, setting.steps[scheme], name, look, colour, counts)
+                    _draw(panel, configuration.steps[scheme], name, look, colour, counts)
     _legend(figure, coloured)
-    if len(settings) <= MAX_ANNOTATED:
+    if len(configurations) <= MAX_ANNOTATED:
         figure.draw_without_rendering()
         for name, panel in panels.items():
             # The values of each configuration's largest ensemble, bold, and of its mean weights.
             labels = [
-                (float(setting.steps[scheme].values[name].mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
-                for setting, colour in coloured
+                (float(configuration.steps[scheme].values[name].mean(axis=0)[-1]), colour, LOOKS[scheme].is_filled)
+                for configuration, colour in coloured
                 for scheme in ("ensemble", "deterministic")
-                if scheme in setting.steps
+                if scheme in configuration.steps
             ]
             texts = told_apart([value for value, *_ in labels], most=MOST_DIGITS)
             labelled = [MarginLabel(text, *label) for text, label in zip(texts, labels, strict=True)]
@@ -176,7 +176,7 @@ def scheme_figure(picture: Picture) -> Figure:
 
 
 def colours(num: int) -> list[str]:
-    """A colour a setting; where there are more settings than colours that all can tell apart, a row of shades."""
+    """Colours of configurations; a row of shades where they are more than colours that all can tell apart."""
     if num <= len(OKABE_ITO):
         return list(OKABE_ITO[:num])
     return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.95, num))]
@@ -216,13 +216,13 @@ def _scale(panel: Axes, counts: Array, values: Array) -> None:
 def _legend(figure: Figure, coloured: Sequence[tuple[Schemes, str]]) -> None:
     """To the right of the panels: what the colours are, and what the lines; the figure is as high as that takes."""
     named = []
-    for setting, colour in coloured:
-        text = setting.label + (f"\n(mean and range of {setting.num_runs} seeds)" if setting.num_runs > 1 else "")
-        named.append(Line2D([], [], color=colour, linewidth=5, label=text))
+    for configuration, colour in coloured:
+        seeds = f"\n(mean and range of {configuration.num_runs} seeds)" if configuration.num_runs > 1 else ""
+        named.append(Line2D([], [], color=colour, linewidth=5, label=configuration.label + seeds))
     lines = [
         Line2D([], [], **look.style("black"), label=look.text)
         for scheme, look in LOOKS.items()
-        if any(scheme in setting.steps for setting, _ in coloured)
+        if any(scheme in configuration.steps for configuration, _ in coloured)
     ]
     gap = Line2D([], [], linestyle="none", label=" ")
     handles = [*named, gap, *lines]
@@ -232,19 +232,19 @@ def _legend(figure: Figure, coloured: Sequence[tuple[Schemes, str]]) -> None:
 
 def _plotly(picture: Picture) -> Iterator[Plotted]:
     """Error and NLL against the number of samples, a figure each; means over seeds."""
-    settings = _settings(picture)
-    every = [steps.num_samples for setting in settings for steps in setting.steps.values()]
+    configurations = _configurations(picture)
+    every = [steps.num_samples for configuration in configurations for steps in configuration.steps.values()]
     counts = np.concatenate([np.ones(1), *every])
     for name, text in TEXTS.items():
         data = []
-        for number, setting in enumerate(settings):
-            for scheme, steps in setting.steps.items():
+        for number, configuration in enumerate(configurations):
+            for scheme, steps in configuration.steps.items():
                 dash = {"ensemble": "solid", "deterministic": "dash"}.get(scheme, "dot")
                 style = {"color": OKABE_ITO[number % len(OKABE_ITO)], "dash": dash}
                 at, mean = steps.num_samples, steps.values[name].mean(axis=0)
                 if scheme == "deterministic":
                     at, mean = np.array([1.0, counts.max()]), np.repeat(mean[-1], 2)
-                data.append(plotly_line(at, mean, f"{setting.label}, {scheme}", style))
+                data.append(plotly_line(at, mean, f"{configuration.label}, {scheme}", style))
         axes = {"xaxis": plotly_axis("number of samples K", counts), "yaxis": plotly_axis(text)}
         yield data, axes | {"hovermode": "closest"}
 

@@ -1,4 +1,4 @@
-"""Accuracy, NLL, Brier score and calibration error on test, by setting, weights and prediction scheme."""
+"""Accuracy, NLL, Brier score and calibration error on test, by configuration, weights and prediction scheme."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Predictor:
 
 
 def predictors(results: Reader, sweep: SweepRows) -> list[Predictor]:
-    """Predictors of the best trials, all settings of a sweep that does not search, baselines and inputs."""
+    """Predictors of the best trials, all configurations of a sweep that does not search, baselines and inputs."""
     trials = sweep.ranked[:MOST_TRIALS] if sweep.metrics else sweep.ranked
     baselines = sweep.baselines()
     inputs = sweep.came_from([run_id for trial in trials for run_id in trial.run_ids])

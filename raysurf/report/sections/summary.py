@@ -132,7 +132,7 @@ def _costs(runs: Sequence[Row]) -> Markup:
 
 
 def _jobs(uri: str, sweep: SweepRows) -> Iterable[tuple[str, str]]:
-    """The jobs of the best trial, or of some settings of a sweep that does not search, as they were run."""
+    """The jobs of the best trial, or of some configurations of a sweep that does not search, as they were run."""
     best = sweep.ranked[:1] if sweep.metrics else sweep.ranked
     run_ids = [run_id for trial in best for run_id in trial.run_ids if run_id in sweep.runs]
     for run_id in run_ids[: 1 if sweep.metrics else MOST]:
