@@ -73,8 +73,6 @@ def pictures_of_sweep(
     """Draw every picture that a sweep's rows allow; returns the paths written.
 
     Args:
-        results: The store.
-        sweep: Its name.
         folder: Where the pictures go: ``<sweep>.png``, or ``<sweep>-<kind>.png`` if they are of several kinds.
         profiles: The profile runs to draw, in this order; with none there is no picture of profiles.
         known: Given the same mapping for several sweeps, each looks up what no other has.

@@ -43,15 +43,12 @@ def part(name: str, /, *values: Any, **named: Any) -> Markup:
 def page(
     template: str, title: str, *, styles: Sequence[str], scripts: Sequence[str] = (), policy: str = "", **values: Any
 ) -> str:
-    """A whole page, from a template that extends ``page.html.jinja``.
+    """A whole page, from a template that extends ``page.html.jinja`` and shows further values.
 
     Args:
-        template: Its file.
-        title: As text.
         styles: Files of CSS in this folder.
         scripts: Texts of scripts.
         policy: Where images may come from besides data.
-        **values: What else the template shows.
     """
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = "; script-src " + " ".join(f"'sha256-{digest}'" for digest in hashes) if scripts else ""

@@ -77,13 +77,9 @@ def check_suffix(path: str) -> None:
 
 
 def write(figure: Figure, path: str, title: str, caption: Caption | None = None) -> None:
-    """Write a picture, whole or not at all; the same figure gives the same bytes.
+    """Write a picture as its suffix says, whole or not at all; the same figure gives the same bytes.
 
-    Args:
-        figure: The picture.
-        path: Where it goes; its suffix says as what.
-        title: Kept inside the file.
-        caption: What a page shows under the picture.
+    The title is kept inside the file; a page shows the caption under the picture.
 
     Raises:
         SpecError: If the suffix is of no known kind.

@@ -32,13 +32,7 @@ Make = Callable[[], Markup]
 
 
 def write_report(results: Reader, sweeps: Sequence[str], path: str, *, is_interactive: bool = False) -> None:
-    """Write the report of some sweeps, in this order.
-
-    Args:
-        results: The store.
-        sweeps: Their names.
-        path: Where the page goes; its name ends in .html.
-        is_interactive: Whether plotly draws what it can, in the browser.
+    """Write the report of some sweeps, in this order, to an .html file; plotly draws what it can if it is interactive.
 
     Raises:
         SpecError: If the path is of another suffix.

@@ -96,11 +96,7 @@ class Dashboard:
 def make_dashboard(results: Reader, sweep: str, project: str = "raysurf", entity: str | None = None) -> Dashboard:
     """Make the workspace and the report of a sweep from its rows, or bring those that were made before up to date.
 
-    Args:
-        results: The store.
-        sweep: Its name.
-        project: The W&B project.
-        entity: The W&B user or team; the user's default if not given.
+    ``entity`` is the W&B user or team; the user's default if not given.
 
     Raises:
         UnknownNameError: If there is no such sweep.

@@ -21,16 +21,13 @@ def param_key(name: str) -> str:
 def native_config(
     sweep: str, parameters: Mapping[str, Mapping[str, Any]], metric: str, mode: str
 ) -> dict[str, Any] | None:
-    """Config of W&B's own sweep, which no agent of W&B's ever runs.
+    """Config of W&B's own sweep, which no agent of W&B's ever runs; None without parameters, which W&B would refuse.
 
     Args:
         sweep: Its name.
         parameters: Ranges (``min``, ``max``) or ``values`` by the parameter's name.
         metric: The searched metric, which is the metric ``objective`` of the runs; empty if there is none.
         mode: max or min.
-
-    Returns:
-        The config; None for a sweep without parameters, which W&B would refuse.
     """
     if not parameters:
         return None
@@ -64,11 +61,8 @@ def make_native_sweep(
 ) -> tuple[str, bool]:
     """The id of a sweep in W&B, which is made once, and whether it was made now.
 
-    Args:
-        directory: Folder whose ``wandb/`` subfolder keeps the ids that W&B has given.
-        project: The W&B project.
-        config: From ``native_config``.
-        runs: Ids in W&B of runs that exist already and belong to it.
+    The folder's ``wandb/`` subfolder keeps the ids that W&B has given. ``runs`` are ids in W&B of runs that exist
+    already and belong to it.
     """
     known = known_ids(directory, KNOWN)
     key = f"{server_address()}/{project}/{config['name']}"

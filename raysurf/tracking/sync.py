@@ -71,15 +71,7 @@ def offline_runs(store: Store) -> tuple[list[OfflineRun], list[str]]:
 
 
 def send(results: Reader, sweep: str | None = None, project: str = "raysurf") -> Sent:
-    """Send what W&B does not have yet.
-
-    Args:
-        results: The store whose runs are sent.
-        sweep: Only the runs of this sweep; of all if not given.
-        project: The W&B project.
-
-    Returns:
-        What was done. Doing it again sends nothing.
+    """Send the runs of a store, or of one of its sweeps, that W&B does not have yet. Doing it again sends nothing.
 
     Raises:
         UnknownNameError: If there is no offline run of such a sweep.

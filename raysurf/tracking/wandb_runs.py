@@ -40,11 +40,9 @@ TAG, NAME = 64, 128
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A W&B run.
+    """A W&B run of a run in the tables, whose id stands in the config too.
 
     Args:
-        run_id: The run in the tables; it stands in the config too.
-        name: Its name for people.
         job_type: The kind of job.
         tags: Words to find it by.
         config: Flat, with ``arm`` and ``group`` among it.
@@ -83,9 +81,7 @@ class WandbSink:
     rows are in the tables in any case.
 
     Args:
-        store_uri: The result store.
         sweep: Its name is the W&B group.
-        project: The W&B project.
         mode: auto, online, offline or off.
         directory: Folder whose ``wandb/`` subfolder takes the runs; the store's own if it is a local folder.
         native: Config of W&B's own sweep, which the runs of its trials join if online.

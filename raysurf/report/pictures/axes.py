@@ -81,12 +81,16 @@ def legend_below(figure: Figure, panel: Axes) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def is_log(values: Array) -> bool:
-    """Whether values are positive, far apart and crowded at the low end, so that a log axis shows them best."""
+def is_wide(values: Array, ratio: float) -> bool:
+    """Whether values are positive, and the largest is more than so many times the least."""
     known = values[np.isfinite(values)]
-    if not len(known) or known.min() <= 0 or known.max() <= LOG_FROM * known.min():
-        return False
-    return bool(np.median(known) - known.min() < CROWDED * np.ptp(known))
+    return bool(len(known) and known.min() > 0 and known.max() > ratio * known.min())
+
+
+def is_log(values: Array) -> bool:
+    """Whether values are wide and crowded at the low end, so that a log axis shows them best."""
+    known = values[np.isfinite(values)]
+    return is_wide(known, LOG_FROM) and bool(np.median(known) - known.min() < CROWDED * np.ptp(known))
 
 
 def round_ticks(values: Array) -> list[float]:

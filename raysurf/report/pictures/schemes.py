@@ -19,6 +19,7 @@ from raysurf.report.pictures.axes import (
     Array,
     LineStyle,
     Plotted,
+    is_wide,
     new_figure,
     plain_numbers,
     plain_text,
@@ -203,14 +204,13 @@ def _scale(panel: Axes, counts: Array, values: Array) -> None:
     panel.set_xlim(counts[0] / 10 ** (0.05 * decades), counts[0] * 10 ** (1.25 * decades))
     values = values[np.isfinite(values)]
     positive = values[values > 0]
-    if not len(positive) or positive.max() <= LOG_FROM * values.min():
-        panel.margins(y=0.12)
-        return
-    if values.min() > 0:
+    if is_wide(values, LOG_FROM):
         set_log(panel, values)
-        return
-    panel.set_yscale("symlog", linthresh=float(positive.min()), subs=(2, 5))
-    plain_numbers(panel.yaxis)
+    elif 0 < len(positive) < len(values):
+        panel.set_yscale("symlog", linthresh=float(positive.min()), subs=(2, 5))
+        plain_numbers(panel.yaxis)
+    else:
+        panel.margins(y=0.12)
 
 
 def _legend(figure: Figure, coloured: Sequence[tuple[Schemes, str]]) -> None:

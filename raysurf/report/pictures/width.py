@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from raysurf.report.pictures.axes import OKABE_ITO, QUANTITIES, Array, legend_below, plain_text, set_log, two_panels
+from raysurf.report.pictures.axes import (
+    OKABE_ITO,
+    QUANTITIES,
+    Array,
+    is_wide,
+    legend_below,
+    plain_text,
+    set_log,
+    two_panels,
+)
 from raysurf.report.pictures.kind import Picture, PictureKind, Rows, points_of
 from raysurf.report.runs import Wanted
 
@@ -92,8 +101,7 @@ def width_figure(picture: Picture) -> Figure:
             label = f"{rays.label} (mean of {count} ray{'s' * (count != 1)})"
             panel.plot(*rays.mean(quantity).T, linestyle=style, color=colour, linewidth=2.6, label=label)
         values = np.concatenate(shown)
-        values = values[~np.isnan(values)]
-        if len(values) and values.min() > 0 and values.max() > LOG_FROM * values.min():
+        if is_wide(values, LOG_FROM):
             set_log(panel, values)
     legend_below(figure, panels["loss"])
     return figure

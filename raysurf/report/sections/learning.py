@@ -25,6 +25,7 @@ from raysurf.report.pictures.axes import (
     Array,
     Plotted,
     is_log,
+    is_wide,
     new_figure,
     numbers,
     plain_text,
@@ -172,8 +173,7 @@ class Drawing:
     def is_log(self, column: str) -> bool:
         """Whether a logarithmic axis shows a column best."""
         values = self.shown(column)
-        known = values[np.isfinite(values)]
-        return is_log(values) or bool(column != RATE and known.min() > 0 and known.max() > LOG_FROM * known.min())
+        return is_log(values) or (column != RATE and is_wide(values, LOG_FROM))
 
 
 def learning(results: Reader, sweep: SweepRows, gallery: Gallery) -> Markup:
