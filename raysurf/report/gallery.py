@@ -49,7 +49,14 @@ class Gallery:
         from markupsafe import Markup
 
         if plotly is None or not self.is_interactive:
-            return self._svg(figure(), title, says, tips, is_map)
+            drawn = figure()
+            if not is_map:
+                # The page's own ground, light or dark, shows through.
+                for patch in (drawn.patch, *(panel.patch for panel in drawn.axes)):
+                    patch.set_visible(False)
+            # Letters of a narrow picture are not larger than those of a wide one.
+            style = f"--share: {min(1.0, drawn.get_figwidth() / WIDEST):.2f}"
+            return part("figure", title, says, svg_of(drawn, title, tips, self._defined, style), is_map)
         plotted = list(plotly())
         captions = [""] * (len(plotted) - 1) + [says]
         parts = []
@@ -59,12 +66,3 @@ class Gallery:
             named = len(data) if layout.get("showlegend", True) else 0
             parts.append(part("plotly", title, caption, name, layout.get("height", 400 + 10 * named), is_map))
         return Markup().join(parts)
-
-    def _svg(self, figure: Figure, title: str, says: str, tips: Mapping[int, str] | None, is_map: bool) -> Markup:
-        if not is_map:
-            # The page's own ground, light or dark, shows through.
-            for patch in (figure.patch, *(panel.patch for panel in figure.axes)):
-                patch.set_visible(False)
-        # Letters of a narrow picture are not larger than those of a wide one.
-        style = f"--share: {min(1.0, figure.get_figwidth() / WIDEST):.2f}"
-        return part("figure", title, says, svg_of(figure, title, tips, self._defined, style), is_map)

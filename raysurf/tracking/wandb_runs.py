@@ -124,7 +124,7 @@ class WandbSink:
 
     def open_run(self, run: TrackedRun) -> None:
         """Begin a W&B run."""
-        # What is too long is told here, in the caller's thread.
+        # Here, so that the warning comes in the caller's thread.
         tags = [self._short(tag, TAG) for tag in run.tags if tag]
         short = replace(run, name=self._short(run.name, NAME), tags=tags)
 
