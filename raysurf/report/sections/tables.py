@@ -135,10 +135,7 @@ def trials_table(sweep: SweepRows) -> Markup:
             *([trial.arm] if has_arms else []),
             *trial.values,
             *([trial.std] if spread else []),
-            *(
-                value if isinstance(value := trial.params.get(name), int | float | None) else short(value)
-                for name in params
-            ),
+            *(_shown(trial.params.get(name)) for name in params),
             *map(trial.metrics.get, sweep.other_metrics),
             None if trial.wall_s is None else float(f"{trial.wall_s:.3g}"),
             list(trial.run_ids),
@@ -146,3 +143,7 @@ def trials_table(sweep: SweepRows) -> Markup:
         for trial in sweep.trials
     ]
     return part("trials", table(names, lines, "trials", sweep.trials), len(sweep.params) - len(params))
+
+
+def _shown(value: object) -> object:
+    return value if isinstance(value, int | float | None) else short(value)
