@@ -3,14 +3,14 @@
   var tip = document.createElement('div');
   tip.id = 'tip'; tip.hidden = true; tip.setAttribute('role', 'tooltip');
   document.body.appendChild(tip);
-  document.querySelectorAll('.trial').forEach(function (each) {
-    var title = each.querySelector(':scope > title');
-    each.dataset.tip = title ? title.textContent : each.title;
-    if (title) { title.remove(); } else { each.removeAttribute('title'); }
+  document.querySelectorAll('.trial').forEach(function (trial) {
+    var title = trial.querySelector(':scope > title');
+    trial.dataset.tip = title ? title.textContent : trial.title;
+    if (title) { title.remove(); } else { trial.removeAttribute('title'); }
   });
-  function alike(each) {
-    var sweep = each.closest('article');
-    return sweep ? sweep.querySelectorAll('.trial[data-trial="' + each.dataset.trial + '"]') : [each];
+  function alike(trial) {
+    var sweep = trial.closest('article');
+    return sweep ? sweep.querySelectorAll('.trial[data-trial="' + trial.dataset.trial + '"]') : [trial];
   }
   var pointed = null;
   function leave() {
@@ -18,11 +18,11 @@
     pointed = null; tip.hidden = true;
   }
   document.addEventListener('pointermove', function (event) {
-    var each = event.target.closest ? event.target.closest('.trial') : null;
-    if (!each) { leave(); return; }
-    if (each !== pointed) {
-      leave(); pointed = each; tip.textContent = each.dataset.tip; tip.hidden = false;
-      alike(each).forEach(function (e) { e.classList.add('pointed'); });
+    var trial = event.target.closest ? event.target.closest('.trial') : null;
+    if (!trial) { leave(); return; }
+    if (trial !== pointed) {
+      leave(); pointed = trial; tip.textContent = trial.dataset.tip; tip.hidden = false;
+      alike(trial).forEach(function (e) { e.classList.add('pointed'); });
     }
     var x = event.clientX + 14, y = event.clientY + 14;
     tip.style.left = Math.max(4, Math.min(x, innerWidth - tip.offsetWidth - 8)) + 'px';
@@ -50,7 +50,7 @@
       head.replaceChildren(button);
       button.addEventListener('click', function () {
         var up = head.getAttribute('aria-sort') !== 'ascending';
-        Array.from(head.parentNode.cells).forEach(function (each) { each.removeAttribute('aria-sort'); });
+        Array.from(head.parentNode.cells).forEach(function (cell) { cell.removeAttribute('aria-sort'); });
         head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
         var key = function (row) { return row.cells[column].textContent; };
         var known = rows.map(key).filter(Boolean);
