@@ -138,5 +138,6 @@ ACTIVATIONS = PictureKind(
     "tick is the class's mean. Where the means coincide, only the deviations tell the classes apart.",
     wanted=Wanted("activations", job="noise", rows="activations"),
     figure=activation_figure,
+    where="true",
     order=("layer", "neuron", "label", "low"),
 )

@@ -63,8 +63,9 @@ class PictureKind:
     Args:
         title: Before network and data set.
         says: How to read it; ``plotly_says`` of what plotly draws.
-        wanted: What runs must have to be shown; its table is what is drawn, of rows that meet ``where``, in SQL.
+        wanted: What runs must have to be shown; its table is what is drawn.
         figure: Draws it with matplotlib.
+        where: Condition in SQL on the rows that are drawn.
         order: Columns that the rows of a run are listed by on the page.
         in_sweep: Condition on the runs that are drawn when their sweep ends, if it is another than that of ``wanted``.
         with_landmarks: Whether ``landmarks`` are drawn too.
@@ -77,8 +78,8 @@ class PictureKind:
     says: str
     wanted: Wanted
     figure: Callable[[Picture], Figure]
-    order: tuple[str, ...]
-    where: str = "true"
+    where: str = "split in ('train', 'test')"
+    order: tuple[str, ...] = ("point", "split")
     in_sweep: str = ""
     with_landmarks: bool = False
     beside: Callable[[Reader, Sequence[MeasuredRun]], list[MeasuredRun]] = lambda results, runs: []

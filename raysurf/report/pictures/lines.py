@@ -251,8 +251,6 @@ PROFILE = PictureKind(
     says="Train loss with L2 (left) and test error (right) along curves, lines, chains or paths between weights.",
     wanted=Wanted(job="profile"),
     figure=profile_figure,
-    where="split in ('train', 'test')",
-    order=("point", "split"),
     plotly=_plotly,
     plotly_says="Train loss with L2 and test error along curves, lines, chains or paths between weights.",
 )
@@ -262,7 +260,5 @@ PATH = PictureKind(
     "triangle is the saddle of the loss with L2, dashed is the straight line between the ends.",
     wanted=Wanted(job="path"),
     figure=path_figure,
-    where="split in ('train', 'test')",
-    order=("point", "split"),
     beside=_straight_lines,
 )

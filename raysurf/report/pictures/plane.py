@@ -195,8 +195,6 @@ PLANE = PictureKind(
     "weight space, colours are shared by the planes of a row. Hollow circles and lines are projections onto the plane.",
     wanted=Wanted(job="plane"),
     figure=plane_figure,
-    where="split in ('train', 'test')",
-    order=("point", "split"),
     with_landmarks=True,
     plotly=_plotly,
     plotly_says="Train loss with L2 and test error on planes through three weights; axes are distances in weight "

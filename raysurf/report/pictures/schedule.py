@@ -141,6 +141,7 @@ SCHEDULE = PictureKind(
     says="The learning rate of each epoch's last step, a panel a kind of job; runs with the same rates are one line.",
     wanted=Wanted("epochs", rows="epochs of training", jobs="training"),
     figure=_schedule,
+    where="true",
     order=("epoch", "weights"),
     # Rates are known before training: they are drawn when asked for, not at the end of every sweep.
     in_sweep="false",

@@ -271,6 +271,7 @@ TOY = PictureKind(
     "mean weights (e).",
     wanted=Wanted("inputs", job="regions", rows="inputs"),
     figure=input_figure,
+    where="true",
     order=("origin", "point"),
     is_map=True,
 )

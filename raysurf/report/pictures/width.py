@@ -113,6 +113,4 @@ WIDTH = PictureKind(
     "thick ones their means.",
     wanted=Wanted(job="rays"),
     figure=width_figure,
-    where="split in ('train', 'test')",
-    order=("point", "split"),
 )
