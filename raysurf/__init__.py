@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib
 import re
-from pathlib import Path
+from pathlib import Path as _File
 from typing import Any
 
-_NAMES = Path(__file__).with_suffix(".pyi").read_text()
+_NAMES = _File(__file__).with_suffix(".pyi").read_text()
 # The module of every public name, and the public names of every module.
 _HOME = {name: home for home, name in re.findall(r"from (raysurf\.\S+) import (\w+)", _NAMES)}
 HOMES = {home: tuple(name for name in _HOME if _HOME[name] == home) for home in _HOME.values()}
