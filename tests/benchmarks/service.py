@@ -234,11 +234,10 @@ def _cluster(nodes: int) -> Iterator[None]:
 
 def _checkpoint(rounds: int) -> None:
     """Keeping the state of VGG-16, over an epoch of ten seconds."""
-    from raysurf.jobs.context import StoreContext
     from raysurf.models import registry
     from raysurf.training.checkpoints import Place
     from raysurf.training.fast import channels_last
-    from raysurf.training.workers import Workers
+    from tests.support.execution import context_of
 
     net = registry.build("vgg16", num_classes=10, image_shape=(3, 32, 32))
     state = channels_last(net, (3, 32, 32)).state_dict()
@@ -246,7 +245,7 @@ def _checkpoint(rounds: int) -> None:
     took = []
     with tempfile.TemporaryDirectory() as folder:
         job = rs.SGD(model="vgg16", data="cifar10", epochs=999, lr=0.1)
-        checkpoints = StoreContext(job, Store(folder), Workers(), lambda progress: None).checkpoints
+        checkpoints = context_of(job, Store(folder)).checkpoints
         for epoch in range(1, rounds + 2):
             checkpoints._cost = 0.0
             began = time.perf_counter()

@@ -8,15 +8,14 @@ import pytest
 import torch
 
 import raysurf as rs
-from raysurf.jobs.context import Progress, StoreContext
+from raysurf.jobs.context import Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
 from raysurf.training.checkpoints import Place
-from raysurf.training.workers import Workers
 from tests.support.cases import JOBS, tiny_sgd
-from tests.support.execution import do, rows
+from tests.support.execution import context_of, do, rows
 
 RATES: dict[str, dict[str, object]] = {
     "constant": {"lr": 0.05},
@@ -130,9 +129,7 @@ def test_sgd_goes_on_from_its_own_beginning(tmp_path: Path) -> None:
 def test_shorter_run_leaves_the_states_of_a_longer_one(tmp_path: Path) -> None:
     """What a longer run, in another process, has reached beyond the end of this one is not removed."""
     store = Store(str(tmp_path))
-    longer, shorter = (
-        StoreContext(of_budget(budget), store, Workers(), lambda at: None).checkpoints for budget in (2.5, 1.5)
-    )
+    longer, shorter = (context_of(of_budget(budget), store).checkpoints for budget in (2.5, 1.5))
     longer.SHARE = 1e9  # type: ignore[misc]
     for epoch in (2, 5):
         longer.save(Place(epoch), lambda: {"w": torch.zeros(1)})
@@ -177,7 +174,7 @@ def test_swag_is_sampled_again_without_training(tmp_path: Path) -> None:
     assert isinstance(diagonal, rs.SWAG)
     assert epochs_trained(low_rank, store) == [1, 2, 3, 4]
     assert epochs_trained(diagonal, store) == []
-    contexts = {job.id: StoreContext(job, store, Workers(), lambda at: None) for job in (low_rank, diagonal)}
+    contexts = {job.id: context_of(job, store) for job in (low_rank, diagonal)}
     means = [contexts[job.id].weights(job)[0] for job in (low_rank, diagonal)]
     assert all(torch.equal(means[0][name], value) for name, value in means[1].items())
     drawn = [next(job.draw_members(contexts[job.id], 1, 0))[0] for job in (low_rank, diagonal)]

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 import raysurf as rs
-from raysurf.jobs.context import Progress, StoreContext
+from raysurf.jobs.context import Progress
 from raysurf.jobs.job import Job
 from raysurf.jobs.network import Network
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
-from raysurf.training.workers import Workers
 from tests.support.buffer_networks import base
-from tests.support.execution import do
+from tests.support.execution import context_of, do
 from tests.support.surfaces import surface
 
 
@@ -29,16 +28,12 @@ def swa(name: str, **changes: object) -> rs.SWA:
 
 def opened(job: Job, store: Store, name: str = "weights") -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A job's point and buffers."""
-    return context(job, store).weights(job, name)
-
-
-def context(job: Job, store: Store) -> StoreContext:
-    return StoreContext(job, store, Workers(), lambda at: None)
+    return context_of(job, store).weights(job, name)
 
 
 def by_hand(job: Job, store: Store, point: dict[str, Tensor], buffers: dict[str, Tensor]) -> float:
     """The NLL on test of weights and buffers, with torch alone."""
-    net = Network(job, context(job, store))
+    net = Network(job, context_of(job, store))
     net.model.load_state_dict({**point, **buffers})
     net.model.eval()
     data = net.data
@@ -73,7 +68,7 @@ def test_buffers_may_be_averaged(kind: str, tmp_path: Path) -> None:
     job = made[kind]()
     assert job.id != swa("rms", epochs=2, include_start=True).id
     do(job, store)
-    net = Network(job, context(job, store))
+    net = Network(job, context_of(job, store))
     torch_s = AveragedModel(net.model, use_buffers=True)
     if kind == "fge":
         members = [opened(job, store, f"member{number}") for number in (1, 2)]
@@ -115,7 +110,7 @@ def test_running_instance_norm_is_reestimated(tmp_path: Path) -> None:
     store, job = Store(str(tmp_path)), swa("instance")
     do(job, store)
     point, buffers = opened(job, store)
-    net = Network(job, context(job, store))
+    net = Network(job, context_of(job, store))
     images = net.data.normalise(net.data.train.images).double()
     out = nn.functional.conv2d(images, point["0.weight"].double(), point["0.bias"].double()).flatten(2)
     assert torch.allclose(buffers["1.running_mean"].double(), out.mean((0, 2)), atol=1e-5)
@@ -138,7 +133,7 @@ def test_buffers_may_grow(tmp_path: Path) -> None:
     store, job = Store(str(tmp_path / "r")), swa("ranges")
     figures = do(job, store)
     (point, _), (_, last) = opened(job, store), opened(job, store, "last")
-    data, linear = Network(job, context(job, store)).data, nn.functional.linear
+    data, linear = Network(job, context_of(job, store)).data, nn.functional.linear
     out = linear(data.normalise(data.test.images).flatten(1), point["1.weight"], point["1.bias"])
     out = (out / (last["2.high"] - last["2.low"]).clamp_min(0.1)).relu()
     nll = nn.functional.cross_entropy(linear(out, point["5.weight"], point["5.bias"]), data.test.labels)
@@ -213,7 +208,7 @@ def test_curves_keep_their_own_buffers(kind: str, tmp_path: Path) -> None:
         else rs.Path(**ends, cycles=(rs.Cycle(epochs=1, lr=0.05, insert=1),) * 2, num_between=1)  # type: ignore[arg-type]
     )
     figures = do(job, store)
-    track = job.track(context(job, store))
+    track = job.track(context_of(job, store))
     steps = [int(buffers["2.steps"]) for buffers in track.buffers if buffers]
     assert steps[0] == steps[-1] == 12
     passes = {"curve": 8, "path": 4 * 3 + 4 * 4}[kind]
@@ -225,7 +220,7 @@ def test_curves_keep_their_own_buffers(kind: str, tmp_path: Path) -> None:
         assert middle["nll"] == pytest.approx(figures["test/nll"], rel=1e-6)
         assert recorded(job, store, "t=0.5") == {"nearest"}
     name = {"curve": "bend1", "path": "pivot1"}[kind]
-    point, buffers = job.named_point(context(job, store), name)
+    point, buffers = job.named_point(context_of(job, store), name)
     assert buffers["2.steps"] == 12 + passes
     found = do(rs.Predict(weights=rs.PointOf(of=job, name=name)), store)
     assert found["test/nll"] == pytest.approx(by_hand(job, store, point, buffers), rel=1e-5)

@@ -21,10 +21,9 @@ from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
 from raysurf.training.checkpoints import Place
-from raysurf.training.workers import Workers
 from tests.support.cases import JOBS, tiny_sgd
 from tests.support.contracts import JobContract, ResumedContract
-from tests.support.execution import do, rows
+from tests.support.execution import context_of, do, rows
 
 prepare()
 
@@ -97,10 +96,8 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
 
 def test_corrupt_checkpoint_is_passed_over(tmp_path: Path) -> None:
     """A checkpoint whose checksum is wrong is not used; the one before it is."""
-    from raysurf.jobs.context import StoreContext
-
     store, job = Store(str(tmp_path)), tiny_sgd(epochs=4)
-    keeper = StoreContext(job, store, Workers(), lambda at: None).checkpoints
+    keeper = context_of(job, store).checkpoints
     keeper.SHARE = 1e9  # type: ignore[misc]
     for epoch in (1, 2, 3):
         keeper.save(Place(epoch), lambda epoch=epoch: {"w": torch.full((3,), float(epoch))})  # type: ignore[misc]
@@ -130,12 +127,10 @@ def test_average_of_one_cycle_is_the_last_iterate(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     one = rs.SWA(start=tiny_sgd(), epochs=2, cycle_epochs=2, lr=0.05)
     both = rs.SWA(start=tiny_sgd(), epochs=2, cycle_epochs=2, lr=0.05, include_start=True)
-    from raysurf.jobs.context import StoreContext
-
     points = {}
     for job in (one, both):
         do(job, store)
-        context = StoreContext(job, store, Workers(), lambda at: None)
+        context = context_of(job, store)
         points[job.id] = context.weights(job)[0], context.load(job, "last"), context.weights(job.start)[0]
     average, last, start = points[one.id]
     assert all(torch.equal(average[k], last[f"point/{k}"]) for k in average)
@@ -157,13 +152,12 @@ def test_profile_starts_and_ends_at_the_ends(tmp_path: Path) -> None:
 
 def test_members_are_taken_where_the_rate_is_lowest(tmp_path: Path) -> None:
     """Three cycles give three members and their mean; the ensemble of one is that member's own prediction."""
-    from raysurf.jobs.context import StoreContext
     from raysurf.weightspace.point import combine, distance
 
     job, store = JOBS["fge"](), Store(str(tmp_path))
     assert isinstance(job, rs.FGE)
     do(job, store)
-    context = StoreContext(job, store, Workers(), lambda at: None)
+    context = context_of(job, store)
     members = [job.named_point(context, f"member{i}")[0] for i in (1, 2, 3)]
     average = job.named_point(context, "average")[0]
     assert job.point_names == ("member1", "member2", "member3", "average")

@@ -12,15 +12,13 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import DataError, DivergedError, SpecError, UnknownNameError, UnsupportedLayerError
-from raysurf.jobs.context import StoreContext
 from raysurf.jobs.network import Network
 from raysurf.jobs.parse import parse_job
 from raysurf.stochastic.layers import VarianceLayer, noisy_layers
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
-from raysurf.training.workers import Workers
 from tests.support.cases import tiny_curve, tiny_noise, tiny_sgd
-from tests.support.execution import do
+from tests.support.execution import context_of, do
 
 VARIANCE = (rs.VarianceNoise(layers="9"),)
 
@@ -30,12 +28,12 @@ def rows_of(store: Store, table: str, job: Any) -> list[dict[str, Any]]:
 
 
 def weights_of(job: Any, store: Store, name: str) -> torch.Tensor:
-    return StoreContext(job, store, Workers(), lambda at: None).weights(job)[0][name]
+    return context_of(job, store).weights(job)[0][name]
 
 
 def initial(job: rs.Variational, store: Store) -> torch.Tensor:
     """sigma of the noisy layer before training."""
-    context = StoreContext(job, store, Workers(), lambda at: None)
+    context = context_of(job, store)
     net = Network(job, context)
     job._initialise(net, context)
     layer = noisy_layers(net.model)["9"]
@@ -88,7 +86,7 @@ def test_means_begin_on_the_starts_effective_weights(name: str, tmp_path: Path) 
     store = Store(str(tmp_path))
     start = tiny_sgd(model=rs.ModelSpec(name=f"tests.support.odd_networks:{name}"), epochs=4)
     plain = do(start, store)
-    context = StoreContext(start, store, Workers(), lambda at: None)
+    context = context_of(start, store)
     # A pass in training goes on with the power iteration of a spectral norm that stays.
     for layers in ("1, 3",) if name.startswith("spectral") else ("1", "3", "*"):
         quiet = rs.VariationalDropout(layers=layers, log_alpha=-12.0)
@@ -134,7 +132,7 @@ def test_a_start_of_other_noise_gives_its_means_or_says_what_it_lacks(tmp_path: 
 
     def begun(**changes: Any) -> Network:
         job = tiny_noise(model=None, data=None, start=start, **changes)
-        net = Network(job, context := StoreContext(job, store, Workers(), lambda at: None))
+        net = Network(job, context := context_of(job, store))
         job._initialise(net, context)
         return net
 

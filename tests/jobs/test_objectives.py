@@ -10,16 +10,14 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import SpecError
-from raysurf.jobs.context import StoreContext
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.training.objectives.block_float import quantise
 from raysurf.training.objectives.spec import ObjectiveSpec
-from raysurf.training.workers import Workers
 from raysurf.values import kinds
 from tests.support.cases import tiny_curve, tiny_sgd
 from tests.support.contracts import ObjectiveContract
-from tests.support.execution import do, rows
+from tests.support.execution import context_of, do, rows
 
 TENTH = rs.DataSpec(name="digits", share=0.1, augment="crop_flip")
 SOME = rs.DataSpec(name="digits", share=0.2, labelled=40, augment="crop_flip")
@@ -106,7 +104,7 @@ def test_average_of_few_bits_has_many(tmp_path: Path) -> None:
     base = tiny_sgd(**settings, epochs=6, until=4, objective=rs.BlockFloat())
     job, store = rs.SWA(start=base, epochs=3, lr=0.02), Store(str(tmp_path / "r"))
     figures = do(job, store)
-    context = StoreContext(job, store, Workers(), lambda at: None)
+    context = context_of(job, store)
     points = {name: context.weights(job, name)[0] for name in ("weights", "last")}
     few = {k: [torch.equal(v, quantise(v, 8, "nearest", True)) for v in p.values()] for k, p in points.items()}
     assert all(few["last"])

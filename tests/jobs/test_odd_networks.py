@@ -10,7 +10,7 @@ import torch
 
 import raysurf as rs
 from raysurf.errors import OutputError, UnsupportedLayerError
-from raysurf.jobs.context import StoreContext, require_storable
+from raysurf.jobs.context import require_storable
 from raysurf.jobs.network import Network
 from raysurf.stochastic.convert import convert
 from raysurf.stochastic.layers import VariationalLayer
@@ -21,15 +21,11 @@ from raysurf.training.evaluation import logits_of, require_logits
 from raysurf.training.workers import Workers
 from tests.support import odd_networks
 from tests.support.cases import tiny_curve, tiny_noise, tiny_sgd
-from tests.support.execution import do
+from tests.support.execution import context_of, do
 
 
 def model(name: str, **options: Any) -> rs.ModelSpec:
     return rs.ModelSpec(name=f"tests.support.odd_networks:{name}", options=options)
-
-
-def context_of(job: Any, store: Store) -> StoreContext:
-    return StoreContext(job, store, Workers(), lambda at: None)
 
 
 def path_of(**changes: Any) -> rs.Path:
@@ -81,8 +77,6 @@ def test_complex_weights_are_pairs_of_real_ones(name: str, tmp_path: Path) -> No
     for real in (False, True):
         store = Store(str(tmp_path / str(real)))
         job = JOBS[name](model("complex_weights", real=real))
-        for each in job.ancestors:
-            do(each, store)
         found = do(job, store)
         if name in ("curve", "path"):
             line = rs.Profile(along=job if name == "curve" else rs.Line(start=job.start, end=job.end), num_points=3)
@@ -125,8 +119,6 @@ def test_answers_in_any_form_are_their_logits(name: str, tmp_path: Path) -> None
     for form, always in {"tensor": True, "dataclass": False, **every}.items():
         store = Store(str(tmp_path / form))
         job = ANSWERING[name](model("wrapped", form=form, always=always))
-        for each in job.ancestors:
-            do(each, store)
         figures.append(do(job, store))
     assert all(each == figures[0] for each in figures)
 

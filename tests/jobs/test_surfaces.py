@@ -13,7 +13,6 @@ from safetensors.torch import load, save
 
 import raysurf as rs
 from raysurf.errors import DataError, DegenerateError, DivergedError, MeasuringError, PointMismatchError, SpecError
-from raysurf.jobs.context import StoreContext
 from raysurf.jobs.execute import execute_piece
 from raysurf.jobs.measuring import MeasuringJob, along_figures, missing_points
 from raysurf.jobs.parse import parse_job
@@ -22,7 +21,7 @@ from raysurf.store.tables import read_rows, rows_of_run
 from raysurf.training.workers import Workers
 from raysurf.weightspace.point import distance
 from tests.support.cases import JOBS, tiny_curve, tiny_sgd
-from tests.support.execution import do
+from tests.support.execution import context_of, do
 from tests.support.surfaces import fragile_line, surface
 
 SURFACES = ("profile", "chain", "plane", "rays")
@@ -125,9 +124,7 @@ def test_plane_marks_what_lies_on_it(tmp_path: Path) -> None:
     do(job, store)
     marks = rows_of_run(store, "landmarks", job.id)
     ends = [row for row in marks if row["landmark"] < 3]
-    length = distance(
-        *(StoreContext(job, store, Workers(), lambda at: None).weights(each)[0] for each in job.sources[:2])
-    )  # type: ignore[arg-type]
+    length = distance(*(context_of(job, store).weights(each)[0] for each in job.sources[:2]))  # type: ignore[arg-type]
     assert [(row["x"], row["y"], row["off_plane"]) for row in ends[:2]] == [(0, 0, 0), (pytest.approx(length), 0, 0)]
     assert [row["name"] for row in ends] == ["sgd seed 0", "sgd seed 1", "curve bend1"]
     drawn = [row for row in marks if row["geometry"] == "curve"]
@@ -274,7 +271,7 @@ def test_free_end_is_trained_and_measured(tmp_path: Path) -> None:
     """A curve with a free end moves it, keeps the fixed one, and offers the moved end as a point."""
     store, job = Store(str(tmp_path)), tiny_curve(fix_end=False, via=tiny_sgd(seed=2))
     do(job, store)
-    context = StoreContext(job, store, Workers(), lambda at: None)
+    context = context_of(job, store)
     points = job.track(context).points
     assert job.point_names == ("bend1", "end")
     assert distance(points[0], context.weights(job.start)[0]) == 0

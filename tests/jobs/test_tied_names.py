@@ -14,14 +14,12 @@ from torch.optim.swa_utils import AveragedModel
 
 import raysurf as rs
 from raysurf.errors import DataError
-from raysurf.jobs.context import StoreContext
 from raysurf.jobs.network import Network
 from raysurf.jobs.weight_files import fitted, misfits
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
-from raysurf.training.workers import Workers
 from tests.support.cases import tiny_sgd
-from tests.support.execution import do
+from tests.support.execution import context_of, do
 
 MODEL = rs.ModelSpec(name="tests.jobs.test_tied_names:tied")
 DATA = rs.DataSpec(name="digits", share=0.2)
@@ -76,9 +74,7 @@ def test_tied_networks_go_all_the_way(tmp_path: Path) -> None:
     rows = rows_of_run(store, "surface", line.id)
     (far,) = [row["nll"] for row in rows if row["point"] == 1 and row["split"] == "test"]
     assert far == pytest.approx(alone, rel=1e-6)
-    names = [
-        name for name in StoreContext(swa, store, Workers(), lambda at: None).load(swa, "weights") if "norm" in name
-    ]
+    names = [name for name in context_of(swa, store).load(swa, "weights") if "norm" in name]
     assert names == sorted(
         [f"buffer/norm.{name}" for name in ("num_batches_tracked", "running_mean", "running_var")]
         + ["point/norm.bias", "point/norm.weight"]
@@ -88,7 +84,7 @@ def test_tied_networks_go_all_the_way(tmp_path: Path) -> None:
 def test_weights_with_every_name_can_still_be_placed(tmp_path: Path) -> None:
     """Stores of before have the buffers of a shared module under all of its names."""
     job, net = tiny_sgd(model=MODEL), built()
-    network = Network(job, StoreContext(job, Store(str(tmp_path)), Workers(), lambda at: None))
+    network = Network(job, context_of(job, Store(str(tmp_path))))
     buffers = {name: value + 1 for name, value in net.state_dict().items() if "running" in name}
     assert {"norm.running_mean", "last.1.running_mean"} <= buffers.keys()
     network.place(dict(net.named_parameters()), buffers)
@@ -143,7 +139,7 @@ def test_files_of_others_are_read(name: str, tmp_path: Path) -> None:
     net, store = built(), Store(str(tmp_path / "r"))
     job = rs.Weights(model=MODEL, data=DATA, file=FILES[name](net, tmp_path / "net"))
     found = do(job, store)
-    data = Network(job, StoreContext(job, store, Workers(), lambda at: None)).data
+    data = Network(job, context_of(job, store)).data
     with torch.no_grad():
         logits = net.eval()(data.normalise(data.test.images))
     assert found["test/nll"] == pytest.approx(float(nn.functional.cross_entropy(logits, data.test.labels)), rel=1e-5)

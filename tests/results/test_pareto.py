@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,7 @@ from hypothesis import strategies as st
 import raysurf as rs
 from raysurf.errors import StoreError
 from raysurf.results.trials import front
-from raysurf.store.store import Store
-from raysurf.store.tables import write_rows
+from tests.support.trial_rows import write
 
 FIGURES = st.lists(st.tuples(*[st.integers(0, 4).map(float)] * 3), max_size=12)
 MODES = ("min", "max", "min")
@@ -34,38 +31,14 @@ def test_front_is_what_nothing_beats(points: list[tuple[float, ...]]) -> None:
     assert [points[i][0] for i in found] == sorted(points[i][0] for i in found)
 
 
-def row(sweep: str, trial: int, values: tuple[float, ...] | None, **changes: Any) -> dict[str, Any]:
-    return {
-        "sweep": sweep,
-        "trial": trial,
-        "definition": "d",
-        "arm": "sgd",
-        "params": json.dumps({"lr": trial / 10}),
-        "run_ids": [f"sgd-{trial}"],
-        "seeds": [],
-        "metric": "validation/error, validation/nll",
-        "mode": "min, min",
-        "values": values,
-        "state": "done",
-        "started_at": datetime.now(UTC),
-        **changes,
-    }
-
-
 def test_front_of_a_sweep(tmp_path: Path) -> None:
     """Only finished trials with figures are looked at; each metric is a column; one metric has its best alone."""
-    store = Store(str(tmp_path))
-    rows = [
-        row("two", 0, (0.2, 1.0)),
-        row("two", 1, (0.1, 2.0)),
-        row("two", 2, (0.2, 2.0)),
-        row("two", 3, (0.0, float("nan"))),
-        row("two", 4, None, state="failed"),
-        row("one", 5, None, metric="validation/nll", mode="min", value=0.3),
-        row("one", 6, (0.0,), metric="validation/nll", mode="min", value=0.0),
-    ]
-    for each in rows:
-        write_rows(store, "trials", f"{each['sweep']}-{each['trial']:06d}", [each])
+    two: dict[str, Any] = {"metric": "validation/error, validation/nll", "mode": "min, min", "value": None}
+    for trial, values in enumerate(((0.2, 1.0), (0.1, 2.0), (0.2, 2.0), (0.0, float("nan")))):
+        write(tmp_path, "two", trial, {}, values=values, **two)
+    write(tmp_path, "two", 4, {}, state="failed", **two)
+    write(tmp_path, "one", 5, {}, value=0.3)
+    write(tmp_path, "one", 6, {}, value=0.0, values=(0.0,))
     results = rs.results.open(str(tmp_path))
     table = results.pareto("two")
     assert table.select(["trial", "validation/error", "validation/nll"]).to_pylist() == [

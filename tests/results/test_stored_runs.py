@@ -15,16 +15,15 @@ from safetensors.torch import save
 import raysurf as rs
 from raysurf.cluster.ray_cluster import prepare
 from raysurf.errors import MissingPackageError, SpecError, StoreError, UnknownNameError
-from raysurf.jobs.context import StoreContext
 from raysurf.jobs.curve import Curve
 from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse_job
 from raysurf.results import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
-from raysurf.training.workers import Workers
 from tests.support.buffer_networks import base
 from tests.support.cases import JOBS, tiny_curve, tiny_sgd
+from tests.support.execution import context_of
 from tests.support.failed_runs import FailedStore
 
 prepare()
@@ -63,7 +62,7 @@ def equal(arrays: Any, tensors: Any) -> bool:
 )
 def test_weights_are_those_that_jobs_see(job: Job, names: tuple[str, ...], results: Results) -> None:
     """Point and buffers are what a job that starts from them gets, as arrays or tensors; other names are told."""
-    context = StoreContext(job, Store(results.store.uri), Workers(), lambda at: None)
+    context = context_of(job, Store(results.store.uri))
     for name in names:
         point, buffers = job.named_point(context, name) if name in job.point_names else context.weights(job, name)
         found = results.weights(job.id, name)

@@ -11,6 +11,7 @@ from raysurf.jobs.provenance import Labels, Provenance, describe
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
+from tests.support.noisy_rows import prediction
 
 PROVENANCE = Provenance(None, None, "raysurf run budgets.yaml", {})
 # What a job's figure is read from, and what lies beside it.
@@ -67,26 +68,13 @@ class BudgetStore:
             labels = Labels(sweep, "trial", job.kind, PROVENANCE)
             write_rows(self.store, "runs", seeded.id, [describe(seeded, labels, status, {}, None)])
             if accuracy is not None:
-                rows = [prediction(seeded.id, *which, accuracy + less) for which, less in PREDICTIONS[job.kind].items()]
+                rows = [
+                    prediction(seeded.id, scheme, count, accuracy + less, 0.1, weights=weights)
+                    for (weights, scheme, count), less in PREDICTIONS[job.kind].items()
+                ]
                 wrong = [row | {"split": "validation", "num_samples": 9, "accuracy": 0.01} for row in rows]
                 write_rows(self.store, "predictions", seeded.id, rows + wrong)
 
     def open(self) -> Results:
         """The store, for reading."""
         return open(self.store.uri)
-
-
-def prediction(run_id: str, weights: str, scheme: str, num_samples: int, accuracy: float) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "weights": weights,
-        "scheme": scheme,
-        "num_samples": num_samples,
-        "split": "test",
-        "accuracy": accuracy,
-        "nll": 0.1,
-        "brier": 0.1,
-        "ece": 0.01,
-        "num_examples": 10000,
-        "batchnorm": "reestimate",
-    }

@@ -28,7 +28,7 @@ def do(job: Job, store: Store, progress: Any = lambda at: None) -> dict[str, flo
     return execute(job, store, Workers(), progress, labels())
 
 
-def context(job: Job, store: Store) -> StoreContext:
+def context_of(job: Job, store: Store) -> StoreContext:
     """What a job sees of a store, without a listener."""
     return StoreContext(job, store, Workers(), lambda at: None)
 

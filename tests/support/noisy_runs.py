@@ -10,7 +10,8 @@ from typing import Any
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.support.budget_runs import prediction
+from tests.support import measured_rows
+from tests.support.noisy_rows import prediction
 
 Row = dict[str, Any]
 LAYER = {"kind": "variational_dropout", "layers": "dense1", "sharing": "layer"}
@@ -52,49 +53,23 @@ class NoisyStore:
         noises = [noise] if isinstance(noise, dict) else list(noise)
         spec = {"kind": "variational", "model": {"name": model}, "data": {"name": data}, "noise": noises}
         spec |= setting or {}
-        row = {
-            "run_id": run_id,
-            "sweep": "noisy",
-            "role": "trial",
-            "kind": "variational",
-            "arm": "variational",
-            "group": json.dumps(spec),
-            "model": model,
-            "data": data,
-            "seed": columns.get("seed", 0),
-            "epochs": 30.0,
-            "params": "{}",
-            "spec": json.dumps(spec | {"seed": columns.get("seed", 0)}),
-            "inputs": [],
-            "status": "done",
-            "metrics": json.dumps({} if elbo is None else {"train/elbo": elbo}),
-            "versions": "{}",
-            "command": "raysurf run noisy.yaml",
-        }
+        own = {"sweep": "noisy", "arm": "variational", "group": json.dumps(spec), "model": model, "data": data}
+        own |= {"epochs": 30.0, "metrics": json.dumps({} if elbo is None else {"train/elbo": elbo})}
+        row = measured_rows.run(run_id, spec | {"seed": columns.get("seed", 0)}, **own, budget=None, trial=None)
         write_rows(self.store, "runs", run_id, [row | columns])
         predictions = []
         for scheme, accuracy in (accuracies or {}).items():
             samples = {1: 0.3, 10: 0.0, 2: 0.2} if scheme == "ensemble" else {1: 0.0}
-            predictions += [_prediction(run_id, scheme, n, accuracy - less) for n, less in samples.items()]
-            predictions.append(_prediction(run_id, scheme, 100, 0.5) | {"split": "validation"})
-            predictions.append(_prediction(run_id, scheme, 100, 0.5) | {"weights": "last"})
+            predictions += [prediction(run_id, scheme, n, accuracy - less, 0.1) for n, less in samples.items()]
+            predictions.append(prediction(run_id, scheme, 100, 0.5, 0.1, split="validation"))
+            predictions.append(prediction(run_id, scheme, 100, 0.5, 0.1, weights="last"))
         write_rows(self.store, "predictions", run_id, predictions)
         return run_id
 
     def trial(self, sweep: str, run_ids: Sequence[str], arm: str, params: Row | None = None, number: int = 0) -> None:
         """Write a trial of a sweep, of runs that another sweep may have run."""
-        row = {
-            "sweep": sweep,
-            "trial": number,
-            "definition": "d",
-            "arm": arm,
-            "params": json.dumps(params or {}),
-            "run_ids": list(run_ids),
-            "seeds": [],
-            "metric": "",
-            "mode": "",
-            "state": "done",
-        }
+        row = measured_rows.trial(sweep, list(run_ids)) | {"trial": number, "arm": arm, "metric": "", "mode": ""}
+        row |= {"params": json.dumps(params or {}), "state": "done"}
         write_rows(self.store, "trials", f"{sweep}-{number}", [row])
 
     def open(self) -> Results:
@@ -105,7 +80,3 @@ class NoisyStore:
 def schemes(stochastic: float, deterministic: float, ensemble: float) -> dict[str, float]:
     """Accuracies by scheme."""
     return {"stochastic": stochastic, "deterministic": deterministic, "ensemble": ensemble}
-
-
-def _prediction(run_id: str, scheme: str, num_samples: int, accuracy: float) -> Row:
-    return prediction(run_id, "final", scheme, num_samples, accuracy) | {"batchnorm": "fixed"}
