@@ -12,7 +12,7 @@ from raysurf.cluster import ray_patches
 from raysurf.cluster.capacity import Capacity, local_capacity, require_resources
 from raysurf.cluster.events import Finished, Listener, RunEnded, StageStarted, SweepEnded
 from raysurf.cluster.ray_cluster import connection, is_joined, ray_storage
-from raysurf.cluster.searchers import ArmSearcher, ArmsSearcher, Stage, TaskList, TrialQueue, replay
+from raysurf.cluster.searchers import ConfigurationSearcher, ConfigurationsSearcher, Stage, TaskList, TrialQueue, replay
 from raysurf.cluster.shutdown import GracefulShutdown
 from raysurf.cluster.spending import Spending, Verdict, with_inputs
 from raysurf.cluster.stopping import EarlyStopping
@@ -33,7 +33,7 @@ from raysurf.store.compaction import tidy
 from raysurf.store.lease import Lease, polled, remove_dead
 from raysurf.store.store import Store
 from raysurf.store.tables import rows_of_run
-from raysurf.sweep.plan import Arm, Plan, SweepPlan, continued, waves
+from raysurf.sweep.plan import Configuration, Plan, SweepPlan, continued, waves
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
 Executor = Literal["ray", "inline"]
@@ -138,8 +138,8 @@ class Driver:
         """
         sweep, part = plan.sweep, ALL
         if not sweep.is_searched and sweep.budget is None:
-            first, last = (arm.first for arm in plan.arms), (arm.first + arm.trials for arm in plan.arms)
-            part = (min(first, default=0), max(last, default=0))
+            numbers = [configuration.numbers for configuration in plan.arms]
+            part = (min((n.start for n in numbers), default=0), max((n.stop for n in numbers), default=0))
         # Jobs that a program runs are all called by their kind.
         name = f"sweep.{sweep.name}.{sweep.digest}" if is_one_job(sweep) else f"sweep.{sweep.name}"
         with Lease(self.store, name, "", part) as lease:
@@ -164,7 +164,7 @@ class Driver:
         yield from self._trials(plan, trials, points)
         if sweep.budget is not None:
             spending.keep()
-            left = sum(n not in table.rows for arm in plan.arms for n in range(arm.first, arm.first + arm.trials))
+            left = sum(n not in table.rows for configuration in plan.arms for n in configuration.numbers)
             unbegun = f"; {left} of {plan.trials} trials did not begin" if left > 0 else ""
             self.notice(f"budget of {sweep.name}: {spending} spent{unbegun}")
 
@@ -224,13 +224,13 @@ class Driver:
         warm = warm_start(self.store, sweep)
         if warm is not None:
             self.notice(f"warm start of {sweep.name}: {warm}")
-        left: list[tuple[Resources, ArmSearcher, Sequence[Job]]] = []
+        left: list[tuple[Resources, ConfigurationSearcher, Sequence[Job]]] = []
         again: list[Task] = []
-        for arm in plan.arms:
-            searcher, failed = self._arm(arm, trials, warm)
+        for configuration in plan.arms:
+            searcher, failed = self._searcher(configuration, trials, warm)
             again += [trials.task(number, searcher.params[number]) for number in failed]
-            if searcher.queue or searcher.issued < arm.trials:
-                jobs = [] if sweep.is_searched else sweep.fill(arm.params).jobs
+            if searcher.queue or searcher.issued < configuration.trials:
+                jobs = [] if sweep.is_searched else sweep.fill(configuration.params).jobs
                 left.append((needs(sweep, jobs), searcher, jobs))
         if search is not None and search.stopping is not None:
             longest = max(job.epochs_to_train for sample in sweep.samples for job in with_inputs(sample.jobs))
@@ -244,20 +244,20 @@ class Driver:
             # A budget is kept trial by trial, so that nothing of one may begin before it.
             yield from self._spread(sweep, [job for _, _, jobs in left for job in jobs], points)
             if not sweep.is_searched and len(sweep.seeds) > 1:
-                yield from self._seeds([searcher.arm for _, searcher, _ in left], trials)
-        for resources, together in itertools.groupby(left, key=lambda of_arm: of_arm[0]):
+                yield from self._seeds([searcher.configuration for _, searcher, _ in left], trials)
+        for resources, together in itertools.groupby(left, key=lambda entry: entry[0]):
             _, searchers, jobs_of = zip(*together, strict=True)
-            yield Stage(ArmsSearcher(searchers, continued(jobs_of)), sweep, resources)
+            yield Stage(ConfigurationsSearcher(searchers, continued(jobs_of)), sweep, resources)
 
-    def _seeds(self, arms: Sequence[Arm], trials: TrialEvents) -> Iterator[Stage]:
+    def _seeds(self, configurations: Sequence[Configuration], trials: TrialEvents) -> Iterator[Stage]:
         """The seeds of trials that are known beforehand, each by itself, so that they run beside one another."""
         sweep = trials.sweep
         wanted: dict[str, tuple[Job, int, Mapping[str, object]]] = {}
-        for arm in arms:
-            for job in sweep.fill(arm.params).jobs:
+        for configuration in configurations:
+            for job in sweep.fill(configuration.params).jobs:
                 is_due = figures_of(self.store, job.id) is None and not isinstance(job, MeasuringJob)
                 if is_due and trials.why_not(job) is None:
-                    wanted.setdefault(job.id, (job, arm.first, arm.params))
+                    wanted.setdefault(job.id, (job, configuration.first, configuration.params))
         for wave in waves([job for job, _, _ in wanted.values()]):
             tasks = []
             for job in wave:
@@ -267,8 +267,10 @@ class Driver:
                 tasks.append(dataclasses.replace(whole, label=label, jobs=(job,), fault=None, replicate=True))
             yield Stage(TaskList(tasks), sweep, needs(sweep, wave), lambda: trials.is_over)
 
-    def _arm(self, arm: Arm, trials: TrialEvents, warm: WarmStart | None) -> tuple[ArmSearcher, list[int]]:
-        """The searcher of what is left of an arm, and trials that are tried again though the search has gone on since.
+    def _searcher(
+        self, configuration: Configuration, trials: TrialEvents, warm: WarmStart | None
+    ) -> tuple[ConfigurationSearcher, list[int]]:
+        """The searcher of what is left of a configuration, and trials to try again though its search has gone on.
 
         Trials that are done are taken as they are. What a search suggests follows from the ends of trials that it knew,
         so such trials count as failed for it, whatever comes of them.
@@ -292,11 +294,13 @@ class Driver:
 
         def stopped() -> bool:
             # A trial of which a seed has begun comes to its end.
-            return trials.is_over and (sweep.is_searched or arm.first not in trials.begun)
+            return trials.is_over and (sweep.is_searched or configuration.first not in trials.begun)
 
-        begun = table.begun(range(arm.first, arm.first + arm.trials)) if sweep.is_searched else {}
-        known_trials = warm.of_arm(sweep, arm.params) if warm else []
-        searcher = ArmSearcher(sweep, arm, begun, task, stopped, known_trials, may_begin if sweep.budget else None)
+        begun = {n: table.params(n) for n in configuration.numbers if n in table.rows} if sweep.is_searched else {}
+        known_trials = warm.of_configuration(sweep, configuration.params) if warm else []
+        searcher = ConfigurationSearcher(
+            sweep, configuration, begun, task, stopped, known_trials, may_begin if sweep.budget else None
+        )
         taken = replay(searcher, finished)
         again = [number for number in again if number in taken]
         table.retried |= set(again)

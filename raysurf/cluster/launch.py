@@ -70,9 +70,9 @@ def plan_sweeps(
         Spending(table, jobs).require_room(jobs)
         if not accept_changed:
             _require_unchanged(of_sweep, table, unchanged)
-        known = () if sweep.is_searched else of_sweep.arms
         states = ended[sweep.name]
-        jobs_ended = [job for arm in known if arm.first in states for job in sweep.fill(arm.params).jobs]
+        known = [] if sweep.is_searched else [known for known in of_sweep.arms if known.first in states]
+        jobs_ended = [job for configuration in known for job in sweep.fill(configuration.params).jobs]
         failed = list(states.values()).count("failed")
         ids = frozenset(job.id for job in with_inputs(jobs_ended))
         plans.append(dataclasses.replace(of_sweep, trials_failed=failed, ended=ids))

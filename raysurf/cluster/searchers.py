@@ -1,4 +1,4 @@
-"""Searchers of Ray Tune: an arm's assignments as a study suggests them, and the queues that tasks come from."""
+"""Searchers of Ray Tune: assignments of a configuration as a study suggests them, and the queues of tasks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raysurf.cluster.study import Study, Values
 from raysurf.cluster.task import Task
 from raysurf.cluster.warm_start import KnownTrial
 from raysurf.errors import SpecError
-from raysurf.sweep.plan import Arm
+from raysurf.sweep.plan import Configuration
 from raysurf.sweep.search import Asked
 from raysurf.sweep.sweep import Assignment, Resources, Sweep
 
@@ -46,16 +46,16 @@ class _Queue(Searcher):  # type: ignore[misc]  # ray has no types
         """Learn from a trial's last report, if anything is to be learnt."""
 
 
-class ArmSearcher(_Queue):
-    """An arm's assignments, a batch at a time where suggestions are to be reproducible.
+class ConfigurationSearcher(_Queue):
+    """A configuration's assignments, a batch at a time where suggestions are to be reproducible.
 
     With a seed, a whole batch is asked for at once and reported at once, in the order of its numbers: what is
     suggested then depends on the seed and the results alone, never on which trial ended first or on how many ran
     beside one another. A generation of a population is a batch, with a seed or without.
 
     Args:
-        sweep, arm: Whose trials these are.
-        begun: Parameters of trials that an earlier run has begun, by their places in the arm: they are tried again.
+        sweep, configuration: Whose trials these are.
+        begun: Parameters of trials that an earlier run has begun, by number: they are tried again.
         task: What Tune's trial is given, by the trial's number.
         stopped: Says that no more trials are to begin.
         known_trials: Of other sweeps, to learn from.
@@ -65,7 +65,7 @@ class ArmSearcher(_Queue):
     def __init__(
         self,
         sweep: Sweep,
-        arm: Arm,
+        configuration: Configuration,
         begun: Mapping[int, Mapping[str, Any]] | None = None,
         task: Callable[[int], Any] = lambda number: number,
         stopped: Callable[[], bool] = _never,
@@ -74,7 +74,7 @@ class ArmSearcher(_Queue):
     ) -> None:
         super().__init__()
         search = sweep.search
-        self.sweep, self.arm, self.first = sweep, arm, arm.first
+        self.sweep, self.configuration = sweep, configuration
         self.begun, self.task, self.stopped, self.may_begin = begun or {}, task, stopped, may_begin
         self.batch = search.at_a_time if search else 1
         self.reproducible = search is not None and (search.seed is not None or search.method.IN_GENERATIONS)
@@ -92,30 +92,29 @@ class ArmSearcher(_Queue):
         sweep, search = self.sweep, self.sweep.search
         if search is None or not sweep.is_searched:
             return None
-        initial_trials = search.method.points(sweep, self.arm.params)
-        own = search.method.asked(sweep.job, search, self.first, initial_trials)
+        initial_trials = search.method.points(sweep, self.configuration.params)
+        own = search.method.asked(sweep.job, search, self.configuration.first, initial_trials)
         return Study(sweep.job, search, initial_trials, known_trials) if own is None else own
 
     @property
     def is_over(self) -> bool:
         """Whether all of its trials have ended, or those that are left do not begin."""
-        is_spent = self.is_closed or self.issued >= self.arm.trials
+        is_spent = self.is_closed or self.issued >= self.configuration.trials
         return self.stopped() or (is_spent and self._all_ended)
 
     @property
     def _all_ended(self) -> bool:
         return self.params.keys() <= self.results.keys()
 
-    def next_batch(self) -> list[int]:
+    def next_batch(self) -> Sequence[int]:
         """Numbers of the next trials, asked for together; empty if there are no more."""
-        size = min(self.batch, self.arm.trials - self.issued)
-        numbers = [self.first + self.issued + i for i in range(size)]
+        numbers = self.configuration.numbers[self.issued : self.issued + self.batch]
         for number in numbers:
-            begun = self.begun.get(number - self.first, {})
-            searched = {name: value for name, value in begun.items() if name not in self.arm.params}
+            begun = self.begun.get(number, {})
+            searched = {name: value for name, value in begun.items() if name not in self.configuration.params}
             suggested = self.study.ask(number, searched or None) if self.study else {}
-            self.params[number] = {**self.arm.params, **suggested}
-        self.issued += size
+            self.params[number] = {**self.configuration.params, **suggested}
+        self.issued += len(numbers)
         return numbers
 
     def tell(self, number: int, values: Values | None, failed: bool) -> None:
@@ -133,7 +132,7 @@ class ArmSearcher(_Queue):
         if self.stopped():
             return FINISHED
         if not self.queue:
-            if self.is_closed or self.issued >= self.arm.trials:
+            if self.is_closed or self.issued >= self.configuration.trials:
                 return FINISHED
             if self.reproducible and not self._all_ended:
                 return None
@@ -174,28 +173,30 @@ class TaskList(_Queue):
         return {"task": self.waiting.popleft()} if self.waiting else FINISHED
 
 
-class ArmsSearcher(_Queue):
-    """The trials of several arms, the next arm's as soon as no more of the one before can begin.
+class ConfigurationsSearcher(_Queue):
+    """The trials of several configurations, those of the next as soon as no more of the one before can begin.
 
     Args:
-        arms: The arms.
-        after: Arms that begin when others have ended, by their numbers among ``arms``: they train on from those.
+        searchers: One a configuration.
+        after: Those that begin when others have ended, by their place among ``searchers``: they train on from those.
     """
 
-    def __init__(self, arms: Sequence[ArmSearcher], after: Mapping[int, Collection[int]] | None = None) -> None:
+    def __init__(
+        self, searchers: Sequence[ConfigurationSearcher], after: Mapping[int, Collection[int]] | None = None
+    ) -> None:
         super().__init__()
-        self.arms, self.after = arms, after or {}
-        self.owners: dict[str, ArmSearcher] = {}
+        self.searchers, self.after = searchers, after or {}
+        self.owners: dict[str, ConfigurationSearcher] = {}
 
     def suggest(self, trial_id: str) -> Suggestion:
         is_waiting = False
-        for number, arm in enumerate(self.arms):
-            if not all(self.arms[other].is_over for other in self.after.get(number, ())):
+        for number, searcher in enumerate(self.searchers):
+            if not all(self.searchers[other].is_over for other in self.after.get(number, ())):
                 is_waiting = True
                 continue
-            suggestion = arm.suggest(trial_id)
+            suggestion = searcher.suggest(trial_id)
             if isinstance(suggestion, dict):
-                self.owners[trial_id] = arm
+                self.owners[trial_id] = searcher
                 return suggestion
             is_waiting = is_waiting or suggestion is None
         return None if is_waiting else FINISHED
@@ -207,7 +208,7 @@ class ArmsSearcher(_Queue):
 
 @dataclass(frozen=True)
 class Stage:
-    """Tasks that may run beside one another: a wave of inputs, pieces of surfaces, or the trials of arms.
+    """Tasks that may run beside one another: a wave of inputs, pieces of surfaces, or the trials of configurations.
 
     Once ``is_over`` says so, no more of them begin. Stages that need the same share one Tune run, and its processes.
     """
@@ -256,7 +257,7 @@ class TrialQueue(_Queue):
 
 
 def replay(
-    searcher: ArmSearcher, finished: Callable[[int, Assignment], tuple[Values | None, bool] | None]
+    searcher: ConfigurationSearcher, finished: Callable[[int, Assignment], tuple[Values | None, bool] | None]
 ) -> list[int]:
     """Take every trial that is finished without running it, as far as the first batch in which one is not.
 

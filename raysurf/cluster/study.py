@@ -219,7 +219,7 @@ class _Lines(BaseJournalBackend):
 
 
 class StudyFile:
-    """One Optuna study, named for its sweep, with a trial for every trial that has begun; all arms are in it.
+    """One Optuna study, named for its sweep, with a trial for every trial that has begun; all configurations are in it.
 
     A journal that is missing, truncated, of an earlier definition or at odds with the rows is written anew from them.
     What a killed driver left running is failed, and begins as another trial when it is run again. If the journal cannot

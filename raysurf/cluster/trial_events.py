@@ -235,7 +235,7 @@ class PointsEvents(InputEvents):
 
 
 class TrialEvents(InputEvents):
-    """Events of a sweep's trials, each of which has a row in ``trials``; ``total`` is of all arms together.
+    """Events of a sweep's trials, each of which has a row in ``trials``; ``total`` is of all configurations together.
 
     Attributes:
         is_over: Whether so many have failed that no more are to begin.

@@ -105,20 +105,20 @@ class TrialTable:
         self.rows |= {number: {**row, "state": "running"} for number, row in self._fewer.items()}
 
     def _numbered(self, rows: list[Row]) -> dict[int, Row]:
-        """Rows by trial number; an arm's numbers shift when the arms before it get more trials."""
-        arms = part_of(self.sweep, Only()).arms
-        if len(arms) == 1:
+        """Rows by trial number; a configuration's numbers shift when those before it get more trials."""
+        configurations = part_of(self.sweep, Only()).arms
+        if len(configurations) == 1:
             return {int(row["trial"]): row for row in rows}
-        axes = list(arms[0].params)
+        axes = list(configurations[0].params)
         waiting: dict[tuple[Any, ...], list[Row]] = {}
         for row in sorted(rows, key=lambda row: int(row["trial"])):
             params = mapping_in(row["params"], self.store.uri, f"trial {row['trial']}")
             waiting.setdefault(tuple(params.get(axis) for axis in axes), []).append(row)
-        beyond = itertools.count(sum(arm.trials for arm in arms))
+        beyond = itertools.count(sum(configuration.trials for configuration in configurations))
         numbered: dict[int, Row] = {}
-        for arm in arms:
-            for place, row in enumerate(waiting.pop(tuple(arm.params.values()), [])):
-                numbered[arm.first + place if place < arm.trials else next(beyond)] = row
+        for configuration in configurations:
+            for place, row in enumerate(waiting.pop(tuple(configuration.params.values()), [])):
+                numbered[configuration.numbers[place] if place < configuration.trials else next(beyond)] = row
         return numbered
 
     def adopt(self) -> None:
@@ -145,7 +145,7 @@ class TrialTable:
         if not finished or replace or learns or is_one_job(sweep):
             return
         if not sweep.is_searched:
-            own = {job.id for arm in sweep.arms for job in sweep.fill(arm).jobs}
+            own = {job.id for configuration in sweep.arms for job in sweep.fill(configuration).jobs}
             finished = [row for row in finished if not own.issuperset(row["run_ids"])]
         if not finished:
             return
@@ -207,10 +207,6 @@ class TrialTable:
     def params(self, number: int) -> dict[str, Any]:
         """The assignment of a trial that has begun."""
         return mapping_in(self.rows[number]["params"], self.store.uri, f"trial {number}")
-
-    def begun(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """Parameters of the trials that have begun, by their position in ``numbers``."""
-        return {place: self.params(number) for place, number in enumerate(numbers) if number in self.rows}
 
     def write(
         self,

@@ -48,12 +48,12 @@ class WarmStart:
     taken: tuple[KnownTrial, ...]
     left_out: Mapping[str, int]
 
-    def of_arm(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[KnownTrial]:
-        """What fits one arm, without the arm's own parameters."""
+    def of_configuration(self, sweep: Sweep, configuration: Mapping[str, Any]) -> list[KnownTrial]:
+        """What fits one configuration, without the configuration's own parameters."""
         return [
             KnownTrial(fitted(sweep.job, searched), trial.values, trial.source)
             for trial in self.taken
-            if (searched := _searched(sweep, trial.params, arm)) is not None
+            if (searched := _searched(sweep, trial.params, configuration)) is not None
         ]
 
     def __str__(self) -> str:
@@ -150,15 +150,15 @@ def _judged(sweep: Sweep, row: Row, uri: str) -> KnownTrial | str:
     if not all(map(math.isfinite, finite)):
         return "without a finite value"
     params = mapping_in(row["params"], uri, f"a trial of {row['sweep']}")
-    if all(_searched(sweep, params, arm) is None for arm in sweep.arms):
+    if all(_searched(sweep, params, configuration) is None for configuration in sweep.arms):
         return "outside the space"
     return KnownTrial(params, finite, row["sweep"])
 
 
-def _searched(sweep: Sweep, params: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The searched part of an assignment, if it is a whole one of an arm; None if it is not."""
+def _searched(sweep: Sweep, params: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The searched part of an assignment, if it is a whole one of a configuration; None if it is not."""
     axes = {name for name, hole in sweep.parameters.items() if isinstance(hole, Each)}
-    if any(params[name] != label for name, label in arm.items() if name in params):
+    if any(params[name] != label for name, label in configuration.items() if name in params):
         return None
     searched = {name: value for name, value in params.items() if name not in axes}
     return searched if is_whole(sweep.job, searched) else None

@@ -18,7 +18,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Arm:
+class Configuration:
     """One combination of a sweep's ``Each`` axes, and how many assignments of the other holes it tries.
 
     ``first`` is the number of its first trial in the sweep.
@@ -27,6 +27,11 @@ class Arm:
     params: Mapping[str, Any]
     trials: int
     first: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of its trials in the sweep."""
+        return range(self.first, self.first + self.trials)
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,13 @@ def _fits_arm(arm: str, text: str) -> bool:
 class Part:
     """What is run of a sweep."""
 
-    arms: tuple[Arm, ...]
+    arms: tuple[Configuration, ...]
     baselines: tuple[Job, ...]
 
     @property
     def numbers(self) -> set[int]:
         """Numbers of its trials."""
-        return {number for arm in self.arms for number in range(arm.first, arm.first + arm.trials)}
+        return {number for arm in self.arms for number in arm.numbers}
 
 
 def part_of(sweep: Sweep, only: Only) -> Part:
@@ -104,7 +109,9 @@ def part_of(sweep: Sweep, only: Only) -> Part:
     """
     trials = [sweep.trials_in(arm) for arm in sweep.arms]
     firsts = itertools.accumulate(trials, initial=0)
-    arms = [Arm(params, count, first) for params, count, first in zip(sweep.arms, trials, firsts, strict=False)]
+    arms = [
+        Configuration(params, count, first) for params, count, first in zip(sweep.arms, trials, firsts, strict=False)
+    ]
     if only.is_everything:
         return Part(tuple(arms), sweep.baselines)
     every = [arm for arm in arms if any(_fits(sweep, only, each, arm) for each in assignments_in(sweep, [arm.params]))]
@@ -116,8 +123,8 @@ def part_of(sweep: Sweep, only: Only) -> Part:
     return Part(tuple(every), tuple(baselines))
 
 
-def _fits(sweep: Sweep, only: Only, assignment: Assignment, arm: Arm) -> bool:
-    chosen = next((number for number in only.trial if arm.first <= number < arm.first + arm.trials), None)
+def _fits(sweep: Sweep, only: Only, assignment: Assignment, arm: Configuration) -> bool:
+    chosen = next((number for number in only.trial if number in arm.numbers), None)
     return only.fits(sweep.name, assignment.arm, assignment.jobs[0].kind, chosen)
 
 
@@ -174,7 +181,7 @@ class SweepPlan:
 
     sweep: Sweep
     jobs: tuple[PlannedJob, ...]
-    arms: tuple[Arm, ...]
+    arms: tuple[Configuration, ...]
     trials_done: int
     finished: frozenset[str] = frozenset()
     earlier: tuple[Job, ...] = ()

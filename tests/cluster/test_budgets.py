@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import raysurf as rs
-from raysurf.cluster.searchers import ArmSearcher
+from raysurf.cluster.searchers import ConfigurationSearcher
 from raysurf.cluster.spending import Spending, Verdict, covered
 from raysurf.cluster.trial_table import TrialTable
 from raysurf.errors import SpecError
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from raysurf.sweep.document import load
-from raysurf.sweep.plan import Arm
+from raysurf.sweep.plan import Configuration
 from tests.support import sweep_runs
 from tests.support.cases import tiny_sgd
 
@@ -130,7 +130,7 @@ def test_trials_that_did_not_begin_are_none() -> None:
     """What was suggested with a batch but may not begin is no trial, and the arm is over when the others have ended."""
     sweep = sweep_of(rs.Budget(trials=1))
     allowed = iter((Verdict.YES, Verdict.WAIT, Verdict.NO))
-    searcher = ArmSearcher(sweep, Arm({}, 5), may_begin=lambda number: next(allowed))
+    searcher = ConfigurationSearcher(sweep, Configuration({}, 5), may_begin=lambda number: next(allowed))
     assert isinstance(searcher.suggest("a"), dict)
     assert searcher.suggest("b") is None
     assert searcher.suggest("b") == "FINISHED"

@@ -1,4 +1,4 @@
-"""ArmSearcher with real Optuna, on values in closed form: no job is trained here."""
+"""ConfigurationSearcher with real Optuna, on values in closed form: no job is trained here."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import raysurf as rs
-from raysurf.cluster.searchers import ArmSearcher
-from raysurf.sweep.plan import Arm
+from raysurf.cluster.searchers import ConfigurationSearcher
+from raysurf.sweep.plan import Configuration
 from tests.support.cases import tiny_sgd
 
 
@@ -39,7 +39,7 @@ def suggested(
 ) -> list[Mapping[str, Any]]:
     """Every assignment of a sweep's one arm, each told its value, in the order in which they were handed out."""
     (arm,) = sweep.arms
-    found = ArmSearcher(sweep, Arm(arm, sweep.trials_in(arm)), **settings)
+    found = ConfigurationSearcher(sweep, Configuration(arm, sweep.trials_in(arm)), **settings)
     while numbers := found.next_batch():
         for number in reversed(numbers):
             found.tell(number, value(found.params[number]), False)
