@@ -130,10 +130,10 @@ def ray_storage(store: Store) -> Iterator[str]:
         Its address: of a folder a path, else a URI with the options of the store's.
     """
     run_id = uuid.uuid4().hex[:8]
-    with Lease(store, _name(run_id), "") as lease:
+    with Lease(store, f"ray.{run_id}", "") as lease:
         lease.take()
         folders = {path.split("/")[1] for path in store.list(FOLDER)}
-        others = {name: Lease(store, _name(name), "") for name in folders if NAME.fullmatch(name)}
+        others = {name: Lease(store, f"ray.{name}", "") for name in folders if NAME.fullmatch(name)}
         # Who is seen now and has not stirred by the end is dead.
         _remove_unused(store, others)
         try:
@@ -144,10 +144,6 @@ def ray_storage(store: Store) -> Iterator[str]:
                 _remove_unused(store, others)
                 if store.is_local:
                     Path(store.root, FOLDER).rmdir()
-
-
-def _name(run_id: str) -> str:
-    return f"ray.{run_id}"
 
 
 def _remove_unused(store: Store, others: dict[str, Lease]) -> None:

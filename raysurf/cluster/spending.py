@@ -53,9 +53,9 @@ class Spending:
         self._wall_s = 0.0
         if self.budget is None:
             return
-        spans: list[tuple[float, float]] = []
-        for job in {job.id: job for job in chain(jobs, self._jobs_of_trials(table))}.values():
-            spans += self.settle((job,))
+        begun = [number for number, row in table.rows.items() if row["run_ids"]]
+        of_trials = (job for number in begun for job in with_inputs(self.sweep.fill(table.params(number)).jobs))
+        spans = self.settle({job.id: job for job in chain(jobs, of_trials)}.values())
         # What has passed between runs is in no table.
         self._wall_s = max(
             covered(spans), self.store.get_json(self._path)["wall_s"] if self.store.exists(self._path) else 0.0
@@ -69,11 +69,6 @@ class Spending:
         """Store the wall time spent, if it is limited, for the next run of the sweep."""
         if self.budget is not None and self.budget.wall_hours is not None:
             self.store.put_json(self._path, {"wall_s": self.spent()["wall_hours"] * HOUR_S})
-
-    def _jobs_of_trials(self, table: TrialTable) -> list[Job]:
-        """What the trials that have begun run, with what each needs."""
-        begun = [number for number, row in table.rows.items() if row["run_ids"]]
-        return [job for number in begun for job in with_inputs(self.sweep.fill(table.params(number)).jobs)]
 
     def settle(self, jobs: Iterable[Job]) -> list[tuple[float, float]]:
         """Charge what the tables say that jobs have cost; gives their spans on the wall clock, in seconds."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysurf import own_code
+from raysurf.cluster.spending import with_inputs
 from raysurf.cluster.working_folder import Folder, check_secrets, check_size, select, without_private_keys
 from raysurf.data.registry import data_elsewhere
 from raysurf.errors import SubmissionError
@@ -157,7 +158,9 @@ def submit_plan(
     inside = all(path.is_relative_to(folder) for path in parts)
     local, notices = _data(sweeps, folder)
     store = [Path(results)] if os.path.isabs(results) else []
-    beside = {path.resolve() for sweep in sweeps for path in _code(sweep)}
+    # Source files of the user's modules that jobs name, and of those that they import.
+    modules = [own_code.sources(name) for sweep in sweeps for name in sweep.code]
+    beside = {path.resolve() for sources in modules for path in sources.values() if not is_installed(path)}
     code = [path for path in beside if path.is_relative_to(folder)]
     selected = select(folder, [*(parts if inside else []), *local, *code], store)
     files = dict(selected.files)
@@ -220,7 +223,9 @@ def _data(sweeps: Sequence[Sweep], folder: Path) -> tuple[list[Path], list[str]]
     travels: list[Path] = []
     notices: list[str] = []
     with data_elsewhere():
-        names = {path for sweep in sweeps for job in _jobs(sweep) for path in _paths(job)}
+        jobs = [job for sweep in sweeps for sample in sweep.samples for job in sample.jobs]
+        needed = with_inputs([*jobs, *(job for sweep in sweeps for job in sweep.baselines)])
+        names = {path for job in needed for path in _paths(job)}
     for name in sorted(names):
         if "://" in name:
             continue
@@ -237,18 +242,6 @@ def _data(sweeps: Sequence[Sweep], folder: Path) -> tuple[list[Path], list[str]]
         travels.append(path)
         notices.append(f"travels with the job: {name}")
     return travels, notices
-
-
-def _jobs(sweep: Sweep) -> Iterator[Job]:
-    for job in (*(job for sample in sweep.samples for job in sample.jobs), *sweep.baselines):
-        yield from job.ancestors
-        yield job
-
-
-def _code(sweep: Sweep) -> Iterator[Path]:
-    """Source files of the user's modules that jobs name, and of the user's modules imported by them."""
-    for name in sweep.code:
-        yield from (path for path in own_code.sources(name).values() if not is_installed(path))
 
 
 def _paths(job: Job) -> Iterator[str]:
