@@ -12,7 +12,7 @@ import pytest
 import raysurf as rs
 from raysurf.jobs.parse import parse_job
 from raysurf.maintenance.fsck import fsck
-from raysurf.results.progress import views
+from raysurf.results.progress import progress
 from raysurf.store import lease
 from raysurf.store.store import Store
 from tests.support.cases import ROOT
@@ -59,7 +59,7 @@ def test_old_store_is_read(store: Store) -> None:
     assert (best["run_ids"], best["value"]) == (IDS[:1], SEARCH[IDS[0]])
     (swa,) = results.compare("budgets", ["averages"]).to_pylist()
     assert (swa["figure"], swa["mean"], swa["num_seeds"]) == ("swa 1.25 accuracy", pytest.approx(0.426), 2)
-    assert {view.sweep: dict(view.counts) for view in views(results)} == {
+    assert {view.sweep: dict(view.counts) for view in progress(results)} == {
         "averages": {"done": 1, "failed": 1},
         "surfaces": {"done": 2},
         "noise": {"done": 2},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -98,18 +100,23 @@ def status(
         return
     from raysurf.cluster.job_server import JobServer
     from raysurf.errors import StoreError
-    from raysurf.results.progress import progress
+    from raysurf.results.progress import planned_progress
 
     found = JobServer(address).job(job)
     why = ""
     try:
-        far = progress(found.results, found.sweeps)
+        far = planned_progress(found.results, found.sweeps)
     except (StoreError, OSError) as error:
         far, why = [], f"the tables cannot be read from here ({error})"
     if style == "json":
         import json
 
-        echo(json.dumps({**_row(found), "sweeps": [_counts(each, found.has_ended) for each in far]}, indent=1))
+        echo(
+            json.dumps(
+                {**_row(found), "sweeps": [_counts(sweep) for sweep in _shown(found, far)]},
+                indent=1,
+            )
+        )
     else:
         echo("\n".join(status_lines(found, far, why)))
     if found.state == "failed":
@@ -159,23 +166,27 @@ def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "")
         sweeps: How far its sweeps are.
         why: Why that is not known, if it is not.
     """
-    from raysurf.cli.output import text_table
+    from raysurf.cli.progress_text import lines as progress_lines
 
     began, ended = _time(job.began_ms), _time(job.ended_ms)
     lines = [f"{job.id}  {job.state}{f' since {began}' if began else ''}{f', ended {ended}' if ended else ''}"]
     lines += [f"file      {job.file}", f"results   {job.results}"]
-    if sweeps:
-        rows = [_counts(each, job.has_ended) for each in sweeps]
-        lines += ["", text_table(list(rows[0]), [list(row.values()) for row in rows])]
+    lines += ["", *progress_lines(_shown(job, sweeps))] if sweeps else []
     return lines + (["", why] if why else [])
 
 
-def _counts(each: SweepProgress, has_ended: bool) -> dict[str, Any]:
-    """Trials by state; what an ended job has left running waits for the next."""
-    left = each.waiting + (each.running if has_ended else 0)
-    running = 0 if has_ended else each.running
-    counts = {"trials": each.sweep.trials, "done": each.done, "running": running, "waiting": left}
-    return {"sweep": each.sweep.name, **counts, "stopped": each.stopped, "failed": each.failed}
+def _shown(job: Submitted, sweeps: Sequence[SweepProgress]) -> Sequence[SweepProgress]:
+    """The progress of a job's sweeps; what an ended job has left running waits for the next."""
+    if not job.has_ended:
+        return sweeps
+    ended = [replace(sweep, running=(), per_hour=None, left_s=None) for sweep in sweeps]
+    return [replace(sweep, counts=sweep.counts - Counter(running=sweep.counts["running"])) for sweep in ended]
+
+
+def _counts(sweep: SweepProgress) -> dict[str, Any]:
+    counts = {"trials": sweep.total, "done": sweep.counts["done"], "running": sweep.counts["running"]}
+    ended = {state: sweep.counts[state] for state in ("stopped", "failed")}
+    return {"sweep": sweep.sweep, **counts, "waiting": sweep.waiting, **ended}
 
 
 def _row(job: Submitted) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from raysurf.cli.output import text_table
 from raysurf.cli.trial_text import params_text
-from raysurf.jobs.profile import Profile
 from raysurf.results.api import Results, open
 from raysurf.results.sql import quoted, quoted_list
 from raysurf.results.trials import best_rows
@@ -163,7 +162,5 @@ def _pictures(sweep: Sweep, results: Results, store: Store, best: Sequence[Row],
         return []
     from raysurf.report.draw import pictures_of_sweep
 
-    profiles = [best[0]["run_ids"][0], *(job.id for job in sweep.baselines if isinstance(job, Profile))]
-    measures_lines = profiles[0].startswith(f"{Profile.kind}-")
-    folder = f"{store.uri}/pictures"
-    return pictures_of_sweep(results, sweep.name, folder, profiles if measures_lines else [], measured)
+    run_ids = [best[0]["run_ids"][0], *(job.id for job in sweep.baselines)]
+    return pictures_of_sweep(results, sweep.name, f"{store.uri}/pictures", run_ids, measured)

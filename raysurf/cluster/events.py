@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,9 +13,9 @@ from typing import Any, Literal
 from raysurf.errors import RaysurfError
 from raysurf.jobs.job import POINT_EPOCHS, Job
 from raysurf.results.api import Results, open
+from raysurf.results.progress import Running, SweepProgress
 from raysurf.sweep.plan import Plan
 from raysurf.sweep.sweep import Sweep
-from raysurf.wording import duration
 
 State = Literal["done", "failed", "stopped"]
 
@@ -107,30 +108,34 @@ Event = StageStarted | RunStarted | RunProgressed | PointsMeasured | RunEnded | 
 Listener = Callable[[Event], None]
 
 
-MOST_RUNNING = 7
-
-
 class RunState:
-    """The state of a run as its events tell it: counts, the best trial, what runs, and the time left.
+    """The progress of the sweep that runs, as events tell it.
 
     Args:
         plan: What will be done; without it the time left is that of the stage, whose trials are taken as alike.
+
+    Attributes:
+        progress: As of the last event; ``look`` brings what changes with time up to date.
+        stage: ``inputs`` or ``trials``.
+        reused, failed_before: How many of the stage were done before, and failed before.
+        measured: Points measured so far, by the job's id.
+        surface: What is measured now, in words.
     """
 
     def __init__(self, plan: Plan | None = None) -> None:
         sweeps = plan.sweeps if plan else ()
         self.has_plan = plan is not None
+        self.trials = {planned.sweep.name: planned.trials for planned in sweeps}
         # Work in epochs of training: of a trial by sweep, in all, done, and of each running trial with its share done.
         self.costs = {planned.sweep.name: planned.left_per_trial(_work) for planned in sweeps}
         self.total_work = sum(sum(planned.left(_work)) / 2 for planned in sweeps)
         self.ended_work = 0.0
         self.running: dict[int, tuple[float, float]] = {}
         self.began: float | None = None
+        self.progress, self.stage = SweepProgress(), ""
+        self.reused = self.failed_before = 0
         self.measured: dict[str, int] = {}
         self.surface = ""
-        self.sweep = self.stage = ""
-        self.total = self.done = self.failed = self.reused = self.failed_before = 0
-        self.best: tuple[float, str] | None = None
         self.mode = "max"
         self.metrics: tuple[str, ...] = ("",)
         self.labels: dict[int, str] = {}
@@ -157,13 +162,39 @@ class RunState:
             self.surface = f"{event.job.kind} {event.done} of {event.total} points"
         elif isinstance(event, RunEnded):
             self._ended(event)
+        self.counts["running"] = len(self.running)
+        self.look()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What the stage runs, by state."""
+        return self.progress.inputs if self.stage == "inputs" else self.progress.counts
+
+    @property
+    def total(self) -> int:
+        """How many there are of what the stage runs."""
+        return self.progress.total_inputs if self.stage == "inputs" else self.progress.total or 0
+
+    def look(self) -> SweepProgress:
+        """The progress now."""
+        self.progress.has_begun = self.began is not None
+        self.progress.left_s = self._left_s()
+        running = [Running(self.labels.get(number, ""), place) for number, place in sorted(self.places.items())]
+        self.progress.running = (*running, *([Running(self.surface, "")] if self.surface else []))
+        return self.progress
 
     def _stage(self, event: StageStarted) -> None:
-        self.sweep, self.stage, self.total = event.sweep.name, event.stage, event.total
-        self.done = self.failed = self.reused = self.failed_before = 0
-        self.best = None
-        search = event.sweep.search
+        name, search = event.sweep.name, event.sweep.search
+        if name != self.progress.sweep or event.stage == "inputs" or self.stage == "trials":
+            self.progress = SweepProgress(name, self.trials.get(name))
+        self.stage = event.stage
+        self.reused = self.failed_before = 0
         self.mode, self.metrics = (search.directions[0], search.metrics) if search else ("max", ("",))
+        self.progress.metric = self.metrics[0]
+        if event.stage == "inputs":
+            self.progress.total_inputs = event.total
+        else:
+            self.progress.total = event.total
         if not self.has_plan:
             self.total_work, self.ended_work, self.began = event.total - event.reused, 0.0, None
             self.running.clear()
@@ -179,51 +210,22 @@ class RunState:
         self.surface = ""
         self.ended_work += self.running.pop(event.number, (0.0, 0.0))[0]
         self.places.pop(event.number, None)
-        is_failed = event.state == "failed"
-        self.done += not is_failed
-        self.failed += is_failed
-        self.reused += event.reused and not is_failed
-        self.failed_before += event.reused and is_failed
-        if event.value is not None:
-            is_better = self.best is None or (
-                event.value > self.best[0] if self.mode == "max" else event.value < self.best[0]
-            )
-            self.best = (event.value, event.label) if is_better else self.best
+        self.counts[event.state] += 1
+        self.reused += event.reused and event.state != "failed"
+        self.failed_before += event.reused and event.state == "failed"
+        best = self.progress.best
+        if event.value is not None and (
+            best is None or (event.value > best if self.mode == "max" else event.value < best)
+        ):
+            self.progress.best, self.progress.best_of = event.value, event.label
 
-    @property
-    def left_s(self) -> float | None:
+    def _left_s(self) -> float | None:
         """Seconds left at the pace so far; None if nobody can know yet."""
         now = time.monotonic()
         done = self.ended_work + sum(cost * share for cost, share in self.running.values())
         if self.began is None or done <= 0 or now - self.began < 1:
             return None
         return (now - self.began) / done * max(0.0, self.total_work - done)
-
-    @property
-    def line(self) -> str:
-        """The stage in one line."""
-        return "; ".join(self.parts)
-
-    @property
-    def parts(self) -> list[str]:
-        """Parts of the status line: counts, the best so far, the time left, as far as they are known."""
-        if not self.sweep:
-            return ["starting"]
-        counts = [f"{self.done} done", f"{len(self.running)} running", f"{self.failed} failed"]
-        parts = [f"{self.sweep} {self.stage}: {', '.join(counts)} of {self.total}"]
-        if self.began is None:
-            parts.append("workers are starting")
-        if self.best is not None:
-            parts.append(f"best {self.metrics[0]} {self.best[0]:.4f} ({self.best[1]})")
-        if (left := self.left_s) is not None:
-            parts.append(f"about {duration(left)} left")
-        return parts
-
-    @property
-    def at_work(self) -> list[tuple[str, str]]:
-        """What runs, and where it is: a label and a place each, the first few of them."""
-        running = [(self.labels.get(number, ""), place) for number, place in sorted(self.places.items())]
-        return [*running[:MOST_RUNNING], *([(self.surface, "")] if self.surface else [])]
 
 
 def _work(job: Job) -> float:

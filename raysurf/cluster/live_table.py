@@ -11,7 +11,7 @@ from raysurf.wording import duration
 
 # Epochs may end many times a second; a page need not be drawn as often.
 EVERY_S = 0.5
-MOST_NOTES = 8
+MOST_NOTES = MOST_RUNNING = 8
 
 
 class LiveTable:
@@ -32,9 +32,12 @@ class LiveTable:
         """Take an event."""
         self.state(event)
         state = self.state
-        if state.sweep:
-            best = f"{state.best[0]:.4f} ({state.best[1]})" if state.best is not None else ""
-            self.stages[f"{state.sweep} {state.stage}"] = (state.done, state.failed, state.total, best)
+        progress, counts = state.progress, state.counts
+        if state.stage:
+            best = f"{progress.best:.4f} ({progress.best_of})" if progress.best is not None else ""
+            ended = counts.total() - counts["running"]
+            stage = (ended - counts["failed"], counts["failed"], state.total, best)
+            self.stages[f"{progress.sweep} {state.stage}"] = stage
         if isinstance(event, RunEnded) and event.state == "failed":
             self.notes.append(f"{event.label} failed: {event.error}")
         elif isinstance(event, Notice):
@@ -67,7 +70,7 @@ class LiveTable:
 
         names = ("stage", "done", "failed", "of", f"best {self.state.metrics[0]}".strip())
         table = html_table(names, [(stage, *counts) for stage, counts in self.stages.items()])
-        left = self.state.left_s
-        lines = [" ".join(running) for running in self.state.at_work]
+        left = self.state.look().left_s
+        lines = [f"{run.label} {run.place}".strip() for run in self.state.progress.running[:MOST_RUNNING]]
         lines += [f"about {duration(left)} left of this stage"] if left else []
         return table + "".join(f"<div>{html.escape(line)}</div>" for line in (*lines, *self.notes[-MOST_NOTES:]))

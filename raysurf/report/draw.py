@@ -74,12 +74,14 @@ def pictures_of_sweep(
 
     Args:
         folder: Where the pictures go: ``<sweep>.png``, or ``<sweep>-<kind>.png`` if they are of several kinds.
-        profiles: The profile runs to draw, in this order; with none there is no picture of profiles.
+        profiles: The runs to draw in the picture of profiles, in this order, those of other kinds left out; there is
+            no such picture if the first is of another kind.
         known: Given the same mapping for several sweeps, each looks up what no other has.
     """
     known = {} if known is None else known
     by_id = {run.run_id: run for run in PROFILE.in_sweeps(results, known)}
-    runs = {"profile": [by_id[run_id] for run_id in profiles if run_id in by_id]}
+    has_first = bool(profiles) and profiles[0] in by_id
+    runs = {"profile": [by_id[run_id] for run_id in profiles if has_first and run_id in by_id]}
     for name, kind in KINDS.items():
         if kind is not PROFILE:
             runs[name] = [run for run in kind.in_sweeps(results, known) if sweep in run.sweeps]

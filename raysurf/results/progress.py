@@ -1,10 +1,10 @@
-"""Progress of sweeps, from the rows and the plan in their store."""
+"""Progress of sweeps, and how it is read from the rows and the plan in their store."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import mean
 from typing import Any
@@ -26,154 +26,57 @@ SILENT_S = 600.0
 
 
 @dataclass(frozen=True)
-class RunningRun:
-    """A run that has rows and no end yet: its last epoch, and for how long its rows have not changed."""
+class Running:
+    """What is at work: a trial, or a run by its id; where it is; and for how long its rows have not changed."""
 
-    run_id: str
-    epoch: int
-    silent_s: float
+    label: str
+    place: str
+    silent_s: float = 0.0
 
 
-@dataclass(frozen=True)
-class SweepView:
-    """Where a sweep is.
+@dataclass
+class SweepProgress:
+    """Where a sweep is, as the rows in its store or the events of its run tell it.
 
     Args:
         sweep: Its name.
-        total: Trials that are planned; None if the store has no plan, as of a sweep that was run from a program.
+        total: Trials that are planned; None if that is not known, as of a sweep that was run from a program.
         counts: Trials by state: done, running, failed, stopped.
-        inputs: Inputs and baselines by state, and ``total`` if it is known.
+        inputs: Inputs and baselines by state.
+        total_inputs: How many are planned; 0 if that is not known.
         metric, best, best_of: What is searched, its best value yet, and whose it is: an arm, or a trial if there is
             one arm.
         per_hour: Trials that ended within an hour of working time, at the present number at a time.
         left_s: Seconds until the last trial ends, if those to come take as long as those before and as many run at a
             time as now; None before a trial has ended, if nothing runs, or if the plan is not known.
-        running: What is at work, those that have changed last first.
+        running: What is at work, of rows those that have changed last first.
         failures: What failed and how often, most frequent first.
+        has_begun: Whether any worker is at work yet.
     """
 
-    sweep: str
-    total: int | None
-    counts: Mapping[str, int]
-    inputs: Mapping[str, int]
+    sweep: str = ""
+    total: int | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    inputs: Counter[str] = field(default_factory=Counter)
+    total_inputs: int = 0
     metric: str = ""
     best: float | None = None
     best_of: str = ""
     per_hour: float | None = None
     left_s: float | None = None
-    running: tuple[RunningRun, ...] = ()
+    running: tuple[Running, ...] = ()
     failures: tuple[tuple[int, str], ...] = ()
+    has_begun: bool = True
+
+    @property
+    def waiting(self) -> int:
+        """Planned trials that have not begun."""
+        return max(0, (self.total or 0) - self.counts.total())
 
     @property
     def is_over(self) -> bool:
         """Whether every planned trial has ended."""
-        ended = sum(self.counts.get(state, 0) for state in ("done", "failed", "stopped"))
-        return self.total is not None and ended >= self.total
-
-
-def plan_path(sweep: str) -> str:
-    """Where a sweep's plan is kept in its store."""
-    return f"sweeps/{quote(sweep, safe='')}.json"
-
-
-def views(results: Reader, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepView]:
-    """Where some sweeps are at a time; all sweeps that have begun, and now, if not given."""
-    now = now or datetime.now(UTC)
-    trials = results.table("trials").to_pylist()
-    runs = results.table("runs", ["run_id", "sweep", "role", "status"]).to_pylist()
-    planned = {path: results.store.get_json(path) for path in results.store.list("sweeps") if path.endswith(".json")}
-    names = {row["sweep"]: None for row in [*runs, *trials]} | {plan["sweep"]: None for plan in planned.values()}
-    for name in sweeps:
-        if name not in names:
-            raise UnknownNameError("sweep", name, sorted(names) or ["none yet"])
-    at_work = _running(results, {row["run_id"] for row in runs}, now)
-    return [
-        _view(
-            results,
-            name,
-            planned.get(plan_path(name), {}),
-            [row for row in trials if row["sweep"] == name],
-            [row for row in runs if row["sweep"] == name and row["role"] != "trial"],
-            at_work,
-            now,
-        )
-        for name in (sweeps or names)
-    ]
-
-
-def _view(
-    results: Reader,
-    name: str,
-    plan: Mapping[str, Any],
-    trials: list[Row],
-    inputs: list[Row],
-    at_work: tuple[RunningRun, ...],
-    now: datetime,
-) -> SweepView:
-    if trials:
-        # Trials of an earlier definition are of no concern.
-        latest = max(trials, key=lambda row: row["started_at"] or datetime.min.replace(tzinfo=UTC))
-        definition = plan.get("definition", latest["definition"])
-        trials = [row for row in trials if row["definition"] == definition]
-    counts = Counter(row["state"] for row in trials)
-    total, best = plan.get("trials"), next(iter(best_rows(trials)), None)
-    if best is not None and best["value"] is None:
-        best = None
-    ended = [row for row in trials if row["state"] == "done" and row["wall_s"]]
-    trial_s = mean(row["wall_s"] for row in ended) if ended else None
-    busy = [row for row in trials if row["state"] == "running"]
-    left_s = per_hour = None
-    if trial_s is not None and busy:
-        per_hour = 3600 / trial_s * len(busy)
-        if total is not None:
-            waiting = max(0, total - len(trials))
-            begun = sum(max(0.0, trial_s - (now - row["started_at"]).total_seconds()) for row in busy)
-            left_s = (waiting * trial_s + begun) / len(busy)
-    states = Counter(row["status"] for row in inputs)
-    return SweepView(
-        name,
-        total,
-        counts,
-        {**states, **({"total": plan["inputs"]} if plan.get("inputs") else {})},
-        trials[0]["metric"] if trials else "",
-        best["value"] if best else None,
-        _named(best, trials) if best else "",
-        per_hour,
-        left_s,
-        at_work,
-        _failures(results, name) if counts["failed"] or states["failed"] else (),
-    )
-
-
-def _named(trial: Row, trials: list[Row]) -> str:
-    return str(trial["arm"]) if len({row["arm"] for row in trials}) > 1 else f"trial {trial['trial']}"
-
-
-def _failures(results: Reader, name: str) -> tuple[tuple[int, str], ...]:
-    groups = failures(results, [name]).groups
-    return tuple((len(group.runs), _one_line(f"{group.what.error} {group.what.message}")) for group in groups)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:120]
-
-
-def _running(results: Reader, ended: set[str], now: datetime) -> tuple[RunningRun, ...]:
-    changed = {run_id: at for run_id, at in _changes(results.store).items() if run_id not in ended}
-    if not changed:
-        return ()
-    query = f"select run_id, max(epoch) as epoch from epochs where run_id in {quoted_list(changed)} group by 1"
-    found = [
-        RunningRun(row["run_id"], row["epoch"], max(0.0, (now - changed[row["run_id"]]).total_seconds()))
-        for row in results.sql(query).to_pylist()
-    ]
-    return tuple(sorted(found, key=lambda run: run.silent_s))
-
-
-def _changes(store: Store) -> dict[str, datetime]:
-    """When the rows of each training run that has not been compacted, as those that run, were written last."""
-    versions = look_at(store, "epochs").versions
-    return {run_of(part): datetime.fromtimestamp(version[1] / 1e9, UTC) for part, version in versions.items()}
+        return self.total is not None and self.counts.total() - self.counts["running"] >= self.total
 
 
 @dataclass(frozen=True)
@@ -191,34 +94,105 @@ class PlannedSweep:
     definition: str
 
 
-@dataclass(frozen=True)
-class SweepProgress:
-    """How many trials of a sweep are in which state; those without a row are waiting."""
-
-    sweep: PlannedSweep
-    done: int = 0
-    failed: int = 0
-    stopped: int = 0
-    running: int = 0
-
-    @property
-    def waiting(self) -> int:
-        """Trials that have not begun."""
-        return max(0, self.sweep.trials - self.done - self.failed - self.stopped - self.running)
+def plan_path(sweep: str) -> str:
+    """Where a sweep's plan is kept in its store."""
+    return f"sweeps/{quote(sweep, safe='')}.json"
 
 
-def progress(results: str, sweeps: Sequence[PlannedSweep]) -> list[SweepProgress]:
-    """How far planned sweeps are, by the store at an address; all trials wait if it has no tables yet."""
+def progress(results: Reader, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepProgress]:
+    """Where some sweeps are at a time; all sweeps that have begun, and now, if not given.
+
+    Raises:
+        UnknownNameError: If there is no such sweep.
+    """
+    store = results.store
+    read = (store.get_json(path) for path in store.list("sweeps") if path.endswith(".json"))
+    plans = {plan["sweep"]: plan for plan in read}
+    runs, trials = _rows(results)
+    names = dict.fromkeys([*(row["sweep"] for row in (*runs, *trials)), *plans])
+    for name in sweeps:
+        if name not in names:
+            raise UnknownNameError("sweep", name, sorted(names) or ["none yet"])
+    asked = [(name, plans.get(name, {})) for name in sweeps or names]
+    return _from_rows(results, asked, runs, trials, now or datetime.now(UTC))
+
+
+def planned_progress(results: str, sweeps: Sequence[PlannedSweep]) -> list[SweepProgress]:
+    """Where planned sweeps are, by the store at an address; all trials wait if it has no tables yet."""
     try:
-        found = open(results)
+        tables = open(results)
     except StoreError as error:
         if error.got != "no tables":
             raise
-        return [SweepProgress(sweep) for sweep in sweeps]
-    rows = found.table("trials", ["sweep", "definition", "state"]).to_pylist()
-    counts = Counter((row["sweep"], row["definition"], row["state"]) for row in rows)
-    states = ("done", "failed", "stopped", "running")
-    return [
-        SweepProgress(sweep, **{state: counts[sweep.name, sweep.definition, state] for state in states})
-        for sweep in sweeps
+        return [SweepProgress(sweep.name, sweep.trials) for sweep in sweeps]
+    plans = [(sweep.name, {"trials": sweep.trials, "definition": sweep.definition}) for sweep in sweeps]
+    return _from_rows(tables, plans, *_rows(tables), datetime.now(UTC))
+
+
+def _rows(results: Reader) -> tuple[list[Row], list[Row]]:
+    runs = results.table("runs", ["run_id", "sweep", "role", "status"]).to_pylist()
+    return runs, results.table("trials").to_pylist()
+
+
+def _from_rows(
+    results: Reader, plans: Sequence[tuple[str, Mapping[str, Any]]], runs: list[Row], trials: list[Row], now: datetime
+) -> list[SweepProgress]:
+    running = _running(results, {row["run_id"] for row in runs}, now)
+    sweeps = []
+    for name, plan in plans:
+        mine = _of_definition([row for row in trials if row["sweep"] == name], plan)
+        inputs = Counter(row["status"] for row in runs if row["sweep"] == name and row["role"] != "trial")
+        counts = Counter(row["state"] for row in mine)
+        sweep = SweepProgress(name, plan.get("trials"), counts, inputs, plan.get("inputs", 0), running=running)
+        best = next(iter(best_rows(mine)), None)
+        sweep.metric = mine[0]["metric"] if mine else ""
+        if best is not None and best["value"] is not None:
+            sweep.best, sweep.best_of = best["value"], _named(best, mine)
+        ended = [row["wall_s"] for row in mine if row["state"] == "done" and row["wall_s"]]
+        busy = [row for row in mine if row["state"] == "running"]
+        if ended and busy:
+            trial_s = mean(ended)
+            sweep.per_hour = 3600 / trial_s * len(busy)
+            if sweep.total is not None:
+                begun = sum(max(0.0, trial_s - (now - row["started_at"]).total_seconds()) for row in busy)
+                sweep.left_s = (sweep.waiting * trial_s + begun) / len(busy)
+        if counts["failed"] or inputs["failed"]:
+            sweep.failures = _failures(results, name)
+        sweeps.append(sweep)
+    return sweeps
+
+
+def _of_definition(trials: list[Row], plan: Mapping[str, Any]) -> list[Row]:
+    """Trials of the planned definition, or of the latest one; those of an earlier one are of no concern."""
+    latest = max(trials, key=lambda row: row["started_at"] or datetime.min.replace(tzinfo=UTC), default=None)
+    definition = plan.get("definition", latest and latest["definition"])
+    return [row for row in trials if row["definition"] == definition]
+
+
+def _named(trial: Row, trials: list[Row]) -> str:
+    return str(trial["arm"]) if len({row["arm"] for row in trials}) > 1 else f"trial {trial['trial']}"
+
+
+def _failures(results: Reader, name: str) -> tuple[tuple[int, str], ...]:
+    return tuple(
+        (len(group.runs), " ".join(f"{group.what.error} {group.what.message}".split())[:120])
+        for group in failures(results, [name]).groups
+    )
+
+
+def _running(results: Reader, ended: set[str], now: datetime) -> tuple[Running, ...]:
+    changed = {run_id: at for run_id, at in _changes(results.store).items() if run_id not in ended}
+    if not changed:
+        return ()
+    query = f"select run_id, max(epoch) as epoch from epochs where run_id in {quoted_list(changed)} group by 1"
+    running = [
+        Running(row["run_id"], f"epoch {row['epoch']}", max(0.0, (now - changed[row["run_id"]]).total_seconds()))
+        for row in results.sql(query).to_pylist()
     ]
+    return tuple(sorted(running, key=lambda run: run.silent_s))
+
+
+def _changes(store: Store) -> dict[str, datetime]:
+    """When the rows of each training run that has not been compacted, as those that run, were written last."""
+    versions = look_at(store, "epochs").versions
+    return {run_of(part): datetime.fromtimestamp(version[1] / 1e9, UTC) for part, version in versions.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,16 +24,16 @@ from tests.support.command import raysurf
 from tests.support.noisy_runs import DROPOUT, LAYER, VARIANCE, NoisyStore, schemes
 
 TABLE = """
-network      data                   method    seeds  stochastic         deterministic      ensemble
------------  ---------------------  --------  -----  -----------------  -----------------  -----------------
-LeNet-5      MNIST                  dropout       3  98.3 ± 0.2 | 99.1  99.0 ± 0.0 | 99.4  99.3 ± 0.2 | 99.4
-LeNet-5      MNIST                  variance      –           – | 95.9           – | 10.1           – | 99.3
-VGG-like     CIFAR-100 (20 coarse)  dropout       –           – | 77.5           – | 79.8           – | 81.7
-VGG-like     CIFAR-100 (20 coarse)  variance      1        77.0 | 76.9           – | 5.0            – | 82.2
-digits_conv  digits                 variance      1        90.0 | –           10.0 | –           95.0 | –
+network      data                   method    seeds  stochastic  published  deterministic  published  ensemble    published
+-----------  ---------------------  --------  -----  ----------  ---------  -------------  ---------  ----------  ---------
+LeNet-5      MNIST                  dropout       3  98.3 ± 0.2  99.1       99.0 ± 0.0     99.4       99.3 ± 0.2  99.4
+LeNet-5      MNIST                  variance      –  –           95.9       –              10.1       –           99.3
+VGG-like     CIFAR-100 (20 coarse)  dropout       –  –           77.5       –              79.8       –           81.7
+VGG-like     CIFAR-100 (20 coarse)  variance      1  77.0        76.9       –              5.0        –           82.2
+digits_conv  digits                 variance      1  90.0        –          10.0           –          95.0        –
 """
 BUDGETS = """
-Budgets: test accuracy, %; mean ± std over seeds, published below ours
+Budgets: test accuracy, %; ours, mean ± std over seeds, published figures below
 
 network (epochs)      data       figures    seeds  SGD           FGE            SWA 1  SWA 1.25  SWA 1.5
 --------------------  ---------  ---------  -----  ------------  -------------  -----  --------  ------------
@@ -46,7 +47,7 @@ digits_conv (20)      digits     ours           1  97.50         –            
 
 published: the talk, after Izmailov et al. 2018 (arXiv:1803.05407); PreResNet-110: its code's README (timgaripov/swa)
 
-SWA of pretrained weights: test accuracy, %; mean ± std over seeds, published below ours
+SWA of pretrained weights: test accuracy, %; ours, mean ± std over seeds, published figures below
 
 network    data      figures    seeds  SGD    SWA 5 epochs  SWA 10 epochs
 ---------  --------  ---------  -----  -----  ------------  -------------
@@ -88,13 +89,13 @@ def compare(arguments: str) -> str:
 
 
 def test_schemes_in_the_talks_layout(noisy: NoisyStore) -> None:
-    """Percent with one decimal, ours | published, dashes for what is missing, and what one must know below."""
+    """Percent with one decimal, published figures beside ours, dashes for what is missing, and what one must know below."""
     for seed, more in enumerate((0.0, 0.002, 0.004)):
         noisy.run(DROPOUT, schemes(0.981 + more, 0.99, 0.991 + more), seed=seed)
     noisy.run(VARIANCE, {"stochastic": 0.77}, model="vgg_like", data="cifar100_coarse")
     noisy.run(VARIANCE, schemes(0.9, 0.1, 0.95), model="digits_conv", data="digits")
     title, table, notes = compare("schemes").split("\n\n")
-    assert title == "Prediction schemes: test accuracy, %; mean ± std over seeds, ours | published"
+    assert title == "Prediction schemes: test accuracy, %; ours, mean ± std over seeds, beside the published figure"
     assert table.splitlines() == TABLE.strip().splitlines()
     assert "variational dropout, one alpha a layer\nCIFAR-100 (20 coarse): the talk's CIFAR-100 are" in notes
 
@@ -111,12 +112,12 @@ def test_parameterizations_with_settings(noisy: NoisyStore) -> None:
     done = raysurf("compare parameterizations")
     assert (done.code, done.err) == (0, "2 runs left out: 2 failed\n")
     title, table, notes = done.out.split("\n\n")
-    assert title.startswith("Parameterizations of variational dropout: ELBO on train, nats; test accuracy, %; mean ±")
-    assert table.splitlines()[2:4] == [
-        "LeNet-5  MNIST  layer             lr = 1        1          -7.2e4 | -5.9e2           – | 11.3"
-        "                   – | 99.2",
-        "LeNet-5  MNIST  layer             lr = 0.1      3  -6.1e2 ± 1.0e1 | -5.9e2  11.3 ± 0.0 | 11.3"
-        "  98.5 ± 0.7 (n = 2) | 99.2",
+    assert title.startswith("Parameterizations of variational dropout: ELBO on train, nats; test accuracy, %; ours")
+    rows = [re.split("  +", row) for row in table.splitlines()[2:4]]
+    same = ["LeNet-5", "MNIST", "layer"]
+    assert rows == [
+        [*same, "lr = 1", "1", "-7.2e4", "-5.9e2", "–", "11.3", "–", "99.2"],
+        [*same, "lr = 0.1", "3", "-6.1e2 ± 1.0e1", "-5.9e2", "11.3 ± 0.0", "11.3", "98.5 ± 0.7 (n = 2)", "99.2"],
     ]
     assert notes == "published: the talk, after Neklyudov et al. 2018 (arXiv:1803.03764)\n"
 

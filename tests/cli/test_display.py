@@ -10,6 +10,7 @@ from raysurf.cli.display import Display
 from raysurf.cli.run import plan_lines
 from raysurf.cluster.capacity import Capacity
 from raysurf.cluster.launch import plan_sweeps
+from raysurf.results.progress import SweepProgress
 from raysurf.store.store import Store
 from raysurf.sweep.plan import make_plan
 from tests.support.cases import tiny_sgd
@@ -40,8 +41,8 @@ def test_a_long_name_leaves_the_best_and_the_time_on_the_screen(tmp_path: Path) 
     sweep = rs.Sweep(tiny_sgd(epochs=1).with_holes(lr=rs.Each((0.1, 0.2))), name=name + "x")
     display = Display(plan_sweeps([sweep], Store(str(tmp_path))), io.StringIO())
     assert display._screen().plain == "starting"
-    display.state.sweep, display.state.stage, display.state.total = name, "trials", 2
-    display.state.best, display.state.metrics = (0.25, "trial 0"), ("validation/nll",)
+    display.state.stage = "trials"
+    display.state.progress = SweepProgress(name, 2, metric="validation/nll", best=0.25, best_of="trial 0")
     first, second = display._screen().plain.splitlines()
     assert first == f"{name} trials: 0 done, 0 running, 0 failed of 2"
     assert second == "  workers are starting; best validation/nll 0.2500 (trial 0)"

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raysurf.cli.display import line, lines
-from raysurf.results.progress import SweepView, plan_path
+from raysurf.cli.progress_text import line, lines
+from raysurf.results.progress import SweepProgress, plan_path
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.support.cases import ROOT
 from tests.support.large_sweep import DIVERGED
 from tests.support.measured_rows import run, run_id
 
-VIEW = SweepView(
-    "s", 8, {"done": 5, "running": 2, "failed": 1}, {"done": 1, "total": 2}, "test/nll", 0.25, "trial 3", 1234.5, 75.0
-)
+COUNTS = Counter({"done": 5, "running": 2, "failed": 1})
+VIEW = SweepProgress("s", 8, COUNTS, Counter({"done": 1}), 2, "test/nll", 0.25, "trial 3", 1234.5, 75.0)
 
 
 def watching(place: Path) -> subprocess.Popen[str]:
@@ -59,18 +59,18 @@ def test_watching_a_store_that_fills(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "done", "said"),
+    ("inputs", "total", "done", "said"),
     [
-        ({"done": 1, "failed": 1, "total": 3}, 5, ["s inputs: 1 done, 1 failed of 3"]),
-        ({"total": 2}, 5, ["s inputs: 0 done of 2"]),
-        ({"done": 8, "total": 2}, 5, ["s inputs: 8 done"]),
-        ({"total": 2}, 8, []),
+        ({"done": 1, "failed": 1}, 3, 5, ["s inputs: 1 done, 1 failed of 3"]),
+        ({}, 2, 5, ["s inputs: 0 done of 2"]),
+        ({"done": 8}, 2, 5, ["s inputs: 8 done"]),
+        ({}, 2, 8, []),
     ],
     ids=["some", "none yet", "more than all trials share", "run by another sweep"],
 )
-def test_inputs(inputs: dict[str, int], done: int, said: list[str]) -> None:
+def test_inputs(inputs: dict[str, int], total: int, done: int, said: list[str]) -> None:
     """They are of as many as the plan has, unless trials have some by themselves; over and none run, none are told."""
-    assert lines([SweepView("s", 8, {"done": done}, inputs)])[:-1] == said
+    assert lines([SweepProgress("s", 8, Counter(done=done), Counter(inputs), total)])[:-1] == said
 
 
 def test_lines_fit_a_terminal() -> None:

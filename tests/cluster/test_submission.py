@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -316,8 +317,8 @@ def test_status_of_an_ended_job_has_nothing_running() -> None:
     from raysurf.results.progress import PlannedSweep, SweepProgress
 
     sweep = PlannedSweep("small", 5, "d")
-    for state, counts in (("stopped", "5     2        0        2"), ("running", "5     2        1        1")):
+    for state, counts in (("stopped", "2 done, 0 running, 1 failed"), ("running", "2 done, 1 running, 1 failed")):
         job = Submitted("s-1", state, "s.yaml", "/r", (sweep,), began_ms=0)
-        lines = status_lines(job, [SweepProgress(sweep, done=2, failed=1, running=1)])
+        lines = status_lines(job, [SweepProgress("small", 5, Counter(done=2, failed=1, running=1))])
         assert lines[0] == f"s-1  {state} since 1970-01-01 00:00:00 UTC"
-        assert counts in lines[-1]
+        assert lines[-1] == f"small trials: {counts} of 5"

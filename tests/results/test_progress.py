@@ -8,7 +8,7 @@ import pytest
 
 import raysurf as rs
 from raysurf.errors import StoreError
-from raysurf.results.progress import PlannedSweep, SweepProgress, progress
+from raysurf.results.progress import PlannedSweep, SweepProgress, planned_progress
 from tests.support.cases import tiny_sgd
 
 
@@ -18,16 +18,16 @@ def test_trials_are_counted_by_state(tmp_path: Path) -> None:
     rs.run(sweep, str(tmp_path), executor="inline")
     planned = PlannedSweep("s", 3, sweep.digest)
     other = PlannedSweep("s", 3, "another")
-    mine, theirs = progress(str(tmp_path), [planned, other])
-    assert mine == SweepProgress(planned, done=1, failed=1)
+    mine, theirs = planned_progress(str(tmp_path), [planned, other])
+    assert (mine.total, mine.counts) == (3, {"done": 1, "failed": 1})
     assert mine.waiting == 1
-    assert theirs == SweepProgress(other)
+    assert theirs == SweepProgress("s", 3)
     assert theirs.waiting == 3
 
 
 def test_no_tables_yet_is_all_waiting(tmp_path: Path) -> None:
     """Before the first row everything waits; a store that is no store is an error."""
     planned = PlannedSweep("s", 2, "d")
-    assert progress(str(tmp_path / "none"), [planned]) == [SweepProgress(planned)]
+    assert planned_progress(str(tmp_path / "none"), [planned]) == [SweepProgress("s", 2)]
     with pytest.raises(StoreError, match="expected a folder, or an address"):
-        progress("gopher://x", [planned])
+        planned_progress("gopher://x", [planned])

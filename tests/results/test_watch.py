@@ -12,7 +12,7 @@ import raysurf as rs
 from raysurf.cluster.launch import PlanRecord
 from raysurf.errors import UnknownNameError
 from raysurf.results.api import open as open_results
-from raysurf.results.progress import plan_path, views
+from raysurf.results.progress import plan_path, progress
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.support.cases import tiny_sgd
@@ -34,26 +34,26 @@ def test_time_left_counts_those_at_work(tmp_path: Path) -> None:
         trial(store, number, "done", value=value, wall_s=600.0)
     for number in (2, 3):
         trial(store, number, "running")
-    (view,) = views(open_results(str(tmp_path)), now=NOW)
+    (view,) = progress(open_results(str(tmp_path)), now=NOW)
     assert (view.total, view.left_s, view.per_hour) == (None, None, 12)
     store.put_json(plan_path("s"), {"sweep": "s", "definition": "d", "inputs": 0, "trials": 8})
-    (view,) = views(open_results(str(tmp_path)), ["s"], NOW)
+    (view,) = progress(open_results(str(tmp_path)), ["s"], NOW)
     assert view.left_s == (4 * 600 + 2 * 480) / 2
     assert (view.best, view.best_of) == (0.25, "sgd lr=1")
     assert not view.is_over
     for number in (2, 3):
         trial(store, number, "stopped")
-    (view,) = views(open_results(str(tmp_path)), now=NOW)
+    (view,) = progress(open_results(str(tmp_path)), now=NOW)
     assert (view.left_s, view.counts["stopped"]) == (None, 2), "nothing runs, so nobody knows"
     with pytest.raises(UnknownNameError, match="got 'z'"):
-        views(open_results(str(tmp_path)), ["z"])
+        progress(open_results(str(tmp_path)), ["z"])
 
 
 def test_the_best_of_one_arm_is_a_trial(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     for number, value in enumerate((0.5, 0.25)):
         trial(store, number, "done", value=value, wall_s=600.0, arm="swa")
-    (view,) = views(open_results(str(tmp_path)), now=NOW)
+    (view,) = progress(open_results(str(tmp_path)), now=NOW)
     assert view.best_of == "trial 1"
 
 
@@ -64,8 +64,8 @@ def test_a_run_that_stays_behind_is_told(tmp_path: Path) -> None:
     write_rows(store, "epochs", "sgd-1", [{**epoch, "epoch": n} for n in (1, 2)])
     trial(store, 0, "running", run_ids=["sgd-1"])
     later = datetime.now(UTC) + timedelta(hours=1)
-    ((run,),) = (view.running for view in views(open_results(str(tmp_path)), now=later))
-    assert (run.run_id, run.epoch) == ("sgd-1", 2)
+    ((run,),) = (view.running for view in progress(open_results(str(tmp_path)), now=later))
+    assert (run.label, run.place) == ("sgd-1", "epoch 2")
     assert 3590 < run.silent_s < 3700
 
 

@@ -53,33 +53,48 @@ class PrintedTable:
     notes: Sequence[str]
 
 
-def printed(found: Comparison) -> PrintedTable:
+def printed(comparison: Comparison) -> PrintedTable:
     """The table with two columns a figure, ours and the published one, or with published figures below ours."""
-    if found.layout.is_stacked:
-        how = ", published figures below" if has_published(found) else ""
-        headings, cells = stacked(found)
+    if comparison.layout.is_stacked:
+        how = ", published figures below" if _has_published(comparison) else ""
+        headings, cells = _stacked(comparison)
         num_labels = headings.index("seeds")
     else:
         how = ", beside the published figure"
-        names, lines = label_headings(found), lines_of(found)
+        names, lines = _label_headings(comparison), _lines(comparison)
         num_labels = len(names)
         headings = [
             *names,
             "seeds",
-            *(part for column in found.layout.columns for part in (column.heading, "published")),
+            *(part for column in comparison.layout.columns for part in (column.heading, "published")),
         ]
         cells = [
-            [*line.labels, seed_count(line.num_seeds), *(part for pair in line.figures for part in pair or ("", ""))]
+            [*line.labels, _seed_count(line.num_seeds), *(part for pair in line.figures for part in pair or ("", ""))]
             for line in lines
         ]
-    title = f"{found.layout.title}; ours, mean ± std over seeds{how}"
-    return PrintedTable(title, headings, num_labels, cells, notes_of(found))
+    title = f"{comparison.layout.title}; ours, mean ± std over seeds{how}"
+    return PrintedTable(title, headings, num_labels, cells, _notes(comparison))
 
 
-def lines_of(found: Comparison) -> list[Line]:
+def by_metric(comparison: Comparison) -> PrintedTable:
+    """The table with a line a metric, which is as narrow as it can be."""
+    columns = {column.name: column.heading for column in comparison.layout.columns}
+    names = _label_headings(comparison)
+    cells = []
+    for row in comparison.table.to_pylist():
+        labels = _line_labels(comparison, row["model"], row["data"], row["method"], row["setting"])
+        pair = _pair(comparison, row, row["num_seeds"])
+        cells.append([*labels, columns[row["figure"]], _seed_count(row["num_seeds"]), *pair])
+    headings = [*names, "figure", "seeds", "ours", "published"]
+    return PrintedTable(
+        f"{comparison.layout.title}; mean ± std over seeds", headings, len(names) + 1, cells, _notes(comparison)
+    )
+
+
+def _lines(comparison: Comparison) -> list[Line]:
     """The lines of print, from rows of a figure each."""
     rows: dict[tuple[str, str, str], dict[str, dict[str, Row]]] = {}
-    for row in found.table.to_pylist():
+    for row in comparison.table.to_pylist():
         settings = rows.setdefault((row["model"], row["data"], row["method"]), {})
         settings.setdefault(row["setting"], {})[row["figure"]] = row
     lines = []
@@ -88,26 +103,26 @@ def lines_of(found: Comparison) -> list[Line]:
         for setting, figures in settings.items():
             most = max(row["num_seeds"] for row in figures.values())
             pairs = [
-                None if column.name in there - figures.keys() else figure_pair(found, figures.get(column.name), most)
-                for column in found.layout.columns
+                None if column.name in there - figures.keys() else _pair(comparison, figures.get(column.name), most)
+                for column in comparison.layout.columns
             ]
-            labels = tuple(line_labels(found, model, data, method, setting))
+            labels = tuple(_line_labels(comparison, model, data, method, setting))
             is_ours = any(row["group"] is not None for row in figures.values())
             lines.append(Line(labels, is_ours, most, tuple(pairs)))
     return lines
 
 
-def stacked(found: Comparison) -> tuple[list[str], Cells]:
+def _stacked(comparison: Comparison) -> tuple[list[str], Cells]:
     """Headings and cells of a line a setting, and below those of a row of the layout a line of what was published."""
-    has_settings = _has_settings(found)
+    has_settings = _has_settings(comparison)
     cells: Cells = []
     published: dict[tuple[str, ...], list[str]] = {}
-    lines = lines_of(found)
+    lines = _lines(comparison)
     for number, line in enumerate(lines):
         labels, setting = (line.labels[:-1], line.labels[-1]) if has_settings else (line.labels, "")
         if line.is_ours:
             ours = ["" if pair is None else pair[0] for pair in line.figures]
-            cells.append([*labels, setting or "ours", seed_count(line.num_seeds), *ours])
+            cells.append([*labels, setting or "ours", _seed_count(line.num_seeds), *ours])
         theirs = published.setdefault(labels, [DASH] * len(line.figures))
         for column, pair in enumerate(line.figures):
             if pair is not None and pair[1] != DASH:
@@ -115,60 +130,60 @@ def stacked(found: Comparison) -> tuple[list[str], Cells]:
         is_last = number + 1 == len(lines) or lines[number + 1].labels[: len(labels)] != labels
         if is_last and any(figure != DASH for figure in theirs):
             cells.append([*labels, "published", "", *theirs])
-    names = label_headings(found)
+    names = _label_headings(comparison)
     names = names[:-1] if has_settings else names
-    return [*names, "figures", "seeds", *(column.heading for column in found.layout.columns)], cells
+    return [*names, "figures", "seeds", *(column.heading for column in comparison.layout.columns)], cells
 
 
-def label_headings(found: Comparison) -> list[str]:
+def _label_headings(comparison: Comparison) -> list[str]:
     """Headings of the labels; that of the setting only if some row has more than one."""
-    heading = found.layout.method_heading
+    heading = comparison.layout.method_heading
     names = ["network", "data", heading]
-    if found.layout.is_bracketed:
-        names = [f"network ({heading})" if any(found.table["method"].to_pylist()) else "network", "data"]
-    return [*names, "setting"] if _has_settings(found) else names
+    if comparison.layout.is_bracketed:
+        names = [f"network ({heading})" if any(comparison.table["method"].to_pylist()) else "network", "data"]
+    return [*names, "setting"] if _has_settings(comparison) else names
 
 
-def line_labels(found: Comparison, model: str, data: str, method: str, setting: str) -> list[str]:
+def _line_labels(comparison: Comparison, model: str, data: str, method: str, setting: str) -> list[str]:
     """The labels below these headings."""
-    network, data = _networks(found)[model], DATA.get(data, data)
+    network, data = _networks(comparison)[model], DATA.get(data, data)
     labels = [network, data, method]
-    if found.layout.is_bracketed:
+    if comparison.layout.is_bracketed:
         labels = [f"{network} ({method})" if method else network, data]
-    return [*labels, setting] if _has_settings(found) else labels
+    return [*labels, setting] if _has_settings(comparison) else labels
 
 
-def _has_settings(found: Comparison) -> bool:
-    return any(found.table["setting"].to_pylist())
+def _has_settings(comparison: Comparison) -> bool:
+    return any(comparison.table["setting"].to_pylist())
 
 
-def has_published(found: Comparison) -> bool:
-    return any(value is not None for value in found.table["published"].to_pylist())
+def _has_published(comparison: Comparison) -> bool:
+    return any(value is not None for value in comparison.table["published"].to_pylist())
 
 
-def _networks(found: Comparison) -> dict[str, str]:
+def _networks(comparison: Comparison) -> dict[str, str]:
     """What networks are called: as published, with our name too where two of ours go by that name."""
-    names = {model: NETWORKS.get(model, model) for model in set(found.table["model"].to_pylist())}
+    names = {model: NETWORKS.get(model, model) for model in set(comparison.table["model"].to_pylist())}
     counts = Counter(names.values())
     return {model: f"{name} ({model})" if counts[name] > 1 else name for model, name in names.items()}
 
 
-def notes_of(found: Comparison) -> Sequence[str]:
+def _notes(comparison: Comparison) -> Sequence[str]:
     """What one must know to read the table, in a paragraph; none if there is nothing."""
-    notes = [f"published: {found.layout.published.source}"] if has_published(found) else []
-    notes += [note for data, note in DATA_NOTES.items() if data in found.table["data"].to_pylist()]
+    notes = [f"published: {comparison.layout.published.source}"] if _has_published(comparison) else []
+    notes += [note for data, note in DATA_NOTES.items() if data in comparison.table["data"].to_pylist()]
     return ["\n".join(notes)] if notes else []
 
 
-def seed_count(number: int) -> str:
+def _seed_count(number: int) -> str:
     return str(number or DASH)
 
 
-def figure_pair(found: Comparison, row: Row | None, most: int) -> tuple[str, str]:
+def _pair(comparison: Comparison, row: Row | None, most: int) -> tuple[str, str]:
     """Ours and the published figure; ours says its number of runs where the line has more."""
     if row is None:
         return DASH, DASH
-    unit, decimals = row["unit"], found.layout.decimals
+    unit, decimals = row["unit"], comparison.layout.decimals
     ours = _number(row["mean"], unit, decimals)
     if row["std"] is not None:
         ours += f" ± {_number(row['std'], unit, decimals)}"
