@@ -31,7 +31,7 @@ LeNet-5      MNIST                  variance      –  –           95.9       
 VGG-like     CIFAR-100 (20 coarse)  dropout       –  –           77.5       –              79.8       –           81.7
 VGG-like     CIFAR-100 (20 coarse)  variance      1  77.0        76.9       –              5.0        –           82.2
 digits_conv  digits                 variance      1  90.0        –          10.0           –          95.0        –
-"""
+"""  # noqa: E501  # as it is printed
 BUDGETS = """
 Budgets: test accuracy, %; ours, mean ± std over seeds, published figures below
 
@@ -89,7 +89,7 @@ def compare(arguments: str) -> str:
 
 
 def test_schemes_in_the_talks_layout(noisy: NoisyStore) -> None:
-    """Percent with one decimal, published figures beside ours, dashes for what is missing, and what one must know below."""
+    """Percent with one decimal, published beside ours, dashes for what is missing, and what one must know below."""
     for seed, more in enumerate((0.0, 0.002, 0.004)):
         noisy.run(DROPOUT, schemes(0.981 + more, 0.99, 0.991 + more), seed=seed)
     noisy.run(VARIANCE, {"stochastic": 0.77}, model="vgg_like", data="cifar100_coarse")
