@@ -7,7 +7,6 @@ from raysurf.jobs.curve import Curve as Curve
 from raysurf.jobs.fge import FGE as FGE
 from raysurf.jobs.geometry import Chain as Chain
 from raysurf.jobs.geometry import Line as Line
-from raysurf.jobs.geometry import PointOf as PointOf
 from raysurf.jobs.initial import ConstantSigma as ConstantSigma
 from raysurf.jobs.initial import KaimingSigma as KaimingSigma
 from raysurf.jobs.initial import SigmaFromMeans as SigmaFromMeans
@@ -23,6 +22,7 @@ from raysurf.jobs.predict import Predict as Predict
 from raysurf.jobs.profile import Profile as Profile
 from raysurf.jobs.rays import Rays as Rays
 from raysurf.jobs.sgd import SGD as SGD
+from raysurf.jobs.sources import PointOf as PointOf
 from raysurf.jobs.swa import SWA as SWA
 from raysurf.jobs.swa import SWAG as SWAG
 from raysurf.jobs.variational import Variational as Variational

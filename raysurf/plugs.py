@@ -66,7 +66,7 @@ GROUPS = {
         {
             "line": "raysurf.jobs.geometry:Line",
             "chain": "raysurf.jobs.geometry:Chain",
-            "point": "raysurf.jobs.geometry:PointOf",
+            "point": "raysurf.jobs.sources:PointOf",
         },
     ),
     "schedules": Group(

@@ -60,9 +60,14 @@ class Value(BaseModel, metaclass=_Spoken):
 
 def kinds(*expected: type[Node]) -> dict[str, type[Node]]:
     """The kinds that may stand where one of some classes is expected, by name."""
-    groups = [group for group in plugs.GROUPS if group in {cls.PLUGS for cls in expected}]
-    found = {name: plug for group in groups for name, plug in plugs.every(group)}
-    return {name: cls for name, cls in found.items() if issubclass(cls, expected)}
+    every = (found for group in _groups(expected) for found in plugs.every(group))
+    return {name: cls for name, cls in every if issubclass(cls, expected)}
+
+
+def _groups(expected: tuple[type[Node], ...]) -> list[str]:
+    """The groups that have kinds of some classes; one that does not say its own may have them in every group."""
+    own = {cls.PLUGS for cls in expected}
+    return [name for name, group in plugs.GROUPS.items() if group.contract and (name in own or "" in own)]
 
 
 def _union_by_kind(expected: tuple[type[Node], ...]) -> CoreSchema:
@@ -89,7 +94,7 @@ def _built(expected: tuple[type[Node], ...], value: Any, info: ValidationInfo) -
 
 
 def _class_of(kind: Any, expected: tuple[type[Node], ...]) -> type[Node]:
-    for group in dict.fromkeys(cls.PLUGS for cls in expected) if isinstance(kind, str) else ():
+    for group in _groups(expected) if isinstance(kind, str) else ():
         try:
             found: type[Node] = plugs.find(group, kind)
         except UnknownNameError:
@@ -120,7 +125,7 @@ class Node(Value):
 
     Attributes:
         kind: Its name in a file.
-        PLUGS: The group of its plugs.
+        PLUGS: The group of its plugs; empty if they are in several.
     """
 
     kind: ClassVar[str] = ""
@@ -175,8 +180,7 @@ def inner_values(value: Value) -> Iterator[Value]:
 
 def json_schemas(*models: type[Value]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """JSON Schemas of models, and the definitions that they refer to: those of all kinds among them."""
-    groups = [group for group in plugs.GROUPS if plugs.GROUPS[group].contract]
-    every = dict.fromkeys((*models, *(cls for group in groups for _, cls in plugs.every(group))))
+    every = dict.fromkeys((*models, *(cls for group in _groups((Node,)) for _, cls in plugs.every(group))))
     found, whole = models_json_schema([(cls, "validation") for cls in every if not _is_open(cls)])
 
     def closed(tree: Any) -> Any:

@@ -24,8 +24,7 @@ from raysurf.cluster.tune import run_in_tune, run_inline
 from raysurf.cluster.warm_start import WarmStart, warm_start
 from raysurf.jobs.completeness import FinishedJobs
 from raysurf.jobs.fingerprints import Unchanged
-from raysurf.jobs.geometry import seed_of
-from raysurf.jobs.job import Job
+from raysurf.jobs.job import Job, seed_of
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
 from raysurf.jobs.outcome import figures_of
 from raysurf.jobs.provenance import Labels

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.cluster.events import Event, Notice, RunEnded, RunProgressed, RunStarted, SweepEnded
-from raysurf.jobs.geometry import seed_of
-from raysurf.jobs.job import Job
+from raysurf.jobs.job import Job, seed_of
 from raysurf.jobs.outcome import outcome_path
 from raysurf.store.store import Store
 from raysurf.sweep.lineage import own_values

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.geometry import Source, Track, require_apart, require_joinable, weights_of
-from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.geometry import AlongJob, Track, require_apart
+from raysurf.jobs.sources import EnsembleJob, Source, WeightsJob, require_joinable
 from raysurf.jobs.training_job import ContinuedJob
-from raysurf.stochastic.spec import Scheme
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
     from raysurf.training.checkpoints import State
 
 
-class Curve(ContinuedJob):
+class Curve(ContinuedJob, AlongJob, EnsembleJob):
     """A polygonal chain or Bezier curve between two ends, its bends trained at a random t a step.
 
     Its own figures are those of its middle, t = 0.5, with re-estimated batch-norm statistics.
@@ -42,6 +41,14 @@ class Curve(ContinuedJob):
         return self
 
     @property
+    def sources(self) -> tuple[Source, ...]:
+        return self.start, self.end
+
+    @property
+    def label(self) -> str:
+        return f"{self.shape} curve, {self.num_bends} bend" + "s" * (self.num_bends > 1)
+
+    @property
     def free(self) -> tuple[int, ...]:
         """Numbers of the control points that are trained."""
         first, last = (0,) * (not self.fix_start), (self.num_bends + 1,) * (not self.fix_end)
@@ -59,7 +66,6 @@ class Curve(ContinuedJob):
         return self.track(context).control_point(number)
 
     def track(self, context: Context) -> Track:
-        """The trained curve, on the worker's device, with the statistics of the weights that it joins."""
         points: list[State] = [{} for _ in range(self.num_bends + 2)]
         own: State = {}
         for key, value in context.load(self, "points").items():
@@ -75,10 +81,6 @@ class Curve(ContinuedJob):
         ends = {0: statistics[0], self.num_bends + 1: statistics[1]}
         buffers = [own if number in self.free else ends[number] for number in range(len(points))]
         return Track("curve", self.shape, points, statistics, buffers)
-
-    @property
-    def possible_schemes(self) -> tuple[Scheme, ...]:
-        return ("stochastic", "ensemble")
 
     def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
         """Points at t from U(0, 1); their statistics must be re-estimated."""
@@ -100,7 +102,7 @@ class Curve(ContinuedJob):
         require_apart("curve", start, end)
         net.place(start, buffers)
         start, end = net.laid_out(start), net.laid_out(end)
-        via = None if self.via is None else net.laid_out(weights_of(self.via, context)[0])
+        via = None if self.via is None else net.laid_out(self.via.opened(context)[0])
         points = [start, *bends_on_line(start, end, self.num_bends, via), end]
         objective = CurveLoss(
             net.model,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from raysurf.jobs.sources import EnsembleJob
 from raysurf.jobs.training_job import CyclicJob, Stage
-from raysurf.stochastic.spec import Scheme
 from raysurf.training.schedules import Cycles
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raysurf.training.checkpoints import State
 
 
-class FGE(CyclicJob):
+class FGE(CyclicJob, EnsembleJob):
     """Go on from weights at a triangular rate, and keep the weights of the middle of every cycle.
 
     Its points are ``member1``, ``member2`` … and their ``average``. Its predictions are those of the ensemble, the mean
@@ -32,7 +32,7 @@ class FGE(CyclicJob):
 
     kind: ClassVar[str] = "fge"
     takes_objective: ClassVar[bool] = True
-    points_have_statistics: ClassVar[bool] = True
+    is_numbered: ClassVar[bool] = True
 
     cycle_epochs: float = Field(2, gt=0, description="epochs a cycle; one member is taken at the middle of each")
 
@@ -113,10 +113,6 @@ class FGE(CyclicJob):
     def max_samples(self) -> int:
         return self.num_members
 
-    @property
-    def possible_schemes(self) -> tuple[Scheme, ...]:
-        return ("stochastic", "ensemble")
-
     def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
         """The first members, in the order in which they were trained."""
         for number in range(1, num_samples + 1):
@@ -145,7 +141,6 @@ class FGE(CyclicJob):
         return found
 
     def stored_answers(self, net: Network, context: Context, members: Sequence[int]) -> Iterator[MemberAnswers]:
-        """What some members, numbered from 1, answered when they were trained: this worker's part by split."""
         from raysurf.training.evaluation import Answers
 
         whole = context.load(self, "predictions")

@@ -1,20 +1,18 @@
-"""Where weights lie: one named point of a job, straight lines and chains; and the track that a profile follows."""
+"""Where weights lie: straight lines and chains, and the track that a profile follows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from raysurf.data.spec import DataSpec
-from raysurf.errors import DegenerateError, nearest
-from raysurf.jobs.job import Job, WeightsJob
-from raysurf.models.spec import ModelSpec
-from raysurf.values import BY_KIND, Node, as_tuple
+from raysurf.errors import DegenerateError
+from raysurf.jobs.job import Job
+from raysurf.jobs.sources import Source, Sources, require_joinable
+from raysurf.values import Node
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,94 +22,8 @@ if TYPE_CHECKING:
     from raysurf.weightspace.plane import Plane
 
 
-class PointOf(Node):
-    """One point of a job that leaves several: a curve's ``bend1``, the ``last`` iterate of SWA, a path's ``pivot3``."""
-
-    kind: ClassVar[str] = "point"
-    PLUGS: ClassVar[str] = "places"
-
-    of: Job = Field(description="the job")
-    name: str = Field(description="which of its points")
-
-    @model_validator(mode="after")
-    def _is_there(self) -> Self:
-        known = self.of.point_names
-        if self.name not in known:
-            near = nearest(self.name, known)
-            hint = f" (did you mean {near!r}?)" if near else ""
-            raise ValueError(f"{self.of.kind} has no point {self.name!r}, but {', '.join(known) or 'none'}{hint}")
-        return self
-
-    @property
-    def id(self) -> str:
-        """The job's id and the point's name."""
-        return f"{self.of.id}/{self.name}"
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        """Its network."""
-        return self.of.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        """Its data."""
-        return self.of.data_spec
-
-    @property
-    def has_statistics(self) -> bool:
-        """Whether it has batch-norm statistics of its own; the points of curves and paths have none."""
-        return self.of.points_have_statistics
-
-    def setting(self, name: str) -> Any:
-        """A training setting of the job."""
-        return self.of.setting(name)
-
-
-Source = Annotated[WeightsJob | PointOf, BY_KIND]
-Sources = Annotated[tuple[Source, ...], BeforeValidator(as_tuple)]
-
-
-def weights_of(source: Source, context: Context) -> tuple[State, State]:
-    """The point and the buffers of a source; those of a curve's or path's points have no batch-norm statistics.
-
-    Raises:
-        StoreError: If they are missing or corrupt.
-        DataError: If a weight is NaN or infinite.
-    """
-    if isinstance(source, PointOf):
-        return source.of.named_point(context, source.name)
-    return context.weights(source)
-
-
-def label_of(source: Source | Job) -> str:
-    """What a source is called in pictures."""
-    if isinstance(source, PointOf):
-        return f"{source.of.kind} {source.name}"
-    if (given := getattr(source, "file", None) or getattr(source, "pretrained", None)) is not None:
-        return PurePath(given).stem
-    return f"{source.kind} seed {seed_of(source)}"
-
-
-def seed_of(job: Job) -> int:
-    """The seed of a job, or of the nearest of its inputs that has one."""
-    return int(next((each.seed for each in (job, *reversed(job.ancestors)) if hasattr(each, "seed")), 0))
-
-
-def require_joinable(*sources: Source) -> None:
-    """Check that weights are of one network and data set, and that no two are the same.
-
-    Raises:
-        ValueError: Saying which of these fails.
-    """
-    first = sources[0]
-    for i, other in enumerate(sources[1:], start=1):
-        if other.id in [each.id for each in sources[:i]]:
-            raise ValueError("two of the weights are the same job; give one of them another seed")
-        if other.model_spec != first.model_spec:
-            names = f"{first.model_spec.name} and {other.model_spec.name}"
-            raise ValueError(f"weights of {names}; all must be of one network")
-        if other.data_spec.identity != first.data_spec.identity:
-            raise ValueError("weights that were trained on different data")
+# Points at which a curve is drawn.
+DRAWN = 61
 
 
 def require_apart(geometry: str, start: State, end: State) -> None:
@@ -235,10 +147,44 @@ class Track:
         return Position(self.at(t), statistics, self._trained, self._coefficients(t))
 
 
-class Line(Node):
+class Along(Node):
+    """What a profile follows, from one of its sources to another.
+
+    Attributes:
+        goes_beyond: Whether it may be followed beyond its ends.
+    """
+
+    goes_beyond: ClassVar[bool] = False
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The weights that it joins."""
+        raise AssertionError(f"{type(self).__name__} joins no weights")
+
+    def setting(self, name: str) -> Any:
+        """A training setting of it, or of its first source."""
+        return self.sources[0].setting(name)
+
+    def track(self, context: Context) -> Track:
+        """The points along it, opened."""
+        raise AssertionError(f"{type(self).__name__} has no track")
+
+
+class AlongJob(Job, Along):
+    """A job that leaves a curve through weight space."""
+
+    has_statistics: ClassVar[bool] = False
+
+    def num_drawn(self, track: Track) -> int:
+        """Points at which it is drawn."""
+        return DRAWN
+
+
+class Line(Along):
     """The straight segment between two weights."""
 
     kind: ClassVar[str] = "line"
+    goes_beyond: ClassVar[bool] = True
     PLUGS: ClassVar[str] = "places"
     start: Source = Field(description="weights at t = 0")
     end: Source = Field(description="weights at t = 1")
@@ -250,15 +196,13 @@ class Line(Node):
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Its ends."""
         return self.start, self.end
 
     def track(self, context: Context) -> Track:
-        """The line, opened."""
         return _straight("line", self.sources, context)
 
 
-class Chain(Node):
+class Chain(Along):
     """Straight segments from each of several weights to the next."""
 
     kind: ClassVar[str] = "chain"
@@ -274,15 +218,13 @@ class Chain(Node):
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Its weights."""
         return self.weights
 
     def track(self, context: Context) -> Track:
-        """The chain, opened."""
         return _straight("chain", self.weights, context)
 
 
 def _straight(geometry: str, sources: Sequence[Source], context: Context) -> Track:
-    opened = [weights_of(source, context) for source in sources]
+    opened = [source.opened(context) for source in sources]
     points, buffers = [point for point, _ in opened], [buffers for _, buffers in opened]
     return Track(geometry, "polygonal", points, buffers, buffers)

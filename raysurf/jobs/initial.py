@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from raysurf.errors import DataError
-from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.sources import WeightsJob
 from raysurf.values import Node
 
 if TYPE_CHECKING:
@@ -105,17 +105,17 @@ class SigmaFromNoise(InitialSigma):
 
 
 def initialise_sigmas(net: Network, init: InitialSigma) -> None:
-    """Give all variance layers of a network initial deviations, drawn from its job's seed."""
+    """Give all layers of a network whose deviations are trained initial ones, drawn from its job's seed."""
     import torch
 
-    from raysurf.stochastic.layers import VarianceLayer, noisy_layers
+    from raysurf.stochastic.layers import noisy_layers
     from raysurf.training.workers import stream
 
     with torch.no_grad():
         for name, layer in noisy_layers(net.model).items():
-            if isinstance(layer, VarianceLayer):
+            if (sigma := layer.free_sigma) is not None:
                 torch.manual_seed(stream(net.job.seed, "sigma", name).getrandbits(63))
-                layer.sigma.copy_(init.sigma_of(name, layer.sigma, net.context))
+                sigma.copy_(init.sigma_of(name, sigma, net.context))
 
 
 def _bound(weights: Tensor) -> float:

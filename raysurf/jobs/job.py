@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import Fault, SpecError
 from raysurf.models.spec import ModelSpec
-from raysurf.stochastic.spec import CONTROLS, Scheme
+from raysurf.stochastic.spec import Scheme
 from raysurf.store import Row
 from raysurf.values import Node, Value, inner_values
 
@@ -36,6 +36,8 @@ SETTINGS: dict[str, Any] = {
     "optimiser": "sgd",
     "objective": None,
 }
+# Members of an ensemble unless a job says otherwise.
+SAMPLES = 20
 # Measuring a point takes two or three forward passes; an epoch's steps are forward and backward.
 POINT_EPOCHS = 0.7
 
@@ -182,7 +184,18 @@ class Job(Node):
             node[name] = to_tree(hole)
         return tree
 
-    points_have_statistics: ClassVar[bool] = False
+    # Whether its weights or points have batch-norm statistics of their own.
+    has_statistics: ClassVar[bool] = True
+
+    @property
+    def owner(self) -> Job:
+        """The job that its weights are of."""
+        return self
+
+    @property
+    def label(self) -> str:
+        """What it is called in pictures."""
+        return f"{self.kind} seed {seed_of(self)}"
 
     def setting(self, name: str) -> Any:
         """A training setting as it holds for this job; the default if it was not trained here."""
@@ -206,6 +219,16 @@ class Job(Node):
     def max_samples(self) -> int | None:
         """The most members that an ensemble of it can have, if that is limited."""
         return None
+
+    @property
+    def usual_samples(self) -> int:
+        """Members of an ensemble of it unless a job says otherwise."""
+        return self.max_samples or SAMPLES
+
+    @property
+    def sample_buffers(self) -> str:
+        """Whose the buffers of its members are, for rows."""
+        return "fixed" if self.has_statistics else "nearest"
 
     def draw_members(self, context: Context, num_samples: int, seed: int) -> Iterator[tuple[State, State]]:
         """Members of an ensemble, for jobs that are ensembles of weights: points, and statistics where they have them.
@@ -286,6 +309,11 @@ class Job(Node):
         raise AssertionError(f"{type(self).__name__} cannot be run")
 
 
+def seed_of(job: Job) -> int:
+    """The seed of a job, or of the nearest of its inputs that has one."""
+    return int(next((each.seed for each in (job, *reversed(job.ancestors)) if hasattr(each, "seed")), 0))
+
+
 def to_tree(value: Any, left_out: bool = False) -> Any:
     """Turn a value into plain mappings, lists and scalars: the fields that were stated, or differ from their default.
 
@@ -358,34 +386,3 @@ def _with_seed(value: Any, seed: int) -> Any:
     if not changes:
         return value
     return type(value)(**{name: getattr(value, name) for name in value.model_fields_set} | changes)
-
-
-class WeightsJob(Job):
-    """A job whose outcome is one point of weight space, so that others can start from it."""
-
-    @property
-    def possible_schemes(self) -> tuple[Scheme, ...]:
-        return schemes_of_point(self.model_spec)
-
-
-def schemes_of_point(spec: ModelSpec) -> tuple[Scheme, ...]:
-    """Prediction schemes of one point: those of its noise; without noise, a network with dropout can give samples."""
-    controls = [each for each in CONTROLS if spec.noise and all(each in other.CONTROLS for other in spec.noise)]
-    return ("deterministic", "stochastic", "ensemble", *controls)
-
-
-class OfWeights(Job):
-    """A job that looks at finished weights, with their network, data and settings."""
-
-    weights: WeightsJob = Field(description="the weights")
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.weights.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.weights.data_spec
-
-    def setting(self, name: str) -> Any:
-        return self.weights.setting(name)

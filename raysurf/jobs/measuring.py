@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 from raysurf.data.spec import DataSpec
 from raysurf.errors import MeasuringError, PreemptedError
 from raysurf.failure import Failure
-from raysurf.jobs.geometry import PointOf, Position, Source
+from raysurf.jobs.geometry import Position
 from raysurf.jobs.job import SPLITS, Job
+from raysurf.jobs.sources import Source
 from raysurf.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class MeasuringJob(AtPoints):
 
     @model_validator(mode="after")
     def _has_statistics(self) -> Self:
-        lacking = [isinstance(each, PointOf) and not each.has_statistics for each in self.sources]
+        lacking = [not each.has_statistics for each in self.sources]
         if (self.batchnorm == "fixed" and lacking[:1] == [True]) or (self.batchnorm == "interpolate" and any(lacking)):
             raise ValueError(
                 f"batchnorm {self.batchnorm}, and a point of a curve or path, which has no statistics of its own; "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.errors import DataError, UnknownNameError
-from raysurf.jobs.job import OfWeights, WeightsJob
+from raysurf.jobs.sources import OfWeights, WeightsJob
 from raysurf.values import as_tuple
 
 if TYPE_CHECKING:

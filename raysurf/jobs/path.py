@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raysurf.jobs.geometry import Track, require_apart, require_joinable
-from raysurf.jobs.job import SPLITS, WeightsJob
+from raysurf.jobs.geometry import AlongJob, Track, require_apart
+from raysurf.jobs.job import SPLITS
 from raysurf.jobs.measuring import ALONG, AtPoints, Spot, measure, spread_names
+from raysurf.jobs.sources import Source, WeightsJob, require_joinable
 from raysurf.jobs.training_job import Stage, StartedJob
 from raysurf.training.schedules import Constant
 from raysurf.values import Value, as_tuple
@@ -35,7 +36,7 @@ class Cycle(Value):
     insert: int = Field(2, ge=0, description="at most so many new points, where the band is worst; evenly at first")
 
 
-class Path(StartedJob, AtPoints):
+class Path(StartedJob, AlongJob, AtPoints):
     """A nudged elastic band between two networks, with points inserted where it is worst.
 
     It begins as the straight line with evenly spaced points. After every cycle but the last it is measured on the
@@ -66,6 +67,17 @@ class Path(StartedJob, AtPoints):
         if not self.cycles or self.cycles[0].insert < 1:
             raise ValueError("no point between the ends; cycles has one entry at least, whose insert is 1 or more")
         return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return self.start, self.end
+
+    @property
+    def label(self) -> str:
+        return "minimum-energy path"
+
+    def num_drawn(self, track: Track) -> int:
+        return len(track.points)
 
     @property
     def max_pivots(self) -> int:
@@ -100,7 +112,6 @@ class Path(StartedJob, AtPoints):
         return track.control_point(min(int(name.removeprefix("pivot")), len(track.points) - 2))
 
     def track(self, context: Context) -> Track:
-        """The trained band, with the statistics of its ends."""
         (start, first), (end, last) = (context.weights(source) for source in (self.start, self.end))
         own: State = {}
         tensors: State = {}

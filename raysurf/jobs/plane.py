@@ -7,21 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from raysurf.jobs.curve import Curve
-from raysurf.jobs.geometry import (
-    PointOf,
-    Position,
-    Source,
-    Sources,
-    Trained,
-    interpolated,
-    label_of,
-    require_joinable,
-    weights_of,
-)
-from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.geometry import AlongJob, Position, Trained, interpolated
 from raysurf.jobs.measuring import MeasuringJob, Spot, spread, spread_names
-from raysurf.jobs.path import Path
+from raysurf.jobs.sources import PointOf, Source, Sources, WeightsJob, require_joinable
 from raysurf.values import BY_KIND, as_tuple
 
 if TYPE_CHECKING:
@@ -29,9 +17,8 @@ if TYPE_CHECKING:
     from raysurf.store import Row
     from raysurf.weightspace.plane import Plane as Frame
 
-Drawn = Annotated[WeightsJob | PointOf | Curve | Path, BY_KIND]
+Drawn = Annotated[WeightsJob | PointOf | AlongJob, BY_KIND]
 Count = Annotated[int, Field(ge=2)]
-CURVE_POINTS = 61
 COORDINATES = ("x", "y", "off_plane")
 
 
@@ -86,7 +73,7 @@ class Plane(MeasuringJob):
     def survey(self, context: Context) -> Callable[[int], Spot]:
         from raysurf.weightspace.plane import plane_through
 
-        opened = [weights_of(source, context) for source in self.weights]
+        opened = [source.opened(context) for source in self.weights]
         plane = plane_through(*(point for point, _ in opened))
         xs, ys = plane.grid(*self.grid, self.margin)
         buffers = [own for _, own in opened]
@@ -107,30 +94,24 @@ class Plane(MeasuringJob):
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.weightspace.plane import plane_through
 
-        frame = plane_through(*(weights_of(source, context)[0] for source in self.weights))
+        frame = plane_through(*(source.opened(context)[0] for source in self.weights))
         context.report("landmarks", *self._landmarks(frame, context))
         return super().run(context)
 
     def _landmarks(self, frame: Frame, context: Context) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for number, drawn in enumerate((*self.weights, *self.draw)):
-            fixed: dict[str, Any] = {"landmark": number, "name": _name(drawn), "source": drawn.id}
-            if isinstance(drawn, Curve | Path):
+            fixed: dict[str, Any] = {"landmark": number, "name": drawn.label, "source": drawn.id}
+            if isinstance(drawn, AlongJob):
                 track = drawn.track(context)
-                many = CURVE_POINTS if isinstance(drawn, Curve) else len(track.points)
+                many = drawn.num_drawn(track)
                 ts = [position / (many - 1) for position in range(many)]
                 for position, (t, where) in enumerate(zip(ts, track.located(frame, ts), strict=True)):
                     place = dict(zip(COORDINATES, where, strict=True))
                     rows.append({**fixed, "geometry": drawn.kind, "position": position, "t": t, **place})
             else:
                 corner = number < len(frame.corners)
-                at = (*frame.corners[number], 0.0) if corner else frame.locate(weights_of(drawn, context)[0])
+                at = (*frame.corners[number], 0.0) if corner else frame.locate(drawn.opened(context)[0])
                 place = dict(zip(COORDINATES, at, strict=True))
                 rows.append({**fixed, "geometry": "weights", "position": 0, "t": None, **place})
         return rows
-
-
-def _name(drawn: Source | Curve | Path) -> str:
-    if isinstance(drawn, Curve):
-        return f"{drawn.shape} curve, {drawn.num_bends} bend" + "s" * (drawn.num_bends > 1)
-    return "minimum-energy path" if isinstance(drawn, Path) else label_of(drawn)

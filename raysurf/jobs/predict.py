@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
-from raysurf.jobs.curve import Curve
-from raysurf.jobs.fge import FGE
-from raysurf.jobs.geometry import PointOf, weights_of
-from raysurf.jobs.job import SPLITS, Job, WeightsJob, schemes_of_point
-from raysurf.jobs.swa import SWAG
+from raysurf.jobs.job import SPLITS, Job
+from raysurf.jobs.sources import EnsembleJob, PointOf, WeightsJob
 from raysurf.jobs.training_job import Data
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
@@ -40,7 +37,7 @@ class Predict(Job):
 
     kind: ClassVar[str] = "predict"
 
-    weights: Annotated[WeightsJob | PointOf | FGE | Curve, BY_KIND] = Field(description="the weights to measure")
+    weights: Annotated[WeightsJob | PointOf | EnsembleJob, BY_KIND] = Field(description="the weights to measure")
     data: Data | None = Field(None, description="data to measure on, if not that of the weights")
     batchnorm: Literal["fixed", "reestimate"] | None = Field(
         None, description="keep the stored statistics, or re-estimate (dropout off); default: keep where there are any"
@@ -56,55 +53,40 @@ class Predict(Job):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        possible, what = self._schemes, self._source.kind
+        possible, what = self.weights.possible_schemes, self.weights.owner.kind
         for scheme in self.schemes or ():
             if scheme not in possible:
                 raise ValueError(f"no scheme {scheme} of {what} weights; they can give {', '.join(possible)}")
-        most = None if isinstance(self.weights, PointOf) else self.weights.max_samples
+        most = self.weights.max_samples
         if self.num_samples is not None and most is not None and self.num_samples > most:
             raise ValueError(f"num_samples {self.num_samples} is more than the {most} members of {what}")
-        if self.batchnorm == "fixed" and (self._is_curve or self._draws_weights):
+        if self.batchnorm == "fixed" and (not self.weights.has_statistics or self._draws_weights):
             raise ValueError(f"batchnorm fixed, and samples of {what}, which have no statistics of their own")
         if self.members is not None:
             self._check_members(self.members)
         return self
 
     def _check_members(self, members: tuple[int, ...]) -> None:
-        if not isinstance(self.weights, FGE):
-            raise ValueError(f"members of {self._source.kind} weights; only those of fge are numbered")
+        if not (isinstance(self.weights, EnsembleJob) and self.weights.is_numbered):
+            raise ValueError(f"members of {self.weights.owner.kind} weights; only those of fge are numbered")
         if self.num_samples is not None or self.batchnorm == "reestimate" or self.data is not None:
             raise ValueError("members, and num_samples, batchnorm or data; stored predictions have theirs already")
-        most = self.weights.num_members
+        most = self.weights.usual_samples
         if len(set(members)) < len(members) or min(members) < 1 or max(members) > most:
             raise ValueError(f"members {list(members)}; give different numbers from 1 to {most}")
 
     @property
     def _draws_weights(self) -> bool:
         """Whether its samples are weights of their own, besides one point that answers by itself."""
-        return isinstance(self.weights, SWAG) and any(s != "deterministic" for s in self.schemes or ("ensemble",))
-
-    @property
-    def _source(self) -> Job:
-        return self.weights.of if isinstance(self.weights, PointOf) else self.weights
-
-    @property
-    def _schemes(self) -> tuple[Scheme, ...]:
-        """Schemes that its weights may be able to give."""
-        weights = self.weights
-        return schemes_of_point(self.model_spec) if isinstance(weights, PointOf) else weights.possible_schemes
-
-    @property
-    def _is_curve(self) -> bool:
-        return isinstance(self.weights, Curve) or (
-            isinstance(self.weights, PointOf) and not self.weights.has_statistics
-        )
+        is_drawn = not isinstance(self.weights, EnsembleJob) and self.weights.draws_weights
+        return is_drawn and any(s != "deterministic" for s in self.schemes or ("ensemble",))
 
     @property
     def _wanted(self) -> tuple[Scheme, ...]:
         """Schemes in the order of ``SCHEMES``."""
-        possible = self._schemes
+        possible = self.weights.possible_schemes
         if self.schemes is None:
-            plain = "deterministic" in possible and not self.model_spec.noise and not isinstance(self.weights, SWAG)
+            plain = "deterministic" in possible and not self.model_spec.noise and not self._draws_weights
             return ("deterministic",) if plain else tuple(s for s in SCHEMES if s in possible and s not in CONTROLS)
         return tuple(scheme for scheme in SCHEMES if scheme in self.schemes)
 
@@ -131,32 +113,29 @@ class Predict(Job):
 
     @property
     def _measured_on_train(self) -> tuple[Scheme, ...]:
-        if self.members is not None or not isinstance(self.weights, WeightsJob | PointOf):
+        if isinstance(self.weights, EnsembleJob):
             return ()
-        return ("deterministic",) if isinstance(self.weights, SWAG) else ("deterministic", "stochastic")
+        return ("deterministic",) if self.weights.draws_weights else ("deterministic", "stochastic")
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
 
-        net, reestimate = Network(self, context), self._is_curve or self.batchnorm == "reestimate"
-        source, wanted = self.weights, self._wanted
-        if self.members is not None:
-            assert isinstance(source, FGE)
-            answers = source.stored_answers(net, context, self.members)
-            return net.report_answers("members", wanted, answers)
-        if not isinstance(source, WeightsJob | PointOf):
-            count = self.num_samples or source.max_samples or 20
+        net, source, wanted = Network(self, context), self.weights, self._wanted
+        reestimate = self.batchnorm == "reestimate" or not source.has_statistics
+        count = self.num_samples or source.usual_samples
+        if isinstance(source, EnsembleJob):
+            if self.members is not None:
+                return net.report_answers("members", wanted, source.stored_answers(net, context, self.members))
             members = source.draw_members(context, count, self.sample_seed)
-            where = "nearest" if self._is_curve else "fixed"
-            return net.report_members("members", wanted, count, members, reestimate, where)
-        net.place(*weights_of(source, context))
+            return net.report_members("members", wanted, count, members, reestimate, source.sample_buffers)
+        net.place(*source.opened(context))
         if reestimate:
             net.reestimate()
-        if not isinstance(source, SWAG):
-            return net.report_predictions("final", wanted, self.num_samples or 20, self.sample_seed)
+        if isinstance(source, PointOf) or not source.draws_weights:
+            return net.report_predictions("final", wanted, count, self.sample_seed)
         return self._of_samples(source, net, context)
 
-    def _of_samples(self, source: SWAG, net: Network, context: Context) -> dict[str, float]:
+    def _of_samples(self, source: WeightsJob, net: Network, context: Context) -> dict[str, float]:
         """The average as it is placed, then samples, each with statistics of its own."""
         figures: dict[str, float] = {}
         wanted = [scheme for scheme in self._wanted if scheme != "deterministic"]
@@ -165,6 +144,8 @@ class Predict(Job):
             figures = found | ({name.replace("/", "/deterministic_"): v for name, v in found.items()} if wanted else {})
         if not wanted:
             return figures
-        count = self.num_samples or source.num_samples
+        count = self.num_samples or source.usual_samples
         members = source.draw_members(context, count, self.sample_seed)
-        return figures | net.report_members("samples", wanted, count, members, reestimate=True, source=source.buffers)
+        return figures | net.report_members(
+            "samples", wanted, count, members, reestimate=True, source=source.sample_buffers
+        )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from raysurf.errors import DegenerateError
-from raysurf.jobs.curve import Curve
-from raysurf.jobs.geometry import Chain, Line, Source
+from raysurf.jobs.geometry import Along
 from raysurf.jobs.measuring import ALONG, MeasuringJob, Spot, along_figures, spread_names
-from raysurf.jobs.path import Path
-from raysurf.values import BY_KIND
+from raysurf.jobs.sources import Source
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
@@ -37,26 +35,23 @@ class Profile(MeasuringJob):
 
     kind: ClassVar[str] = "profile"
 
-    along: Annotated[Curve | Path | Line | Chain, BY_KIND] = Field(
-        description="a curve or path job, or kind: line or chain of weights"
-    )
+    along: Along = Field(description="a curve or path job, or kind: line or chain of weights")
     num_points: int = Field(61, ge=2, description="points, both ends included")
     margin: float = Field(0.0, ge=0, description="how far to go on beyond both ends, as a share of the line's length")
 
     @model_validator(mode="after")
     def _straight_beyond(self) -> Self:
-        if self.margin and not isinstance(self.along, Line):
+        if self.margin and not self.along.goes_beyond:
             raise ValueError(f"margin {self.margin:g} along a {self.along.kind}; only a line goes on beyond its ends")
         return self
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        along = self.along
-        return along.sources if isinstance(along, Line | Chain) else (along.start, along.end)
+        return self.along.sources
 
     def setting(self, name: str) -> Any:
         """A training setting of the curve or path, or of the line's start."""
-        return super().setting(name) if isinstance(self.along, Line | Chain) else self.along.setting(name)
+        return self.along.setting(name)
 
     @property
     def points_to_measure(self) -> int:

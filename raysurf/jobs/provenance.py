@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.failure import Failure
-from raysurf.jobs.geometry import seed_of
-from raysurf.jobs.job import Job
+from raysurf.jobs.job import Job, seed_of
 from raysurf.jobs.outcome import Figures
 from raysurf.redaction import redact
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.geometry import PointOf, Position, Source, Sources, Trained, label_of, require_joinable, weights_of
+from raysurf.jobs.geometry import Position, Trained
 from raysurf.jobs.job import SPLITS
 from raysurf.jobs.measuring import QUANTITIES, MeasuringJob, Spot, spread, spread_names
+from raysurf.jobs.sources import Source, Sources, require_joinable
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
@@ -67,7 +68,7 @@ class Rays(MeasuringJob):
         from raysurf.weightspace.directions import random_direction
         from raysurf.weightspace.point import combine, squared_norm
 
-        opened = [weights_of(source, context) for source in self.weights]
+        opened = [source.opened(context) for source in self.weights]
         drawn: dict[int, tuple[dict, float]] = {}  # type: ignore[type-arg]
         fixed = [name for name, value in Network(self, context).model.named_parameters() if not value.requires_grad]
 
@@ -81,7 +82,7 @@ class Rays(MeasuringJob):
         def spot(number: int) -> Spot:
             which, place = divmod(number, self._per_origin)
             (origin, buffers), source = opened[which], self.weights[which]
-            columns = {"geometry": "ray", "origin": label_of(source), "t": 0.0, "distance": 0.0}
+            columns = {"geometry": "ray", "origin": source.label, "t": 0.0, "distance": 0.0}
             trained, mix = Trained([origin], [buffers]), [1.0]
             if place > 0:
                 ray, step = divmod(place - 1, self.num_points - 1)
@@ -89,8 +90,7 @@ class Rays(MeasuringJob):
                 towards, norm = direction(ray)
                 trained, mix = Trained([origin, towards], [buffers, {}]), [1.0, t * self.length]
                 columns |= {"ray": ray, "t": t, "distance": t * self.length * norm}
-            own = not isinstance(source, PointOf) or source.has_statistics
-            statistics = buffers if own else opened[0][1]
+            statistics = buffers if source.has_statistics else opened[0][1]
             return Spot(Position(combine(trained.points, mix), statistics, trained, mix), columns)
 
         return spot

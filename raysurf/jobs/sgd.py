@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.sources import WeightsJob
 from raysurf.jobs.training_job import FirstJob, Stage
 
 if TYPE_CHECKING:

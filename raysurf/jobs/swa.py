@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.job import SPLITS, WeightsJob
+from raysurf.jobs.job import SPLITS
+from raysurf.jobs.sources import WeightsJob
 from raysurf.jobs.training_job import CyclicJob, Stage
 from raysurf.stochastic.spec import Scheme
 from raysurf.training.schedules import Cycles
@@ -34,7 +35,6 @@ class SWA(WeightsJob, CyclicJob):
 
     kind: ClassVar[str] = "swa"
     takes_objective: ClassVar[bool] = True
-    points_have_statistics: ClassVar[bool] = True
     IDENTITY_EXCLUDED: ClassVar[frozenset[str]] = frozenset({"average_on"})
     AFTER_TRAINING: ClassVar[frozenset[str]] = frozenset({"epochs"})
     LEAST_MEMBERS: ClassVar[int] = 1
@@ -197,6 +197,7 @@ class SWAG(SWA):
     # A covariance needs two.
     LEAST_MEMBERS: ClassVar[int] = 2
     SCHEMES: ClassVar[tuple[Scheme, ...]] = ("deterministic", "stochastic", "ensemble")
+    draws_weights: ClassVar[bool] = True
 
     rank: int = Field(20, ge=2, description="deviations that are kept for the low-rank part, the newest")
     covariance: Literal["low_rank", "diagonal"] = Field("low_rank", description="low_rank has the diagonal too")
@@ -212,6 +213,14 @@ class SWAG(SWA):
     @property
     def possible_schemes(self) -> tuple[Scheme, ...]:
         return self.SCHEMES
+
+    @property
+    def usual_samples(self) -> int:
+        return self.num_samples
+
+    @property
+    def sample_buffers(self) -> str:
+        return self.buffers
 
     @property
     def covariance_scale(self) -> float:

@@ -11,7 +11,8 @@ from raysurf.data import registry as data_sets
 from raysurf.data.source import num_training
 from raysurf.data.spec import DataSpec
 from raysurf.errors import Fault, SpecError
-from raysurf.jobs.job import Job, WeightsJob
+from raysurf.jobs.job import Job
+from raysurf.jobs.sources import WeightsJob
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
 from raysurf.training.objectives.spec import CrossEntropy, ObjectiveSpec

@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from raysurf.errors import DataError
 from raysurf.jobs.initial import InitialSigma, initialise_sigmas
-from raysurf.jobs.job import SPLITS, WeightsJob
+from raysurf.jobs.job import SPLITS
+from raysurf.jobs.sources import WeightsJob
 from raysurf.jobs.training_job import FirstJob, Stage
 from raysurf.models.spec import NoisyModelSpec
-from raysurf.stochastic.spec import Noise, Scheme, VarianceNoise
+from raysurf.stochastic.spec import Noise, Scheme
 from raysurf.training.schedules import Linear, Schedule
 from raysurf.values import as_tuple
 
@@ -62,7 +63,7 @@ class Variational(WeightsJob, FirstJob):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.init is not None and not any(isinstance(each, VarianceNoise) for each in self.noise):
+        if self.init is not None and not any(each.has_free_sigma for each in self.noise):
             raise ValueError("init is for noise of kind: variance; others begin at their own log_alpha, p or alpha")
         if self.kl_warmup is not None and not 0 <= self.kl_warmup[0] < self.kl_warmup[1]:
             low, high = self.kl_warmup

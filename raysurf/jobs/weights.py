@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import DataError
-from raysurf.jobs.job import WeightsJob
+from raysurf.jobs.sources import WeightsJob
 from raysurf.jobs.training_job import Data, Model
 from raysurf.models import registry as models
 from raysurf.models.spec import ModelSpec
@@ -56,6 +57,10 @@ class Weights(WeightsJob):
         if self.file is not None and holds_secret(self.file):
             raise ValueError("file: with an address without secrets, since jobs stand in tables")
         return self
+
+    @property
+    def label(self) -> str:
+        return PurePath(self.file or str(self.pretrained)).stem
 
     @property
     def model_spec(self) -> ModelSpec:

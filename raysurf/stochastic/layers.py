@@ -49,6 +49,8 @@ class NoisyLayer(nn.Module):
     """
 
     MODES: ClassVar[tuple[str, ...]] = ("sample", "mean", "zero_mean", "permuted")
+    # Whether drawn outputs are normal, with the layer's moments.
+    IS_NORMAL: ClassVar[bool] = True
 
     def __init__(self, layer: nn.Module, local: bool = True) -> None:
         super().__init__()
@@ -74,6 +76,14 @@ class NoisyLayer(nn.Module):
     def noise_parameters(self) -> tuple[str, ...]:
         """Names of the parameters that say how much noise there is."""
         return ()
+
+    @property
+    def free_sigma(self) -> Tensor | None:
+        """The deviations where they are what is trained, so that they may begin as anything; else None."""
+        return None
+
+    def clip_noise(self) -> None:
+        """Put trained noise back between its limits, if it has any."""
 
     def unit_noise(self) -> Tensor:
         """Noise of mean 0 and variance 1 for every weight."""
@@ -130,6 +140,7 @@ class DropoutLayer(NoisyLayer):
     """
 
     MODES = ("sample", "mean")
+    IS_NORMAL = False
 
     def __init__(self, layer: nn.Module, p: float = 0.5) -> None:
         super().__init__(layer)
@@ -265,6 +276,10 @@ class VarianceLayer(NoisyLayer):
 
     def variance(self) -> Tensor:
         return self.sigma.square()
+
+    @property
+    def free_sigma(self) -> Tensor:
+        return self.sigma
 
     @property
     def noise_parameters(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from raysurf.stochastic.draws import FRESH, Draws, RepeatableDraws
 from raysurf.stochastic.dropping import Dropping, layers_called
-from raysurf.stochastic.layers import DropoutLayer, NoisyLayer, dropped, noise_mode, noisy_layers
+from raysurf.stochastic.layers import NoisyLayer, dropped, noise_mode, noisy_layers
 
 DROPOUTS: dict[type[nn.Module], bool] = {nn.Dropout: False, nn.Dropout1d: True, nn.Dropout2d: True}
 
@@ -132,7 +132,7 @@ class _Pass:
         if not isinstance(module, NoisyLayer):
             return dropped(inputs, float(module.p), self.draws, DROPOUTS[type(module)])  # type: ignore[arg-type]
         module.draws = self.draws
-        if self.recording and is_first and self.keep_moments and module.local and not isinstance(module, DropoutLayer):
+        if self.recording and is_first and self.keep_moments and module.local and module.IS_NORMAL:
             self.moments[key] = type(module).moments(module, inputs)
         if key in self.moments:
             module.moments = lambda inputs: self.moments[key]  # type: ignore[method-assign]

@@ -24,6 +24,8 @@ class Noise(Node):
     PLUGS: ClassVar[str] = "noise"
 
     CONTROLS: ClassVar[tuple[Scheme, ...]] = CONTROLS
+    # Whether the deviations themselves are trained, so that they may begin as anything.
+    has_free_sigma: ClassVar[bool] = False
 
     layers: str = Field(min_length=1, description="names of layers, with * and ?; several separated by commas")
 
@@ -93,6 +95,7 @@ class VarianceNoise(Noise):
     """A variance network's layers: weights of mean zero, whose deviations are trained."""
 
     kind: ClassVar[str] = "variance"
+    has_free_sigma: ClassVar[bool] = True
 
     family: Literal["gaussian", "bernoulli", "uniform"] = Field("gaussian", description="distribution of the noise")
     local: bool = Field(True, description="draw outputs rather than weights; only with Gaussian noise")

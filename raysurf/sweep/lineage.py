@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raysurf.errors import Fault, SpecError
-from raysurf.jobs.job import Job, WeightsJob
+from raysurf.jobs.job import Job
+from raysurf.jobs.sources import WeightsJob
 from raysurf.jobs.training_job import TrainingJob
 from raysurf.store.parts import LINEAGE
 from raysurf.sweep.space import Params

@@ -9,7 +9,7 @@ from typing import Any
 from raysurf.jobs.job import Job
 from raysurf.jobs.training_job import Stage, TrainingJob
 from raysurf.sweep.sweep import Sweep
-from raysurf.training.schedules import Schedule, Span, WarmUp
+from raysurf.training.schedules import Span
 
 EPOCH_STEPS = 50
 CYCLE_STEPS = 40
@@ -119,8 +119,4 @@ def _start_of(job: TrainingJob) -> TrainingJob | None:
 
 
 def _kinds(stages: Sequence[Stage]) -> str:
-    return ", ".join(dict.fromkeys(_kind(stage.schedule) for stage in stages))
-
-
-def _kind(schedule: Schedule) -> str:
-    return f"{schedule.kind} {_kind(schedule.then)}" if isinstance(schedule, WarmUp) else schedule.kind
+    return ", ".join(dict.fromkeys(stage.schedule.label for stage in stages))

@@ -44,6 +44,11 @@ class Schedule(Node):
         raise AssertionError(f"{type(self).__name__} has no rate")
 
     @property
+    def label(self) -> str:
+        """What it is called in pictures."""
+        return self.kind
+
+    @property
     def depends_on_length(self) -> bool:
         """Whether rates change with the length of the whole; if not, a longer training begins as a shorter one does."""
         raise AssertionError(f"{type(self).__name__} does not say what its rates depend on")
@@ -236,6 +241,10 @@ class WarmUp(Schedule):
     def rate(self, step: int, span: Span) -> float:
         done = min(1.0, (step + 1) / (self.epochs * span.epoch_steps))
         return (self.start + (1.0 - self.start) * done) * self.then.rate(step, span)
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.then.label}"
 
     @property
     def depends_on_length(self) -> bool:

@@ -231,13 +231,13 @@ def test_equal_weights_span_nothing(tmp_path: Path) -> None:
     (tmp_path / "1.safetensors").write_bytes((tmp_path / "0.safetensors").read_bytes())
     with pytest.raises(DegenerateError, match="no line: got ends that are equal"):
         do(job, store)
+    first, second = job.along.sources
     for trained in (
-        rs.Curve(start=job.along.start, end=job.along.end, epochs=1, lr=0.1),  # type: ignore[union-attr]
-        rs.Path(start=job.along.start, end=job.along.end, cycles=(rs.Cycle(epochs=1, lr=0.1),)),  # type: ignore[union-attr]
+        rs.Curve(start=first, end=second, epochs=1, lr=0.1),
+        rs.Path(start=first, end=second, cycles=(rs.Cycle(epochs=1, lr=0.1),)),
     ):
         with pytest.raises(DegenerateError, match=f"no {trained.kind}: got ends that are equal"):
             do(trained, store)
-    first, second = job.along.start, job.along.end  # type: ignore[union-attr]
     third = tmp_path / "2.safetensors"
     state = load((tmp_path / "0.safetensors").read_bytes())
     third.write_bytes(save({k: v + 1 for k, v in state.items()}))

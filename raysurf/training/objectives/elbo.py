@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from raysurf.stochastic.layers import VariationalLayer, noisy_layers
+from raysurf.stochastic.layers import noisy_layers
 from raysurf.training.objective import Objective, cross_entropy
 
 
@@ -109,8 +109,7 @@ class NoiseClip:
 
     def after_step(self, steps_done: int, objective: Objective) -> None:
         for layer in noisy_layers(objective.model).values():
-            if isinstance(layer, VariationalLayer):
-                layer.clip_noise()
+            layer.clip_noise()
 
     def state(self) -> dict[str, Tensor]:
         return {}

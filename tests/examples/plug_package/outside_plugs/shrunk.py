@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from raysurf.jobs.job import Context, OfWeights
+from raysurf.jobs.job import Context
+from raysurf.jobs.sources import OfWeights
 
 
 class Shrunk(OfWeights):
