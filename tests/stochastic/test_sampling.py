@@ -42,6 +42,18 @@ class Branching(nn.Module):
         return out
 
 
+class Twice(nn.Module):
+    """A net that calls its noisy layer twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noisy, self.head = nn.Linear(64, 64), nn.Linear(64, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.head(self.noisy(self.noisy(images.flatten(1)).relu()))
+        return out
+
+
 def plain() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(144, 6), nn.Linear(6, 3)
@@ -59,6 +71,7 @@ NETS: dict[str, Callable[[], nn.Module]] = {
     "weights": lambda: noisy(plain, "4", lambda layer: VarianceLayer(layer, "bernoulli")),
     "dropout": lambda: noisy(plain, "5", DropoutLayer),
     "branching": lambda: noisy(Branching, "noisy", lambda layer: VariationalLayer(layer, "neuron", 0.0)),
+    "twice": lambda: noisy(Twice, "noisy", lambda layer: VariationalLayer(layer, "neuron", 0.0)),
     "own dropout": lambda: Branching().eval(),
 }
 
@@ -168,6 +181,14 @@ def test_samples_are_those_of_whole_passes(name: str) -> None:
             layer.draws = draws
         with torch.no_grad():
             assert torch.allclose(net(inputs.clone()), found[number], atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "size"), [(nn.Dropout1d, (9,)), (nn.Dropout2d, (3, 4)), (nn.Dropout3d, (2, 2, 2))])
+def test_spatial_dropout_drops_whole_channels(kind: type[nn.Module], size: tuple[int, ...]) -> None:
+    """A channel of an example is dropped as one, and channels are dropped apart."""
+    found = drawn(nn.Sequential(kind(0.5)), torch.ones(6, 20, *size), 6).flatten(3)
+    assert torch.equal(found, found[..., :1].expand_as(found))
+    assert set(found[0, 0].unique().tolist()) == set(found[0, :, 0].unique().tolist()) == {0.0, 2.0}
 
 
 def test_what_no_noise_reaches_runs_once() -> None:

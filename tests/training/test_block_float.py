@@ -131,6 +131,27 @@ def test_activations_and_errors_are_rounded_in_training_alone() -> None:
     assert torch.allclose(net[0].weight.grad, back.T @ inputs, atol=1e-6)
 
 
+def test_defaults_are_the_papers() -> None:
+    """Eight bits of everything, rounded at random, by output channels and whole batches of activations."""
+    bits = dict.fromkeys(("weights", "activations", "gradients", "errors", "accumulators"), 8)
+    how = {"rounding": "stochastic", "block": "channel", "activation_block": "tensor"}
+    assert dict(BlockFloat()) == bits | how
+
+
+def test_convolution_without_bias_has_its_output_rounded() -> None:
+    """What follows it, such as a pooling layer, takes rounded numbers in."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(8, 3))
+    inputs, labels = torch.randn(8, 1, 6, 6), torch.randint(0, 3, (8,))
+    spec = BlockFloat(rounding="nearest", activations=4, errors=None, gradients=None)
+    BlockFloatLoss(net, spec, 0.0).backward(inputs, labels, 8, random.Random(0))
+    with torch.no_grad():
+        pooled = F.avg_pool2d(quantise(net[0](inputs), 4, "nearest", False), 2)
+        activations = quantise(pooled.flatten(1), 4, "nearest", False)
+        error = (net[3](activations).softmax(1) - F.one_hot(labels, 3)) / 8
+    assert torch.allclose(net[3].weight.grad, error.T @ activations, atol=1e-6)
+
+
 def test_workers_round_weights_alike() -> None:
     """Two workers whose own random numbers differ have the same weights after a step on the same gradient."""
     found = []

@@ -21,8 +21,10 @@ from raysurf.training.checkpoints import Checkpoints, Place
 from raysurf.training.epoch import Recipe, shuffled
 from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objective import CrossEntropy, CycleAverage
+from raysurf.training.objectives.band import BandLoss
 from raysurf.training.schedules import Constant, num_batches
 from raysurf.training.workers import Workers
+from raysurf.weightspace import band
 from raysurf.weightspace.average import RunningAverage
 from raysurf.weightspace.point import Point, distance, point_of
 from tests.support.cases import NETWORKS
@@ -95,6 +97,25 @@ def test_steps_are_those_of_torch() -> None:
         F.cross_entropy(reference(inputs), labels).backward()
         optimiser.step()
     assert distance(point_of(ours), point_of(reference)) < 1e-5
+
+
+def test_band_gradient_is_that_of_the_sum() -> None:
+    """An interior point's gradient is that of CE + decay/2 |point|^2 but for its part along the band, in float64."""
+    torch.manual_seed(0)
+    net = NETWORKS["plain"]().double()
+    points = [point_of(NETWORKS["plain"]().double()) for _ in range(3)]
+    inputs, labels = torch.randn(12, 1, 8, 8, dtype=torch.float64), torch.randint(0, 10, (12,))
+    BandLoss(net, points, 0.01, None, "fp32").backward(inputs, labels, 12, random.Random(5))
+    variables = [{name: value.clone().requires_grad_() for name, value in point.items()} for point in points]
+    losses = [
+        F.cross_entropy(torch.func.functional_call(net, variable, (inputs,)), labels)
+        + 0.005 * sum(value.square().sum() for value in variable.values())
+        for variable in variables
+    ]
+    middle = dict(zip(points[1], torch.autograd.grad(losses[1], list(variables[1].values())), strict=True))
+    band.nudge(points, [middle], [loss.item() for loss in losses])
+    for name, gradient in middle.items():
+        assert torch.allclose(points[1][name].grad, gradient, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize(("first_step", "cycle", "expected"), [(0, 2, [2, 4, 6]), (3, 2, [5]), (0, 3, [3, 6])])

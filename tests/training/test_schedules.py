@@ -50,6 +50,12 @@ def at_epochs(schedule: Schedule, span: Span, every: int = 10) -> list[float]:
     return [schedule.rate(step, span) for step in range(0, span.steps, every * PER_EPOCH)]
 
 
+def test_kinds_are_those_of_files() -> None:
+    """What a schedule is called in files that people have."""
+    kinds = [schedule.kind for schedule in EVERY[:8]]
+    assert kinds == ["constant", "plateau_linear", "linear", "cosine", "cyclic", "triangle", "cosine_cycles", "warm_up"]
+
+
 @pytest.mark.parametrize("lr", [0.1, 0.05])
 @pytest.mark.parametrize("num", [150, 200])
 @pytest.mark.parametrize("floor", [0.01, 0.5])

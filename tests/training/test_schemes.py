@@ -71,6 +71,9 @@ def test_schemes_depend_on_the_seed_alone(scheme: Scheme) -> None:
 
     assert measured(0, 50) == pytest.approx(measured(0), rel=1e-6)
     assert measured(1) != measured(0)
+    expected = measured(0)
+    net.train()
+    assert measured(0) == expected
 
     class Alone(Workers):
         """One of two workers, whose sums are not added up."""

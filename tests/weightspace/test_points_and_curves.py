@@ -113,3 +113,6 @@ def test_mismatch_is_named() -> None:
         distance(a, {"a": b["a"], "b": b["b"][:3]})
     with pytest.raises(PointMismatchError, match=r"a buffer c \(3,\)"):
         place(nn.Linear(4, 4), point_of(nn.Linear(4, 4)), {"c": b["b"][:3]})
+    net = nn.BatchNorm1d(4)
+    with pytest.raises(PointMismatchError, match="running_mean of int64; expected floating-point numbers"):
+        place(net, point_of(net), {"running_mean": torch.zeros(4, dtype=torch.int64)})
