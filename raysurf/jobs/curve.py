@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from raysurf.jobs.ensemble import EnsembleJob
 from raysurf.jobs.geometry import AlongJob, Track, require_apart
-from raysurf.jobs.sources import EnsembleJob, Source, WeightsJob, require_joinable
+from raysurf.jobs.sources import Source, WeightsJob, require_joinable
 from raysurf.jobs.training_job import ContinuedJob
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.sources import EnsembleJob
+from raysurf.jobs.ensemble import EnsembleJob
 from raysurf.jobs.training_job import CyclicJob, Stage
 from raysurf.training.schedules import Cycles
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
+from raysurf.jobs.ensemble import EnsembleJob
 from raysurf.jobs.job import SPLITS, Job
-from raysurf.jobs.sources import EnsembleJob, PointOf, WeightsJob
+from raysurf.jobs.sources import PointOf, WeightsJob
 from raysurf.jobs.training_job import Data
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme

@@ -1,8 +1,7 @@
-"""What a job may look at: one point of weight space, by the job that left it, or an ensemble of weights."""
+"""What a job may look at: one point of weight space, by the job that left it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -16,7 +15,6 @@ from raysurf.values import BY_KIND, Node, as_tuple
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
-    from raysurf.jobs.network import MemberAnswers, Network
     from raysurf.training.checkpoints import State
 
 
@@ -132,24 +130,6 @@ class PointOf(Node):
     def opened(self, context: Context) -> tuple[State, State]:
         """The point and its buffers."""
         return self.of.named_point(context, self.name)
-
-
-class EnsembleJob(Job):
-    """A job whose outcome is an ensemble of weights.
-
-    Attributes:
-        is_numbered: Whether its members are numbered, from 1, and kept with what they answer.
-    """
-
-    is_numbered: ClassVar[bool] = False
-
-    @property
-    def possible_schemes(self) -> tuple[Scheme, ...]:
-        return ("stochastic", "ensemble")
-
-    def stored_answers(self, net: Network, context: Context, members: Sequence[int]) -> Iterator[MemberAnswers]:
-        """What some members, by their numbers, answered when they were trained: this worker's part by split."""
-        raise AssertionError(f"{type(self).__name__} has no numbered members")
 
 
 Source = Annotated[WeightsJob | PointOf, BY_KIND]
