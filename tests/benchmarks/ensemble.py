@@ -45,15 +45,9 @@ def main() -> None:
             "plain": _step(CrossEntropy(plain.train(), 0.0, "fp32"), data),
             "noisy": _step(ELBO(noisy.train(), 60_000, 0.0, "fp32"), data),
         }
-        found = in_turns(timed, 5 if quick else 21)
-        tell(
-            f"variance_step/lenet5_bn/{figure}/{device}",
-            found["noisy"],
-            found["plain"],
-            unit="s/step",
-            better="lower",
-            target=target,
-        )
+        took = in_turns(timed, 5 if quick else 21)
+        name = f"variance_step/lenet5_bn/{figure}/{device}"
+        tell(name, took["noisy"], took["plain"], unit="s/step", better="lower", target=target)
 
 
 def _images(count: int, device: str) -> Dataset:

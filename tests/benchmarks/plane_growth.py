@@ -41,23 +41,10 @@ def main() -> None:
 
     small, large = sizes
     timed = {"base": lambda: plane(2), "small": lambda: plane(small), "large": lambda: plane(large)}
-    found = in_turns(timed, 1 if is_quick() else 5)
-    tell(
-        f"plane_growth/cpu/{large}_over_{small}",
-        found["large"],
-        found["small"],
-        unit="s/point",
-        better="lower",
-        target=1.1,
-    )
-    tell(
-        f"plane_growth/memory/{large}_over_{small}",
-        memory[large],
-        memory[small],
-        unit="MiB",
-        better="lower",
-        target=1.1,
-    )
+    cpu_s = in_turns(timed, 1 if is_quick() else 5)
+    pairs = {"cpu": (cpu_s["large"], cpu_s["small"], "s/point"), "memory": (memory[large], memory[small], "MiB")}
+    for name, (ours, peer, unit) in pairs.items():
+        tell(f"plane_growth/{name}/{large}_over_{small}", ours, peer, unit=unit, better="lower", target=1.1)
 
 
 if __name__ == "__main__":

@@ -112,12 +112,8 @@ def _one_run(root: str, rounds: int) -> None:
     def every() -> None:
         assert open(root).table("epochs").num_rows >= 200 * EPOCHS
 
-    _tell(
-        "results/one_run_over_full_scan",
-        {"ours": partial(seconds, one), "peer": partial(seconds, every)},
-        1 / 20,
-        rounds,
-    )
+    timed = {"ours": partial(seconds, one), "peer": partial(seconds, every)}
+    _tell("results/one_run_over_full_scan", timed, 1 / 20, rounds)
 
 
 def _append(folder: str, rounds: int) -> None:

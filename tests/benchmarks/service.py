@@ -76,6 +76,11 @@ def ours(job: Work, trials: int, listen: Callable[[Event], None] = lambda event:
     return took
 
 
+def noted_in(values: list[float], measure: Callable[[], float] = time.perf_counter) -> Callable[[Event], None]:
+    """A listener that measures something, the time if nothing else, whenever a run ends."""
+    return lambda event: values.append(measure()) if isinstance(event, RunEnded) else None
+
+
 def optunas(job: Work, trials: int) -> float:
     """Seconds of plain Optuna in this process."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -135,12 +140,7 @@ def _groups(rounds: int) -> None:
     totals, later = [], []
     for _ in range(rounds):
         ends: list[float] = []
-
-        def listen(event: Event, ends: list[float] = ends) -> None:
-            if isinstance(event, RunEnded):
-                ends.append(time.perf_counter())
-
-        totals.append(ours(Work(), GROUP_TRIALS, listen, resources=rs.Resources(workers=2)) / GROUP_TRIALS)
+        totals.append(ours(Work(), GROUP_TRIALS, noted_in(ends), resources=rs.Resources(workers=2)) / GROUP_TRIALS)
         later.append((ends[-1] - ends[0]) / (GROUP_TRIALS - 1))
     _tell_cost("group/trial", totals, 0.3, "s/trial")
     _tell_cost("group/trial_after_the_first", later, 0.3, "s/trial")
@@ -152,12 +152,7 @@ def _many(rounds: int) -> None:
 
     def trial(trials: int) -> float:
         memory: list[float] = []
-
-        def listen(event: Event) -> None:
-            if isinstance(event, RunEnded):
-                memory.append(_resident_kib())
-
-        took = ours(Work(), trials, listen)
+        took = ours(Work(), trials, noted_in(memory, _resident_kib))
         if trials == 500:
             grown.append((memory[-1] - memory[49]) / 450)
         return took / trials
@@ -205,12 +200,7 @@ def _nodes(rounds: int) -> None:
         for nodes, rates in found.items():
             with _cluster(nodes):
                 ends: list[float] = []
-
-                def listen(event: Event, ends: list[float] = ends) -> None:
-                    if isinstance(event, RunEnded):
-                        ends.append(time.perf_counter())
-
-                ours(Work(epoch_s=4.0, busy=False), 6 * nodes, listen)
+                ours(Work(epoch_s=4.0, busy=False), 6 * nodes, noted_in(ends))
                 # From the end of the first trials, when every process is up.
                 rates.append((len(ends) - nodes) / (ends[-1] - ends[nodes - 1]))
     tell("service/nodes/rate_of_4_over_1", found[4], found[1], unit="trials/s", better="higher", target=0.85 * 4)

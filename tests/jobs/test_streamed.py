@@ -8,7 +8,7 @@ from typing import Any
 import raysurf as rs
 from raysurf.cluster.events import Event, Notice
 from raysurf.store.store import Store
-from tests.support.execution import do, do_broken_off, rows
+from tests.support.execution import do, do_broken_off, rows, same_outcome
 from tests.support.image_files import cut_off, streamed_sgd
 
 
@@ -29,9 +29,7 @@ def test_broken_off_stream_ends_with_the_same_rows(tmp_path: Path) -> None:
     whole, broken = Store(str(tmp_path / "whole")), Store(str(tmp_path / "broken"))
     do(job, whole)
     assert len(do_broken_off(job, broken)) == 3
-    assert rows(broken) == rows(whole)
-    path = f"jobs/{job.id}/weights.safetensors"
-    assert broken.get_bytes(path) == whole.get_bytes(path)
+    same_outcome(job, broken, whole)
 
 
 def test_corrupt_images_are_counted_and_reported(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 
@@ -12,8 +13,16 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.links: list[str] = []
-        self.text = ""
+        self.source, self.text = text, ""
         self.feed(text)
+
+    def require_alone(self) -> None:
+        """Fail unless it loads nothing, has no address of anything outside, and a policy that forbids both."""
+        assert all(link.startswith("#") for link in self.links)
+        assert not re.search(r"url\((?!#)|@import", self.source)
+        namespaces = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+        assert set(re.findall(r"https?://[^\s\"'<]+", self.source)) <= namespaces
+        assert "default-src 'none'" in self.source
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)

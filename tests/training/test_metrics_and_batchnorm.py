@@ -72,20 +72,6 @@ def test_reestimated_statistics_are_weighted_by_samples(batch_size: int) -> None
     assert not norm.training
 
 
-def test_equal_batches_agree_with_update_bn() -> None:
-    """For batches of one size the statistics are those of torch's own update_bn."""
-    data = registry.load(DataSpec(name="digits"))
-    torch.manual_seed(0)
-    ours, theirs = NETWORKS["batchnorm"](), NETWORKS["batchnorm"]()
-    theirs.load_state_dict(ours.state_dict())
-    evaluation.reestimate_batchnorm(ours, data, Workers(), 100)
-    order = torch.randperm(1000, generator=torch.Generator().manual_seed(0))
-    loader = [data.normalise(data.train.images[part]) for part in order.split(100)]
-    torch.optim.swa_utils.update_bn(loader, theirs)  # type: ignore[arg-type]
-    for name in ("running_mean", "running_var"):
-        assert torch.allclose(getattr(ours[1], name), getattr(theirs[1], name), atol=1e-6)
-
-
 class Twice(nn.Module):
     """One batch norm that a pass calls on whole and on pooled maps, and one that no pass calls."""
 
