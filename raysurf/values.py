@@ -189,11 +189,19 @@ def json_schemas(*models: type[Value]) -> tuple[list[dict[str, Any]], dict[str, 
         if not isinstance(tree, dict):
             return tree
         if KINDS_OF in tree:
-            return {"anyOf": [found[cls, "validation"] for cls in kinds(*tree[KINDS_OF]).values()]}
+            known, said = kinds(*tree[KINDS_OF]), {name: inner for name, inner in tree.items() if name != KINDS_OF}
+            named = {"type": "object", "properties": {"kind": {"enum": list(known)}}, "required": ["kind"]}
+            each_kind = [if_is("kind", name, found[cls, "validation"]) for name, cls in known.items()]
+            return {**said, **named, "allOf": each_kind}
         return {name: closed(each) for name, each in tree.items()}
 
     own = [closed({KINDS_OF: (cls,)} if _is_open(cls) else found[cls, "validation"]) for cls in models]
     return own, closed(whole.get("$defs", {}))
+
+
+def if_is(key: str, value: str, then: dict[str, Any]) -> dict[str, Any]:
+    """JSON Schema of a mapping that must follow another one if it has this value under a key."""
+    return {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": then}
 
 
 def _is_open(cls: type[Value]) -> bool:

@@ -141,11 +141,12 @@ def test_schema_has_its_fields(installed: None) -> None:
     for group, (name, field) in OUTSIDE.items():
         if group in ("models", "data"):
             options = schema["$defs"]["ModelSpec" if group == "models" else "DataSpec"]["allOf"]
-            (found,) = (
-                each["then"]["properties"]["options"]
-                for each in options
-                if each["if"]["properties"]["name"]["const"] == name
+            (place,) = (
+                option["then"]["properties"]["options"]["$ref"].removeprefix("#/$defs/")
+                for option in options
+                if option["if"]["properties"]["name"]["const"] == name
             )
+            found = schema["$defs"][place]["anyOf"][0]
         else:
             found = schema["$defs"][plugs.find(group, name).__name__]
         assert field in found["properties"]

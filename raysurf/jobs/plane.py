@@ -24,7 +24,7 @@ COORDINATES = ("x", "y", "off_plane")
 
 def _both_ways(value: Any) -> Any:
     """One number counts for both directions."""
-    return [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else as_tuple(value)
 
 
 class Plane(MeasuringJob):
@@ -40,9 +40,9 @@ class Plane(MeasuringJob):
     kind: ClassVar[str] = "plane"
 
     weights: Sources = Field(description="three weights that are not on one line")
-    grid: Annotated[tuple[Count, Count], BeforeValidator(lambda value: as_tuple(_both_ways(value)))] = Field(
-        (21, 21), description="points each way: one number, or [x, y]"
-    )
+    grid: Annotated[
+        tuple[Count, Count], BeforeValidator(_both_ways, json_schema_input_type=Count | tuple[Count, Count])
+    ] = Field((21, 21), description="points each way: one number, or [x, y]")
     margin: float = Field(0.2, ge=0, description="beyond the weights on every side, as a share of their extent")
     draw: Annotated[tuple[Drawn, ...], BeforeValidator(as_tuple)] = Field(
         (), description="further weights, curves and paths to draw on it"

@@ -72,18 +72,22 @@ def fsck(store: Store) -> Findings:
     with warnings.catch_warnings():
         # What is left out is looked at below.
         warnings.simplefilter("ignore", StoreWarning)
-        found = inventory(store, SCHEMAS)
+        contents = inventory(store, SCHEMAS)
     empty: set[str] = set()
-    findings = [*dead, *_left_over(store, found, clock_ns), *_own_files(store, found, empty)]
-    findings += [*_compacted(store, found), *_states(store, found, bool(alive)), *_outcomes(store, found, empty)]
+    findings = [*dead, *_left_over(store, contents, clock_ns), *_own_files(store, contents, empty)]
+    findings += [
+        *_compacted(store, contents),
+        *_states(store, contents, bool(alive)),
+        *_outcomes(store, contents, empty),
+    ]
     if not alive:
-        findings += [*_locks(store), *_orphans(found, empty)]
-    return Findings(tuple(sorted(findings, key=lambda each: each.path)), len(found.files), tuple(alive))
+        findings += [*_locks(store), *_orphans(contents, empty)]
+    return Findings(tuple(sorted(findings, key=lambda finding: finding.path)), len(contents.files), tuple(alive))
 
 
-def remove_garbage(store: Store, found: Findings) -> int:
+def remove_garbage(store: Store, outcome: Findings) -> int:
     """Remove what is garbage for certain, and nothing else; how many files that were."""
-    garbage = [finding.path for finding in found.findings if finding.is_garbage]
+    garbage = [finding.path for finding in outcome.findings if finding.is_garbage]
     for path in garbage:
         if LOCK in path:
             # A link, which leads to nowhere if the store was moved.
@@ -126,12 +130,12 @@ def _now_ns(store: Store) -> int:
         return time.time_ns()
 
 
-def _left_over(store: Store, found: Inventory, clock_ns: int) -> Iterator[Finding]:
+def _left_over(store: Store, contents: Inventory, clock_ns: int) -> Iterator[Finding]:
     """What killed writers and compactions have left."""
     for name, (_, time_ns, _) in store.versions("_tmp").items():
         if clock_ns - time_ns > STALE_S * 1e9:
             yield Finding(f"_tmp/{name}", "a file whose writer was killed", "it was never part of anything", True)
-    for table in found.tables:
+    for table in contents.tables:
         there = store.versions(f"{COMPACTED}/{table}")
         for name, (_, time_ns, _) in there.items():
             path, is_old = f"{COMPACTED}/{table}/{name}", clock_ns - time_ns > GRACE_S * 1e9
@@ -141,9 +145,9 @@ def _left_over(store: Store, found: Inventory, clock_ns: int) -> Iterator[Findin
                 yield Finding(path, "a file that a killed compaction moved aside", "raysurf compact puts it right")
 
 
-def _own_files(store: Store, found: Inventory, empty: set[str]) -> Iterator[Finding]:
+def _own_files(store: Store, contents: Inventory, empty: set[str]) -> Iterator[Finding]:
     """What is wrong with parts' own files; those without rows, which stand for removed parts, are put down."""
-    for table, files in found.tables.items():
+    for table, files in contents.tables.items():
         for part in files.own:
             path, run = f"tables/{table}/{part}{SUFFIX}", part.partition(".")[0]
             if (data := store.bytes_at(path)) is None:
@@ -166,9 +170,9 @@ def _own_files(store: Store, found: Inventory, empty: set[str]) -> Iterator[Find
                 yield Finding(path, what, "who reads that run alone does not find them")
 
 
-def _compacted(store: Store, found: Inventory) -> Iterator[Finding]:
+def _compacted(store: Store, contents: Inventory) -> Iterator[Finding]:
     """What is wrong with compacted files and their lists."""
-    for table, files in found.tables.items():
+    for table, files in contents.tables.items():
         for name in store.versions(f"{COMPACTED}/{table}"):
             if name.endswith(".json") and name.removesuffix(".json") not in {file.id for file in files.compacted}:
                 meaning = f"readers leave out what was compacted there; {AGAIN}"
@@ -186,10 +190,10 @@ def _compacted(store: Store, found: Inventory) -> Iterator[Finding]:
             yield Finding(file.path, what, meaning)
 
 
-def _states(store: Store, found: Inventory, is_busy: bool) -> Iterator[Finding]:
+def _states(store: Store, contents: Inventory, is_busy: bool) -> Iterator[Finding]:
     """Training states that are of no use."""
-    states = {file.path: file for file in found.files if file.kind == "checkpoints"}
-    done = {file.run for file in found.files if file.path == outcome_path(file.run or "")}
+    states = {file.path: file for file in contents.files if file.kind == "checkpoints"}
+    done = {file.run for file in contents.files if file.path == outcome_path(file.run or "")}
     for path, file in states.items():
         if file.run in done:
             yield Finding(path, "the state of a run that is done", "nothing goes on from it", not is_busy)
@@ -217,10 +221,10 @@ def _why_unusable(store: Store, path: str, note: str) -> str | None:
     return None if hashlib.sha256(data).hexdigest() == wanted else "a training state that is not what was written"
 
 
-def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterator[Finding]:
+def _outcomes(store: Store, contents: Inventory, empty: Collection[str]) -> Iterator[Finding]:
     """Runs that are done of which something is missing."""
-    paths, unchanged = {file.path for file in found.files}, Unchanged(store)
-    there = {f"tables/{table}/{part}{SUFFIX}" for table, files in found.tables.items() for part in files.parts}
+    paths, unchanged = {file.path for file in contents.files}, Unchanged(store)
+    there = {f"tables/{table}/{part}{SUFFIX}" for table, files in contents.tables.items() for part in files.parts}
     for path in sorted(path for path in paths if path.startswith("jobs/") and path.endswith("/outcome.json")):
         run = path.split("/")[1]
         data = store.bytes_at(path) or b""
@@ -229,15 +233,15 @@ def _outcomes(store: Store, found: Inventory, empty: Collection[str]) -> Iterato
             continue
         try:
             outcome = json.loads(data)
-            files, figures = outcome.get("files") or [], outcome["figures"]
-            broken = [each for each in files if each not in there and not _is_whole(store, each, paths)]
-            assert isinstance(figures, dict)
+            files, metrics = outcome.get("files") or [], outcome["figures"]
+            broken = [needed for needed in files if needed not in there and not _is_whole(store, needed, paths)]
+            assert isinstance(metrics, dict)
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError):
             yield Finding(path, "an outcome that raysurf has not written", f"remove it, and {AGAIN}")
             continue
         if broken:
             yield Finding(path, f"a run that is done, without all of {', '.join(broken[:3])}", AGAIN)
-        elif run not in _told_of(found, empty):
+        elif run not in _told_of(contents, empty):
             yield Finding(path, "a run that is done, without a row in runs", f"remove it, and {AGAIN}")
         else:
             yield from _changed(store, path, outcome, unchanged)
@@ -255,7 +259,7 @@ def _changed(store: Store, path: str, outcome: Mapping[str, Any], unchanged: Unc
     for needed in job.ancestors:
         for what, then, now in told(differences(shared(job, needed, kept(store, needed.id)[0]), own)):
             mixed = f"a run whose input {needed.id} differs in {what}: {then} there, {now} here"
-            yield Finding(path, mixed, "its figures are of both; to have them of one remove both, and run them again")
+            yield Finding(path, mixed, "its metrics are of both; to have them of one remove both, and run them again")
     for what, then, now in told(unchanged.changes(job, own, accepted)):
         meaning = "it is used again by --accept-changed alone"
         yield Finding(path, f"a run that differs from what there is now in {what}: {then} then, {now} now", meaning)
@@ -266,23 +270,23 @@ def _is_whole(store: Store, path: str, paths: set[str]) -> bool:
     return path in paths and store.is_whole(path)
 
 
-def _told_of(found: Inventory, empty: Collection[str]) -> set[str]:
+def _told_of(contents: Inventory, empty: Collection[str]) -> set[str]:
     """Runs of which there is a row in ``runs``, or a file for it that cannot be read, of which is told elsewhere."""
-    parts = {part for part in found.tables["runs"].parts if f"tables/runs/{part}{SUFFIX}" not in empty}
-    return {*found.runs, *(part.partition(".")[0] for part in parts)}
+    parts = {part for part in contents.tables["runs"].parts if f"tables/runs/{part}{SUFFIX}" not in empty}
+    return {*contents.runs, *(part.partition(".")[0] for part in parts)}
 
 
-def _orphans(found: Inventory, empty: Collection[str]) -> Iterator[Finding]:
+def _orphans(contents: Inventory, empty: Collection[str]) -> Iterator[Finding]:
     """What there is of runs without a row in ``runs``, while nobody works on the store; each run is told of once."""
-    known = _told_of(found, empty) | {run for runs in found.trials.values() for run in runs}
-    trajectories = {facts.trajectory for facts in found.runs.values()}
+    known = _told_of(contents, empty) | {run for runs in contents.trials.values() for run in runs}
+    trajectories = {facts.trajectory for facts in contents.runs.values()}
     kinds: dict[str, set[str]] = {}
-    for file in found.files:
+    for file in contents.files:
         if file.run and file.run not in known and file.kind != "tables" and file.path != outcome_path(file.run):
             kinds.setdefault(file.run, set()).add(file.kind)
         elif file.trajectory and file.trajectory not in trajectories:
             kinds.setdefault(f"trajectories/{file.trajectory}", set()).add(file.kind)
-    for table, files in found.tables.items():
+    for table, files in contents.tables.items():
         for part in files.parts:
             run = part.partition(".")[0]
             is_of_run = table not in OF_SWEEPS and f"tables/{table}/{part}{SUFFIX}" not in empty
@@ -293,7 +297,7 @@ def _orphans(found: Inventory, empty: Collection[str]) -> Iterator[Finding]:
             yield Finding(name, "states of a run that was broken off", "it goes on from there when it is run again")
         else:
             yield Finding(name, f"{', '.join(sorted(held))} of a run without a row in runs", BROKEN_OFF)
-    for sweep, runs in found.trials.items():
+    for sweep, runs in contents.trials.items():
         # A trial's runs have rows as soon as one of them has ended.
-        if not any(run in found.runs for run in runs) and runs:
+        if not any(run in contents.runs for run in runs) and runs:
             yield Finding(f"trials of {sweep}", "none of their runs has a row in runs", BROKEN_OFF)

@@ -81,7 +81,7 @@ class Inventory:
     @property
     def sweeps(self) -> list[str]:
         """Names of all sweeps, sorted."""
-        return sorted({*self.trials, *(each.sweep for each in self.runs.values())})
+        return sorted({*self.trials, *(facts.sweep for facts in self.runs.values())})
 
 
 def inventory(store: Store, tables: Iterable[str]) -> Inventory:
@@ -97,7 +97,7 @@ def inventory(store: Store, tables: Iterable[str]) -> Inventory:
         trials.setdefault(row["sweep"], set()).update(row["run_ids"] or ())
     files = tuple(stored_file(path, size) for path, size in sorted(sizes(store).items()))
     seen = {table: look_at(store, table) for table in tables}
-    return Inventory(files, runs, {name: frozenset(each) for name, each in trials.items()}, seen)
+    return Inventory(files, runs, {name: frozenset(run_ids) for name, run_ids in trials.items()}, seen)
 
 
 def sizes(store: Store, folder: str = "") -> dict[str, int]:
@@ -107,15 +107,15 @@ def sizes(store: Store, folder: str = "") -> dict[str, int]:
     Raises:
         StoreError: If another link leads out of the store, or it cannot be read.
     """
-    base, found = store.full(folder) if folder else store.root, dict[str, int]()
+    base, by_path = store.full(folder) if folder else store.root, dict[str, int]()
     if store.is_local:
         for inside, _, names in os.walk(base):
             for path in (f"{inside}/{name}"[len(store.root) + 1 :] for name in names):
                 if path.startswith(("wandb/", "studies/")) and os.path.islink(f"{store.root}/{path}"):
                     continue
                 with contextlib.suppress(FileNotFoundError):
-                    found[path] = os.stat(store.full(path)).st_size
-        return found
+                    by_path[path] = os.stat(store.full(path)).st_size
+        return by_path
     infos = store.fs.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
     return {info.path[len(store.root) + 1 :]: info.size for info in infos if info.is_file}
 
@@ -138,8 +138,8 @@ def stored_file(path: str, size: int) -> StoredFile:
     if head == "trajectories" and len(rest) > 1:
         return StoredFile(path, size, "checkpoints", trajectory=rest[0])
     if head == "wandb":
-        found = WANDB_RUN.fullmatch(rest[0]) if rest else None
-        return StoredFile(path, size, "wandb", run=found["run"] if found else None)
+        matched = WANDB_RUN.fullmatch(rest[0]) if rest else None
+        return StoredFile(path, size, "wandb", run=matched["run"] if matched else None)
     if head in ("searches", "budgets") and len(rest) > 1:
         return StoredFile(path, size, sweep=rest[0])
     if head == "sweeps" and len(rest) == 1 and name.endswith(".json"):
@@ -187,12 +187,12 @@ def disk_use(store: Store) -> list[DiskUse]:
     Returns:
         One a sweep, by name; then one without a name, if there is anything of no sweep.
     """
-    found = inventory(store, SCHEMAS)
-    sweep_of = {run: facts.sweep for run, facts in found.runs.items()}
-    of_trajectory = {facts.trajectory: facts.sweep for facts in found.runs.values() if facts.trajectory}
-    counts: dict[str, Counter[str]] = {name: Counter() for name in (*found.sweeps, "")}
-    rows = _rows_of_compacted(found, sweep_of)
-    for file in found.files:
+    contents = inventory(store, SCHEMAS)
+    sweep_of = {run: facts.sweep for run, facts in contents.runs.items()}
+    of_trajectory = {facts.trajectory: facts.sweep for facts in contents.runs.values() if facts.trajectory}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (*contents.sweeps, "")}
+    rows = _rows_of_compacted(contents, sweep_of)
+    for file in contents.files:
         if file.path in rows:
             for sweep, size in _split(file.size, rows[file.path]).items():
                 counts[sweep if sweep in counts else ""]["tables"] += size
@@ -204,10 +204,10 @@ def disk_use(store: Store) -> list[DiskUse]:
     return sorted((use for use in uses if use.sweep or use.total), key=lambda use: (not use.sweep, use.sweep))
 
 
-def _rows_of_compacted(found: Inventory, sweep_of: Mapping[str, str]) -> dict[str, Counter[str]]:
+def _rows_of_compacted(contents: Inventory, sweep_of: Mapping[str, str]) -> dict[str, Counter[str]]:
     """By compacted file, and by its list, how many rows of it are of each sweep."""
     counts: dict[str, Counter[str]] = {}
-    for table, files in found.tables.items():
+    for table, files in contents.tables.items():
         for file in files.compacted:
             rows = counts[file.path] = counts[file.list_path] = Counter()
             for part, number in file.parts.items():
@@ -218,8 +218,8 @@ def _rows_of_compacted(found: Inventory, sweep_of: Mapping[str, str]) -> dict[st
 
 def _split(size: int, rows: Counter[str]) -> dict[str, int]:
     """Bytes by sweep in the proportion of their rows, none lost by rounding."""
-    found, seen, total = {}, 0, rows.total()
+    sizes, seen, total = {}, 0, rows.total()
     for sweep, number in rows.items():
-        found[sweep] = size * (seen + number) // total - size * seen // total
+        sizes[sweep] = size * (seen + number) // total - size * seen // total
         seen += number
-    return found
+    return sizes

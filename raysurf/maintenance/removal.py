@@ -42,10 +42,10 @@ class Removal:
     @property
     def bytes(self) -> Counter[str]:
         """Bytes of the files by kind."""
-        found: Counter[str] = Counter()
+        by_kind: Counter[str] = Counter()
         for file in self.files:
-            found[file.kind] += file.size
-        return found
+            by_kind[file.kind] += file.size
+        return by_kind
 
 
 def planned_removal(store: Store, sweep: str) -> Removal:
@@ -86,8 +86,8 @@ def remove_sweep(store: Store, sweep: str, tell: Callable[[str], None] = lambda 
         for name in _running(store) - {f"sweep.{sweep}"}:
             # Whoever is dead no longer counts; who lives is told of.
             leases.enter_context(_leased(store, name, tell))
-        found = inventory(store, SCHEMAS)
-        plan = _planned(found, sweep)
+        contents = inventory(store, SCHEMAS)
+        plan = _planned(contents, sweep)
         for run in plan.runs:
             store.delete(outcome_path(run))
         tables = [table for table in SCHEMAS if table not in ("runs", "trials")]
@@ -96,58 +96,58 @@ def remove_sweep(store: Store, sweep: str, tell: Callable[[str], None] = lambda 
         gone = set(plan.runs)
         # Rows of runs and trials say what is to go, so they are the last.
         for table in (*tables, "runs"):
-            for part in _parts(found, table, gone):
+            for part in _parts(contents, table, gone):
                 remove_part(store, table, part)
-        for part in _trials(found, sweep):
+        for part in _trials(contents, sweep):
             remove_part(store, "trials", part)
         for folder in {_folder(file.path) for file in plan.files if file.kind != "tables"}:
             # Of W&B's folders links to its logs may be left.
             if store.is_local and (folder.startswith("wandb/") or not store.list(folder)):
                 store.delete_folder(folder)
         if plan.compacted_rows:
-            compact(store, [table for table, files in found.tables.items() if files.used])
+            compact(store, [table for table, files in contents.tables.items() if files.used])
     return plan
 
 
-def _planned(found: Inventory, sweep: str) -> Removal:
-    if sweep not in found.sweeps:
-        raise UnknownNameError("sweep", sweep, found.sweeps or ("none yet",))
-    mine = {run for run, facts in found.runs.items() if facts.sweep == sweep}
-    mine |= found.trials.get(sweep, frozenset()) - found.runs.keys()
+def _planned(contents: Inventory, sweep: str) -> Removal:
+    if sweep not in contents.sweeps:
+        raise UnknownNameError("sweep", sweep, contents.sweeps or ("none yet",))
+    mine = {run for run, facts in contents.runs.items() if facts.sweep == sweep}
+    mine |= contents.trials.get(sweep, frozenset()) - contents.runs.keys()
     needed: dict[str, str] = {}
-    for other, runs in found.trials.items():
+    for other, runs in contents.trials.items():
         if other != sweep:
             needed |= {run: f"a trial of {other}" for run in runs}
-    for run, facts in found.runs.items():
+    for run, facts in contents.runs.items():
         if facts.sweep != sweep:
             needed.setdefault(run, f"sweep {facts.sweep}")
     waiting = list(needed)
     while waiting:
-        facts_of = found.runs.get(run := waiting.pop())
-        for each in facts_of.inputs if facts_of else ():
-            if each not in needed:
-                needed[each] = f"{run} of {facts_of.sweep}" if facts_of else run
-                waiting.append(each)
+        facts_of = contents.runs.get(run := waiting.pop())
+        for needed_run in facts_of.inputs if facts_of else ():
+            if needed_run not in needed:
+                needed[needed_run] = f"{run} of {facts_of.sweep}" if facts_of else run
+                waiting.append(needed_run)
     kept = {run: needed[run] for run in sorted(mine & needed.keys())}
     gone = mine - needed.keys()
-    trajectories = {found.runs[run].trajectory for run in gone if run in found.runs} - {
-        facts.trajectory for run, facts in found.runs.items() if run not in gone
+    trajectories = {contents.runs[run].trajectory for run in gone if run in contents.runs} - {
+        facts.trajectory for run, facts in contents.runs.items() if run not in gone
     }
     rows, paths = 0, set[str]()
-    for table, files in found.tables.items():
-        for part in _trials(found, sweep) if table == "trials" else _parts(found, table, gone):
+    for table, files in contents.tables.items():
+        for part in _trials(contents, sweep) if table == "trials" else _parts(contents, table, gone):
             rows += files.chosen[part].parts[part] if part in files.chosen else 0
             paths.add(f"tables/{table}/{part}.parquet")
-    files_gone = [file for file in found.files if file.path in paths or _is_of(file, sweep, gone, trajectories)]
-    return Removal(sweep, len(_trials(found, sweep)), tuple(sorted(gone)), kept, tuple(files_gone), rows)
+    files_gone = [file for file in contents.files if file.path in paths or _is_of(file, sweep, gone, trajectories)]
+    return Removal(sweep, len(_trials(contents, sweep)), tuple(sorted(gone)), kept, tuple(files_gone), rows)
 
 
-def _parts(found: Inventory, table: str, runs: set[str]) -> list[str]:
-    return [part for part in found.tables[table].parts if part.partition(".")[0] in runs]
+def _parts(contents: Inventory, table: str, runs: set[str]) -> list[str]:
+    return [part for part in contents.tables[table].parts if part.partition(".")[0] in runs]
 
 
-def _trials(found: Inventory, sweep: str) -> list[str]:
-    return [part for part in found.tables["trials"].parts if part.rpartition("-")[0] == sweep]
+def _trials(contents: Inventory, sweep: str) -> list[str]:
+    return [part for part in contents.tables["trials"].parts if part.rpartition("-")[0] == sweep]
 
 
 def _is_of(file: StoredFile, sweep: str, runs: set[str], trajectories: set[str | None]) -> bool:

@@ -70,10 +70,10 @@ class Compacted:
     @cached_property
     def by_run(self) -> dict[str, list[str]]:
         """The parts in it by the run that they are of."""
-        found: dict[str, list[str]] = {}
+        parts_by_run: dict[str, list[str]] = {}
         for part in self.parts:
-            found.setdefault(run_of(part), []).append(part)
-        return found
+            parts_by_run.setdefault(run_of(part), []).append(part)
+        return parts_by_run
 
     @cached_property
     def num_rows(self) -> int:
@@ -83,7 +83,7 @@ class Compacted:
 
 def lists_of(store: Store, table: str) -> tuple[Compacted, ...] | None:
     """All compacted files, those to be preferred last; None if a list has vanished while it was read."""
-    found = []
+    files = []
     for name, made in store.versions(f"{FOLDER}/{table}").items():
         if not name.endswith(".json"):
             continue
@@ -99,8 +99,8 @@ def lists_of(store: Store, table: str) -> tuple[Compacted, ...] | None:
             warnings.warn(StoreWarning(text), stacklevel=2)
             continue
         require_no_newer(known.version, store.uri, path)
-        found.append(known)
-    return tuple(sorted(found, key=lambda file: (file.number, file.id)))
+        files.append(known)
+    return tuple(sorted(files, key=lambda file: (file.number, file.id)))
 
 
 @dataclass(frozen=True)
@@ -115,20 +115,20 @@ class _List:
 
 
 @lru_cache(maxsize=256)
-def _known(each: _List) -> Compacted:
+def _known(version: _List) -> Compacted:
     """What a list says; lists are never changed, and parsing one takes as long as a query."""
-    data = each.store.get_bytes(f"{FOLDER}/{each.table}/{each.name}")
-    return _parsed(each.table, each.name.removesuffix(".json"), each.made, data)
+    data = version.store.get_bytes(f"{FOLDER}/{version.table}/{version.name}")
+    return _parsed(version.table, version.name.removesuffix(".json"), version.made, data)
 
 
 def _parsed(table: str, name: str, made: Version, data: bytes) -> Compacted:
-    found = json.loads(data)
+    content = json.loads(data)
     # Version 2 listed size, time and inode of the own file, the number of rows, and a digest.
-    parts = {part: said[3] if isinstance(said, list) else said for part, said in found["parts"].items()}
+    parts = {part: said[3] if isinstance(said, list) else said for part, said in content["parts"].items()}
     if {type(rows) for rows in parts.values()} - {int}:
         raise ValueError("a number of rows is no number")
     int(name.partition("-")[0])
-    return Compacted(table, name, made[1], int(found["version"]), str(found["sha256"]), parts)
+    return Compacted(table, name, made[1], int(content["version"]), str(content["sha256"]), parts)
 
 
 def listed(version: int, digest: str, parts: Mapping[str, int]) -> dict[str, Any]:
@@ -145,12 +145,12 @@ def require_as_written(store: Store, file: Compacted) -> None:
     """
     try:
         with store.fs.open_input_file(store.full(file.path)) as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise StoreError(store.uri, f"{file.path}, which cannot be read ({error})", OURS) from error
-    if found != file.digest:
+    if digest != file.digest:
         raise StoreError(store.uri, f"{file.path}, which is not what was written", OURS)
 
 
@@ -171,8 +171,8 @@ def rows_of_parts(
             for group in groups_of(footer, parts):
                 if groups is None or group in groups:
                     # Threads of Arrow's that outlive the call may abort the process at its end (arrow#34314).
-                    found = reader.read_row_group(group, use_threads=False)
-                    yield found.filter(pc.is_in(found[PART], pa.array(sorted(parts), pa.string())))
+                    rows = reader.read_row_group(group, use_threads=False)
+                    yield rows.filter(pc.is_in(rows[PART], pa.array(sorted(parts), pa.string())))
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, KeyError) as error:
@@ -203,15 +203,17 @@ def open_compacted(stream: Any, file: Compacted) -> tuple[pq.ParquetFile, _Foote
     reader = pq.ParquetFile(stream)
     column, metadata = reader.schema_arrow.names.index(PART), reader.metadata
     said = [metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups)]
-    if not all(each is not None and each.has_min_max for each in said):
+    if not all(statistics is not None and statistics.has_min_max for statistics in said):
         raise pa.ArrowInvalid("it does not say which parts are where")
-    found = _footers[file] = _Footer(metadata, [each.min for each in said], [each.max for each in said])
-    return reader, found
+    footer = _footers[file] = _Footer(
+        metadata, [statistics.min for statistics in said], [statistics.max for statistics in said]
+    )
+    return reader, footer
 
 
 def groups_of(footer: _Footer, parts: Collection[str]) -> list[int]:
     """Row groups of a compacted file in which some parts may have rows."""
-    found = set[int]()
+    groups = set[int]()
     for part in parts:
-        found.update(range(bisect_left(footer.high, part), bisect_right(footer.low, part)))
-    return sorted(found)
+        groups.update(range(bisect_left(footer.high, part), bisect_right(footer.low, part)))
+    return sorted(groups)

@@ -257,14 +257,14 @@ class _Compactor:
         return rows.append_column(PARTS, pa.array([part] * rows.num_rows, pa.string()))
 
     def _by_part(self, file: Compacted, parts: set[str]) -> dict[str, pa.Table]:
-        found = pa.concat_tables(list(rows_of_parts(self.store, file, parts))).combine_chunks()
-        rows = migrated(fitted(found, self.schema, self.store.uri, file.path), self.table, file.version)
+        read = pa.concat_tables(list(rows_of_parts(self.store, file, parts))).combine_chunks()
+        rows = migrated(fitted(read, self.schema, self.store.uri, file.path), self.table, file.version)
         # Rows of a part stand together.
         by_part, end = {}, 0
         for part in sorted(parts):
             by_part[part] = rows.slice(end, file.parts[part])
             end += file.parts[part]
-        wrong = [part for part, each in by_part.items() if set(each[PART].unique().to_pylist()) != {part}]
+        wrong = [part for part, own in by_part.items() if set(own[PART].unique().to_pylist()) != {part}]
         if wrong or end != rows.num_rows:
             got = f"{file.path}, whose rows are not those that its list says"
             raise StoreError(self.store.uri, got, "compacted files as raysurf wrote them (raysurf fsck)")
@@ -298,8 +298,8 @@ class _Compactor:
         with self.store.fs.open_input_file(self.store.full(path)) as stream:
             assert pq.ParquetFile(stream).metadata.num_rows == num_rows
         if self.store.is_local:
-            for each in (self.store.full(path), os.path.dirname(self.store.full(path))):
-                descriptor = os.open(each, os.O_RDONLY)
+            for place in (self.store.full(path), os.path.dirname(self.store.full(path))):
+                descriptor = os.open(place, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -357,8 +357,8 @@ class _Compactor:
 
     def _delete(self, path: str, size: int | None = None) -> None:
         if size is None:
-            found = self.store.version(path)
-            size = found[0] if found else 0
+            version = self.store.version(path)
+            size = version[0] if version else 0
         self.store.delete(path)
         self.done.removed += 1
         self.done.bytes_removed += size

@@ -11,7 +11,6 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
@@ -68,7 +67,11 @@ def open_address(uri: str) -> tuple[fs.FileSystem, str]:
             raise StoreError(f"{parts.scheme}://{parts.netloc}{parts.path}", "a key in it", KEYLESS)
         if ".." in unquote(parts.path).replace("\\", "/").split("/") or ".." in parts.netloc.split("/"):
             raise StoreError(uri, "'..' in it", "an address that does not lead upwards, such as s3://bucket/results")
-        system, root = _from_uri(uri, parts.scheme, bool(parts.query))
+        system, root = fs.FileSystem.from_uri(uri)
+        if parts.scheme == "s3":
+            # It puts a small file by one request instead of three; an older pyarrow knows no such option.
+            with contextlib.suppress(pa.ArrowInvalid):
+                system, root = fs.FileSystem.from_uri(f"{uri}{'&' if parts.query else '?'}allow_delayed_open=true")
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, StoreError):
             raise
@@ -78,39 +81,10 @@ def open_address(uri: str) -> tuple[fs.FileSystem, str]:
     return system, _rooted(uri, root)
 
 
-def _from_uri(uri: str, scheme: str, has_options: bool) -> tuple[fs.FileSystem, str]:
-    """pyarrow's file system of a URI; of S3 one that puts a small file by one request instead of three."""
-    found: tuple[fs.FileSystem, str]
-    if scheme == "s3":
-        # An older pyarrow knows no such option; what else is wrong with the address is told below.
-        with contextlib.suppress(pa.ArrowInvalid):
-            found = fs.FileSystem.from_uri(f"{uri}{'&' if has_options else '?'}allow_delayed_open=true")
-            return found
-    found = fs.FileSystem.from_uri(uri)
-    return found
-
-
 def _rooted(uri: str, root: str) -> str:
     if "\0" in root:
         raise StoreError(uri, "a NUL character in it", A_STORE)
     return root.rstrip("/")
-
-
-class Files(Protocol):
-    """The files of a store, by paths in it, as ``Store`` has them; methods raise an ``OSError`` if it is away."""
-
-    def full(self, path: str) -> str: ...
-    def make(self) -> None: ...
-    def put_bytes(self, path: str, data: bytes) -> None: ...
-    def bytes_at(self, path: str) -> bytes | None: ...
-    def version(self, path: str) -> Version | None: ...
-    def versions(self, folder: str, begins: str = "") -> dict[str, Version]: ...
-    def list(self, folder: str) -> Iterable[str]: ...
-    def has_files(self, folder: str) -> bool: ...
-    def is_whole(self, path: str) -> bool: ...
-    def delete(self, path: str) -> None: ...
-    def delete_folder(self, path: str) -> None: ...
-    def disk_usage(self) -> tuple[int, int, int] | None: ...
 
 
 def checked(root: str, path: str) -> list[str]:
@@ -178,7 +152,7 @@ class Disk:
 
     def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
         self._require_root()
-        found = {}
+        versions = {}
         try:
             for entry in os.scandir(self.full(folder)):
                 if not entry.name.startswith(begins):
@@ -188,10 +162,10 @@ class Disk:
                 # A file that another process removes meanwhile is none.
                 with contextlib.suppress(FileNotFoundError):
                     if entry.is_file():
-                        found[entry.name] = _version(entry.stat())
+                        versions[entry.name] = _version(entry.stat())
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        return found
+        return versions
 
     def list(self, folder: str) -> Iterable[str]:
         self._require_root()
@@ -201,10 +175,10 @@ class Disk:
         return next(self._walk(folder), None) is not None
 
     def is_whole(self, path: str) -> bool:
-        found = is_whole_file(Path(self.full(path)))
-        if not found:
+        is_whole = is_whole_file(Path(self.full(path)))
+        if not is_whole:
             self._require_root()
-        return found
+        return is_whole
 
     def disk_usage(self) -> tuple[int, int, int] | None:
         try:
@@ -280,18 +254,18 @@ class Bucket:
             self.fs.delete_dir(self.full(path))
 
     def version(self, path: str) -> Version | None:
-        found = self.fs.get_file_info(self.full(path))
-        return (found.size, found.mtime_ns, 0) if found.is_file else None
+        info = self.fs.get_file_info(self.full(path))
+        return (info.size, info.mtime_ns, 0) if info.is_file else None
 
     def versions(self, folder: str, begins: str = "") -> dict[str, Version]:
-        found = self.fs.get_file_info(fs.FileSelector(self.full(folder), allow_not_found=True))
-        files = (each for each in found if each.is_file and each.base_name.startswith(begins))
-        return {each.base_name: (each.size, each.mtime_ns, 0) for each in files}
+        infos = self.fs.get_file_info(fs.FileSelector(self.full(folder), allow_not_found=True))
+        files = (info for info in infos if info.is_file and info.base_name.startswith(begins))
+        return {info.base_name: (info.size, info.mtime_ns, 0) for info in files}
 
     def list(self, folder: str) -> Iterable[str]:
         base = self.full(folder) if folder else self.root
-        found = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
-        return [info.path[len(self.root) + 1 :] for info in found if info.is_file]
+        infos = self.fs.get_file_info(fs.FileSelector(base, allow_not_found=True, recursive=True))
+        return [info.path[len(self.root) + 1 :] for info in infos if info.is_file]
 
     def has_files(self, folder: str) -> bool:
         return bool(self.list(folder))
@@ -301,6 +275,10 @@ class Bucket:
 
     def disk_usage(self) -> None:
         return None
+
+
+# The files of a store, by paths in it, as ``Store`` has them; methods raise an ``OSError`` if it is away.
+Files = Disk | Bucket
 
 
 def replace_file(target: str | os.PathLike[str], data: bytes, aside: str | None = None) -> None:

@@ -43,8 +43,8 @@ def started(pid: int) -> str | None:
 
 def is_running(pid: int, since: str | None) -> bool:
     """Whether a process of this place runs, or may run; one that has been given its number since is another."""
-    if (found := _status(pid)) is not None:
-        return found[0] not in ENDED and found[1] == since
+    if (status := _status(pid)) is not None:
+        return status[0] not in ENDED and status[1] == since
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -112,13 +112,13 @@ class Holder:
     def read(cls, data: bytes) -> Holder | None:
         """What a lease's file says; None if it is none that raysurf wrote."""
         try:
-            found = json.loads(data)
-            holder = cls(**{name: found[name] for name in cls.__dataclass_fields__})
+            content = json.loads(data)
+            holder = cls(**{name: content[name] for name in cls.__dataclass_fields__})
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
         texts = (holder.who, holder.host, holder.since, holder.place or "", holder.started or "")
         numbers = (holder.pid, holder.first, holder.last)
-        is_ours = all(isinstance(each, str) for each in texts) and all(type(each) is int for each in numbers)
+        is_ours = all(isinstance(value, str) for value in texts) and all(type(value) is int for value in numbers)
         return holder if is_ours else None
 
     @property
@@ -129,7 +129,7 @@ class Holder:
 
     def __str__(self) -> str:
         text = f"{self.who}, " * bool(self.who) + f"pid {self.pid} on host {self.host} since {self.since}"
-        return "".join(each if each.isprintable() else "?" for each in text[: 3 * LONGEST_TEXT])
+        return "".join(sign if sign.isprintable() else "?" for sign in text[: 3 * LONGEST_TEXT])
 
 
 UNKNOWN = Holder("somebody whose lease cannot be read", "?", 0, "?", None, None, 0, 2**63)
@@ -223,7 +223,7 @@ class Lease:
 
     def _others(self) -> dict[str, Holder]:
         """Those that this one waits for, by path; what is dead is removed."""
-        found: dict[str, Holder] = {}
+        others: dict[str, Holder] = {}
         began = time.monotonic()
         paths = self.store.list(FOLDER)
         if time.monotonic() - began > HEARTBEAT_S:
@@ -241,8 +241,8 @@ class Lease:
             if holder.is_gone or now - self._seen[path][1] > EXPIRES_S:
                 self.store.delete(path)
             else:
-                found[path] = holder
-        return found
+                others[path] = holder
+        return others
 
     def _waits_for(self, other: Holder) -> bool:
         first, last = self.part

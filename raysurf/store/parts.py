@@ -52,8 +52,8 @@ def _values_of_trials(rows: pa.Table, table: str) -> pa.Table:
     if table != "trials":
         return rows
     values = [
-        [value] if found is None and value is not None else found
-        for found, value in zip(rows["values"].to_pylist(), rows["value"].to_pylist(), strict=True)
+        [value] if several is None and value is not None else several
+        for several, value in zip(rows["values"].to_pylist(), rows["value"].to_pylist(), strict=True)
     ]
     index = rows.schema.get_field_index("values")
     return rows.set_column(index, rows.schema.field(index), pa.array(values, rows.schema.field(index).type))
@@ -95,12 +95,12 @@ def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, uri: str, 
             raise StoreError(uri, f"a row of {table} with {got}", f"columns {', '.join(schema.names)}")
     try:
         try:
-            found = pa.Table.from_pylist(list(rows), schema=schema)
+            encoded = pa.Table.from_pylist(list(rows), schema=schema)
         except UnicodeEncodeError:
-            found = pa.Table.from_pylist(_as_unicode(list(rows)), schema=schema)
+            encoded = pa.Table.from_pylist(_as_unicode(list(rows)), schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StoreError(uri, f"a row of {table}: {error}", "values of the table's schema") from error
-    return file_of(found)
+    return file_of(encoded)
 
 
 def _as_unicode(value: Any) -> Any:
@@ -108,8 +108,8 @@ def _as_unicode(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {key: _as_unicode(each) for key, each in value.items()}
-    return [_as_unicode(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _as_unicode(inner) for key, inner in value.items()}
+    return [_as_unicode(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def file_of(table: pa.Table, **settings: Any) -> bytes:
@@ -126,8 +126,8 @@ def file_of(table: pa.Table, **settings: Any) -> bytes:
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
     given = {"use_dictionary": texts, "store_schema": False, "write_statistics": False, **settings}
     pq.write_table(table, sink, compression="lz4", write_page_checksum=True, **given)
-    found: bytes = sink.getvalue().to_pybytes()
-    return found
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def table_in(data: bytes, schema: pa.Schema, uri: str, path: str) -> pa.Table:
@@ -145,11 +145,11 @@ def table_in(data: bytes, schema: pa.Schema, uri: str, path: str) -> pa.Table:
     try:
         # Not read_table: its scanner's threads may outlive the call and abort the process at its end (arrow#34314).
         reader = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        found, metadata = reader.read(use_threads=False), reader.metadata.metadata
+        rows, metadata = reader.read(use_threads=False), reader.metadata.metadata
     except _UNREADABLE as error:
         raise StoreError(uri, f"{path}, which cannot be read ({error})", OURS) from error
     version = _schema_version(metadata, uri, path)
-    return migrated(fitted(found, schema, uri, path), schema.metadata[b"raysurf.table"].decode(), version)
+    return migrated(fitted(rows, schema, uri, path), schema.metadata[b"raysurf.table"].decode(), version)
 
 
 def fitted(table: pa.Table, schema: pa.Schema, uri: str, path: str) -> pa.Table:
@@ -198,24 +198,24 @@ def mapping_in(text: str, uri: str, row: str) -> dict[str, Any]:
         StoreError: If it is something else.
     """
     try:
-        found = json.loads(text)
+        mapping = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise StoreError(uri, f"a row of {row} whose JSON cannot be read ({error})", OURS) from error
-    if not isinstance(found, dict):
+    if not isinstance(mapping, dict):
         raise StoreError(uri, f"a row of {row} with {text[:40]!r}", f"a mapping in JSON, in {OURS}")
-    return found
+    return mapping
 
 
 def job_in(text: str, uri: str, row: str) -> dict[str, Any]:
     """The job that a column holds as JSON, its parts of the form that jobs are written in; see ``mapping_in``."""
-    found = mapping_in(text, uri, row)
-    if (wrong := _odd_part(found)) is not None:
+    job = mapping_in(text, uri, row)
+    if (wrong := _odd_part(job)) is not None:
         raise StoreError(uri, f"a row of {row} with an odd {wrong}", f"a job in JSON, in {OURS}")
-    return found
+    return job
 
 
 def _odd_part(job: dict[str, Any]) -> str | None:
-    for name in (each for each in (*_JOBS, *_LISTS_OF_JOBS) if each in job):
+    for name in (key for key in (*_JOBS, *_LISTS_OF_JOBS) if key in job):
         parts = job[name] if name in _LISTS_OF_JOBS and isinstance(job[name], list) else [job[name]]
         for part in parts:
             if not isinstance(part, dict):

@@ -99,9 +99,9 @@ class Retrying:
 
     def silent(self, limit_s: float) -> Self:
         """The same, waited for in silence and for another time."""
-        found = copy.copy(self)
-        found.retry, found.tell = Retry(limit_s), lambda text: None
-        return found
+        silent = copy.copy(self)
+        silent.retry, silent.tell = Retry(limit_s), lambda text: None
+        return silent
 
     def full(self, path: str) -> str:
         """Where a file is in the file system; a path that leads out of the store is refused."""
@@ -152,9 +152,9 @@ class Retrying:
         began = time.monotonic()
         for pause in backoff(self.retry.first_s, self.retry.longest_s):
             try:
-                found = act()
+                answer = act()
                 self._has_answered = True
-                return found
+                return answer
             except OSError as error:
                 waited = time.monotonic() - began
                 if not may_pass(error) or waited >= limit_s:

@@ -89,12 +89,12 @@ class Store(Retrying):
         try:
             with self.fs.open_output_stream(path):
                 pass
-            found: int = self.fs.get_file_info(path).mtime_ns
+            time_ns: int = self.fs.get_file_info(path).mtime_ns
             self.fs.delete_file(path)
         except OSError as error:
             got = f"{one_line(error)} while asking for its clock"
             raise StoreError(self.uri, got, "a store that can be written") from error
-        return found
+        return time_ns
 
     def check_writable(self) -> None:
         """Check, leaving nothing behind, that the store can be written.

@@ -45,11 +45,11 @@ def require_known(store: Store) -> int | None:
     if not store.exists(VERSION_FILE):
         return None
     said = store.get_json(VERSION_FILE)
-    found = said.get("version") if isinstance(said, dict) else None
-    if type(found) is not int:
+    version = said.get("version") if isinstance(said, dict) else None
+    if type(version) is not int:
         raise StoreError(store.uri, f"{str(said)[:40]} in {VERSION_FILE}", 'a version, such as {"version": 1}')
-    require_no_newer(found, store.uri, VERSION_FILE)
-    return found
+    require_no_newer(version, store.uri, VERSION_FILE)
+    return version
 
 
 def say_version(store: Store) -> None:
@@ -145,11 +145,11 @@ class TableFiles:
     @cached_property
     def used(self) -> dict[Compacted, set[str]]:
         """Compacted files that rows are read from, and the parts that they are of."""
-        found: dict[Compacted, set[str]] = {}
+        parts: dict[Compacted, set[str]] = {}
         for part, file in self.chosen.items():
             if file.parts[part]:
-                found.setdefault(file, set()).add(part)
-        return found
+                parts.setdefault(file, set()).add(part)
+        return parts
 
     def unused(self, file: Compacted) -> set[str]:
         """Parts whose rows in a compacted file are not to be read, since newer ones are elsewhere."""
@@ -171,8 +171,8 @@ def look_at(store: Store, table: str, left_out: Collection[str] = (), run: str |
     """
     schema_of(table)
     while True:
-        found = store.versions(f"tables/{table}", run or "")
-        own = {name.removesuffix(SUFFIX): version for name, version in found.items() if name.endswith(SUFFIX)}
+        versions = store.versions(f"tables/{table}", run or "")
+        own = {name.removesuffix(SUFFIX): version for name, version in versions.items() if name.endswith(SUFFIX)}
         if run is not None:
             own = {part: version for part, version in own.items() if run_of(part) == run}
         compacted = lists_of(store, table)
@@ -206,11 +206,11 @@ def rows_of_part(store: Store, table: str, part: str, files: TableFiles | None =
         if (file := files.chosen.get(part)) is None:
             return schema.empty_table()
         try:
-            found = [fitted(each, schema, store.uri, file.path) for each in rows_of_parts(store, file, {part})]
+            tables = [fitted(rows, schema, store.uri, file.path) for rows in rows_of_parts(store, file, {part})]
         except FileNotFoundError:
             files = None
             continue
-        return migrated(pa.concat_tables([schema.empty_table(), *found]), table, file.version)
+        return migrated(pa.concat_tables([schema.empty_table(), *tables]), table, file.version)
 
 
 def part_path(store: Store, table: str, part: str) -> str:

@@ -51,8 +51,8 @@ def searched(tree: Tree, given: Mapping[str, Any]) -> Iterator[Params]:
     """
     axes = {name: labels(hole)[0] for name, hole in parameters(tree).items() if isinstance(hole, Each)}
     fixed = {**axes, **given}
-    for found in _assignments(tree, lambda name, hole: [fixed[name]] if name in fixed else _values(hole)):
-        yield {name: value for name, value in found.items() if name not in axes}
+    for params in _assignments(tree, lambda name, hole: [fixed[name]] if name in fixed else _values(hole)):
+        yield {name: value for name, value in params.items() if name not in axes}
 
 
 def size(tree: Tree) -> float:
@@ -72,18 +72,18 @@ def samples(tree: Tree) -> list[Params]:
     """A few assignments that between them touch every bound and every option, their number linear in both."""
     every = list(places(tree))
     first = {place.name: _extremes(place.hole)[0] for place in every}
-    found = list(_assignments(tree, lambda name, hole: [first[name]]))
+    every_params = list(_assignments(tree, lambda name, hole: [first[name]]))
     for place in every:
         for value in _extremes(place.hole)[1:]:
             fixed = place.chosen | {place.name: value}
-            found += _assignments(tree, lambda name, _, fixed=fixed: [fixed.get(name, first[name])])  # type: ignore[misc]
-    unique = {repr(sorted(params.items())): params for params in found}
+            every_params += _assignments(tree, lambda name, _, fixed=fixed: [fixed.get(name, first[name])])  # type: ignore[misc]
+    unique = {repr(sorted(params.items())): params for params in every_params}
     return list(unique.values())
 
 
 def _extremes(hole: Hole) -> Sequence[Any]:
     if isinstance(hole, Float):
-        return [float(each) for each in dict.fromkeys((hole.low, highest(hole)))]
+        return [float(bound) for bound in dict.fromkeys((hole.low, highest(hole)))]
     if isinstance(hole, Int):
         return list(dict.fromkeys((hole.low, highest(hole))))
     return labels(hole)
@@ -166,17 +166,17 @@ def reached(tree: Tree, params: Mapping[str, Any], name: str = "") -> Iterator[t
 def _expanded(tree: Tree, params: Mapping[str, Any]) -> dict[str, Any]:
     """Rewrite a choice given by the value of a hole among its options as that option and the hole's value."""
     searched = {place.name: place.hole for place in places(tree)}
-    found: dict[str, Any] = {}
+    expanded: dict[str, Any] = {}
     for name, value in params.items():
         hole = searched.get(name)
         if isinstance(hole, Choice) and _label(hole, value) is None:
             for label, option in hole.by_label.items():
                 inside = under(name, label)
                 if isinstance(option, Float | Int) and inside not in params and canonical(option, value) is not None:
-                    found |= {name: label, inside: value}
+                    expanded |= {name: label, inside: value}
                     break
-        found.setdefault(name, value)
-    return found
+        expanded.setdefault(name, value)
+    return expanded
 
 
 def misfits(tree: Tree, params: Mapping[str, Any]) -> list[Fault]:

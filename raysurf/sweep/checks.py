@@ -63,12 +63,12 @@ def job_faults(tree: Any) -> list[PathFault]:
         space.arms(tree)
         samples = assignments.samples(tree)
     except SpecError as error:
-        return [(("job", *found.where.split(".")), found) for found in error.faults]
+        return [(("job", *wrong.where.split(".")), wrong) for wrong in error.faults]
     faults: dict[tuple[Path, str], PathFault] = {}
     for params in samples:
-        for path, found in parse(space.fill(tree, params), ("job",))[1]:
+        for path, wrong in parse(space.fill(tree, params), ("job",))[1]:
             where = place_of(tree, params, path)
-            faults.setdefault((where, found.expected), (where, found))
+            faults.setdefault((where, wrong.expected), (where, wrong))
     return list(faults.values())
 
 
@@ -154,9 +154,9 @@ def _point_faults(sweep: Sweep, search: Search) -> list[PathFault]:
     if most is not None and len(search.points) > most:
         return [fault(where, f"{len(search.points)} points", f"at most {most}, as many as {of}")]
     return [
-        fault((*where, i, each.where), each.got, each.expected, each.hint)
+        fault((*where, i, misfit.where), misfit.got, misfit.expected, misfit.hint)
         for i, point in enumerate(search.points)
-        for each in misfits(sweep.job, point)
+        for misfit in misfits(sweep.job, point)
     ]
 
 

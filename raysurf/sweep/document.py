@@ -6,21 +6,43 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from raysurf import own_code
 from raysurf.errors import Fault, SpecError
+from raysurf.jobs.job import Job
 from raysurf.jobs.parse import parse
 from raysurf.sweep import yaml_reader
-from raysurf.sweep.checks import LONGEST_NAME, did_you_mean, job_faults, sweep_faults
+from raysurf.sweep.checks import LONGEST_NAME, NAME, did_you_mean, job_faults, sweep_faults
 from raysurf.sweep.search import INITIAL, Budget, Search
 from raysurf.sweep.space import places
 from raysurf.sweep.sweep import Failures, Resources, Sweep
 from raysurf.values import PathFault, Value, fault, faults_of, shown
 
-KEYS = ("name", "job", "search", "seeds", "baselines", "resources", "budget", "failures")
+
+class SweepFile(Value):
+    """What a document of a sweep file says."""
+
+    name: str = Field(
+        "",
+        pattern=f"^{NAME.pattern}$",
+        max_length=LONGEST_NAME,
+        description="the sweep's name in every table; if left out, that of its file",
+    )
+    job: Job = Field(description="what is run, with a hole wherever a value is searched or compared")
+    search: Search | None = Field(None, description="how holes are filled, if there are any besides !each")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="each trial runs once a seed, and its value is the mean"
+    )
+    baselines: tuple[Job, ...] = Field((), description="jobs without holes that are run too, to compare with")
+    resources: Resources | None = Field(None, description="what each job runs on")
+    budget: Budget | None = Field(None, description="what the whole sweep may spend")
+    failures: Failures | None = Field(None, description="what is done about trials that fail")
+
+
+KEYS = tuple(SweepFile.model_fields)
 
 
 def load(path: str | FilePath) -> list[Sweep]:
@@ -41,10 +63,10 @@ def load(path: str | FilePath) -> list[Sweep]:
     names: dict[str, int] = {}
     for i, document in enumerate(documents):
         default = stem if len(documents) == 1 else f"{stem}-{i + 1}"
-        sweep, found = from_tree(document.tree, default)
-        for place, each in _as_written(document.tree, found):
+        sweep, wrong = from_tree(document.tree, default)
+        for place, inner in _as_written(document.tree, wrong):
             file, line = document.place(place)
-            faults.append(dataclasses.replace(each, file=file, line=line))
+            faults.append(dataclasses.replace(inner, file=file, line=line))
         name = str(document.tree.get("name", default))
         if name in names:
             file, line = document.place(("name",))
@@ -63,12 +85,12 @@ def _as_written(tree: Mapping[str, Any], faults: Iterable[PathFault]) -> Iterato
     """Faults of initial trials under the name that the document has for them."""
     search = tree.get("search")
     says_initial = isinstance(search, Mapping) and INITIAL in search
-    for path, each in faults:
+    for path, wrong in faults:
         if says_initial and path[:2] == ("search", "points"):
-            where = each.where.replace("search.points", f"search.{INITIAL}", 1)
-            yield ("search", INITIAL, *path[2:]), dataclasses.replace(each, where=where)
+            where = wrong.where.replace("search.points", f"search.{INITIAL}", 1)
+            yield ("search", INITIAL, *path[2:]), dataclasses.replace(wrong, where=where)
         else:
-            yield path, each
+            yield path, wrong
 
 
 def _named_for(stem: str) -> str:
@@ -83,8 +105,8 @@ def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None,
         The sweep, or None; and every fault with its path in the document.
     """
     if "kind" in tree and "job" not in tree:
-        sweep, found = from_tree({"name": default_name, "job": dict(tree)}, default_name)
-        return sweep, [(path[1:] if path[0] == "job" else path, each) for path, each in found]
+        sweep, wrong = from_tree({"name": default_name, "job": dict(tree)}, default_name)
+        return sweep, [(path[1:] if path[0] == "job" else path, inner) for path, inner in wrong]
     faults: list[PathFault] = []
     for key in tree:
         if key not in KEYS:
@@ -102,8 +124,8 @@ def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None,
     }
     baselines = []
     for i, inner in enumerate(_list(tree, "baselines", "jobs", faults)):
-        job, found = parse(inner, ("baselines", i))
-        faults += found
+        job, wrong = parse(inner, ("baselines", i))
+        faults += wrong
         baselines.append(job)
     if "job" not in tree:
         return None, [*faults, fault(("job",), "nothing", "a job: a mapping with kind")]

@@ -40,10 +40,10 @@ def earlier_values(params: Mapping[str, Any]) -> list[Params]:
     Raises:
         SpecError: If the lineage is something else than a list of assignments.
     """
-    found = params.get(LINEAGE, [])
-    if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
-        raise SpecError([Fault(LINEAGE, shown(found), "a list of assignments, one for every generation before")])
-    return [dict(each) for each in found]
+    earlier = params.get(LINEAGE, [])
+    if not isinstance(earlier, list) or not all(isinstance(generation, Mapping) for generation in earlier):
+        raise SpecError([Fault(LINEAGE, shown(earlier), "a list of assignments, one for every generation before")])
+    return [dict(generation) for generation in earlier]
 
 
 def going_on_from(before: Job, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,13 +55,13 @@ def going_on_from(before: Job, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def earlier_generations(job: Job, params: Mapping[str, Any]) -> list[Job]:
     """The jobs of a lineage before its last one, newest first."""
-    found: list[Job] = []
+    jobs: list[Job] = []
     for _ in earlier_values(params):
         job = job.start  # type: ignore[attr-defined]
-        found.append(job)
-    return found
+        jobs.append(job)
+    return jobs
 
 
 def history(params: Mapping[str, Any], name: str) -> Sequence[Any]:
     """A hole's value in every generation of a lineage, oldest first; None where the hole was not come upon."""
-    return [each.get(name) for each in (*earlier_values(params), params)]
+    return [values.get(name) for values in (*earlier_values(params), params)]

@@ -57,7 +57,7 @@ class Only:
         Raises:
             SpecError: If one is of no known form.
         """
-        found: dict[str, tuple[Any, ...]] = {}
+        asked: dict[str, tuple[Any, ...]] = {}
         for text in texts:
             key, mark, value = text.partition("=")
             if not mark or key not in KEYS or not value:
@@ -66,8 +66,8 @@ class Only:
                 raise SpecError([Fault("only", repr(text), f"one of {', '.join(f'{k}=…' for k in KEYS)}", hint)])
             if key == "trial" and not value.isdecimal():
                 raise SpecError([Fault("only", repr(text), "trial= and a number")])
-            found[key] = (*found.get(key, ()), int(value) if key == "trial" else value)
-        return cls(**found)
+            asked[key] = (*asked.get(key, ()), int(value) if key == "trial" else value)
+        return cls(**asked)
 
     @property
     def is_everything(self) -> bool:
@@ -114,7 +114,11 @@ def part_of(sweep: Sweep, only: Only) -> Part:
     ]
     if only.is_everything:
         return Part(tuple(arms), sweep.baselines)
-    every = [arm for arm in arms if any(_fits(sweep, only, each, arm) for each in assignments_in(sweep, [arm.params]))]
+    every = [
+        arm
+        for arm in arms
+        if any(_fits(sweep, only, assignment, arm) for assignment in assignments_in(sweep, [arm.params]))
+    ]
     if only.trial and sweep.is_searched and every:
         got = ", ".join(f"trial={number}" for number in only.trial)
         expected = f"arm=… or sweep=…: trials of the search of {sweep.name!r} follow from one another"
@@ -136,7 +140,9 @@ def require_any(sweeps: Sequence[Sweep], only: Only, parts: Iterable[Part]) -> N
     """
     if only.is_everything or any(part.arms or part.baselines for part in parts):
         return
-    known = dict.fromkeys(f"{sweep.name}: {each.arm}" for sweep in sweeps for each in assignments_in(sweep, sweep.arms))
+    known = dict.fromkeys(
+        f"{sweep.name}: {assignment.arm}" for sweep in sweeps for assignment in assignments_in(sweep, sweep.arms)
+    )
     listed = [*known][:SHOWN] + [f"{len(known) - SHOWN} more"] * (len(known) > SHOWN)
     got = ", ".join(f"{key}={value}" for key in KEYS for value in getattr(only, key))
     raise SpecError([Fault("only", got, f"what fits some arm; there are {'; '.join(listed)}")])
@@ -146,8 +152,8 @@ def assignments_in(sweep: Sweep, arms: Sequence[Mapping[str, Any]]) -> list[Assi
     """A few assignments of some combinations of the ``Each`` axes: each with all samples of the other holes."""
     if len(sweep.arms) == 1:
         return sweep.samples if arms else []
-    each = sweep.arms[0].keys()
-    searched = [{k: v for k, v in s.params.items() if k not in each} for s in sweep.samples]
+    axes = sweep.arms[0].keys()
+    searched = [{k: v for k, v in s.params.items() if k not in axes} for s in sweep.samples]
     unique = list({repr(sorted(params.items(), key=str)): params for params in searched}.values())
     return [sweep.fill({**params, **arm}) for arm in arms for params in unique]
 
@@ -196,22 +202,22 @@ class SweepPlan:
     @cached_property
     def known_jobs(self) -> list[Job]:
         """What is known to be run: inputs and baselines, and without a search what the trials run by themselves."""
-        found = {planned.job.id: planned.job for planned in self.jobs}
+        known = {planned.job.id: planned.job for planned in self.jobs}
         if not self.sweep.is_searched:
             shared = {job.id for job in shared_inputs(self.sweep)}
             jobs = [job for arm in self.arms for job in self.sweep.fill(arm.params).jobs]
-            found |= {each.id: each for job in jobs for each in (*job.ancestors, job) if each.id not in shared}
-        return list(found.values())
+            known |= {part.id: part for job in jobs for part in (*job.ancestors, job) if part.id not in shared}
+        return list(known.values())
 
     @cached_property
     def _trial_jobs(self) -> list[list[Job]]:
         """What a trial needs, over all its seeds, shared inputs not counted: for a few typical trials."""
         shared = {job.id for job in shared_inputs(self.sweep)}
-        found = []
+        by_trial = []
         for assignment in self.sweep.samples:
             parts = {j.id: j for job in assignment.jobs for j in (*job.ancestors, job) if j.id not in shared}
-            found.append(list(parts.values()))
-        return found
+            by_trial.append(list(parts.values()))
+        return by_trial
 
     @cached_property
     def _chosen_inputs(self) -> list[list[Job]]:
@@ -328,14 +334,14 @@ def shared_inputs(sweep: Sweep, arms: Sequence[Mapping[str, Any]] | None = None)
     by_arm: dict[str, list[Assignment]] = {}
     for assignment in assignments_in(sweep, sweep.arms if arms is None else arms):
         by_arm.setdefault(assignment.arm, []).append(assignment)
-    found: dict[str, Job] = {}
+    inputs: dict[str, Job] = {}
     for assignments in by_arm.values():
         for number in range(len(assignments[0].jobs)):
             chains = [{job.id: job for job in assignment.jobs[number].ancestors} for assignment in assignments]
             for run_id, job in chains[0].items():
                 if all(run_id in chain for chain in chains):
-                    found.setdefault(run_id, job)
-    return list(found.values())
+                    inputs.setdefault(run_id, job)
+    return list(inputs.values())
 
 
 def waves(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -343,7 +349,7 @@ def waves(jobs: Sequence[Job]) -> list[list[Job]]:
     depth: dict[str, int] = {}
     along: dict[str, int] = {}
     for job in sorted(jobs, key=lambda job: (len(job.ancestors), job.epochs_to_train)):
-        inputs = (depth[each.id] for each in job.ancestors if each.id in depth)
+        inputs = (depth[needed.id] for needed in job.ancestors if needed.id in depth)
         trajectory = job.trajectory or job.id
         depth[job.id] = along[trajectory] = 1 + max(along.get(trajectory, -1), max(inputs, default=-1))
     return [[job for job in jobs if depth[job.id] == level] for level in range(max(depth.values(), default=-1) + 1)]

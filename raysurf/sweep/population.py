@@ -27,7 +27,7 @@ class Population:
     best ``exploit_share``, and every value is drawn anew with probability ``resample``, else multiplied by one of
     ``perturb``. A generation of which all have failed is followed by one that begins anew.
 
-    What is suggested depends on the seed, the trial's place and the figures of the generations before, nothing else.
+    What is suggested depends on the seed, the trial's place and the metrics of the generations before, nothing else.
 
     Args:
         tree: The job, with holes.
@@ -53,7 +53,7 @@ class Population:
         self.points = points
         self.seed = random.SystemRandom().getrandbits(64) if search.seed is None else search.seed
         self.params: list[Params] = []
-        self.figures: dict[int, float] = {}
+        self.metrics: dict[int, float] = {}
 
     def ask(self, number: int, known: Mapping[str, Any] | None = None) -> Params:
         """The assignment of a trial, or the one that an earlier run has suggested for it.
@@ -62,14 +62,14 @@ class Population:
         """
         place = number - self.first
         assert place == len(self.params)
-        found = self._suggested(place, random.Random(f"{self.seed} {place}")) if known is None else dict(known)
-        self.params.append(found)
-        return found
+        params = self._suggested(place, random.Random(f"{self.seed} {place}")) if known is None else dict(known)
+        self.params.append(params)
+        return params
 
     def tell(self, number: int, values: tuple[float, ...] | None, failed: bool) -> None:
-        """Say what came of a trial; one without a finite figure has failed."""
+        """Say what came of a trial; one without a finite metric has failed."""
         if not failed and values is not None and math.isfinite(values[0]):
-            self.figures[number - self.first] = values[0] if self.search.directions[0] == "max" else -values[0]
+            self.metrics[number - self.first] = values[0] if self.search.directions[0] == "max" else -values[0]
 
     def _suggested(self, place: int, draw: random.Random) -> Params:
         size = self.search.population
@@ -82,15 +82,15 @@ class Population:
         staying = ranked[: size - num_exploited(self.search)]
         if place - size in staying:
             return _going_on(own_values(self.params[place - size]), self.params[place - size])
-        others = [_going_on(own_values(self.params[each]), self.params[each]) for each in staying]
+        others = [_going_on(own_values(self.params[other]), self.params[other]) for other in staying]
         best = ranked[: num_exploited(self.search)]
         return _unlike([*asked, *others], lambda: self._explored(self.params[draw.choice(best)], draw))
 
     def _ranked(self, generation: int) -> list[int]:
-        """Places of a generation that have figures, the best first; of equal ones the first."""
+        """Places of a generation that have metrics, the best first; of equal ones the first."""
         size = self.search.population
         places = range(generation * size, (generation + 1) * size)
-        return sorted((place for place in places if place in self.figures), key=lambda place: -self.figures[place])
+        return sorted((place for place in places if place in self.metrics), key=lambda place: -self.metrics[place])
 
     def _drawn(self, point: Mapping[str, Any], draw: random.Random) -> Params:
         return space.choose(self.tree, lambda name, hole: point[name] if name in point else drawn(hole, draw))
@@ -105,7 +105,7 @@ class Population:
 
     def _perturbed(self, hole: Float | Int, value: float, draw: random.Random) -> Any:
         moved = [perturbed(hole, value, factor) for factor in self.search.perturb]
-        return draw.choice([each for each in moved if each != value] or [value])
+        return draw.choice([other for other in moved if other != value] or [value])
 
 
 class PBT(Sampler):
@@ -179,12 +179,12 @@ def _going_on(values: Params, parent: Params) -> Params:
 
 def _unlike(others: Sequence[Params], make: Callable[[], Params]) -> Params:
     """The first that is made that is none of the others; the last if all are."""
-    found = make()
+    made = make()
     for _ in range(TRIES):
-        if found not in others:
+        if made not in others:
             break
-        found = make()
-    return found
+        made = make()
+    return made
 
 
 def drawn(hole: Searched, draw: random.Random) -> Any:
@@ -206,7 +206,7 @@ def perturbed(hole: Float | Int, value: float, factor: float) -> Any:
     moved = min(max(value * factor, hole.low), highest(hole))
     if hole.step is None:
         return moved
-    now, then = (round((each - hole.low) / hole.step) for each in (value, moved))
+    now, then = (round((number - hole.low) / hole.step) for number in (value, moved))
     if then == now:
         then += 1 if (factor > 1) == (value >= 0) else -1
     return at_step(hole, min(max(then, 0), num_steps(hole.low, highest(hole), hole.step)))

@@ -61,15 +61,15 @@ def chains(sweeps: Iterable[Sweep]) -> list[Chain]:
 
     Of a searched hole the lowest and the highest value, or every option, is taken, others at their first.
     """
-    found: dict[tuple[Stage, ...], Chain] = {}
+    by_stages: dict[tuple[Stage, ...], Chain] = {}
     for sweep in sweeps:
         asked: list[tuple[Job, dict[str, Any]]] = [(job, {}) for job in sweep.baselines]
         asked += [(assignment.jobs[0], dict(assignment.params)) for assignment in sweep.samples]
         for job, params in asked:
             for jobs in _chains_of(job):
                 chain = Chain(jobs, params)
-                found.setdefault(chain.stages, chain)
-    return list(found.values())
+                by_stages.setdefault(chain.stages, chain)
+    return list(by_stages.values())
 
 
 def rates_of(chain: Chain) -> Rates:
@@ -103,9 +103,9 @@ def _members(stage: Stage) -> list[float]:
 
 def _chains_of(job: Job) -> list[tuple[TrainingJob, ...]]:
     """The chains that end in a job, or in what it measures: in every training job that no other starts from."""
-    trained = [each for each in (*job.ancestors, job) if isinstance(each, TrainingJob)]
-    begun = {start.id for each in trained if (start := _start_of(each)) is not None}
-    return [_up_to(each) for each in trained if each.id not in begun]
+    trained = [part for part in (*job.ancestors, job) if isinstance(part, TrainingJob)]
+    begun = {start.id for part in trained if (start := _start_of(part)) is not None}
+    return [_up_to(part) for part in trained if part.id not in begun]
 
 
 def _up_to(job: TrainingJob) -> tuple[TrainingJob, ...]:

@@ -70,7 +70,7 @@ class Grid(Random):
         try:
             assignments.grid(sweep.job)
         except SpecError as error:
-            return [(("job", *found.where.split(".")), found) for found in error.faults]
+            return [(("job", *wrong.where.split(".")), wrong) for wrong in error.faults]
         return []
 
 

@@ -156,12 +156,12 @@ def _sampler(value: Any, info: ValidationInfo) -> Any:
     """A sampler without settings is its name."""
     tree = {"kind": value} if isinstance(value, str) else value
     try:
-        found = Sampler.model_validate(tree, context=info.context)
+        sampler = Sampler.model_validate(tree, context=info.context)
     except ValidationError as error:
         faults = faults_of(Sampler, error, ())
         # Of a name alone the kind is the whole of it.
-        raise refusal(*((() if tree is not value and p == ("kind",) else p, each) for p, each in faults)) from None
-    return found if found.model_fields_set else found.kind
+        raise refusal(*((() if tree is not value and p == ("kind",) else p, wrong) for p, wrong in faults)) from None
+    return sampler if sampler.model_fields_set else sampler.kind
 
 
 class Search(Value):
@@ -216,8 +216,8 @@ class Search(Value):
         """The sampler."""
         if isinstance(self.sampler, Sampler):
             return self.sampler
-        found: Sampler = plugs.find("samplers", self.sampler)()
-        return found
+        method: Sampler = plugs.find("samplers", self.sampler)()
+        return method
 
     @property
     def at_a_time(self) -> int:

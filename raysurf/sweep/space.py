@@ -181,22 +181,22 @@ def labels(hole: Choice | Each) -> list[str]:
 def _labels(options: Sequence[Tree]) -> list[str]:
     named = [_named(option) for option in options]
     alike = Counter(named)
-    found = []
+    names = []
     for i, option in enumerate(options):
         if isinstance(option, Mapping):
             network = _named(option.get("model")) if alike[named[i]] > 1 else None
-            found.append(" ".join(part for part in (named[i], network) if part) or f"option {i + 1}")
+            names.append(" ".join(part for part in (named[i], network) if part) or f"option {i + 1}")
         elif isinstance(option, Hole):
-            found.append(type(option).__name__.lower())
+            names.append(type(option).__name__.lower())
         elif isinstance(option, list):
             text = "list" if any(places(option)) else json.dumps(option, default=str)
-            found.append(text if len(text) <= LONGEST_LABEL else "list")
+            names.append(text if len(text) <= LONGEST_LABEL else "list")
         else:
-            found.append(str(option).lower() if isinstance(option, bool) else str(option))
-    while len(set(found)) < len(found):
-        counts = Counter(found)
-        found = [name if counts[name] == 1 else f"{name} ({i + 1})" for i, name in enumerate(found)]
-    return found
+            names.append(str(option).lower() if isinstance(option, bool) else str(option))
+    while len(set(names)) < len(names):
+        counts = Counter(names)
+        names = [name if counts[name] == 1 else f"{name} ({i + 1})" for i, name in enumerate(names)]
+    return names
 
 
 def _named(option: Tree) -> str | None:
@@ -302,16 +302,16 @@ def choose(tree: Tree, take: Callable[[str, Searched], Any]) -> Params:
         tree: With holes; ``Each`` axes are left out.
         take: Given a hole and its parameter's name; for a choice it gives the label of an option.
     """
-    found: Params = {}
+    params: Params = {}
 
-    def each(name: str, hole: Hole) -> Any:
+    def taken(name: str, hole: Hole) -> Any:
         if isinstance(hole, Each):
             return labels(hole)[0]
-        found[name] = take(name, hole)
-        return found[name]
+        params[name] = take(name, hole)
+        return params[name]
 
-    _replaced(tree, "", each)
-    return found
+    _replaced(tree, "", taken)
+    return params
 
 
 def suggest(tree: Tree, trial: Any) -> Params:
@@ -366,7 +366,7 @@ def in_order(tree: Tree) -> Tree:
     if isinstance(tree, Mapping):
         return {k: in_order(tree[k]) for k in sorted(tree, key=str)}
     if isinstance(tree, list):
-        return [in_order(each) for each in tree]
+        return [in_order(inner) for inner in tree]
     if isinstance(tree, Choice | Each):
         return type(tree)(tuple(in_order(option) for option in tree.options))
     return tree

@@ -73,7 +73,7 @@ def _meaning_of(job: Job) -> str:
 
     def without_defaults(tree: Any) -> Any:
         if isinstance(tree, list):
-            return [without_defaults(each) for each in tree]
+            return [without_defaults(inner) for inner in tree]
         if not isinstance(tree, dict):
             return tree
         kept = {k: v for k, v in tree.items() if k not in SETTINGS or v != SETTINGS[k]}
@@ -152,10 +152,12 @@ class Sweep:
         Not the name, how many trials or generations, budget, failures or resources. The jobs, seeds included, stand for
         all that is no hole.
         """
-        made = [[self._canonical(each.params), sorted(_meaning_of(job) for job in each.jobs)] for each in self.samples]
+        made = [
+            [self._canonical(sample.params), sorted(_meaning_of(job) for job in sample.jobs)] for sample in self.samples
+        ]
         meaning = {
             "holes": {name: space.meaning(hole) for name, hole in self.parameters.items()},
-            "jobs": sorted(made, key=lambda each: json.dumps(each, sort_keys=True)),
+            "jobs": sorted(made, key=lambda sample: json.dumps(sample, sort_keys=True)),
             "search": self._meaning_of_search(),
         }
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
@@ -216,13 +218,13 @@ class Sweep:
         """
         is_population = self.search is not None and self.search.method.IN_GENERATIONS
         own, earlier = (own_values(params), earlier_values(params)) if is_population else (params, [])
-        each = {k: v for k, v in own.items() if isinstance(self.parameters.get(k), space.Each)}
+        axes = {k: v for k, v in own.items() if isinstance(self.parameters.get(k), space.Each)}
         job = None
         for values in (*earlier, own):
-            job = self._job({**each, **values}, job)
+            job = self._job({**axes, **values}, job)
         assert job is not None
         jobs = tuple(job.with_seed(seed) for seed in self.seeds) or (job,)
-        arm = " ".join([job.kind, *(f"{k or WHOLE}={v}" for k, v in each.items())])
+        arm = " ".join([job.kind, *(f"{k or WHOLE}={v}" for k, v in axes.items())])
         return Assignment(dict(params), arm, jobs)
 
     def _job(self, values: Mapping[str, Any], before: Job | None) -> Job:
@@ -239,18 +241,18 @@ class Sweep:
     @cached_property
     def fixed_jobs(self) -> dict[str, Job]:
         """Jobs by id that are written without a hole, for every seed: whatever trials want them want the same."""
-        found: dict[str, Job] = {}
+        fixed: dict[str, Job] = {}
         for tree in space.without_holes(self.job):
             job, faults = parse(tree, ("job",)) if "kind" in tree else (None, [])
             if isinstance(job, Job) and not faults:
-                for each in tuple(job.with_seed(seed) for seed in self.seeds) or (job,):
-                    found |= {part.id: part for part in (*each.ancestors, each)}
-        return found
+                for seeded in tuple(job.with_seed(seed) for seed in self.seeds) or (job,):
+                    fixed |= {part.id: part for part in (*seeded.ancestors, seeded)}
+        return fixed
 
     @property
     def code(self) -> list[str]:
         """``module:name`` of everything that it names and that is no part of raysurf."""
-        jobs = [*(job for each in self.samples for job in each.jobs), *self.baselines]
+        jobs = [*(job for assignment in self.samples for job in assignment.jobs), *self.baselines]
         values = [*jobs, *([] if self.search is None else [self.search.method])]
         return sorted({name for value in values for name in code_in(value)})
 

@@ -86,12 +86,12 @@ def _bytes(file: str) -> bytes:
     with open(handle, "rb") as opened:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _NoFileError("which is a folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "which is no file")
-        found: bytes | None = opened.read(NUM_BYTES + 1)
-    if found is None:
+        data: bytes | None = opened.read(NUM_BYTES + 1)
+    if data is None:
         raise _NoFileError("which would be waited for")
-    if len(found) > NUM_BYTES:
+    if len(data) > NUM_BYTES:
         raise _NoFileError("which is larger")
-    return found
+    return data
 
 
 class _TooManyError(Exception):
@@ -317,15 +317,15 @@ class _Reading:
         plain_list = isinstance(node, SequenceNode) and not node.tag.startswith("!")
         for inner in node.value if plain_list else [node]:
             inside: dict[Path, Place] = {}
-            found = self.build(inner, _At(at.file, at.path, inside, at.chain))
-            if found is _BAD:
+            mapping = self.build(inner, _At(at.file, at.path, inside, at.chain))
+            if mapping is _BAD:
                 good = False
-            elif not isinstance(found, dict):
-                self.fault(at.file, inner.start_mark.line + 1, where, f"{found!r} under <<", "a mapping to merge")
+            elif not isinstance(mapping, dict):
+                self.fault(at.file, inner.start_mark.line + 1, where, f"{mapping!r} under <<", "a mapping to merge")
                 good = False
             else:
-                new = found.keys() - merged.keys()
-                merged.update({key: value for key, value in found.items() if key in new})
+                new = mapping.keys() - merged.keys()
+                merged.update({key: value for key, value in mapping.items() if key in new})
                 depth = len(at.path)
                 places.update({p: place for p, place in inside.items() if len(p) > depth and p[depth] in new})
         return good
