@@ -234,7 +234,7 @@ def _outcomes(store: Store, contents: Inventory, empty: Collection[str]) -> Iter
         try:
             outcome = json.loads(data)
             files, metrics = outcome.get("files") or [], outcome["figures"]
-            broken = [needed for needed in files if needed not in there and not _is_whole(store, needed, paths)]
+            broken = [file for file in files if file not in there and not (file in paths and store.is_whole(file))]
             assert isinstance(metrics, dict)
         except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError):
             yield Finding(path, "an outcome that raysurf has not written", f"remove it, and {AGAIN}")
@@ -263,11 +263,6 @@ def _changed(store: Store, path: str, outcome: Mapping[str, Any], unchanged: Unc
     for what, then, now in told(unchanged.changes(job, own, accepted)):
         meaning = "it is used again by --accept-changed alone"
         yield Finding(path, f"a run that differs from what there is now in {what}: {then} then, {now} now", meaning)
-
-
-def _is_whole(store: Store, path: str, paths: set[str]) -> bool:
-    """Whether a file is there, and on a disk, where that can happen, not truncated."""
-    return path in paths and store.is_whole(path)
 
 
 def _told_of(contents: Inventory, empty: Collection[str]) -> set[str]:

@@ -100,7 +100,8 @@ def remove_sweep(store: Store, sweep: str, tell: Callable[[str], None] = lambda 
                 remove_part(store, table, part)
         for part in _trials(contents, sweep):
             remove_part(store, "trials", part)
-        for folder in {_folder(file.path) for file in plan.files if file.kind != "tables"}:
+        # Of one run, trajectory or sweep alone.
+        for folder in {"/".join(file.path.split("/")[:2]) for file in plan.files if file.kind != "tables"}:
             # Of W&B's folders links to its logs may be left.
             if store.is_local and (folder.startswith("wandb/") or not store.list(folder)):
                 store.delete_folder(folder)
@@ -154,11 +155,6 @@ def _is_of(file: StoredFile, sweep: str, runs: set[str], trajectories: set[str |
     """Whether something else than a table's file is of a sweep, of one of some runs, or of one of some trajectories."""
     is_theirs = file.run in runs or (file.trajectory is not None and file.trajectory in trajectories)
     return file.kind != "tables" and (is_theirs or file.sweep == sweep)
-
-
-def _folder(path: str) -> str:
-    """The folder that is of one run, trajectory or sweep alone."""
-    return "/".join(path.split("/")[:2])
 
 
 def _running(store: Store) -> set[str]:

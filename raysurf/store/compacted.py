@@ -118,22 +118,14 @@ class _List:
 def _known(version: _List) -> Compacted:
     """What a list says; lists are never changed, and parsing one takes as long as a query."""
     data = version.store.get_bytes(f"{FOLDER}/{version.table}/{version.name}")
-    return _parsed(version.table, version.name.removesuffix(".json"), version.made, data)
-
-
-def _parsed(table: str, name: str, made: Version, data: bytes) -> Compacted:
     content = json.loads(data)
     # Version 2 listed size, time and inode of the own file, the number of rows, and a digest.
     parts = {part: said[3] if isinstance(said, list) else said for part, said in content["parts"].items()}
     if {type(rows) for rows in parts.values()} - {int}:
         raise ValueError("a number of rows is no number")
+    name = version.name.removesuffix(".json")
     int(name.partition("-")[0])
-    return Compacted(table, name, made[1], int(content["version"]), str(content["sha256"]), parts)
-
-
-def listed(version: int, digest: str, parts: Mapping[str, int]) -> dict[str, Any]:
-    """A list as it is written: the schema's version, SHA-256 of the compacted file, rows by part."""
-    return {"version": version, "sha256": digest, "parts": parts}
+    return Compacted(version.table, name, version.made[1], int(content["version"]), str(content["sha256"]), parts)
 
 
 def require_as_written(store: Store, file: Compacted) -> None:

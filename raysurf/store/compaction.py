@@ -38,7 +38,6 @@ from raysurf.store.compacted import (
     PART,
     SUFFIX,
     Compacted,
-    listed,
     require_as_written,
     rows_of_parts,
     run_of,
@@ -285,7 +284,8 @@ class _Compactor:
             self.store.delete(f"{path}{SUFFIX}")
             got = f"a second compaction of {self.table}, while this one was held up"
             raise StoreError(self.store.uri, got, "one at a time; nothing is lost: compact it again")
-        self.store.put_json(f"{path}.json", listed(VERSION, hashlib.sha256(data).hexdigest(), batch.parts))
+        content = {"version": VERSION, "sha256": hashlib.sha256(data).hexdigest(), "parts": batch.parts}
+        self.store.put_json(f"{path}.json", content)
         self.done.parts += len(batch.parts)
         self.done.rows += rows.num_rows
         leases = self.store.versions(LEASES) if self.table == "trials" and not self.store.is_local else ()

@@ -17,19 +17,6 @@ KEY = b"raysurf.version"
 NEWER = f"version {VERSION} or older (it was written by a newer raysurf: update this one)"
 
 
-def _schema_version(metadata: Mapping[bytes, bytes] | None, uri: str, path: str) -> int:
-    """The version of a file of a table; 1 if it says none.
-
-    Raises:
-        StoreError: If it is newer than what this raysurf knows, or no number.
-    """
-    said = (metadata or {}).get(KEY, b"1").decode(errors="replace")
-    if not said.isdigit():
-        raise StoreError(uri, f"version {said[:20]!r} in {path}", "a number, such as 1")
-    require_no_newer(int(said), uri, path)
-    return int(said)
-
-
 def require_no_newer(version: int, uri: str, path: str) -> None:
     """Refuse what a newer raysurf has written.
 
@@ -148,8 +135,12 @@ def table_in(data: bytes, schema: pa.Schema, uri: str, path: str) -> pa.Table:
         rows, metadata = reader.read(use_threads=False), reader.metadata.metadata
     except _UNREADABLE as error:
         raise StoreError(uri, f"{path}, which cannot be read ({error})", OURS) from error
-    version = _schema_version(metadata, uri, path)
-    return migrated(fitted(rows, schema, uri, path), schema.metadata[b"raysurf.table"].decode(), version)
+    # Version 1 did not say so.
+    version = (metadata or {}).get(KEY, b"1").decode(errors="replace")
+    if not version.isdigit():
+        raise StoreError(uri, f"version {version[:20]!r} in {path}", "a number, such as 1")
+    require_no_newer(int(version), uri, path)
+    return migrated(fitted(rows, schema, uri, path), schema.metadata[b"raysurf.table"].decode(), int(version))
 
 
 def fitted(table: pa.Table, schema: pa.Schema, uri: str, path: str) -> pa.Table:

@@ -57,7 +57,8 @@ def load(path: str | FilePath) -> list[Sweep]:
     documents = yaml_reader.read(path)
     folder = str(FilePath(path).absolute().parent)
     own_code.look_in(folder)
-    stem = _named_for(FilePath(path).stem)
+    # A sweep without a name has its file's, with invalid characters replaced.
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", FilePath(path).stem).strip("._-")[: LONGEST_NAME - 8] or "sweep"
     sweeps: list[Sweep] = []
     faults: list[Fault] = []
     names: dict[str, int] = {}
@@ -91,11 +92,6 @@ def _as_written(tree: Mapping[str, Any], faults: Iterable[PathFault]) -> Iterato
             yield ("search", INITIAL, *path[2:]), dataclasses.replace(wrong, where=where)
         else:
             yield path, wrong
-
-
-def _named_for(stem: str) -> str:
-    """A sweep's name from its file's, with invalid characters replaced."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[: LONGEST_NAME - 8] or "sweep"
 
 
 def from_tree(tree: Mapping[str, Any], default_name: str) -> tuple[Sweep | None, list[PathFault]]:

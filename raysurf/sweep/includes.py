@@ -31,7 +31,8 @@ def _visit(file: Path, files: dict[Path, None]) -> None:
     for event in yaml.parse(file.read_text(encoding="utf-8"), yaml.SafeLoader):
         if isinstance(event, yaml.ScalarEvent) and event.tag == "!include":
             if os.path.isabs(event.value):
+                line = event.start_mark.line + 1 if event.start_mark else 1
                 got = f"the absolute path {event.value}"
                 wanted = "a path relative to the including file, since the file goes to another machine"
-                raise SpecError([Fault("!include", got, wanted, file=str(file), line=event.start_mark.line + 1)])
+                raise SpecError([Fault("!include", got, wanted, file=str(file), line=line)])
             _visit(Path(os.path.abspath(file.parent / event.value)), files)

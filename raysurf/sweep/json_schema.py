@@ -112,7 +112,7 @@ def _with_holes(job: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
         while name in definitions:
             name += "'"
         definitions[name] = {}
-        said = {key: schema[key] for key in ("description", "default") if key in schema}
+        said: dict[str, Any] = {key: schema[key] for key in ("description", "default") if key in schema}
         value = visit({key: inner for key, inner in schema.items() if key not in said}, name)
         options = {**OPTIONS, "type": "array", "items": {"$ref": PREFIX + name}}
         kinds = {inner.get("type") for inner in (schema, *schema.get("anyOf", ()))}

@@ -79,13 +79,9 @@ class Only:
         named = ((self.sweep, sweep), (self.kind, kind))
         return (
             all(not texts or any(fnmatch.fnmatchcase(name, text) for text in texts) for texts, name in named)
-            and (not self.arm or any(_fits_arm(arm, text) for text in self.arm))
+            and (not self.arm or any(fnmatch.fnmatchcase(arm, text) or f" {text} " in f" {arm} " for text in self.arm))
             and (not self.trial or trial in self.trial)
         )
-
-
-def _fits_arm(arm: str, text: str) -> bool:
-    return fnmatch.fnmatchcase(arm, text) or f" {text} " in f" {arm} "
 
 
 @dataclass(frozen=True)
@@ -114,22 +110,18 @@ def part_of(sweep: Sweep, only: Only) -> Part:
     ]
     if only.is_everything:
         return Part(tuple(arms), sweep.baselines)
-    every = [
-        arm
-        for arm in arms
-        if any(_fits(sweep, only, assignment, arm) for assignment in assignments_in(sweep, [arm.params]))
-    ]
+    every = []
+    for arm in arms:
+        chosen = next((number for number in only.trial if number in arm.numbers), None)
+        assignments = assignments_in(sweep, [arm.params])
+        if any(only.fits(sweep.name, assignment.arm, assignment.jobs[0].kind, chosen) for assignment in assignments):
+            every.append(arm)
     if only.trial and sweep.is_searched and every:
         got = ", ".join(f"trial={number}" for number in only.trial)
         expected = f"arm=… or sweep=…: trials of the search of {sweep.name!r} follow from one another"
         raise SpecError([Fault("only", got, expected)])
     baselines = [job for job in sweep.baselines if only.fits(sweep.name, job.kind, job.kind, None)]
     return Part(tuple(every), tuple(baselines))
-
-
-def _fits(sweep: Sweep, only: Only, assignment: Assignment, arm: Configuration) -> bool:
-    chosen = next((number for number in only.trial if number in arm.numbers), None)
-    return only.fits(sweep.name, assignment.arm, assignment.jobs[0].kind, chosen)
 
 
 def require_any(sweeps: Sequence[Sweep], only: Only, parts: Iterable[Part]) -> None:
