@@ -193,12 +193,12 @@ def _baselines(sweep: SweepRows, metrics: Mapping[str, Mapping[str, float]]) -> 
         if sweep.runs[run_id]["status"] == "done":
             groups.setdefault(sweep.runs[run_id]["group"], []).append(run_id)
     for run_ids in groups.values():
-        mine, arm = [metrics[run_id] for run_id in run_ids], sweep.runs[run_ids[0]]["arm"]
+        mine, name = [metrics[run_id] for run_id in run_ids], sweep.runs[run_ids[0]]["arm"]
         means = _means(mine, sweep.metrics)
-        first = [run[name] for name in sweep.metrics[:1] for run in mine if name in run]
-        values = tuple(means.get(name) for name in sweep.metrics)
+        first = [run[metric] for metric in sweep.metrics[:1] for run in mine if metric in run]
+        values = tuple(means.get(metric) for metric in sweep.metrics)
         std = stdev(first) if len(first) > 1 else None
-        yield Trial(-1, arm, {}, tuple(run_ids), values, std, "done", "", None, _means(mine, METRICS))
+        yield Trial(-1, name, {}, tuple(run_ids), values, std, "done", "", None, _means(mine, METRICS))
 
 
 def _means(runs: Iterable[Mapping[str, float]], names: Sequence[str]) -> dict[str, float]:

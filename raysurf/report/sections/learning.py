@@ -201,10 +201,10 @@ def drawn(sweep: SweepRows, curves: Sequence[LearningCurve]) -> Drawing | None:
     ranked = [trial for trial in sweep.ranked if trial.number in there]
     order = [*ranked, *(trial for trial in sweep.trials if trial.number in there and trial not in ranked)]
     best = order[:NAMED]
-    arms = Counter(trial.arm for trial in best)
+    configurations = Counter(trial.arm for trial in best)
     named = {}
     for trial, colour in zip(best, OKABE_ITO, strict=False):
-        is_told_apart = not sweep.metrics and arms[trial.arm] == 1
+        is_told_apart = not sweep.metrics and configurations[trial.arm] == 1
         named[trial.number] = (colour, cut(trial.arm, LONGEST) if is_told_apart else f"trial {trial.number}")
     others = {trial.number for trial in order[NAMED : NAMED + OTHERS]}
     weights = list(dict.fromkeys(curve.weights for curve in kept))

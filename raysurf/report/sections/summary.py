@@ -42,9 +42,9 @@ def _asked(sweep: SweepRows) -> str:
         pairs = zip(sweep.modes, sweep.metrics, strict=True)
         wanted = " and ".join(f"{'the highest' if mode == 'max' else 'the lowest'} {name}" for mode, name in pairs)
         asked += f" Sought: {wanted}."
-    arms = list(dict.fromkeys(trial.arm for trial in sweep.trials))
-    if len(arms) > 1:
-        asked += f" {len(arms)} settings: {_listed(arms)}."
+    configurations = list(dict.fromkeys(trial.arm for trial in sweep.trials))
+    if len(configurations) > 1:
+        asked += f" {len(configurations)} settings: {_listed(configurations)}."
     seeds = sorted({row["seed"] for row in runs if row["seed"] is not None})
     if len(seeds) > 1:
         asked += f" Seeds: {_listed(map(str, seeds))}."
