@@ -9,7 +9,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "raysurf"
-author = "the authors of raysurf"
 version = release = version_of("raysurf")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "mathml", "reference"]
 exclude_patterns = ["_build"]
@@ -26,6 +25,7 @@ napoleon_use_rtype = False
 html_theme = "furo"
 html_title = "raysurf"
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["raysurf.css"]

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from raysurf.cli.main import cli
 from tests.support.cases import ROOT
+from tests.support.doc_blocks import blocks, pages
 from tests.support.rayjob import SCHEMA
 
 ON_PREMISE, KUBERNETES, SLURM = "  type: local", "kind: RayJob", "#SBATCH"
@@ -27,10 +28,9 @@ def cluster() -> dict[str, Any]:
 
 
 def block(has: str) -> str:
-    """The one block of the README that has a text in it."""
-    blocks = re.findall(r"```[a-z]*\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    (found,) = [each for each in blocks if has in each]
-    return str(found)
+    """The one block of the pages that has a text in it."""
+    (code,) = [each.code for page in pages() for each in blocks(page) if has in each.code]
+    return code
 
 
 @pytest.mark.parametrize("content", [cluster(), yaml.safe_load(block(ON_PREMISE))], ids=["cloud", "on premise"])
@@ -55,7 +55,7 @@ def test_workers_scale_from_none() -> None:
 
 
 def test_rayjob_is_one_that_kuberay_takes() -> None:
-    """The README's manifest fits the schema, which refuses it with a misspelt, missing or mistyped field."""
+    """The manifest of the pages fits the schema, which refuses it with a misspelt, missing or mistyped field."""
     job = yaml.safe_load(block(KUBERNETES))
     jsonschema.validate(job, SCHEMA)
     spec = job["spec"]["rayClusterSpec"]

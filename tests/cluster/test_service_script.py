@@ -1,4 +1,4 @@
-"""The README's script of the service, on a head of its own with a token: submit, status, stop, logs, list, table."""
+"""The script of `docs/how-to/submit.md`, on a head of its own with a token: submit, status, stop, logs, list, table."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 import raysurf as rs
 from tests.support.cases import ROOT
+from tests.support.doc_blocks import DOCS, blocks
 from tests.support.planted_keys import KEYS, holders
 from tests.support.ray_home import free_ports, ray_home
 
@@ -88,8 +89,8 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture(scope="module")
 def done(place: Place) -> subprocess.CompletedProcess[str]:
-    """The README's script, on ports of its own, with a small sweep; the head is left for the tests below."""
-    (script,) = re.findall(r"```bash\n(.*?raysurf submit.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """The page's script, on ports of its own, with a small sweep; the head is left for the tests below."""
+    (script,) = [block.code for block in blocks(DOCS / "how-to" / "submit.md") if "raysurf submit" in block.code]
     gcs, dashboard, client, agent = place.ports
     own = (
         f"--port={gcs} --dashboard-port={dashboard} --ray-client-server-port={client} "
