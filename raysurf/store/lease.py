@@ -89,7 +89,7 @@ class Holder:
     Args:
         who: What the process is about, for people; may be empty.
         host, pid, since: The process, and when it came, for people: its own clock.
-        place, started: Tell whether it still runs, on the same machine; see ``results.process``.
+        place, started: Tell whether it still runs, on the same machine; see ``is_running``.
         first, last: The part of the name that it holds, from the one up to, but without, the other.
     """
 
