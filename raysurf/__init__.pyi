@@ -55,3 +55,6 @@ from raysurf.training.schedules import Linear as Linear
 from raysurf.training.schedules import PlateauLinear as PlateauLinear
 from raysurf.training.schedules import Triangle as Triangle
 from raysurf.training.schedules import WarmUp as WarmUp
+
+HOMES: dict[str, tuple[str, ...]]
+__all__: list[str]

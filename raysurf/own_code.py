@@ -25,7 +25,6 @@ from raysurf.errors import Fault, SpecError
 from raysurf.failure import is_installed, message_of
 
 FORM = "package.module:function"
-# Parts of the paths of what is installed.
 # Functions that import a module by its name, which is seen where it stands in the call.
 BY_NAME = ("import_module", "__import__")
 

@@ -27,6 +27,7 @@ from raysurf.cli.wandb import dashboard, sync
 from raysurf.errors import RaysurfError, SpecError
 from raysurf.packages import missing
 from raysurf.redaction import redact
+from raysurf.wording import counted
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -113,8 +114,7 @@ def _run() -> int:
         echo(said.getvalue(), err=True, nl=False)
         return 2
     except SpecError as error:
-        count = len(error.faults)
-        echo(f"{count} {'fault' if count == 1 else 'faults'}; nothing was started, nothing written:", err=True)
+        echo(f"{counted(len(error.faults), 'fault')}; nothing was started, nothing written:", err=True)
         for fault in error.faults:
             echo(f"  {fault}", err=True)
         return 2

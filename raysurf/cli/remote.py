@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import click
 
 from raysurf.cli.examples import sweep_file
 from raysurf.cli.options import cluster_address, format_option
-from raysurf.cli.output import echo
+from raysurf.cli.output import echo, text_table
 
 if TYPE_CHECKING:
     from raysurf.cluster.submission import Submitted
@@ -109,8 +110,6 @@ def status(
     except (StoreError, OSError) as error:
         far, why = [], f"the tables cannot be read from here ({error})"
     if style == "json":
-        import json
-
         echo(
             json.dumps(
                 {**_row(found), "sweeps": [_counts(sweep) for sweep in _shown(found, far)]},
@@ -144,12 +143,8 @@ def list_jobs(style: str, address: str) -> None:
 
     rows = [{**_row(each), "sweeps": [sweep.name for sweep in each.sweeps]} for each in JobServer(address).jobs()]
     if style == "json":
-        import json
-
         echo(json.dumps(rows, indent=1))
         return
-    from raysurf.cli.output import text_table
-
     names = ("id", "state", "began", "file", "results", "sweeps")
     cells = [[", ".join(v) if isinstance(v := row[name], list) else v for name in names] for row in rows]
     if rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -180,8 +181,6 @@ def _alone(group: FailureGroup, results: str) -> list[str]:
 
 def _near(place: str) -> str:
     """A place as it is called from the working folder."""
-    import os
-
     here = os.getcwd().rstrip("/") + "/"
     return place.removeprefix(here)
 

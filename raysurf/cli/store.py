@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from raysurf.cli.options import format_option, results_option
-from raysurf.cli.output import echo
+from raysurf.cli.output import echo, text_table
+from raysurf.wording import Bytes, counted, duration
 
 if TYPE_CHECKING:
     from raysurf.maintenance.fsck import Findings
     from raysurf.maintenance.removal import Removal
-    from raysurf.store.compaction import Compaction
 
 
 HEADINGS = ("table", "files compacted", "rows", "files removed", "bytes removed", "files waiting")
@@ -38,34 +38,28 @@ def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, re
 
     Sweeps may run and others may read at the same time. What is compacted is of runs and trials that have ended.
     """
-    from raysurf.cli.output import text_table
     from raysurf.results.api import open
     from raysurf.store.compaction import compact as compact_tables
 
-    found = open(results)
-    found.store.check_writable()
-    includes = found.parts_of_sweeps(*sweeps) if sweeps else None
-    done = compact_tables(found.store, tables or None, includes, grace_s)
-    if cells := [_cells(each) for each in done if not each.held_by]:
+    reader = open(results)
+    reader.store.check_writable()
+    includes = reader.parts_of_sweeps(*sweeps) if sweeps else None
+    done = compact_tables(reader.store, tables or None, includes, grace_s)
+    cells = [
+        [table.table, table.parts, table.rows, table.removed, Bytes(table.bytes_removed), table.waiting]
+        for table in done
+        if not table.held_by
+    ]
+    if cells:
         echo(text_table(HEADINGS, cells))
-    if any(each.waiting for each in done):
-        later = f", {_span(grace_s)} from now or later" if grace_s else ""
+    if any(table.waiting for table in done):
+        later = f", {duration(grace_s)} from now or later" if grace_s else ""
         echo(f"files that wait are removed by the next compaction{later}", err=True)
-    for each in done:
-        if each.held_by:
-            echo(f"{each.table} is being compacted by {each.held_by}; left to it", err=True)
-        for path in each.skipped:
+    for table in done:
+        if table.held_by:
+            echo(f"{table.table} is being compacted by {table.held_by}; left to it", err=True)
+        for path in table.skipped:
             echo(f"warning: {path} is broken, and was left alone (see raysurf fsck)", err=True)
-
-
-def _cells(each: Compaction) -> list[object]:
-    from raysurf.wording import Bytes
-
-    return [each.table, each.parts, each.rows, each.removed, Bytes(each.bytes_removed), each.waiting]
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"
 
 
 @click.command()
@@ -76,22 +70,20 @@ def du(style: str, results: str) -> None:
 
     A run counts for the sweep that ran it first. JSON gives bytes.
     """
-    from raysurf.cli.output import text_table
     from raysurf.maintenance.inventory import KINDS, disk_use
     from raysurf.results.api import open
-    from raysurf.wording import Bytes
 
-    found = disk_use(open(results).store)
+    uses = disk_use(open(results).store)
     if style == "json":
-        rows = [{"sweep": each.sweep, "runs": each.runs, **each.bytes, "total": each.total} for each in found]
+        rows = [{"sweep": use.sweep, "runs": use.runs, **use.bytes, "total": use.total} for use in uses]
         echo(json.dumps(rows, indent=1))
         return
     cells = [
-        [each.sweep or "(no sweep)", each.runs, *(Bytes(each.bytes[kind]) for kind in KINDS), Bytes(each.total)]
-        for each in found
+        [use.sweep or "(no sweep)", use.runs, *(Bytes(use.bytes[kind]) for kind in KINDS), Bytes(use.total)]
+        for use in uses
     ]
-    totals = [Bytes(sum(each.bytes[kind] for each in found)) for kind in KINDS]
-    cells.append(["all", sum(each.runs for each in found), *totals, Bytes(sum(each.total for each in found))])
+    totals = [Bytes(sum(use.bytes[kind] for use in uses)) for kind in KINDS]
+    cells.append(["all", sum(use.runs for use in uses), *totals, Bytes(sum(use.total for use in uses))])
     echo(text_table(["sweep", "runs", *KINDS, "total"], cells))
 
 
@@ -106,38 +98,35 @@ def fsck(fix: bool, style: str, results: str) -> None:
     """
     from raysurf.maintenance.fsck import fsck, remove_garbage
     from raysurf.results.api import open
-    from raysurf.wording import counted
 
     store = open(results).store
     if fix:
         store.check_writable()
-    found = fsck(store)
+    report = fsck(store)
     if style == "json":
-        echo(json.dumps([asdict(finding) for finding in found.findings], indent=1))
+        echo(json.dumps([asdict(finding) for finding in report.findings], indent=1))
     else:
-        _tell(found)
-    if found.running:
-        text = f"at work: {'; '.join(found.running)}; rows and files of runs that have not ended may be theirs"
+        _tell(report)
+    if report.running:
+        text = f"at work: {'; '.join(report.running)}; rows and files of runs that have not ended may be theirs"
         echo(f"{text}, and were not looked at", err=True)
     if fix:
-        echo(f"{counted(remove_garbage(store, found), 'file')} removed", err=True)
-    elif any(finding.is_garbage for finding in found.findings):
+        echo(f"{counted(remove_garbage(store, report), 'file')} removed", err=True)
+    elif any(finding.is_garbage for finding in report.findings):
         echo("raysurf fsck --fix removes what is garbage, and nothing else", err=True)
-    if found.findings:
+    if report.findings:
         click.get_current_context().exit(1)
 
 
-def _tell(found: Findings) -> None:
-    from raysurf.wording import counted
-
-    for finding in found.findings:
+def _tell(report: Findings) -> None:
+    for finding in report.findings:
         echo(f"{finding.path}{' (garbage)' if finding.is_garbage else ''}")
         echo(click.wrap_text(f"{finding.what}: {finding.meaning}", 100, "    ", "    "))
-    if not found.findings:
-        echo(f"{counted(found.files, 'file')}, nothing wrong")
+    if not report.findings:
+        echo(f"{counted(report.files, 'file')}, nothing wrong")
         return
-    garbage = sum(finding.is_garbage for finding in found.findings)
-    echo(f"{counted(found.files, 'file')}, {counted(len(found.findings), 'finding')}, {garbage} of them garbage")
+    garbage = sum(finding.is_garbage for finding in report.findings)
+    echo(f"{counted(report.files, 'file')}, {counted(len(report.findings), 'finding')}, {garbage} of them garbage")
 
 
 SHOWN = 6
@@ -165,9 +154,7 @@ def rm(sweep: str, dry_run: bool, results: str) -> None:
 
 
 def _lines(removal: Removal, dry_run: bool) -> list[str]:
-    from raysurf.cli.output import text_table
     from raysurf.maintenance.inventory import KINDS
-    from raysurf.wording import Bytes, counted
 
     verb = "would be removed" if dry_run else "removed"
     lines = [f"{removal.sweep}: {counted(removal.trials, 'trial')} and {counted(len(removal.runs), 'run')} {verb}"]

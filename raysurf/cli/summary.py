@@ -18,6 +18,7 @@ from raysurf.store import Row
 from raysurf.store.filesystem import results_option
 from raysurf.store.store import Store
 from raysurf.sweep.sweep import Sweep
+from raysurf.wording import counted
 
 COLUMNS = ("validation accuracy", "test accuracy", "validation nll", "test nll")
 
@@ -79,7 +80,7 @@ def _best(sweep: Sweep, results: Results, trials: Sequence[Row], best: Sequence[
 def _front(results: Results, metrics: Sequence[str], modes: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
     """The Pareto front, a line a trial."""
     sought = ", ".join(f"{mode} {metric}" for mode, metric in zip(modes, metrics, strict=True))
-    yield f"  Pareto front of {sought}: {len(rows)} {'trial' if len(rows) == 1 else 'trials'}"
+    yield f"  Pareto front of {sought}: {counted(len(rows), 'trial')}"
     lines = [[row["trial"], *row["values"], ", ".join(params_text(row, results.store.uri))] for row in rows]
     yield from (f"    {line}" for line in text_table(["trial", *metrics, "params"], lines, None).splitlines())
 

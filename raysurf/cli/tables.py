@@ -16,6 +16,7 @@ import click
 from raysurf.cli.options import format_option, results_option, strict
 from raysurf.cli.output import EXPORTED, FORMATS, SUFFIXES, echo, encoded, finite, print_rows, text_table
 from raysurf.store import Row
+from raysurf.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,13 +56,13 @@ def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: st
     from raysurf.cli.comparison_text import latex, markdown, text
     from raysurf.results.api import open
     from raysurf.results.comparison.compare import compare as compared
-    from raysurf.results.comparison.compare import counted, joined
+    from raysurf.results.comparison.compare import counted as by_status
+    from raysurf.results.comparison.compare import joined
 
     found = compared(open(results), asked, sweeps)
     left_out = sum((Counter(each.left_out) for each in found), Counter[str]())
     if left_out:
-        number = left_out.total()
-        echo(f"{number} {'run' if number == 1 else 'runs'} left out: {counted(left_out)}", err=True)
+        echo(f"{counted(left_out.total(), 'run')} left out: {by_status(left_out)}", err=True)
     if style in ("csv", "json"):
         print_rows(joined(found), style)
     elif style in ("markdown", "latex"):
@@ -133,8 +134,7 @@ def tell_running(results: Results, sweep: str | None = None) -> None:
     running: Mapping[str, int] = results.running()
     for name, number in running.items():
         if sweep in (None, name):
-            trials = "1 trial" if number == 1 else f"{number} trials"
-            echo(f"{name}: {trials} running, or broken off; these are the rows so far", err=True)
+            echo(f"{name}: {counted(number, 'trial')} running, or broken off; these are the rows so far", err=True)
 
 
 @click.command()

@@ -15,6 +15,7 @@ from raysurf.results.reader import Reader
 from raysurf.results.trials import best_rows, trials_of, values_of
 from raysurf.store import Row
 from raysurf.store.parts import mapping_in, values_in
+from raysurf.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +47,7 @@ def arrow_html(table: pa.Table) -> str:
     columns = [column.to_pylist() for column in first.columns]
     shown = html_table(table.column_names, list(zip(*columns, strict=True)), titles)
     more = f", the first {first.num_rows} shown" if first.num_rows < table.num_rows else ""
-    return f"{shown}<small>{_count(table.num_rows, 'row')}{more}</small>"
+    return f"{shown}<small>{counted(table.num_rows, 'row')}{more}</small>"
 
 
 def store_html(results: Reader) -> str:
@@ -128,7 +129,3 @@ def _cell(value: object) -> str:
     if len(text) > LONGEST:
         return f'<td title="{html.escape(text[:1000])}">{html.escape(text[:LONGEST])}…</td>'
     return f"<td{right}>{html.escape(text)}</td>"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -57,7 +57,7 @@ def test_compaction_is_told(store: Store) -> None:
     write_rows(store, "runs", "sgd-later", [row])
     code, out, err = raysurf("compact --table runs")
     assert (list(cells(out)), cells(out)["runs"][4]) == (["runs"], "1")
-    assert err == "files that wait are removed by the next compaction, 10 minutes from now or later\n"
+    assert err == "files that wait are removed by the next compaction, 10 min from now or later\n"
     code, out, err = raysurf("compact --grace 0 --table runs")
     assert (cells(out)["runs"][2], cells(out)["runs"][4], err) == ("1", "0", "")
     assert sorted(json.loads(raysurf("table epochs --format json").out), key=str) == sorted(json.loads(before), key=str)

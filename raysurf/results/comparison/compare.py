@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any
@@ -30,7 +30,13 @@ def setting_labels(runs: Sequence[ComparedRun]) -> list[str]:
     differs, then the next.
     """
     labels = [""] * len(runs)
-    for detail in (_arms, _params, _specs, _groups):
+    details: tuple[Callable[[Sequence[ComparedRun]], list[str]], ...] = (
+        lambda alike: [run.arm for run in alike],
+        lambda alike: _differences([run.params for run in alike]),
+        _specs,
+        lambda alike: [run.group for run in alike],
+    )
+    for detail in details:
         alike = defaultdict(list)
         for place, label in enumerate(labels):
             alike[label].append(place)
@@ -42,21 +48,9 @@ def setting_labels(runs: Sequence[ComparedRun]) -> list[str]:
     return labels
 
 
-def _arms(runs: Sequence[ComparedRun]) -> list[str]:
-    return [run.arm for run in runs]
-
-
-def _params(runs: Sequence[ComparedRun]) -> list[str]:
-    return _differences([run.params for run in runs])
-
-
 def _specs(runs: Sequence[ComparedRun]) -> list[str]:
     trees = [{path: value for path, value in leaves(run.spec) if value not in ({}, [])} for run in runs]
     return _differences([{path: tree[path] for path in tree if path.rpartition(".")[2] != "seed"} for tree in trees])
-
-
-def _groups(runs: Sequence[ComparedRun]) -> list[str]:
-    return [run.group for run in runs]
 
 
 def _differences(trees: Sequence[Mapping[str, Any]]) -> list[str]:
