@@ -77,7 +77,7 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
         task: What to do.
         workers: This process's place in its group.
         tell: Given a report after an epoch or point, not more often than twice a second unless every one is wanted, and
-            one when a job is waited for that somebody else does.
+            one when a job is waited for that another process does.
         alone: Whether there is no group; errors that one worker of a group may meet by itself are let through, so that
             Ray Train ends the others and tries again.
 

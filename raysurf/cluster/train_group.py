@@ -97,7 +97,7 @@ class Broker:
         return True
 
     async def report(self, number: int, report: Report) -> bool:
-        """Rank 0 tells how far the task is, and waits to hear whether it goes on."""
+        """Rank 0 reports how far the task is, and waits for the answer whether it goes on."""
         if not self._is_in_flight(number):
             return False
         asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -105,12 +105,12 @@ class Broker:
         return await asked
 
     async def ended(self, number: int, report: Report) -> None:
-        """Rank 0 tells how the task ended."""
+        """Rank 0 reports how the task ended."""
         if self._is_in_flight(number):
             self._end(report)
 
     async def broke(self, number: int, report: Report) -> None:
-        """Any rank tells why it leaves, which brings its group down.
+        """Any rank reports why it leaves, which brings its group down.
 
         A failure that another try may do away with is kept in case there is none, and what a rank says of the loss of
         another (no ``failure``) is nothing of its own.
@@ -122,7 +122,7 @@ class Broker:
                 self._end(report)
 
     async def preempted(self, number: int, report: Report) -> None:
-        """Rank 0 tells that its group has been told to leave, and has kept the task's state."""
+        """Rank 0 reports that its group has to leave, and has kept the task's state."""
         if self._is_in_flight(number) and self._preempted < PREEMPTIONS:
             self._preempted += 1
             self._tries -= 1

@@ -132,7 +132,7 @@ class TrialTable:
             remove_part(self.store, "trials", name)
 
     def require_own_name(self, replace: bool) -> None:
-        """Check that no finished trial of another definition would be lost.
+        """Check that no finished trial of another definition under this name would be lost.
 
         Trials of which all runs are this sweep's, which has no search, are taken over: it has more seeds or settings.
 
