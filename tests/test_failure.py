@@ -38,15 +38,7 @@ def raised(act: Callable[[], object]) -> Failure:
         (lambda: np.empty(1 << 55), "cpu_memory", "MemoryError", __file__),
         (lambda: torch.empty(1 << 55), "cpu_memory", "RuntimeError", __file__),
     ],
-    ids=[
-        "own code",
-        "library called by it",
-        "PyTorch called by it",
-        "bug",
-        "mistake",
-        "NumPy memory",
-        "PyTorch memory",
-    ],
+    ids=["own code", "library called", "PyTorch called", "bug", "mistake", "NumPy memory", "PyTorch memory"],
 )
 def test_class_kind_and_place_are_the_exceptions(act: Callable[[], object], kind: str, name: str, file: str) -> None:
     """The place is the innermost line that is no library's, and whose it is tells a bug from an error of the user's."""

@@ -192,9 +192,6 @@ DOCUMENTS = {
     "directive": "%TAG !p! tag:yaml.org,2002:python/object/apply:\n---\njob: !p!os.mkdir ['CANARY']",
     "verbatim": "job: !<tag:yaml.org,2002:python/object/apply:os.mkdir> ['CANARY']",
     "laughs": f"a0: &a0 [x, x, x, x, x, x, x, x, x]\n{NINE}\njob: *a9",
-    "circle": "job: &a {kind: *a}",
-    "deep": "job: " + "[" * 5_000,
-    "device": "job: !include /dev/zero",
     "name with a path": "name: ../../canary\njob: {kind: sgd, model: lenet5, data: digits, epochs: 1, lr: 0.1}",
     "absolute name": "name: /canary\njob: {kind: sgd, model: lenet5, data: digits, epochs: 1, lr: 0.1}",
 }

@@ -120,10 +120,7 @@ def test_what_does_not_fit_is_told(write: Write, model: str, got: str, expected:
         ("\n\n1 / 0\n", "oc_b.py:3: ZeroDivisionError: division by zero"),
         ("import json\njson.loads('')\n", "oc_b.py:2: JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
         ("import oc_nothing\n", "oc_b.py:1: ModuleNotFoundError: No module named 'oc_nothing'"),
-        (
-            "class Own(Exception):\n def __str__(s): int('x')\nraise Own\n",
-            "oc_b.py:3: Own: <its text cannot be had>",
-        ),
+        ("class Own(Exception):\n def __str__(s): int('x')\nraise Own\n", "oc_b.py:3: Own: <its text cannot be had>"),
         ("x = '\0'\n", "SyntaxError: source code string cannot contain null bytes"),
         (f"x = {'-' * 100_000}1\n", "MemoryError"),
         ("class Own(BaseException): pass\nraise Own('no')\n", "oc_b.py:2: Own: no"),

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 
 import duckdb
 import pyarrow.dataset as ds
@@ -14,45 +15,34 @@ import pytest
 
 import raysurf as rs
 from raysurf.cli.main import cli
-from raysurf.cluster import events
 from raysurf.errors import StoreError
+from raysurf.jobs.context import StoredCheckpoints
 from raysurf.store.store import Store
 from tests.support.cases import tiny_sgd
 from tests.support.s3_server import make_bucket
 from tests.support.stored_rows import CLOCK, stored_rows
+from tests.support.sweep_runs import break_off, epochs, run
 
 
 def sweep() -> rs.Sweep:
-    """A trial of some dozens of short epochs, and a baseline."""
-    tree = rs.SWA(start=tiny_sgd(), epochs=24, cycle_epochs=1, lr=0.05).with_holes(lr=rs.Each((0.1,)))
+    """A trial of some short epochs, and a baseline."""
+    tree = rs.SWA(start=tiny_sgd(), epochs=4, cycle_epochs=1, lr=0.05).with_holes(lr=rs.Each((0.1,)))
     return rs.Sweep(tree, name="on-s3", baselines=(tiny_sgd(),))
 
 
-class Broken(KeyboardInterrupt):
-    """What breaks a run off."""
-
-
-def test_sweep_on_s3_is_broken_off_and_goes_on(port: int, tmp_path: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sweep_on_s3_is_broken_off_and_goes_on(
+    port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It resumes from its checkpoint there; every reader and command sees the rows of an undisturbed run on a disk."""
+    monkeypatch.setattr(StoredCheckpoints, "SHARE", 1e9)
     uri, local = make_bucket(port, "sweeps"), str(tmp_path)
     store = Store(uri)
 
-    def break_off(event: events.Event) -> None:
-        if isinstance(event, events.RunProgressed) and event.run_id.startswith("swa-") and event.epoch > 2:
-            raise Broken
-
-    with pytest.raises(Broken):
-        rs.run(sweep(), uri, executor="inline", listener=break_off)
+    break_off(sweep(), uri, lambda event: 3 in epochs([event], "swa-"))
     kept = [path for path in store.list("trajectories") if path.endswith(".json")]
     assert [path for path in kept if "/swa-" in path]
-    heard: list[int] = []
-
-    def listen(event: events.Event) -> None:
-        if isinstance(event, events.RunProgressed) and event.run_id.startswith("swa-"):
-            heard.append(event.epoch)
-
-    assert rs.run(sweep(), uri, executor="inline", listener=listen).failed == 0
-    assert heard[0] > 1
+    ran = run(sweep(), uri)
+    assert ran.finished.failed == 0 and epochs(ran.events, "swa-")[0] > 1
     rs.run(sweep(), local, executor="inline")
     assert stored_rows(uri) == stored_rows(local)
     found = rs.results.open(uri)

@@ -13,16 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import raysurf as rs
-from raysurf.results import open as open_results
 from tests.support.command import QUICKSTART, Done, raysurf, raysurf_process
-from tests.support.run_process import raysurf_run
+from tests.support.processes import forked, until
 from tests.support.stored_rows import check_undisturbed, stored_rows
 from tests.support.wandb_records import read_all
 
 BASE = "{kind: sgd, model: {name: digits_conv, options: {width: 4}}, data: digits, epochs: EPOCHS, lr: 0.05, seed: 0}"
 SMALL = f"""
 name: small
-job: {{kind: swa, start: {BASE}, epochs: 40, cycle_epochs: !int [1, 3], lr: 0.05}}
+job: {{kind: swa, start: {BASE}, epochs: 4, cycle_epochs: !int [1, 3], lr: 0.05}}
 search: {{metric: validation/nll, trials: 2, seed: 0, batch: 2}}
 """
 
@@ -45,17 +44,20 @@ def test_a_plan_that_cannot_run_here_is_told(tmp_path: Path) -> None:
     assert "asks for 300 worker(s)" in done.err
 
 
-@pytest.mark.ray
-@pytest.mark.slow
+def train(file: str, uri: str) -> None:
+    rs.run(rs.load(file), uri, executor="inline")
+
+
 def test_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """A run killed in mid-training, run again, has the rows of an unbroken one, none twice; then it trains nothing."""
     (tmp_path / "small.yaml").write_text(SMALL.replace("EPOCHS", "60"))
-    rs.run(rs.load("small.yaml"), "whole", executor="inline")
-    with raysurf_run(tmp_path / "small.yaml", "broken") as run:
-        run.wait_until(lambda: list(tmp_path.glob("broken/trajectories/*/*.json")))
+    train("small.yaml", "whole")
+    child = forked(train, str(tmp_path / "small.yaml"), str(tmp_path / "broken"))
+    until(lambda: list(tmp_path.glob("broken/trajectories/*/*.json")))
+    child.kill()
+    child.join()
     assert not list(tmp_path.glob("broken/jobs/*/outcome.json")), "it was killed too late to show anything"
-    again = raysurf_process("run small.yaml --results broken --wandb off", cwd=tmp_path)
-    assert again.code == 0, again.err
+    train("small.yaml", "broken")
     check_undisturbed("broken", "whole")
     check_nothing_is_run(raysurf("run small.yaml --results broken --wandb off"), 2)
 
@@ -125,22 +127,6 @@ class TestQuickstart:
         assert sum(row["kind"] == "sgd" for row in runs.values()) == 3
         surface = pq.read_table(root / "tables" / "surface").to_pylist()
         assert sum(row["geometry"] == "curve" and row["split"] == "test" for row in surface) == 6 * 21
-
-    def test_every_reader_has_the_same_figures(self, root: Path) -> None:
-        """Means by split are equal in pyarrow, DuckDB, pandas and polars, of the files and through raysurf."""
-        pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
-        results = open_results(str(root))
-        for name, figure in (("predictions", "nll"), ("surface", "loss"), ("predictions", "accuracy")):
-            folder = f"{root}/tables/{name}"
-            means = pq.read_table(folder).group_by("split").aggregate([(figure, "mean")]).to_pylist()
-            expected = pytest.approx({row["split"]: row[f"{figure}_mean"] for row in means}, rel=1e-12)
-            query = f"select split, avg({figure}) from {{}} group by 1"
-            assert dict(duckdb.sql(query.format(f"'{folder}/*.parquet'")).fetchall()) == expected
-            assert dict(zip(*results.sql(query.format(name)).to_pydict().values(), strict=True)) == expected
-            for frame in (pandas.read_parquet(folder), results.to_pandas(name)):
-                assert frame.groupby("split")[figure].mean().to_dict() == expected
-            for frame in (polars.read_parquet(f"{folder}/*.parquet"), results.to_polars(name)):
-                assert dict(frame.group_by("split").agg(polars.col(figure).mean()).rows()) == expected
 
     def test_what_the_talk_says_is_seen(self, root: Path) -> None:
         """The best curve goes round the line's barrier; a variance network answers by its noise, not by its means."""

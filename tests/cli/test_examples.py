@@ -44,11 +44,13 @@ def test_copies_run_by_themselves(tmp_path: Path) -> None:
 def test_a_copy_replaces_no_other_file(tmp_path: Path) -> None:
     """A file of that name with another content is kept, and nothing else is copied."""
     [first, *_] = raysurf("examples", "path_digits").out.splitlines()
-    kept = {path: path.unlink() for path in tmp_path.rglob("*.yaml") if path != tmp_path / first}
+    others = [path for path in tmp_path.rglob("*.yaml") if path != tmp_path / first]
+    for path in others:
+        path.unlink()
     (tmp_path / first).write_text("mine")
     done = raysurf("examples", "path_digits")
     assert (done.code, (tmp_path / first).read_text()) == (2, "mine")
-    assert first in done.err and not any(path.exists() for path in kept)
+    assert first in done.err and not any(path.exists() for path in others)
 
 
 def test_a_name_stands_for_a_file(tmp_path: Path) -> None:

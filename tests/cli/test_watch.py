@@ -15,6 +15,7 @@ from raysurf.cli.progress_text import line, lines
 from raysurf.results.progress import SweepProgress, plan_path
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
+from tests.support import stores
 from tests.support.cases import ROOT
 from tests.support.large_sweep import DIVERGED
 from tests.support.measured_rows import run, run_id
@@ -29,8 +30,7 @@ def watching(place: Path) -> subprocess.Popen[str]:
 
 
 def trial(store: Store, number: int, state: str, **said: Any) -> None:
-    row = {"sweep": "s", "trial": number, "definition": "d", "arm": "sgd", "params": "{}", "seeds": []}
-    row |= {"run_ids": [run_id("sgd", number)], "metric": "validation/nll", "mode": "min", "state": state}
+    row = stores.trial("s", number, run_ids=[run_id("sgd", number)], metric="validation/nll", mode="min", state=state)
     write_rows(store, "trials", f"s-{number}", [row | {"started_at": datetime.now(UTC)} | said])
 
 

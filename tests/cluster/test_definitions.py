@@ -18,7 +18,7 @@ from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
 from raysurf.sweep.document import load
 from tests.support.cases import tiny_sgd
-from tests.support.sweep_runs import trials
+from tests.support.sweep_runs import break_off, trials
 
 FILE = """
 name: one
@@ -185,12 +185,7 @@ def test_more_seeds_keep_what_a_search_tried(tmp_path: Path) -> None:
     before = run(tmp_path, sweep(1))
     assert (runs(), plan_sweeps([sweep(2, 1)], Store(str(tmp_path))).sweeps[0].trials_done) == (3, 0)
 
-    def stop(event: events.Event) -> None:
-        if isinstance(event, events.RunEnded):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        rs.run(sweep(1, 2), str(tmp_path), executor="inline", listener=stop)
+    break_off(sweep(1, 2), tmp_path, lambda event: isinstance(event, events.RunEnded))
     after = run(tmp_path, sweep(1, 2))
     assert [row["params"] for row in after] == [row["params"] for row in before]
     assert [row["seeds"] for row in after] == [[1, 2]] * 3

@@ -56,31 +56,27 @@ def look(watched: Watched) -> None:
 
 @pytest.fixture(scope="module")
 def watched(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    """A sweep in single processes, and one in a Train group."""
+    """A trial in a Train group of one worker to three."""
     root = tmp_path_factory.mktemp("watched")
-    found = Watched(set(), set(), [secrets.token_hex(12) for _ in KEYS], (session(), root))
+    seen = Watched(set(), set(), [secrets.token_hex(12) for _ in KEYS], (session(), root))
     ended = threading.Event()
 
     def keep_looking() -> None:
-        while not ended.wait(0.2):
-            look(found)
+        while not ended.wait(0.5):
+            look(seen)
 
-    base = tiny_sgd(epochs=2, data=rs.DataSpec(name="digits", share=0.3))
-    sweeps = [
-        rs.Sweep(base.with_holes(lr=rs.Each((0.1, 0.2))), name="single"),
-        rs.Sweep(base.with_holes(lr=rs.Each((0.3, 0.4))), name="group", resources=rs.Resources(workers=2)),
-    ]
+    job = tiny_sgd(epochs=2, data=rs.DataSpec(name="digits", share=0.3))
     with pytest.MonkeyPatch.context() as patch:
-        for name, key in zip(KEYS, found.keys, strict=True):
+        for name, key in zip(KEYS, seen.keys, strict=True):
             patch.setenv(name, key)
         looking = threading.Thread(target=keep_looking)
         looking.start()
         try:
-            assert rs.run(sweeps, str(root)).failed == 0
+            assert rs.run(rs.Sweep(job, name="group", resources=rs.Resources(workers=(1, 3))), str(root)).failed == 0
         finally:
             ended.set()
             looking.join()
-    return found
+    return seen
 
 
 def test_every_socket_is_on_the_loopback_address(watched: Watched) -> None:
@@ -96,6 +92,11 @@ def test_keys_of_the_environment_are_written_nowhere(watched: Watched) -> None:
     assert len(list(watched.places[0].rglob("logs/*"))) > 10
     assert holders(watched.keys, *watched.places) == []
     assert not [line for line in watched.commands if any(key in line for key in watched.keys)]
+
+
+def test_a_group_takes_the_workers_that_there_are(watched: Watched) -> None:
+    """Of one to three workers two are had on two CPUs; nobody waits for the third."""
+    assert rs.results.open(str(watched.places[1])).table("runs")["workers"].to_pylist() == [2]
 
 
 JOIN = "import ray, sys; ray.init(address=sys.argv[1]); print(ray.get(ray.remote(lambda: 'it ran').remote()))"

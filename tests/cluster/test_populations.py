@@ -38,17 +38,15 @@ def run(sweep: rs.Sweep, root: Path, break_after: int | None = None) -> list[int
     begun: list[int] = []
     ended = itertools.count(1)
 
-    def listen(event: events.Event) -> None:
+    def is_over(event: events.Event) -> bool:
         if isinstance(event, events.RunStarted):
             begun.append(event.number)
-        if isinstance(event, events.RunEnded) and next(ended) == break_after:
-            raise KeyboardInterrupt
+        return isinstance(event, events.RunEnded) and next(ended) == break_after
 
     if break_after is None:
-        rs.run(sweep, str(root), executor="inline", listener=listen)
+        rs.run(sweep, str(root), executor="inline", listener=is_over)  # type: ignore[arg-type]
     else:
-        with pytest.raises(KeyboardInterrupt):
-            rs.run(sweep, str(root), executor="inline", listener=listen)
+        sweep_runs.break_off(sweep, root, is_over)
     return begun
 
 

@@ -16,6 +16,7 @@ from raysurf.cluster.ray_patches import OFF, PATCHES, notices, why_off
 from raysurf.sweep.document import load
 from tests.support.cases import ROOT
 from tests.support.ray_home import ray_home
+from tests.support.sweep_runs import run
 
 FILE = """
 name: single
@@ -49,8 +50,27 @@ def test_a_patch_of_another_ray_is_left_out(need: str, why: str, monkeypatch: py
     assert notices(groups=False) == [f"without the patch draining of Ray ({why}): {PATCHES['draining'].lost}"]
 
 
+def same_as_inline(single: rs.Sweep, uri: str, calm: str) -> bool:
+    rs.run(single, calm, executor="inline")
+    query = "select run_id, epoch, train_nll, epochs.lr from epochs join runs using (run_id) where sweep = 'single'"
+    ours, theirs = (rs.results.open(each).sql(f"{query} order by all").to_pylist() for each in (uri, calm))
+    return len(ours) == 2 and ours == theirs
+
+
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_trials_run_without_patches_of_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Ray that is there, trials have all their rows without them, and what is off is said once."""
+    (tmp_path / "both.yaml").write_text(FILE)
+    single = load(tmp_path / "both.yaml")[0]
+    monkeypatch.setenv(OFF, "all")
+    expected = [f"without the patch {name} of Ray" for name, patch in PATCHES.items() if not patch.of_groups]
+    assert [text.partition(" (")[0] for text in run(single, tmp_path / "r", "ray").notices] == expected
+    assert same_as_inline(single, str(tmp_path / "r"), str(tmp_path / "calm"))
+
+
+@pytest.mark.ray
+@pytest.mark.fault
 def test_everything_runs_without_patches(tmp_path: Path) -> None:
     """With all patches off a run of processes and of a group has all its rows, and says once what is off."""
     file, uri = tmp_path / "both.yaml", str(tmp_path / "r")
@@ -63,7 +83,4 @@ def test_everything_runs_without_patches(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert [ran.stderr.count(f"without the patch {name} of Ray") for name in PATCHES] == [1] * len(PATCHES), ran.stderr
     assert rs.results.open(uri).table("trials")["state"].to_pylist() == ["done"] * 3
-    single = load(file)[0]
-    rs.run(single, str(tmp_path / "calm"), executor="inline")
-    query = "select run_id, epoch, train_nll from epochs join runs using (run_id) where sweep = 'single' order by all"
-    assert rs.results.open(uri).sql(query).to_pylist() == rs.results.open(str(tmp_path / "calm")).sql(query).to_pylist()
+    assert same_as_inline(load(file)[0], uri, str(tmp_path / "calm"))

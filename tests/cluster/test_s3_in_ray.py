@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import raysurf as rs
 from raysurf.store.store import Store
-from tests.support.cases import ROOT
+from tests.support.command import raysurf_process
 from tests.support.s3_server import KEYS, free_port, make_bucket, s3_server
 from tests.support.stored_rows import stored_rows
 
@@ -32,12 +30,10 @@ def test_workers_write_to_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "file.yaml").write_text(FILE)
-
-    command = [sys.executable, "-m", "raysurf.cli.main", "run", str(tmp_path / "file.yaml"), "--wandb", "off"]
     with s3_server(port := free_port()):
         uri = make_bucket(port, "ray-sweeps")
-        done = subprocess.run([*command, "--results", uri], capture_output=True, text=True, cwd=ROOT, check=False)
-        assert done.returncode == 0, done.stderr
+        done = raysurf_process(f"run {tmp_path}/file.yaml --wandb off --results '{uri}'")
+        assert done.code == 0, done.err
         rs.run(rs.load(tmp_path / "file.yaml"), str(tmp_path / "local"), executor="inline")
         assert stored_rows(uri) == stored_rows(str(tmp_path / "local"))
         assert {path.partition("/")[0] for path in Store(uri).list()} == {"jobs", "sweeps", "tables", "version.json"}

@@ -62,16 +62,8 @@ class Place:
 
     def shell(self, script: str, **more: str) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in (self.environment | more).items() if v}
-        command = ["bash", "-euo", "pipefail", "-c", script]
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            cwd=self.root / "project",
-            env=environment,
-            timeout=240,
-            check=False,
-        )
+        command, folder = ["bash", "-euo", "pipefail", "-c", script], self.root / "project"
+        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=240)
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,14 @@ import torch
 import raysurf as rs
 from raysurf.cluster import events
 from raysurf.cluster.shutdown import PreemptionNotice, _in_main_thread, in_this_process
-from raysurf.cluster.task import PREEMPTIONS, Task, run_task
+from raysurf.cluster.task import PREEMPTIONS, Report, Task, run_task
 from raysurf.cluster.train_group import Broker, _is_anothers
 from raysurf.errors import PreemptedError
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.training.workers import Workers
 from tests.support.cases import tiny_sgd
 from tests.support.stored_rows import stored_rows
+from tests.support.sweep_runs import epochs, run
 
 Got = list[int]
 
@@ -147,14 +148,8 @@ def test_preempted_process_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
     results = rs.results.open(uri)
     assert results.table("trials")["state"].to_pylist() == ["running"]
     assert results.failures().groups == ()
-    trained: list[int] = []
-
-    def count(event: events.Event) -> None:
-        if isinstance(event, events.RunProgressed):
-            trained.append(event.epoch)
-
-    assert rs.run(sweep, uri, executor="inline", listener=count).failed == 0
-    assert trained[0] == 2
+    ran = run(sweep, uri)
+    assert (ran.finished.failed, epochs(ran.events)[0]) == (0, 2)
     rs.run(sweep, str(tmp_path / "calm"), executor="inline")
     assert stored_rows(uri) == stored_rows(str(tmp_path / "calm"))
 
@@ -195,6 +190,24 @@ def test_preempted_group_uses_up_no_try() -> None:
                 telling.cancel()
 
     assert asyncio.run(tries()) == PREEMPTIONS + 1
+
+
+def test_lost_group_uses_up_its_tries() -> None:
+    """A task whose group is lost is handed out as often as it may be tried; then it has failed, and says why."""
+
+    async def lost() -> Report:
+        broker = Broker()
+        await broker.give(task(retries=1))
+        for incarnation in ("first", "second"):
+            assert (await broker.take(0, incarnation, 0, None))[0] == 1
+        taking = asyncio.ensure_future(broker.take(0, "third", 0, None))
+        report = await broker.next()
+        taking.cancel()
+        return report
+
+    report = asyncio.run(lost())
+    assert (report["state"], report["failure"].kind, report["lost"]) == ("failed", "lost", True)
+    assert report["failure"].message == "the worker process was lost: at its last of 2 tries"
 
 
 def test_whose_error_it_is() -> None:

@@ -22,6 +22,8 @@ from raysurf.store.tables import write_rows
 from raysurf.sweep.stopping import Hyperband, MedianRule, SuccessiveHalving
 from tests.support.cases import tiny_sgd
 from tests.support.search_contracts import StoppingContract
+from tests.support.stored_rows import table_rows
+from tests.support.sweep_runs import trials as trials_of
 
 
 @given(st.lists(st.lists(st.floats(-10, 10), min_size=9, max_size=9), min_size=1, max_size=8))
@@ -80,7 +82,7 @@ def test_bad_trials_end_early_and_stay_so(kind: str, tmp_path: Path) -> None:
     def run(trials: int) -> Any:
         search = rs.Search(metric="validation/nll", sampler="grid", trials=trials, stopping=stopping)
         rs.run(rs.Sweep(tree, search, name="early"), str(tmp_path), executor="inline")
-        return rs.results.open(str(tmp_path)).table("trials").sort_by("trial").to_pylist()
+        return trials_of(tmp_path)
 
     before = run(3)
     rows = run(6)
@@ -132,20 +134,13 @@ def test_a_broken_sweep_ends_as_an_undisturbed_one(kind: str, tmp_path: Path) ->
     stopping = rs.Stopping(kind=kind, **own)  # type: ignore[arg-type]
     job = tiny_sgd(data=rs.DataSpec(name="digits", share=0.1), epochs=5, batch_size=16)
     tree = job.with_holes(lr=rs.Float(1e-4, 0.5, log=True))
-    search = rs.Search(metric="validation/nll", trials=10, seed=0, stopping=stopping, batch=4)
+    search = rs.Search(metric="validation/nll", trials=6, seed=0, stopping=stopping, batch=4)
     sweep = rs.Sweep(tree, search, name="early")
 
     def run(root: Path, break_at: type[events.Event] | None) -> bool:  # type: ignore[valid-type]
         def listen(event: events.Event) -> None:
-            is_later = isinstance(event, events.RunEnded) or (
-                isinstance(event, events.RunProgressed) and event.epoch == 3
-            )
-            if (
-                break_at is not None
-                and isinstance(event, break_at)
-                and is_later
-                and not getattr(event, "reused", False)
-            ):
+            is_break = break_at is not None and isinstance(event, break_at) and not getattr(event, "reused", False)
+            if is_break and getattr(event, "epoch", 3) == 3:
                 raise KeyboardInterrupt
 
         try:
@@ -155,14 +150,12 @@ def test_a_broken_sweep_ends_as_an_undisturbed_one(kind: str, tmp_path: Path) ->
         return False
 
     def found(root: Path) -> list[Any]:
-        results = rs.results.open(str(root))
-        runs = {row["run_id"]: (row["status"], row["epochs"]) for row in results.table("runs").to_pylist()}
-        rows = results.table("trials").sort_by("trial").to_pylist()
-        return [(row["params"], row["state"], row["value"], runs[row["run_ids"][0]]) for row in rows]
+        runs = {row["run_id"]: (row["status"], row["epochs"]) for row in table_rows(root, "runs")}
+        return [(row["params"], row["state"], row["value"], runs[row["run_ids"][0]]) for row in trials_of(root)]
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(whole, None)
     assert run(broken, events.RunProgressed)
-    assert sum(run(broken, events.RunEnded) for _ in range(20)) == 10
+    assert sum(run(broken, events.RunEnded) for _ in range(12)) == 6
     assert {row[1] for row in found(whole)} == {"done", "stopped"}
     assert found(broken) == found(whole)

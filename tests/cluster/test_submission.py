@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,14 +140,6 @@ def test_names_of_secrets(name: str) -> None:
     assert looks_secret(name) is (name not in ORDINARY)
 
 
-def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
-    """What travels cannot hold it."""
-    root = project(tmp_path)
-    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.txt")).write_text("x")
-    with pytest.raises(SubmissionError, match=r"the file 'caf\\udce9.txt', whose name is no text"):
-        plan(root)
-
-
 @pytest.mark.parametrize(
     "head", ["-----BEGIN {}PRIVATE KEY-----", "-----BEGIN RSA {}PRIVATE KEY-----", "PuTTY{}-User-Key-File-3: ssh-rsa"]
 )
@@ -240,22 +233,6 @@ def test_the_same_folder_is_the_same_zip(tmp_path: Path) -> None:
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_a_large_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is too large to send is an error that names the largest files."""
-    root = project(tmp_path)
-    with (root / "big.bin").open("wb") as file:
-        file.truncate(201 * 2**20)
-    with pytest.raises(SubmissionError, match=r"got 20\d MiB in .* files, the largest big.bin \(201 MiB\)"):
-        plan(root)
-
-
-def test_home_does_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of a home folder is never sent, whatever stands in it."""
-    monkeypatch.setenv("HOME", str(project(tmp_path)))
-    with pytest.raises(SubmissionError, match="expected a folder of your project"):
-        plan(tmp_path)
-
-
 def test_results_are_where_both_see_them(tmp_path: Path) -> None:
     """Relative results are absolute on this machine and an error elsewhere; keys in an address are refused."""
     assert resolve_results("results", tmp_path, is_here=True) == str(tmp_path / "results")
@@ -269,17 +246,32 @@ def test_results_are_where_both_see_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("change", "options", "said"),
     [
-        (("--results", "x"), "got --results among the options of run"),
-        (("--address=x",), "got --address=x among"),
-        (("--x", "s3://a:b@c"), "expected options without secrets"),
+        (
+            lambda root: os.truncate(root / "nets/mine.py", 201 << 20),
+            (),
+            r"got 20\d MiB in .* the largest nets/mine.py \(201",
+        ),
+        (
+            lambda root: os.mknod(os.fsencode(root) + b"/caf\xe9.txt"),
+            (),
+            r"the file 'caf\\udce9.txt', whose name is no text",
+        ),
+        (lambda root: os.environ.update(HOME=str(root)), (), "expected a folder of your project"),
+        (lambda root: None, ("--results", "x"), "got --results among the options of run"),
+        (lambda root: None, ("--address=x",), "got --address=x among"),
+        (lambda root: None, ("--x", "s3://a:b@c"), "expected options without secrets"),
     ],
 )
-def test_options_that_are_not_run_s(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    """What submit decides itself, and secrets, cannot be given as options of run."""
+def test_what_cannot_be_submitted(
+    change: Callable[[Path], None], options: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too much, a name that is no text, all of a home, and options that submit decides itself or that hold secrets."""
+    monkeypatch.setenv("HOME", os.environ["HOME"])
+    change(project(tmp_path))
     with pytest.raises(SubmissionError, match=said):
-        plan(project(tmp_path), options=options)
+        plan(tmp_path, options=options)
 
 
 def test_jobs_are_read_again(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.support.gated import GATE, builders
 from tests.support.lease_holders import elsewhere, write
 from tests.support.processes import FORKS, until
 from tests.support.stored_rows import stored_rows
-from tests.support.sweep_runs import notices
+from tests.support.sweep_runs import break_off, notices
 
 
 def gated(root: Path) -> rs.SGD:
@@ -143,15 +143,8 @@ def test_waiting_counts_for_the_time_limit(tmp_path: Path) -> None:
 
 def test_run_that_is_broken_off_keeps_nobody_waiting(tmp_path: Path) -> None:
     """After Ctrl-C nothing is claimed any more."""
-
-    def listen(event: events.Event) -> None:
-        if isinstance(event, events.RunStarted):
-            assert store.list("claims")
-            raise KeyboardInterrupt
-
     store, what = Store(str(tmp_path / "store")), sweep(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        rs.run(what, store.uri, executor="inline", listener=listen)
+    break_off(what, store.uri, lambda event: isinstance(event, events.RunStarted) and store.list("claims"))
     assert not store.list("claims")
     assert notices(run(tmp_path, what)) == []
 

@@ -42,7 +42,10 @@ def swa_sweep(**settings: Any) -> rs.Sweep:
 
 
 def test_tune_and_inline_are_one(tmp_path: Path) -> None:
-    """The same sweep through Tune and in this process suggests the same values and finds the same figures."""
+    """The same sweep through Tune and in this process suggests the same values and finds the same figures.
+
+    A second run takes everything from the store, and more trials train only themselves.
+    """
     ran = run(swa_sweep(), tmp_path / "ray", executor="ray")
     rs.run(swa_sweep(), str(tmp_path / "inline"), executor="inline")
     assert (ran.finished.trials, ran.finished.inputs, ran.finished.failed) == (6, 1, 0)
@@ -51,16 +54,12 @@ def test_tune_and_inline_are_one(tmp_path: Path) -> None:
     ends = [event for event in ran.events if isinstance(event, events.RunEnded)]
     assert sorted(event.number for event in ends if event.label.startswith("trial")) == list(range(6))
     assert not (tmp_path / "ray" / "_ray").exists()
-
-
-def test_finished_sweep_trains_nothing(tmp_path: Path) -> None:
-    """A second run takes everything from the store, more trials train only themselves, and a new seed its own."""
-    rs.run(swa_sweep(), str(tmp_path), executor="inline")
-    before = {path: Store(str(tmp_path)).get_bytes(path) for path in Store(str(tmp_path)).list("tables/runs")}
-    assert run(swa_sweep(), tmp_path, executor="ray").begun == []
+    store = Store(str(tmp_path / "inline"))
+    before = {path: store.get_bytes(path) for path in store.list("tables/runs")}
+    assert run(swa_sweep(), tmp_path / "inline", executor="ray").begun == []
     more = swa_sweep(search=rs.Search(metric="validation/nll", trials=8, seed=1, batch=2))
-    assert run(more, tmp_path).begun == [6, 7]
-    assert {path: Store(str(tmp_path)).get_bytes(path) for path in before} == before
+    assert run(more, tmp_path / "inline").begun == [6, 7]
+    assert {path: store.get_bytes(path) for path in before} == before
 
 
 @pytest.mark.parametrize("executor", ["ray", "inline"])
@@ -99,19 +98,6 @@ def test_seeds_run_beside_one_another(tmp_path: Path) -> None:
     assert any(later < began + wall_s for (began, wall_s), (later, _) in itertools.pairwise(spans))
 
 
-def test_failed_trial_is_a_row_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    """A diverging trial fails with its reason, in trials and in runs; the others end; a second run leaves it failed."""
-    tree = tiny_sgd(epochs=2).with_holes(lr=rs.Choice((0.1, 1e9, 0.05)))
-    sweep = rs.Sweep(tree, rs.Search(metric="validation/accuracy", sampler="grid"), name="diverges")
-    for _ in range(2):
-        assert rs.run(sweep, str(tmp_path)).failed == 1
-        assert [row["state"] for row in trials(tmp_path)] == ["done", "failed", "done"]
-    assert "DivergedError: the loss is not finite at epoch" in trials(tmp_path)[1]["error"]
-    runs = rs.results.open(str(tmp_path)).table("runs", where="status = 'failed'").to_pylist()
-    assert len(runs) == 1
-    assert "Traceback" in runs[0]["error"]
-
-
 def test_replicates_give_mean_and_spread(tmp_path: Path) -> None:
     """A trial's value is the mean of its seeds, with their deviation; its runs are of one group; arms are named."""
     tree = tiny_sgd().with_holes(momentum=rs.Each((0.0, 0.9)))
@@ -135,27 +121,25 @@ def test_replicates_give_mean_and_spread(tmp_path: Path) -> None:
     assert row["std"] == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
 
 
-def test_bad_trials_are_stopped_early(tmp_path: Path) -> None:
-    """ASHA ends hopeless rates before their last epoch; what it stopped is told so, and is not its best."""
-    tree = tiny_sgd(epochs=9).with_holes(lr=rs.Choice((0.1, 1e-6, 2e-6, 3e-6, 4e-6)))
+def test_bad_trials_are_stopped_early_and_failed_ones_are_rows(tmp_path: Path) -> None:
+    """ASHA ends hopeless rates before their last epoch; what it stopped is told so, and is not its best.
+
+    A trial that diverges fails with its reason, in trials and in runs, and the others go on; a second run leaves it.
+    """
+    tree = tiny_sgd(epochs=9).with_holes(lr=rs.Choice((0.1, 1e9, 1e-6, 2e-6, 3e-6)))
     search = rs.Search(metric="validation/accuracy", sampler="grid", stopping=rs.Stopping(grace_epochs=1, reduction=2))
     # One after another: which of two processes is up first would decide who is compared with whom.
-    rs.run(rs.Sweep(tree, search, name="asha", resources=rs.Resources(cpus=2)), str(tmp_path))
-    rows = trials(tmp_path)
-    assert [row["state"] for row in rows[:3]] == ["done", "stopped", "stopped"]
-    results = rs.results.open(str(tmp_path))
+    sweep = rs.Sweep(tree, search, name="asha", resources=rs.Resources(cpus=2))
+    for _ in range(2):
+        assert rs.run(sweep, str(tmp_path)).failed == 1
+        rows, results = trials(tmp_path), rs.results.open(str(tmp_path))
+        assert [row["state"] for row in rows[:4]] == ["done", "failed", "stopped", "stopped"]
+    assert "DivergedError: the loss is not finite at epoch" in rows[1]["error"]
+    (failed,) = results.table("runs", where="status = 'failed'").to_pylist()
+    assert "Traceback" in failed["error"]
     assert results.best("asha")["trial"] == 0
     stopped = [run_id for row in rows if row["state"] == "stopped" for run_id in row["run_ids"]]
     assert set(results.table("runs", where="status = 'stopped'")["run_id"].to_pylist()) == set(stopped)
-
-
-@pytest.mark.parametrize("sampler", ["random", "cmaes", "gp"])
-def test_every_sampler_searches(sampler: str, tmp_path: Path) -> None:
-    """Each of Optuna's samplers runs through Tune's search, and no two of its trials are the same."""
-    tree = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2, log=True), momentum=rs.Float(0.0, 0.9))
-    search = rs.Search(metric="validation/nll", trials=3, sampler=sampler, seed=0)  # type: ignore[arg-type]
-    rs.run(rs.Sweep(tree, search, name=sampler), str(tmp_path), executor="inline")
-    assert len({row["params"] for row in trials(tmp_path)}) == 3
 
 
 def test_workers_find_plugs_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,17 +149,6 @@ def test_workers_find_plugs_beside_the_file(tmp_path: Path, monkeypatch: pytest.
     rs.run(rs.load(ROOT / "tests" / "examples" / "plug_package" / "plugs.yaml"), str(tmp_path), only=["sweep=shrunk"])
     runs = rs.results.open(str(tmp_path)).table("runs", where="kind = 'shrunk'")
     assert runs["status"].to_pylist() == ["done", "done"]
-
-
-def test_unseeded_search_goes_on(tmp_path: Path) -> None:
-    """Without a seed, a second run keeps the trials that there are and adds the rest."""
-    tree = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2, log=True))
-    for count in (2, 4):
-        search = rs.Search(metric="validation/nll", trials=count)
-        rs.run(rs.Sweep(tree, search, name="free"), str(tmp_path), executor="inline")
-    rows = trials(tmp_path)
-    assert len(rows) == len({row["params"] for row in rows}) == 4
-    assert rs.results.open(str(tmp_path)).table("runs").num_rows == 4
 
 
 def plain(num_classes: int, image_shape: tuple[int, int, int]) -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -135,30 +136,19 @@ def test_frozen_holder_loses_its_claim_for_good(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(
-    "said",
-    [
-        b"",
-        b"\xff\x00",
-        b"[1, 2]",
-        b'{"who": "x"}',
-        b"[" * 100_000,
-        elsewhere(pid="12"),
-        elsewhere(last=None),
-        elsewhere(last=True),
-        elsewhere(who=["x"]),
-    ],
-    ids=str,
-)
-def test_broken_claim_holds_but_does_not_stir(said: bytes, tmp_path: Path) -> None:
+def test_broken_claim_holds_but_does_not_stir(tmp_path: Path) -> None:
     """What is no lease of ours is waited for as one that says nothing, then removed; it is no error."""
-    store = Store(str(tmp_path))
-    write(store, "one", said)
-    with Lease(store, "one", "", part=(7, 9)) as lease:
-        held = lease.take()
-        assert held is not None and "somebody whose lease cannot be read" in str(held)
-        until(lambda: lease.take() is None)
-        assert files(store) == [lease.path]
+    store, known = Store(str(tmp_path)), ({"pid": "12"}, {"last": None}, {"last": True}, {"who": ["x"]})
+    texts = (b"", b"\xff\x00", b"[1, 2]", b'{"who": "x"}', b"[" * 100_000, *(elsewhere(**wrong) for wrong in known))
+    waiting = {f"claim{number}": text for number, text in enumerate(texts)}
+    with ExitStack() as held:
+        taking = [held.enter_context(Lease(store, name, "", part=(7, 9))) for name in waiting]
+        for name, text in waiting.items():
+            write(store, name, text)
+        assert all("somebody whose lease cannot be read" in str(lease.take()) for lease in taking)
+        for lease in taking:
+            until(lambda lease=lease: lease.take() is None)
+        assert files(store) == [lease.path for lease in taking]
 
 
 def test_what_a_claim_says_is_printed_plain() -> None:

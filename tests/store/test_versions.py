@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,21 +14,9 @@ from raysurf.store.compaction import compact
 from raysurf.store.schemas import VERSION
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
-from tests.support.stores import end, epoch
+from tests.support.stores import end, epoch, trial
 
-TRIAL: dict[str, Any] = {
-    "sweep": "s",
-    "trial": 3,
-    "definition": "d",
-    "arm": "sgd",
-    "params": "{}",
-    "run_ids": ["sgd-1"],
-    "seeds": [],
-    "metric": "validation/nll",
-    "mode": "min",
-    "value": 0.25,
-    "state": "done",
-}
+TRIAL = trial("s", 3, run_ids=["sgd-1"], metric="validation/nll", mode="min", value=0.25)
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from raysurf.jobs.provenance import Labels, Provenance, describe
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.support.noisy_rows import prediction
+from tests.support.stores import prediction
 
 PROVENANCE = Provenance(None, None, "raysurf run budgets.yaml", {})
 # What a job's figure is read from, and what lies beside it.
@@ -69,7 +69,7 @@ class BudgetStore:
             write_rows(self.store, "runs", seeded.id, [describe(seeded, labels, status, {}, None)])
             if accuracy is not None:
                 rows = [
-                    prediction(seeded.id, scheme, count, accuracy + less, 0.1, weights=weights)
+                    prediction(seeded.id, scheme, count, accuracy + less, weights=weights, batchnorm="reestimate")
                     for (weights, scheme, count), less in PREDICTIONS[job.kind].items()
                 ]
                 wrong = [row | {"split": "validation", "num_samples": 9, "accuracy": 0.01} for row in rows]

@@ -61,6 +61,14 @@ def tiny_noise(**changes: object) -> rs.Variational:
     return rs.Variational(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def tiny_fge() -> rs.FGE:
+    return rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005))
+
+
+def tiny_swag() -> rs.SWAG:
+    return rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3)
+
+
 class Encoder(nn.Module):
     """A small transformer over the rows of an image, with tied weights, layer norm, attention and a buffer."""
 
@@ -111,8 +119,8 @@ JOBS: dict[str, Callable[[], object]] = {
     "sgd": tiny_sgd,
     "swa": lambda: rs.SWA(start=tiny_sgd(), epochs=3, cycle_epochs=1, lr=0.05),
     "swa by steps": lambda: rs.SWA(start=tiny_sgd(), budget=2.5, cycle_steps=3, lr=0.05, average_on="cpu"),
-    "swag": lambda: rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3),
-    "fge": lambda: rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
+    "swag": tiny_swag,
+    "fge": tiny_fge,
     "swalp": lambda: rs.SWA(start=tiny_sgd(objective=rs.BlockFloat(accumulators=10)), epochs=3, lr=0.05),
     "mean teacher": lambda: tiny_sgd(
         data=rs.DataSpec(name="digits", share=0.2, labelled=40), objective=rs.Consistency(labelled_batch=16, noise=0.3)
@@ -145,18 +153,10 @@ JOBS: dict[str, Callable[[], object]] = {
         schemes=("deterministic", "stochastic", "zero_mean", "permuted", "ensemble"),
         num_samples=4,
     ),
-    "predict swag": lambda: rs.Predict(
-        weights=rs.SWAG(start=tiny_sgd(), epochs=4, lr=0.05, rank=3, num_samples=3), num_samples=2
-    ),
-    "predict members": lambda: rs.Predict(
-        weights=rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
-        members=(3, 1),
-    ),
+    "predict swag": lambda: rs.Predict(weights=tiny_swag(), num_samples=2),
+    "predict members": lambda: rs.Predict(weights=tiny_fge(), members=(3, 1)),
     "predict curve": lambda: rs.Predict(weights=tiny_curve(), num_samples=2),
-    "predict fge": lambda: rs.Predict(
-        weights=rs.FGE(start=tiny_sgd(), epochs=6, cycle_epochs=2, schedule=rs.Triangle(high=0.05, low=0.005)),
-        num_samples=2,
-    ),
+    "predict fge": lambda: rs.Predict(weights=tiny_fge(), num_samples=2),
     "noise": lambda: rs.NoiseOf(weights=tiny_noise(), layer="9", neurons=(0, 3), num_samples=2, num_draws=4),
     "regions": lambda: rs.Regions(
         weights=tiny_noise(

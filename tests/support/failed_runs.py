@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from raysurf.jobs.provenance import Labels, Provenance, describe
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
+from tests.support.stores import trial
 
 HERE = Provenance("0123abcd" * 5, False, "raysurf run faults.yaml --wandb off", {"python": "3.11.8", "torch": "2.6.0"})
 LOOP = 'Traceback (most recent call last):\n  File "/x/raysurf/training/loop.py", line 166, in fit\n    raise\n'
@@ -34,19 +34,8 @@ class FailedStore:
 
     def trial(self, number: int, *jobs: Job, error: str | None = None, sweep: str = "s", arm: str = "sgd") -> None:
         """Write a trial's row; one with an error has failed."""
-        row = {
-            "sweep": sweep,
-            "trial": number,
-            "definition": "d",
-            "arm": arm,
-            "params": json.dumps({}),
-            "run_ids": [job.id for job in jobs],
-            "seeds": [],
-            "metric": "",
-            "mode": "",
-            "state": "failed" if error else "done",
-            "error": error,
-        }
+        ids, state = [job.id for job in jobs], "failed" if error else "done"
+        row = trial(sweep, number, arm=arm, run_ids=ids, state=state, error=error)
         write_rows(self.store, "trials", f"{sweep}-{number:06d}", [row])
 
     def open(self) -> Results:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 
+@cache
 def imports(path: object) -> set[str]:
     """Every module that a file imports, wherever in it."""
     found = set()

@@ -13,6 +13,7 @@ from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.support.measured_rows import Row, grid, line, points, run, run_id, weights
 from tests.support.noisy_rows import VARIANCE, prediction
+from tests.support.stores import trial
 
 SWEEP = "large"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,33 +46,17 @@ def _trial(store: Store, draw: random.Random, number: int, epochs: int) -> None:
     params[f"init.{params['init']}.scale"] = 10 ** draw.uniform(-1, 1)
     nll = 0.1 + abs(math.log10(params["lr"]) + 2.5) * 0.2 + 0.05 * params["momentum"] + 0.02 * draw.random()
     began = BEGAN + timedelta(minutes=number)
-    row = run(
-        name,
-        VARIANCE,
-        sweep=SWEEP,
-        trial=number,
-        arm="variational",
-        group=f"g{number}",
-        params=json.dumps(params),
-        status="failed" if failed else "done",
-        error=DIVERGED if failed else None,
-        metrics=json.dumps({} if failed else {"validation/nll": nll, "test/accuracy": 1 - nll / 4, "test/nll": nll}),
-        started_at=began,
-        wall_s=40.0 + number % 7,
-        device_s=40.0 + number % 7,
-        workers=1,
-        device="cpu",
-        versions=json.dumps({"python": "3.11.0", "torch": "2.6.0", "ray": "2.52.0"}),
-        git_commit="0123abcd" * 5,
-        git_dirty=False,
-        epochs=float(epochs),
-    )
+    row = run(name, VARIANCE, sweep=SWEEP, trial=number, group=f"g{number}", params=json.dumps(params))
+    row |= {"status": "failed", "error": DIVERGED} if failed else {"error": None}
+    metrics = {} if failed else {"validation/nll": nll, "test/accuracy": 1 - nll / 4, "test/nll": nll}
+    row |= {"metrics": json.dumps(metrics), "wall_s": 40.0 + number % 7, "device_s": 40.0 + number % 7, "workers": 1}
+    row |= {"versions": json.dumps({"python": "3.11.0", "torch": "2.6.0", "ray": "2.52.0"}), "epochs": float(epochs)}
+    row |= {"started_at": began, "device": "cpu", "git_commit": "0123abcd" * 5, "git_dirty": False}
     write_rows(store, "runs", name, [row])
-    trial: Row = {"sweep": SWEEP, "trial": number, "definition": "d", "arm": "variational"}
-    trial |= {"params": json.dumps(params), "run_ids": [name], "seeds": [], "metric": "validation/nll", "mode": "min"}
-    trial |= {"state": row["status"], "value": None if failed else nll, "started_at": began, "wall_s": 40.0}
-    trial |= {"error": "DivergedError: the loss is not finite (loop.py:9)" if failed else None}
-    write_rows(store, "trials", f"{SWEEP}-{number:06d}", [trial])
+    tried = trial(SWEEP, number, arm="variational", params=json.dumps(params), run_ids=[name], metric="validation/nll")
+    tried |= {"mode": "min", "state": row["status"], "value": None if failed else nll, "started_at": began}
+    tried |= {"wall_s": 40.0, "error": "DivergedError: the loss is not finite (loop.py:9)" if failed else None}
+    write_rows(store, "trials", f"{SWEEP}-{number:06d}", [tried])
     if failed:
         return
     rows = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,8 +13,10 @@ from raysurf.results.api import Results, open
 from raysurf.store.schemas import SCHEMAS
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
+from tests.support import stores
+from tests.support.stores import Row as Row
+from tests.support.stores import run as run
 
-Row = dict[str, Any]
 SGD = {"kind": "sgd", "model": "vgg16", "data": "cifar10", "seed": 0}
 OTHER = SGD | {"seed": 1}
 SWA = {"kind": "swa", "start": SGD, "cycle_epochs": 1}
@@ -24,33 +25,6 @@ SWA = {"kind": "swa", "start": SGD, "cycle_epochs": 1}
 def run_id(kind: str, number: int = 0) -> str:
     """An id as jobs have it, the number in its hex digits."""
     return f"{kind}-{number:04x}{'0' * 12}"
-
-
-def run(run_id: str, spec: Row | None = None, **columns: Any) -> Row:
-    """A row of ``runs``."""
-    kind = run_id.partition("-")[0]
-    row = {
-        "run_id": run_id,
-        "sweep": "study",
-        "trial": 0,
-        "role": "trial",
-        "kind": kind,
-        "arm": kind,
-        "group": kind,
-        "model": "vgg16",
-        "data": "cifar10",
-        "seed": 0,
-        "budget": 1.0,
-        "epochs": 0.0,
-        "params": "{}",
-        "spec": json.dumps(spec or {"kind": kind}),
-        "inputs": [],
-        "status": "done",
-        "metrics": "{}",
-        "versions": "{}",
-        "command": "raysurf run study.yaml",
-    }
-    return row | columns
 
 
 def points(run_id: str, geometry: str, places: Iterable[Row], loss: Callable[[Row], float | None]) -> list[Row]:
@@ -135,18 +109,7 @@ def store(
 
 def trial(sweep: str, run_ids: list[str]) -> Row:
     """A row of ``trials``."""
-    return {
-        "sweep": sweep,
-        "trial": 0,
-        "definition": "d",
-        "arm": "a",
-        "params": "{}",
-        "run_ids": run_ids,
-        "seeds": [],
-        "metric": "test/error",
-        "mode": "min",
-        "state": "running",
-    }
+    return stores.trial(sweep, arm="a", run_ids=run_ids, metric="test/error", mode="min", state="running")
 
 
 def picture(rows: Iterable[Row], *runs: str | MeasuredRun, labels: Sequence[str] = (), **columns: Any) -> Picture:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tests.support.measured_rows import Row
+from tests.support import stores
+from tests.support.stores import Row
 
 NETWORK = {"model": {"name": "lenet5_bn"}, "data": {"name": "mnist"}, "epochs": 30, "seed": 0}
 VARIANCE: Row = {"kind": "variational", **NETWORK, "noise": [{"kind": "variance", "layers": "dense1"}]}
@@ -17,20 +18,7 @@ COUNTS = (1, 2, 5, 10, 20, 50, 100)
 
 def prediction(run_id: str, scheme: str, num_samples: int, accuracy: float, nll: float, **columns: object) -> Row:
     """A row of ``predictions``."""
-    row = {
-        "run_id": run_id,
-        "weights": "final",
-        "scheme": scheme,
-        "num_samples": num_samples,
-        "split": "test",
-        "accuracy": accuracy,
-        "nll": nll,
-        "brier": 1.0 - accuracy,
-        "ece": 0.01,
-        "num_examples": 10_000,
-        "batchnorm": "fixed",
-    }
-    return row | columns
+    return stores.prediction(run_id, scheme, num_samples, accuracy, nll=nll, **columns)
 
 
 def schemes(

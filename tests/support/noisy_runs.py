@@ -10,10 +10,8 @@ from typing import Any
 from raysurf.results.api import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
-from tests.support import measured_rows
-from tests.support.noisy_rows import prediction
+from tests.support.stores import Row, prediction, run, trial
 
-Row = dict[str, Any]
 LAYER = {"kind": "variational_dropout", "layers": "dense1", "sharing": "layer"}
 WEIGHT = {"kind": "variational_dropout", "layers": "dense1"}  # The default sharing is left out of a job's JSON.
 DROPOUT = {"kind": "dropout", "layers": "dense1"}
@@ -53,23 +51,26 @@ class NoisyStore:
         noises = [noise] if isinstance(noise, dict) else list(noise)
         spec = {"kind": "variational", "model": {"name": model}, "data": {"name": data}, "noise": noises}
         spec |= setting or {}
-        own = {"sweep": "noisy", "arm": "variational", "group": json.dumps(spec), "model": model, "data": data}
-        own |= {"epochs": 30.0, "metrics": json.dumps({} if elbo is None else {"train/elbo": elbo})}
-        row = measured_rows.run(run_id, spec | {"seed": columns.get("seed", 0)}, **own, budget=None, trial=None)
+        seed = columns.get("seed", 0)
+        row = run(run_id, spec | {"seed": seed}, sweep="noisy", kind="variational", arm="variational", trial=None)
+        row |= {"group": json.dumps(spec), "model": model, "data": data, "epochs": 30.0, "budget": None}
+        row |= {
+            "metrics": json.dumps({} if elbo is None else {"train/elbo": elbo}),
+            "command": "raysurf run noisy.yaml",
+        }
         write_rows(self.store, "runs", run_id, [row | columns])
         predictions = []
         for scheme, accuracy in (accuracies or {}).items():
             samples = {1: 0.3, 10: 0.0, 2: 0.2} if scheme == "ensemble" else {1: 0.0}
-            predictions += [prediction(run_id, scheme, n, accuracy - less, 0.1) for n, less in samples.items()]
-            predictions.append(prediction(run_id, scheme, 100, 0.5, 0.1, split="validation"))
-            predictions.append(prediction(run_id, scheme, 100, 0.5, 0.1, weights="last"))
+            predictions += [prediction(run_id, scheme, n, accuracy - less) for n, less in samples.items()]
+            predictions.append(prediction(run_id, scheme, 100, 0.5) | {"split": "validation"})
+            predictions.append(prediction(run_id, scheme, 100, 0.5) | {"weights": "last"})
         write_rows(self.store, "predictions", run_id, predictions)
         return run_id
 
     def trial(self, sweep: str, run_ids: Sequence[str], arm: str, params: Row | None = None, number: int = 0) -> None:
         """Write a trial of a sweep, of runs that another sweep may have run."""
-        row = measured_rows.trial(sweep, list(run_ids)) | {"trial": number, "arm": arm, "metric": "", "mode": ""}
-        row |= {"params": json.dumps(params or {}), "state": "done"}
+        row = trial(sweep, number, arm=arm, params=json.dumps(params or {}), run_ids=list(run_ids))
         write_rows(self.store, "trials", f"{sweep}-{number}", [row])
 
     def open(self) -> Results:

@@ -42,23 +42,17 @@ class Run:
 def raysurf_run(file: Path, uri: str, *options: str, before: Sequence[str] = ()) -> Iterator[Run]:
     """Run a file, with W&B off; what is left of it at the end of the block is killed."""
     alone = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_SERVICE")}
-    command = [*before]
-    command += [
-        sys.executable,
-        "-m",
-        "raysurf.cli.main",
-        "run",
-        str(file),
-        "--results",
-        uri,
-        "--wandb",
-        "off",
-        *options,
-    ]
+    run = [sys.executable, "-m", "raysurf.cli.main", "run", str(file), "--results", uri, "--wandb", "off"]
     log = file.parent / f"said{len(list(file.parent.glob('said*')))}"
     with log.open("w") as out:
         process = subprocess.Popen(
-            command, cwd=file.parent, env=alone, start_new_session=True, stdout=out, stderr=subprocess.STDOUT, text=True
+            [*before, *run, *options],
+            cwd=file.parent,
+            env=alone,
+            start_new_session=True,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
     try:
         yield Run(process, log)

@@ -13,10 +13,7 @@ from raysurf.sweep.stopping import Rule
 from tests.support.cases import tiny_sgd
 from tests.support.searches import suggested, sweep_of
 
-POINTS = (
-    {"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05},
-    {"schedule": "cyclic"},
-)
+POINTS = ({"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05}, {"schedule": "cyclic"})
 
 
 class SamplerContract:

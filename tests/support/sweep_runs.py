@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import raysurf as rs
-from raysurf.cluster.events import Event, Finished, Notice, RunStarted
+from raysurf.cluster.events import Event, Finished, Notice, RunProgressed, RunStarted
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,27 @@ class Ran:
         return [event.number for event in self.events if isinstance(event, RunStarted) and event.role == "trial"]
 
 
-def run(what: Any, root: Path, executor: Any = "inline", **settings: Any) -> Ran:
+def break_off(what: Any, root: object, when: Callable[[Event], object]) -> None:
+    """Run in this process up to the first event of which something is so."""
+
+    def listen(event: Event) -> None:
+        if when(event):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rs.run(what, str(root), executor="inline", listener=listen)
+
+
+def run(what: Any, root: object, executor: Any = "inline", **settings: Any) -> Ran:
     """Run in this process, if nothing else is said."""
     events: list[Event] = []
     return Ran(rs.run(what, str(root), executor=executor, listener=events.append, **settings), events)
+
+
+def epochs(events: list[Event], kind: str = "") -> list[int]:
+    """Epochs that were told of runs of a kind, or of all."""
+    told = (event for event in events if isinstance(event, RunProgressed))
+    return [event.epoch for event in told if event.run_id.startswith(kind)]
 
 
 def notices(events: list[Event]) -> list[str]:

@@ -11,27 +11,15 @@ from typing import Any
 from raysurf.results import Results, open
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
+from tests.support import stores
 
 LARGE = 2**70
 
 
 def write(root: Path, sweep: str, trial: int, params: dict[str, Any], **changes: Any) -> None:
     """A trial's row."""
-    row = {
-        "sweep": sweep,
-        "trial": trial,
-        "definition": "d",
-        "arm": "sgd",
-        "params": json.dumps(params),
-        "run_ids": [f"sgd-{trial}"],
-        "seeds": [],
-        "metric": "validation/nll",
-        "mode": "min",
-        "value": trial / 10,
-        "state": "done",
-        "started_at": datetime.now(UTC),
-        **changes,
-    }
+    row = stores.trial(sweep, trial, params=json.dumps(params), run_ids=[f"sgd-{trial}"], metric="validation/nll")
+    row |= {"mode": "min", "value": trial / 10, "started_at": datetime.now(UTC), **changes}
     part = re.sub(r"[^A-Za-z0-9]", "_", sweep)
     write_rows(Store(str(root)), "trials", f"{part}-{trial:06d}", [row])
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from raysurf.tracking.run_contents import wandb_id
 from raysurf.tracking.wandb_runs import TrackedRun, WandbSink
 from tests.support.cases import ROOT
 from tests.support.logged_run import CONFIG, log
-from tests.support.wandb_records import read, read_all
+from tests.support.wandb_records import OfflineRun, read, read_all
 
 
 def test_rows_become_a_run(tmp_path: Path) -> None:
@@ -75,6 +76,15 @@ def test_schemes_and_noisy_layers_are_in_the_summary(tmp_path: Path) -> None:
     assert run.history[0]["train/kl"] == 12.5
 
 
+def logged(root: Path, run: TrackedRun, sweep: str = "s", failed: bool = False, **settings: Any) -> OfflineRun:
+    """What a sink writes of one run that begins and ends."""
+    sink = WandbSink(str(root), sweep, mode="offline", **settings)
+    sink.open_run(run)
+    sink.close_run(run.run_id, {"error": "it broke"} if failed else {}, failed=failed)
+    sink.close()
+    return read_all(root, ended=1)[run.run_id]
+
+
 def test_points_of_a_surface_are_steps(tmp_path: Path) -> None:
     """A profile's points are steps along t, its splits side by side."""
     store = Store(str(tmp_path))
@@ -85,11 +95,8 @@ def test_points_of_a_surface_are_steps(tmp_path: Path) -> None:
         for split in ("train", "test")
     ]
     write_rows(store, "surface", "profile-1", rows)
-    sink = WandbSink(str(tmp_path), "s", mode="offline")
-    sink.open_run(TrackedRun("profile-1", name="p", job_type="profile", follow=["curve-1", "profile-1"]))
-    sink.close_run("profile-1", {"error": "it broke"}, failed=True)
-    sink.close()
-    run = read_all(tmp_path, ended=1)["profile-1"]
+    tracked = TrackedRun("profile-1", name="p", job_type="profile", follow=["curve-1", "profile-1"])
+    run = logged(tmp_path, tracked, failed=True)
     assert [(step["t"], step["curve/train_loss"], step["curve/test_loss"]) for step in run.history] == [
         (0, 0.5, 0.5),
         (0.5, 1.5, 1.5),
@@ -103,13 +110,10 @@ def test_long_runs_are_thinned(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     rows = [{"run_id": "sgd-1", "epoch": n, "weights": "iterate", "lr": 0.1, "epoch_s": 1.0} for n in range(1, 2001)]
     write_rows(store, "epochs", "sgd-1", rows)
-    sink = WandbSink(str(tmp_path), "s", mode="offline")
-    sink.open_run(TrackedRun("sgd-1", name="p", job_type="sgd", follow=["sgd-1"], expected_rows=2000))
-    sink.close_run("sgd-1", {}, failed=False)
-    sink.close()
-    logged = [step["epoch"] for step in read_all(tmp_path, ended=1)["sgd-1"].history]
-    assert 500 <= len(logged) <= 501
-    assert logged[-1] == 2000
+    run = logged(tmp_path, TrackedRun("sgd-1", name="p", job_type="sgd", follow=["sgd-1"], expected_rows=2000))
+    epochs = [step["epoch"] for step in run.history]
+    assert 500 <= len(epochs) <= 501
+    assert epochs[-1] == 2000
 
 
 LOGS = """
@@ -209,11 +213,8 @@ def test_long_names_are_cut(tmp_path: Path) -> None:
     """Tags, names and groups longer than W&B takes are cut, told apart, and said to be once; the run is logged."""
     warnings: list[str] = []
     sweep, tags = "s" * 150, ["my.networks." + "n" * 100 + end for end in ("a", "b")]
-    sink = WandbSink(str(tmp_path), sweep, mode="offline", on_warning=warnings.append)
-    sink.open_run(TrackedRun("sgd-1", name=f"{sweep} trial 0", job_type="sgd", tags=[*tags, "", "trial"]))
-    sink.close_run("sgd-1", {}, failed=False)
-    sink.close()
-    run = read_all(tmp_path, ended=1)["sgd-1"].run
+    tracked = TrackedRun("sgd-1", name=f"{sweep} trial 0", job_type="sgd", tags=[*tags, "", "trial"])
+    run = logged(tmp_path, tracked, sweep, on_warning=warnings.append).run
     assert [len(tag) for tag in run["tags"]] == [64, 64, 5]
     assert len(set(run["tags"])) == 3
     assert (len(run["name"]), len(run["group"])) == (128, 128)
