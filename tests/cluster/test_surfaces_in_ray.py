@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +10,12 @@ import pytest
 
 import raysurf as rs
 from raysurf.cluster import events
+from raysurf.jobs.context import Progress
 from raysurf.store.store import Store
 from raysurf.store.tables import part_names
-from tests.support.cases import tiny_sgd
-
-PLANE = """
-name: plane
-job:
-  kind: plane
-  grid: GRID
-  weights: [SGD0, SGD1, SGD2]
-"""
-SGD = "{kind: sgd, model: {name: digits_conv, options: {width: 4}}, data: digits, epochs: 2, lr: 0.05, seed: N}"
+from tests.support.cases import Killed, tiny_sgd
+from tests.support.execution import do
+from tests.support.run_process import raysurf_run
 
 
 def plane(**changes: Any) -> rs.Plane:
@@ -71,30 +61,46 @@ def test_failing_points_are_told_and_kept_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_broken_off_plane_measures_only_what_is_missing(tmp_path: Path) -> None:
+    """A plane that was broken off half-way, run again on Ray, has the rows of an unbroken one, none measured twice."""
+    sweep, broken = rs.Sweep(plane(), name="plane"), tmp_path / "broken"
+
+    def stop(at: Progress) -> None:
+        if at.epoch == 12:
+            at.flush()
+            raise Killed
+
+    for needed in plane().ancestors:
+        do(needed, Store(str(broken)))
+    with pytest.raises(Killed):
+        do(plane(), Store(str(broken)), stop)
+    query = "select point, split, point_s from surface order by all"
+    before = rs.results.open(str(broken)).sql(query).to_pylist()
+    assert rs.run(sweep, str(broken)).failed == 0
+    after = rs.results.open(str(broken)).sql(query).to_pylist()
+    assert 0 < len(before) < len(after) == 3 * 25
+    assert [row for row in after if row in before] == before
+    rs.run(sweep, str(tmp_path / "whole"), executor="inline")
+    assert surface(broken) == surface(tmp_path / "whole")
+
+
+@pytest.mark.ray
+@pytest.mark.fault
 @pytest.mark.usefixtures("ray_cluster")
 def test_killed_plane_measures_only_what_is_missing(tmp_path: Path) -> None:
     """A plane whose processes are all killed half-way, run again, has the rows of an unbroken one, none done twice."""
-    text = PLANE.replace("GRID", "11")
-    for seed in range(3):
-        text = text.replace(f"SGD{seed}", SGD.replace("N", str(seed)))
-    (tmp_path / "plane.yaml").write_text(text)
-    command = [sys.executable, "-m", "raysurf.cli.main", "run", "plane.yaml", "--wandb", "off", "--results", "broken"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        until = time.monotonic() + 90
-        while len(list(tmp_path.glob("broken/tables/surface/plane-*.parquet"))) < 8:
-            assert time.monotonic() < until, "no points were measured"
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
+    file, parts = tmp_path / "plane.yaml", "broken/tables/surface/plane-*.parquet"
+    file.write_text(json.dumps({"name": "plane", "job": plane(grid=11).tree}))
+    with raysurf_run(file, str(tmp_path / "broken")) as run:
+        run.wait_until(lambda: len(list(tmp_path.glob(parts))) >= 8)
     assert not list(tmp_path.glob("broken/jobs/plane-*/outcome.json")), "it was killed too late to show anything"
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("broken/tables/surface/plane-*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(parts)}
     kept = {row["point"] for row in surface(tmp_path / "broken")}
     assert 8 <= len(kept) < 121
-    assert rs.run(rs.load(tmp_path / "plane.yaml"), str(tmp_path / "broken")).failed == 0
+    assert rs.run(rs.load(file), str(tmp_path / "broken")).failed == 0
     untouched = [path for path, when in before.items() if path.stat().st_mtime_ns == when]
     assert len(untouched) >= len(before) - 4
-    rs.run(rs.load(tmp_path / "plane.yaml"), str(tmp_path / "whole"), executor="inline")
+    rs.run(rs.load(file), str(tmp_path / "whole"), executor="inline")
     assert len(surface(tmp_path / "whole")) == 3 * 121
     assert surface(tmp_path / "broken") == surface(tmp_path / "whole")
