@@ -283,10 +283,10 @@ def count_classes(spec: DataSpec, labels: Mapping[str, NDArray[np.integer]]) -> 
     Raises:
         DataError: If one is negative, or there are more classes than examples.
     """
-    for place, each in labels.items():
-        if len(each) and each.min() < 0:
-            row = int(each.argmin())
-            raise DataError(spec.name, f"{place}, row {row}: label {each[row]}", "classes that are numbered from 0")
+    for place, values in labels.items():
+        if len(values) and values.min() < 0:
+            row = int(values.argmin())
+            raise DataError(spec.name, f"{place}, row {row}: label {values[row]}", "classes that are numbered from 0")
     examples = sum(map(len, labels.values()))
     place, largest = max(labels.items(), key=lambda item: int(item[1].max()))
     row = int(largest.argmax())

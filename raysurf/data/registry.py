@@ -178,5 +178,5 @@ def _load(spec: DataSpec, device: str, stamp: str | None) -> Dataset:
     from raysurf.data.dataset import assemble
 
     source = source_of(spec)
-    found: Dataset = source(spec, device) if source.is_streamed else assemble(spec, source(spec), device)
-    return found
+    dataset: Dataset = source(spec, device) if source.is_streamed else assemble(spec, source(spec), device)
+    return dataset

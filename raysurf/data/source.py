@@ -86,13 +86,13 @@ def source_of(spec: DataSpec) -> Source:
         UnknownNameError: If there is none of its name; the nearest is suggested.
         SpecError: If it is another package's and cannot be imported.
     """
-    found = None if own_code.is_named_in(spec.name) else plugs.find("data", spec.name)
-    return found if isinstance(found, Source) else Source()
+    source = None if own_code.is_named_in(spec.name) else plugs.find("data", spec.name)
+    return source if isinstance(source, Source) else Source()
 
 
 def names_of(what: str) -> str:
     """Names of the sets of which something holds, for errors."""
-    return ", ".join(name for name, found in plugs.every("data") if getattr(found, what, False))
+    return ", ".join(name for name, plug in plugs.every("data") if getattr(plug, what, False))
 
 
 def num_training(spec: DataSpec) -> int | None:

@@ -16,8 +16,8 @@ from raysurf.values import Value, as_tuple
 
 def _per_channel(value: Any) -> Any:
     values = value if isinstance(value, list | tuple) else [value]
-    numbers = [each for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
-    if not values or len(numbers) < len(values) or not all(abs(each) <= sys.float_info.max for each in numbers):
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if not values or len(numbers) < len(values) or not all(abs(value) <= sys.float_info.max for value in numbers):
         raise ValueError("a number, or a list of numbers, one a channel")
     return as_tuple(value)
 
@@ -139,7 +139,7 @@ class DataSpec(Value):
         known = channels or 1
         if self.normalise is not None:
             return (0.0,) * known, (1.0,) * known
-        mean, std = ((each,) * known if isinstance(each, float) else each for each in (self.mean, self.std))
+        mean, std = ((values,) * known if isinstance(values, float) else values for values in (self.mean, self.std))
         assert mean is not None and std is not None
         for name, values in (("mean", mean), ("std", std)):
             if channels is not None and len(values) != channels:

@@ -130,10 +130,10 @@ class _Files(TorchDataset[tuple[str, Tensor | None]]):
         return cropped
 
 
-def _collate(found: Sequence[tuple[str, Tensor | None]]) -> Decoded:
-    kept = [i for i, (_, image) in enumerate(found) if image is not None]
-    images = [image for _, image in found if image is not None]
-    unreadable = [path for path, image in found if image is None]
+def _collate(decoded: Sequence[tuple[str, Tensor | None]]) -> Decoded:
+    kept = [i for i, (_, image) in enumerate(decoded) if image is not None]
+    images = [image for _, image in decoded if image is not None]
+    unreadable = [path for path, image in decoded if image is None]
     stacked = torch.stack(images) if images else torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
     return Decoded(stacked, torch.tensor(kept, dtype=torch.int64), unreadable)
 
@@ -169,11 +169,11 @@ class StreamedSplit:
         # All at once: to bring a part from a GPU while it works would wait for it.
         left = itertools.islice(parts, skip, None)
         asked = [torch.arange(len(self))[part] if isinstance(part, slice) else part.cpu() for part in left]
-        device, wanted = self.labels.device, (list(self._requests(each.tolist(), seeds)) for each in asked)
-        for numbers, found in zip(asked, self.decoder.decode(wanted), strict=True):
-            self.skipped.update(found.unreadable)
-            images = found.images.to(device, non_blocking=True)
-            yield Batch(images, self.labels[numbers[found.kept].to(device)])
+        device, wanted = self.labels.device, (list(self._requests(part.tolist(), seeds)) for part in asked)
+        for numbers, decoded in zip(asked, self.decoder.decode(wanted), strict=True):
+            self.skipped.update(decoded.unreadable)
+            images = decoded.images.to(device, non_blocking=True)
+            yield Batch(images, self.labels[numbers[decoded.kept].to(device)])
 
     def _requests(self, numbers: Sequence[int], seeds: AugmentSeeds | None) -> Iterator[Request]:
         times: Counter[int] = Counter()
@@ -229,8 +229,8 @@ def stream(spec: DataSpec, device: str) -> Dataset:
 
 
 def _found(spec: DataSpec, folder: str) -> tuple[list[str], Labels, list[str]]:
-    found = find_images(spec, folder)
-    return [path for path, _ in found.samples], np.array(found.targets, np.int64), found.classes
+    images = find_images(spec, folder)
+    return [path for path, _ in images.samples], np.array(images.targets, np.int64), images.classes
 
 
 def _differing(classes: Sequence[str], others: Sequence[str]) -> str:

@@ -57,13 +57,13 @@ class FinishedJobs:
         path = outcome_path(job.id)
         if not self.store.exists(path):
             return None
-        return next((each for each in (path, *self._files(job)) if not is_kept(self.store, each)), None)
+        return next((file for file in (path, *self._files(job)) if not is_kept(self.store, file)), None)
 
     def _files(self, job: Job) -> Iterable[str]:
         """What the job has written, as far as its outcome says."""
         try:
             outcome = self.store.get_json(outcome_path(job.id))
-            files = [each for each in outcome["files"] if isinstance(each, str)]
+            files = [file for file in outcome["files"] if isinstance(file, str)]
         except (StoreError, KeyError, TypeError):
             files = []
         if isinstance(job, MeasuringJob):

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from raysurf.errors import ChangedError, DataError, OutputError, StoreError, StoreUnavailableError
-from raysurf.jobs.fingerprints import Fingerprints, differences, require_like_inputs, told
+from raysurf.jobs.fingerprints import Fingerprints, differences, require_like_inputs, sentences
 from raysurf.jobs.job import Job
 from raysurf.store import Row
 from raysurf.store.parts import encode_part
@@ -59,23 +59,23 @@ def as_they_lie(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[
         The tensors, contiguous where they lie without gaps; and the order of the dimensions of each that is not in its
         own.
     """
-    found, orders = {}, {}
+    ordered, orders = {}, {}
     for name, value in tensors.items():
         order = sorted(range(value.dim()), key=value.stride, reverse=True)
         if order != sorted(order) and value.permute(order).is_contiguous():
-            found[name], orders[name] = value.permute(order), order
+            ordered[name], orders[name] = value.permute(order), order
         else:
-            found[name] = value
-    return found, orders
+            ordered[name] = value
+    return ordered, orders
 
 
 def as_they_were(tensors: Mapping[str, Tensor], orders: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
     """The inverse of ``as_they_lie``; raises one of ``UNDECODABLE`` if an order is none of its tensor's."""
-    found = dict(tensors)
+    restored = dict(tensors)
     for name, order in orders.items():
         inverse = [list(order).index(i) for i in range(len(order))]
-        found[name] = found[name].permute(inverse)
-    return found
+        restored[name] = restored[name].permute(inverse)
+    return restored
 
 
 # Epochs done, and steps of the one after: 3, end3, 3-120.
@@ -123,13 +123,13 @@ class StoredCheckpoints(Checkpoints):
         """
         run_id = self.context.job.id
         for place, stem in reversed(self._saved()):
-            if self._is_longer(place) or (found := self._read(stem)) is None:
+            if self._is_longer(place) or (saved := self._read(stem)) is None:
                 continue
-            rows, state, fingerprints = found
+            rows, state, fingerprints = saved
             changed = differences(fingerprints, self.context.fingerprints)
             if changed and not self.context.accept_changed:
-                raise ChangedError(f"the state of {run_id} after {place.epoch} epochs", told(changed))
-            self.context.restore({table: [row | {"run_id": run_id} for row in each] for table, each in rows.items()})
+                raise ChangedError(f"the state of {run_id} after {place.epoch} epochs", sentences(changed))
+            self.context.restore({table: [row | {"run_id": run_id} for row in own] for table, own in rows.items()})
             self._last = time.monotonic()
             return place, state
         return None
@@ -145,9 +145,9 @@ class StoredCheckpoints(Checkpoints):
             rows: dict[str, list[Row]] = note["rows"]
             if note.get("rows_sha256", _digest(rows)) != _digest(rows):
                 return None
-            for table, each in rows.items():
+            for table, own in rows.items():
                 # Such a note was written by somebody else if its rows are none of the table's.
-                encode_part(each, schema_of(table), store.uri, table)
+                encode_part(own, schema_of(table), store.uri, table)
             return rows, as_they_were(decode(data), note.get("orders", {})), dict(note.get("fingerprints", {}))
         except StoreUnavailableError:
             raise
@@ -265,7 +265,6 @@ class StoreContext:
             self.flush()
 
     def flush(self) -> None:
-        """Write every table that changed."""
         began = time.monotonic()
         if self.workers.rank == 0:
             for table in sorted(self._dirty):
@@ -275,14 +274,12 @@ class StoreContext:
         self._flush_s = self._flushed - began
 
     def recall(self, table: str) -> list[Row]:
-        """Rows that an earlier sitting wrote into this part; they count as reported."""
         self.rows[table] = read_rows(self.store, table, self.part)
         # All workers must have read the same rows before one of them writes more.
         self.workers.barrier()
         return self.rows[table]
 
     def rows_of_all_parts(self, table: str) -> list[Row]:
-        """This part's rows, as reported, and those that other processes have written of the same job."""
         others = [part for part in parts_of_run(self.store, table, self.job.id) if part != self.part]
         return [*self.rows.get(table, []), *(row for part in others for row in read_rows(self.store, table, part))]
 
@@ -292,11 +289,9 @@ class StoreContext:
         self._dirty.update(rows)
 
     def progress(self, epoch: int, epochs: int, figures: Mapping[str, float] | None = None) -> None:
-        """Say how far the job is."""
         self._tell(Progress(self.job.id, epoch, epochs, figures or {}, flush=self.flush))
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Keep named tensors of this job, as safetensors."""
         if self.workers.rank == 0:
             self.store.put_bytes(f"jobs/{self.job.id}/{name}.safetensors", encode(tensors))
 

@@ -127,7 +127,7 @@ class Curve(ContinuedJob, AlongJob, EnsembleJob):
             figures = middle.report_epoch(epoch, "t=0.5", evaluate=due, trained=True)
             context.progress(epoch.epoch, self.epochs_to_train, figures)
 
-        recipe = net.recipe(self.epochs_to_train, self.epochs_to_train, self.plateau_linear())
+        recipe = net.recipe(self.epochs_to_train, self.epochs_to_train, self.rates)
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
         own = {f"buffer.{name}": value for name, value in net.own_buffers().items()}
         context.save("points", {**objective.trainables, **own})

@@ -104,9 +104,18 @@ def execute(
         ChangedError: If what is stored is of another network or other data; there is no row of it.
         Exception: Whatever the job raised, after a ``runs`` row that says so; there is none if it was preempted.
     """
+
+    def once(job: Job, labels: Labels) -> Figures:
+        with turn(job, store, workers, progress, labels.sweep) as telling:
+            if telling is not None:
+                return _run(StoreContext(job, store, workers, telling, accept_changed=accept_changed), labels)
+        Unchanged(store, accept_changed, workers.rank == 0).require(job)
+        # What rank 0 returns counts; on a shared disk other nodes may see an outcome later.
+        return figures_of(store, job.id) or {}
+
     for needed in job.ancestors:
-        _once(needed, store, workers, progress, labels.as_input(), accept_changed)
-    return _once(job, store, workers, progress, labels, accept_changed)
+        once(needed, labels.as_input())
+    return once(job, labels)
 
 
 def execute_piece(
@@ -140,22 +149,6 @@ def execute_piece(
             context = StoreContext(job, store, workers, telling, f"{job.id}.{first}", accept_changed)
             with without_exit():
                 measure(job, context, sorted(left), job.survey)
-
-
-def _once(
-    job: Job,
-    store: Store,
-    workers: Workers,
-    progress: Callable[[Progress], None],
-    labels: Labels,
-    accept_changed: bool,
-) -> Figures:
-    with turn(job, store, workers, progress, labels.sweep) as telling:
-        if telling is not None:
-            return _run(StoreContext(job, store, workers, telling, accept_changed=accept_changed), labels)
-    Unchanged(store, accept_changed, workers.rank == 0).require(job)
-    # What rank 0 returns counts; on a shared disk other nodes may see an outcome later.
-    return figures_of(store, job.id) or {}
 
 
 def _run(context: StoreContext, labels: Labels) -> Figures:

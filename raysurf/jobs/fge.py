@@ -83,7 +83,7 @@ class FGE(CyclicJob, EnsembleJob):
         net = Network(self, context)
         net.place(*context.weights(self.start))
         epochs = self.epochs_to_train
-        recipe = net.recipe(epochs, epochs, self.cyclic_schedule, self.cycle_epochs)
+        recipe = net.recipe(epochs, epochs, self.rates, self.cycle_epochs)
         cycles, average = self.cycles_of_data(recipe.steps_per_epoch(len(net.data.train))), RunningAverage()
 
         def keep(number: int) -> None:
@@ -120,16 +120,11 @@ class FGE(CyclicJob, EnsembleJob):
 
     @staticmethod
     def _gathered(net: Network, answers: Sequence[MemberAnswers]) -> State:
-        """What members answered on whole splits, from all workers.
-
-        Returns:
-            By split: log-probabilities [members, examples, classes], and the right classes [examples], -1 where an
-            example could not be read.
-        """
+        """What members answered on whole splits, from all workers; the class of an unreadable example is -1."""
         import torch
 
         workers = net.context.workers
-        found: State = {}
+        gathered: State = {}
         for name, split in net.predicted_splits.items():
             labels = answers[0][name].labels
             own = torch.stack([answer[name].log_probabilities for answer in answers])
@@ -137,8 +132,8 @@ class FGE(CyclicJob, EnsembleJob):
             part = slice(first, first + len(labels))
             whole, right = own.new_zeros(len(own), len(split), own.shape[2]), labels.new_zeros(len(split))
             whole[:, part], right[part] = own, labels + 1
-            found |= {name: workers.sum(whole), f"{name}_labels": workers.sum(right) - 1}
-        return found
+            gathered |= {name: workers.sum(whole), f"{name}_labels": workers.sum(right) - 1}
+        return gathered
 
     def stored_answers(self, net: Network, context: Context, members: Sequence[int]) -> Iterator[MemberAnswers]:
         from raysurf.training.evaluation import Answers

@@ -66,9 +66,9 @@ def kept(store: Store, run_id: str) -> tuple[Fingerprints, Accepted]:
 
 def read(outcome: Any) -> tuple[Fingerprints, Accepted]:
     """The same of an outcome; what raysurf has not written counts as nothing."""
-    found, accepted = (_mapping(_mapping(outcome).get(key)) for key in ("fingerprints", "accepted"))
-    texts = {name: value for name, value in found.items() if isinstance(value, str)}
-    return texts, {name: each for name, each in accepted.items() if isinstance(each, list)}
+    fingerprints, accepted = (_mapping(_mapping(outcome).get(key)) for key in ("fingerprints", "accepted"))
+    texts = {name: value for name, value in fingerprints.items() if isinstance(value, str)}
+    return texts, {name: values for name, values in accepted.items() if isinstance(values, list)}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -104,19 +104,19 @@ def require_like_inputs(
     """
     for needed in job.ancestors:
         then, accepted = kept(store, needed.id)
-        found = differences(shared(job, needed, then), own, accepted)
-        if found and not accept:
-            raise ChangedError(needed.id, told(found))
-        if found and writes:
-            _accept(store, needed.id, {name: now for name, (_, now) in found.items()})
+        changed = differences(shared(job, needed, then), own, accepted)
+        if changed and not accept:
+            raise ChangedError(needed.id, sentences(changed))
+        if changed and writes:
+            _accept(store, needed.id, {name: now for name, (_, now) in changed.items()})
 
 
 def of_inputs(job: Job, store: Store) -> Fingerprints:
     """Fingerprints of a job that has read stored points alone: those of its inputs."""
-    found: Fingerprints = {}
+    taken: Fingerprints = {}
     for needed in job.ancestors:
-        found |= shared(job, needed, kept(store, needed.id)[0])
-    return found
+        taken |= shared(job, needed, kept(store, needed.id)[0])
+    return taken
 
 
 def shared(job: Job, needed: Job, fingerprints: Mapping[str, str]) -> Fingerprints:
@@ -156,9 +156,9 @@ class Unchanged:
             return
         then, accepted = kept(self.store, job.id)
         now = self._now(job, then, accepted)
-        found = differences(then, now, accepted)
-        if found and not self.accept:
-            raise ChangedError(job.id, told(found))
+        changed = differences(then, now, accepted)
+        if changed and not self.accept:
+            raise ChangedError(job.id, sentences(changed))
         known = {name: (value, *accepted.get(name, ())) for name, value in then.items()}
         news = {name: value for name, value in now.items() if name in known and value not in known[name]}
         if news and self.writes:
@@ -174,14 +174,14 @@ class Unchanged:
 
     def _now(self, job: Job, then: Fingerprints, accepted: Accepted) -> Fingerprints:
         """Present fingerprints; the data are read only if their stamp differs."""
-        found, data = self._seen(job), job.data_spec
+        now, data = self._seen(job), job.data_spec
         known = (then.get("data_stamp"), *accepted.get("data_stamp", ()))
-        if known[0] is not None and found.get("data_stamp", known[0]) not in known:
+        if known[0] is not None and now.get("data_stamp", known[0]) not in known:
             if data not in self._data:
                 self._data[data] = _fingerprint_of(data)
             if (fingerprint := self._data[data]) is not None:
-                return found | {"data_fingerprint": fingerprint}
-        return found
+                return now | {"data_fingerprint": fingerprint}
+        return now
 
     def _seen(self, job: Job) -> Fingerprints:
         name, data = job.model_spec.name, job.data_spec
@@ -192,12 +192,12 @@ class Unchanged:
             self._sources[name] = None if code is None else own_code.digest(code)
         if job.weights_file not in self._files:
             self._files[job.weights_file] = digest_of_file(job.weights_file)
-        found = {
+        seen = {
             "model_source": self._sources[name],
             "data_stamp": self._stamps[data],
             "weights_file": self._files[job.weights_file],
         }
-        return {key: value for key, value in found.items() if value is not None}
+        return {key: value for key, value in seen.items() if value is not None}
 
 
 def _fingerprint_of(data: DataSpec) -> str | None:
@@ -217,6 +217,6 @@ def _accept(store: Store, run_id: str, news: Mapping[str, str]) -> None:
     store.put_json(path, outcome | {"accepted": accepted | more})
 
 
-def told(found: Differences) -> tuple[tuple[str, str, str], ...]:
+def sentences(changed: Differences) -> tuple[tuple[str, str, str], ...]:
     """Differences as an error has them."""
-    return tuple((WORDS[name], then, now) for name, (then, now) in found.items())
+    return tuple((WORDS[name], then, now) for name, (then, now) in changed.items())

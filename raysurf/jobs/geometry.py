@@ -93,7 +93,7 @@ def interpolated(buffers: Sequence[State], coefficients: Sequence[float]) -> Sta
     """A mixture of floating buffers."""
     from raysurf.weightspace.point import combine
 
-    return combine([{k: v for k, v in each.items() if v.is_floating_point()} for each in buffers], coefficients)
+    return combine([{k: v for k, v in own.items() if v.is_floating_point()} for own in buffers], coefficients)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -36,6 +36,8 @@ SETTINGS: dict[str, Any] = {
     "optimiser": "sgd",
     "objective": None,
 }
+# Of predictions.
+METRICS = ("accuracy", "error", "nll", "brier", "ece")
 # Members of an ensemble unless a job says otherwise.
 SAMPLES = 20
 # Measuring a point takes two or three forward passes; an epoch's steps are forward and backward.
@@ -137,11 +139,11 @@ class Job(Node):
     @cached_property
     def ancestors(self) -> tuple[Job, ...]:
         """Every job that must be done before this one, inputs before what needs them, each once."""
-        found: dict[str, Job] = {}
+        ancestors: dict[str, Job] = {}
         for job in self.inputs:
-            for each in (*job.ancestors, job):
-                found.setdefault(each.id, each)
-        return tuple(found.values())
+            for needed in (*job.ancestors, job):
+                ancestors.setdefault(needed.id, needed)
+        return tuple(ancestors.values())
 
     def with_seed(self, seed: int) -> Self:
         """The same job with ``seed`` here and in every input, except where a seed was stated."""
@@ -149,14 +151,21 @@ class Job(Node):
         return seeded
 
     @property
+    def source(self) -> Any:
+        """The weights, if any, whose network, data and settings it has where it does not say its own."""
+        return None
+
+    @property
     def model_spec(self) -> ModelSpec:
         """The network that the job is about."""
-        raise AssertionError(f"{type(self).__name__} names no network")
+        spec: ModelSpec = self.source.model_spec
+        return spec
 
     @property
     def data_spec(self) -> DataSpec:
         """The data that the job is about."""
-        raise AssertionError(f"{type(self).__name__} names no data")
+        spec: DataSpec = self.source.data_spec
+        return spec
 
     @property
     def weights_file(self) -> str | None:
@@ -198,8 +207,8 @@ class Job(Node):
         return f"{self.kind} seed {seed_of(self)}"
 
     def setting(self, name: str) -> Any:
-        """A training setting as it holds for this job; the default if it was not trained here."""
-        return SETTINGS[name]
+        """A training setting (batch size, weight decay, precision …) as it holds for this job; else the default."""
+        return SETTINGS[name] if self.source is None else self.source.setting(name)
 
     @property
     def point_names(self) -> tuple[str, ...]:
@@ -298,7 +307,7 @@ class Job(Node):
 
     def metric_names(self) -> tuple[str, ...]:
         """The figures that a finished job of this kind has, as ``split/name``."""
-        return tuple(f"{split}/{name}" for split in SPLITS for name in ("accuracy", "error", "nll", "brier", "ece"))
+        return tuple(f"{split}/{name}" for split in SPLITS for name in METRICS)
 
     def run(self, context: Context) -> dict[str, float]:
         """Do the job: rows and weights go through the context.
@@ -311,7 +320,12 @@ class Job(Node):
 
 def seed_of(job: Job) -> int:
     """The seed of a job, or of the nearest of its inputs that has one."""
-    return int(next((each.seed for each in (job, *reversed(job.ancestors)) if hasattr(each, "seed")), 0))
+    return int(next((needed.seed for needed in (job, *reversed(job.ancestors)) if hasattr(needed, "seed")), 0))
+
+
+def scheme_metric_names(schemes: Sequence[Scheme]) -> tuple[str, ...]:
+    """The metrics of predictions by several schemes, as ``split/scheme_name``."""
+    return tuple(f"{split}/{scheme}_{name}" for split in SPLITS for scheme in schemes for name in METRICS)
 
 
 def to_tree(value: Any, left_out: bool = False) -> Any:
@@ -363,11 +377,11 @@ def _jobs_inside(value: Value) -> Iterator[Job]:
 
 def code_in(value: Value) -> set[str]:
     """``module:name`` of the networks, data and kinds in a value that are no part of raysurf."""
-    found = {each for inner in inner_values(value) for each in code_in(inner)}
+    inside = {code for inner in inner_values(value) for code in code_in(inner)}
     own = value.code if isinstance(value, ModelSpec | DataSpec) else None
     if isinstance(value, Node) and not type(value).__module__.startswith("raysurf."):
         own = f"{type(value).__module__}:{type(value).__qualname__}"
-    return found if own is None else {*found, own}
+    return inside if own is None else {*inside, own}
 
 
 def _with_seed(value: Any, seed: int) -> Any:

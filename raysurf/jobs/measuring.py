@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.data.spec import DataSpec
 from raysurf.errors import MeasuringError, PreemptedError
 from raysurf.failure import Failure
 from raysurf.jobs.geometry import Position
 from raysurf.jobs.job import SPLITS, Job
 from raysurf.jobs.sources import Source
-from raysurf.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
@@ -55,7 +53,7 @@ class MeasuringJob(AtPoints):
 
     @model_validator(mode="after")
     def _has_statistics(self) -> Self:
-        lacking = [not each.has_statistics for each in self.sources]
+        lacking = [not source.has_statistics for source in self.sources]
         if (self.batchnorm == "fixed" and lacking[:1] == [True]) or (self.batchnorm == "interpolate" and any(lacking)):
             raise ValueError(
                 f"batchnorm {self.batchnorm}, and a point of a curve or path, which has no statistics of its own; "
@@ -69,16 +67,8 @@ class MeasuringJob(AtPoints):
         raise AssertionError(f"{type(self).__name__} has no sources")
 
     @property
-    def model_spec(self) -> ModelSpec:
-        return self.sources[0].model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.sources[0].data_spec
-
-    def setting(self, name: str) -> Any:
-        """A training setting (batch size, weight decay, precision) of the first weights."""
-        return self.sources[0].setting(name)
+    def source(self) -> Source:
+        return self.sources[0]
 
     def survey(self, context: Context) -> Callable[[int], Spot]:
         """Open the weights.
@@ -118,7 +108,7 @@ def first_of_piece(job: MeasuringJob, number: int) -> int:
 
 def pieces(job: MeasuringJob, numbers: Iterable[int]) -> list[tuple[int, ...]]:
     """Points, rising, by the pieces that they are in."""
-    return [tuple(each) for _, each in itertools.groupby(numbers, lambda number: first_of_piece(job, number))]
+    return [tuple(piece) for _, piece in itertools.groupby(numbers, lambda number: first_of_piece(job, number))]
 
 
 def measure(
@@ -174,12 +164,12 @@ def _rows(job: Any, net: Network, spot: Spot) -> list[Row]:
         how["batchnorm_share"] = job.batchnorm_share
     l2, rows = net.l2(), []
     for split in net.splits:
-        found = net.measure(split)
-        values = {"loss": found.nll + l2, "nll": found.nll, "error": found.error}
+        measured = net.measure(split)
+        values = {"loss": measured.nll + l2, "nll": measured.nll, "error": measured.error}
         row: Row = {name: value if math.isfinite(value) else None for name, value in values.items()}
         if row["loss"] is None:
             row["failure"] = "the loss is not finite"
-        row["skipped"] = len(net.splits[split]) - found.num_examples
+        row["skipped"] = len(net.splits[split]) - measured.num_examples
         rows.append({**spot.columns, "split": split, "l2": l2, **how, **row})
     point_s = time.perf_counter() - began
     return [{**row, "point_s": point_s} for row in rows]
@@ -193,8 +183,8 @@ def spread(rows: Sequence[Row]) -> dict[str, float]:
         for name in QUANTITIES:
             values = [float(row[name]) for row in mine if row[name] is not None]
             if values:
-                found = {"max": max(values), "min": min(values), "mean": sum(values) / len(values)}
-                figures |= {f"{split}/{stat}_{name}": value for stat, value in found.items()}
+                stats = {"max": max(values), "min": min(values), "mean": sum(values) / len(values)}
+                figures |= {f"{split}/{stat}_{name}": value for stat, value in stats.items()}
     return figures
 
 

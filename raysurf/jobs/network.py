@@ -144,18 +144,10 @@ class Network(Placing):
             self.model, self.data, self.splits[split], self.context.workers, self.job.setting("precision")
         )
 
-    def measure_scheme(self, split: str, scheme: Scheme, num_samples: int, seed: int) -> schemes.Found:
+    def measure_scheme(self, split: str, scheme: Scheme, num_samples: int, seed: int) -> schemes.BySamples:
         """The figures of one split under a prediction scheme, by number of samples."""
-        return schemes.measure(
-            self.model,
-            self.data,
-            self.splits[split],
-            self.context.workers,
-            scheme,
-            num_samples,
-            seed,
-            self.job.setting("precision"),
-        )
+        group, precision = self.context.workers, self.job.setting("precision")
+        return schemes.measure(self.model, self.data, self.splits[split], group, scheme, num_samples, seed, precision)
 
     def is_due(self, epoch: int) -> bool:
         """Whether this epoch is one to evaluate at: every so many, and the last."""
@@ -190,8 +182,8 @@ class Network(Placing):
             row |= {"train_loss": end.train_nll + l2, "train_error": end.train_error, "train_nll": end.train_nll}
         for split in ("validation", "test") if evaluate else ():
             if split in self.splits:
-                (found,) = self.measure_scheme(split, scheme, 1, end.epoch).values()
-                row |= {f"{split}_loss": found.nll + l2, f"{split}_error": found.error, f"{split}_nll": found.nll}
+                (metrics,) = self.measure_scheme(split, scheme, 1, end.epoch).values()
+                row |= {f"{split}_loss": metrics.nll + l2, f"{split}_error": metrics.error, f"{split}_nll": metrics.nll}
         self.context.report("epochs", row)
         figures = {k.replace("_", "/", 1): v for k, v in row.items() if k.startswith(SPLITS)}
         return figures | {f"{s}/accuracy": 1.0 - figures[f"{s}/error"] for s in SPLITS if f"{s}/error" in figures}
@@ -224,16 +216,13 @@ class Network(Placing):
         for scheme in wanted:
             if scheme not in possible:
                 raise UnknownNameError(f"scheme of these weights of {self.job.model_spec.name}", scheme, possible)
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for split in self.splits:
             single = [scheme for scheme in wanted if scheme in ("deterministic", "stochastic")]
             for scheme in wanted if split in self.predicted_splits else single:
-                found = self.measure_scheme(split, scheme, num_samples, seed)
-                own = self.report_found(weights, scheme, split, found)
-                figures |= {f"{split}/{k}": v for k, v in own.items()}
-                if len(wanted) > 1:
-                    figures |= {f"{split}/{scheme}_{k}": v for k, v in own.items()}
-        return figures
+                by_samples = self.measure_scheme(split, scheme, num_samples, seed)
+                metrics |= self._report_scheme(weights, wanted, scheme, split, by_samples)
+        return metrics
 
     def _possible_schemes(self) -> tuple[Scheme, ...]:
         drops, left_out = own_noise(self.model, torch.zeros(2, *self.data.image_shape))
@@ -245,22 +234,25 @@ class Network(Placing):
             )
         return schemes.possible_schemes(self.model, drops)
 
-    def report_found(self, weights: str, scheme: str, split: str, found: schemes.Found) -> dict[str, float]:
-        """Report ``predictions`` rows of one scheme and split; the figures given are those of the most samples."""
-        figures: dict[str, float] = {}
-        for num_samples, each in found.items():
-            values = {k: getattr(each, k) for k in ("accuracy", "nll", "brier", "ece")}
+    def _report_scheme(
+        self, weights: str, wanted: Sequence[Scheme], scheme: Scheme, split: str, by_samples: schemes.BySamples
+    ) -> dict[str, float]:
+        """Report ``predictions`` rows of one scheme and split; the metrics given are those of the most samples."""
+        most: dict[str, float] = {}
+        for num_samples, metrics in by_samples.items():
+            values = {k: getattr(metrics, k) for k in ("accuracy", "nll", "brier", "ece")}
             row = {
                 "weights": weights,
                 "scheme": scheme,
                 "num_samples": num_samples,
                 "split": split,
-                "num_examples": each.num_examples,
+                "num_examples": metrics.num_examples,
                 "batchnorm": self.batchnorm,
             }
             self.context.report("predictions", row | values)
-            figures = {**values, "error": each.error}
-        return figures
+            most = {**values, "error": metrics.error}
+        prefixes = (f"{split}/", f"{split}/{scheme}_") if len(wanted) > 1 else (f"{split}/",)
+        return {f"{prefix}{k}": v for prefix in prefixes for k, v in most.items()}
 
     def report_members(
         self,
@@ -312,26 +304,16 @@ class Network(Placing):
         """``report_members`` of what members have answered."""
         splits = self.predicted_splits
         in_order = ([answer[name] for name in splits] for answer in answers)
-        figures: dict[str, float] = {}
-        for split, found in zip(splits, schemes.measure_members(in_order, self.context.workers), strict=True):
+        metrics: dict[str, float] = {}
+        for split, by_samples in zip(splits, schemes.measure_members(in_order, self.context.workers), strict=True):
             for scheme in wanted:
-                shown = found if scheme == "ensemble" else {1: found[1]}
-                own = self.report_found(weights, scheme, split, shown)
-                figures |= {f"{split}/{k}": v for k, v in own.items()}
-                if len(wanted) > 1:
-                    figures |= {f"{split}/{scheme}_{k}": v for k, v in own.items()}
-        return figures
+                shown = by_samples if scheme == "ensemble" else {1: by_samples[1]}
+                metrics |= self._report_scheme(weights, wanted, scheme, split, shown)
+        return metrics
 
     def bound(self, num_samples: int, seed: int) -> dict[str, float]:
         """The evidence lower bound on train, -N CE - KL in nats, and the divergence KL."""
-        nll = schemes.expected_nll(
-            self.model,
-            self.data,
-            self.data.train,
-            self.context.workers,
-            num_samples,
-            seed,
-            self.job.setting("precision"),
-        )
+        group, precision = self.context.workers, self.job.setting("precision")
+        nll = schemes.expected_nll(self.model, self.data, self.data.train, group, num_samples, seed, precision)
         kl = float(elbo.divergence(self.model).detach())
         return {"train/elbo": -len(self.data.train) * nll - kl, "train/kl": kl}

@@ -217,8 +217,8 @@ class Regions(OfWeights):
 
         def keep(module: object, given: tuple[Tensor, ...], out: Tensor) -> None:
             with noise_mode(net.model, "sample"):
-                found = layer.moments(given[0]) if isinstance(layer, NoisyLayer) else (out, torch.zeros_like(out))
-            moments.append((found[0].flatten(1), found[1].flatten(1)))
+                mean, std = layer.moments(given[0]) if isinstance(layer, NoisyLayer) else (out, torch.zeros_like(out))
+            moments.append((mean.flatten(1), std.flatten(1)))
 
         given = net.data.normalise(inputs)
         net.model.eval()
@@ -228,8 +228,8 @@ class Regions(OfWeights):
             handle.remove()
         for _, output in samples(net.model, given, 0, self.num_samples, "sample", self.sample_seed):
             ensemble.add(logits_of(output).log_softmax(1))
-        confidence, answer = (each.tolist() for each in ensemble.log_probabilities.exp().max(1))
-        means, deviations = (torch.cat(list(each)).tolist() for each in zip(*moments, strict=True))
+        confidence, answer = (values.tolist() for values in ensemble.log_probabilities.exp().max(1))
+        means, deviations = (torch.cat(list(values)).tolist() for values in zip(*moments, strict=True))
         points = inputs.flatten(1).tolist()
         return [
             {

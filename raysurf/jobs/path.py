@@ -179,7 +179,7 @@ class Path(StartedJob, AlongJob, AtPoints):
                 row = {"epoch": at + ended.epoch, "weights": "band", "lr": ended.lr, "epoch_s": ended.epoch_s}
                 losses = {"train_nll": ended.train_nll, "train_error": ended.train_error}
                 context.report("epochs", row | losses)
-                context.progress(at + ended.epoch, sum(each.epochs for each in self.cycles))
+                context.progress(at + ended.epoch, sum(cycle.epochs for cycle in self.cycles))
 
             objective = BandLoss(net.model, band, decay, self.spring, precision, context.workers)
             sliding = [Redistribution(targets)] if self.spring is None else []
@@ -222,8 +222,8 @@ def _track(band: Sequence[State], first: State, last: State, own: State) -> Trac
 
 def _pivots(tensors: State) -> list[State]:
     """Pivots in order, from tensors called ``pivot<number>.<name>``."""
-    found: dict[int, State] = {}
+    pivots: dict[int, State] = {}
     for key, value in tensors.items():
         number, _, name = key.partition(".")
-        found.setdefault(int(number.removeprefix("pivot")), {})[name] = value
-    return [found[number] for number in sorted(found)]
+        pivots.setdefault(int(number.removeprefix("pivot")), {})[name] = value
+    return [pivots[number] for number in sorted(pivots)]

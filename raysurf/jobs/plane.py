@@ -53,10 +53,10 @@ class Plane(MeasuringJob):
         if len(self.weights) != 3:
             raise ValueError(f"a plane through {len(self.weights)} weights; weights has three")
         require_joinable(*self.weights)
-        for each in self.draw:
-            data, own = each.data_spec.identity, self.data_spec.identity
-            if (each.model_spec, data) != (self.model_spec, own):
-                raise ValueError(f"{each.kind} of another network or other data to draw; give what lies in one space")
+        for drawn in self.draw:
+            data, own = drawn.data_spec.identity, self.data_spec.identity
+            if (drawn.model_spec, data) != (self.model_spec, own):
+                raise ValueError(f"{drawn.kind} of another network or other data to draw; give what lies in one space")
         return self
 
     @property

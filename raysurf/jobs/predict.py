@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.jobs.ensemble import EnsembleJob
-from raysurf.jobs.job import SPLITS, Job
+from raysurf.jobs.job import METRICS, SPLITS, Job
 from raysurf.jobs.sources import PointOf, WeightsJob
 from raysurf.jobs.training_job import Data
-from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.values import BY_KIND, as_tuple
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from raysurf.jobs.job import Context
     from raysurf.jobs.network import Network
 
-FIGURES = ("accuracy", "error", "nll", "brier", "ece")
 SCHEMES: tuple[Scheme, ...] = ("deterministic", "stochastic", *CONTROLS, "ensemble")
 
 
@@ -92,24 +90,20 @@ class Predict(Job):
         return tuple(scheme for scheme in SCHEMES if scheme in self.schemes)
 
     @property
-    def model_spec(self) -> ModelSpec:
-        return self.weights.model_spec
+    def source(self) -> WeightsJob | PointOf | EnsembleJob:
+        return self.weights
 
     @property
     def data_spec(self) -> DataSpec:
-        return self.data or self.weights.data_spec
-
-    def setting(self, name: str) -> Any:
-        """A training setting (batch size, weight decay, precision) of the weights."""
-        return self.weights.setting(name)
+        return self.data or super().data_spec
 
     def metric_names(self) -> tuple[str, ...]:
         wanted, names = self._wanted, list[str]()
         for split in SPLITS:
             # Ensembles are not measured on train, and members of an ensemble of weights on no train at all.
-            own = wanted if split != "train" else [each for each in wanted if each in self._measured_on_train]
+            own = wanted if split != "train" else [scheme for scheme in wanted if scheme in self._measured_on_train]
             schemes = ("", *(f"{scheme}_" for scheme in own if len(wanted) > 1)) if own else ()
-            names += [f"{split}/{scheme}{name}" for scheme in schemes for name in FIGURES]
+            names += [f"{split}/{scheme}{name}" for scheme in schemes for name in METRICS]
         return tuple(names)
 
     @property
@@ -141,8 +135,10 @@ class Predict(Job):
         figures: dict[str, float] = {}
         wanted = [scheme for scheme in self._wanted if scheme != "deterministic"]
         if "deterministic" in self._wanted:
-            found = net.report_predictions("final")
-            figures = found | ({name.replace("/", "/deterministic_"): v for name, v in found.items()} if wanted else {})
+            placed = net.report_predictions("final")
+            figures = placed | (
+                {name.replace("/", "/deterministic_"): v for name, v in placed.items()} if wanted else {}
+            )
         if not wanted:
             return figures
         count = self.num_samples or source.usual_samples

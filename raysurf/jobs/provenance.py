@@ -47,8 +47,8 @@ class Provenance:
 
 def collect() -> Provenance:
     """Look at this process and the working folder's git, if it is in one, or at what a submission says of it."""
-    told = _told()
-    commit = told.get("git_commit") if told else _git("rev-parse", "HEAD")
+    submission = _submission()
+    commit = submission.get("git_commit") if submission else _git("rev-parse", "HEAD")
     dirty = None if commit is None else bool(_git("status", "--porcelain", "--untracked-files=no"))
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -56,18 +56,18 @@ def collect() -> Provenance:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    if told:
-        dirty, versions = told.get("git_dirty"), versions | told.get("versions", {})
+    if submission:
+        dirty, versions = submission.get("git_dirty"), versions | submission.get("versions", {})
     command = redact(shlex.join([_program(sys.argv[0]), *sys.argv[1:]]))
     return Provenance(commit, dirty, command, versions)
 
 
-def _told() -> dict[str, Any]:
+def _submission() -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(Path(SUBMISSION).read_text())
+        content: dict[str, Any] = json.loads(Path(SUBMISSION).read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _program(path: str) -> str:

@@ -75,8 +75,8 @@ class Rays(MeasuringJob):
         def direction(ray: int) -> tuple[dict, float]:  # type: ignore[type-arg]
             if ray not in drawn:
                 drawn.clear()
-                found = random_direction(opened[0][0], self.normalise, self.seed, ray, fixed)
-                drawn[ray] = found, squared_norm(found) ** 0.5
+                direction = random_direction(opened[0][0], self.normalise, self.seed, ray, fixed)
+                drawn[ray] = direction, squared_norm(direction) ** 0.5
             return drawn[ray]
 
         def spot(number: int) -> Spot:

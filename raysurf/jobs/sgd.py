@@ -50,7 +50,7 @@ class SGD(WeightsJob, FirstJob):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (Stage(self.plateau_linear(), self.epochs_to_train, self.epochs),)
+        return (Stage(self.rates, self.epochs_to_train, self.epochs),)
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs import network
@@ -64,7 +64,7 @@ class SGD(WeightsJob, FirstJob):
             figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, self.epochs_to_train, figures)
 
-        recipe = net.recipe(self.epochs_to_train, self.epochs, self.plateau_linear())
+        recipe = net.recipe(self.epochs_to_train, self.epochs, self.rates)
         objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)
         context.save("weights", net.tensors())

@@ -38,7 +38,7 @@ class WeightsJob(Job):
 
 def schemes_of_point(spec: ModelSpec) -> tuple[Scheme, ...]:
     """Prediction schemes of one point: those of its noise; without noise, a network with dropout can give samples."""
-    controls = [each for each in CONTROLS if spec.noise and all(each in other.CONTROLS for other in spec.noise)]
+    controls = [name for name in CONTROLS if spec.noise and all(name in noise.CONTROLS for noise in spec.noise)]
     return ("deterministic", "stochastic", "ensemble", *controls)
 
 
@@ -48,15 +48,8 @@ class OfWeights(Job):
     weights: WeightsJob = Field(description="the weights")
 
     @property
-    def model_spec(self) -> ModelSpec:
-        return self.weights.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.weights.data_spec
-
-    def setting(self, name: str) -> Any:
-        return self.weights.setting(name)
+    def source(self) -> WeightsJob:
+        return self.weights
 
 
 class PointOf(Node):
@@ -144,7 +137,7 @@ def require_joinable(*sources: Source) -> None:
     """
     first = sources[0]
     for i, other in enumerate(sources[1:], start=1):
-        if other.id in [each.id for each in sources[:i]]:
+        if other.id in [source.id for source in sources[:i]]:
             raise ValueError("two of the weights are the same job; give one of them another seed")
         if other.model_spec != first.model_spec:
             names = f"{first.model_spec.name} and {other.model_spec.name}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.job import SPLITS
+from raysurf.jobs.job import scheme_metric_names
 from raysurf.jobs.sources import WeightsJob
 from raysurf.jobs.training_job import CyclicJob, Stage
 from raysurf.stochastic.spec import Scheme
@@ -98,7 +98,7 @@ class SWA(WeightsJob, CyclicJob):
     @cached_property
     def trajectory(self) -> str:
         """Id of the training: jobs that differ in what is done after it, or in its length if they may, share it."""
-        fixed = {"epochs"} if self.cyclic_schedule.depends_on_length else set[str]()
+        fixed = {"epochs"} if self.rates.depends_on_length else set[str]()
         return self.trajectory_without(self.AFTER_TRAINING - fixed)
 
     @property
@@ -146,7 +146,7 @@ class SWA(WeightsJob, CyclicJob):
         point, buffers = context.weights(self.start)
         net.place(point, buffers)
         epochs = self.epochs_to_train
-        recipe = net.recipe(epochs, epochs, self.cyclic_schedule, self.cycle_epochs, cycle_iterations=self.cycle_steps)
+        recipe = net.recipe(epochs, epochs, self.rates, self.cycle_epochs, cycle_iterations=self.cycle_steps)
         objective = net.objective(recipe)
         average, mean_buffers = self._new_average(context), RunningAverage()
         if self.include_start:
@@ -177,9 +177,6 @@ class SWA(WeightsJob, CyclicJob):
         return average
 
 
-FIGURES = ("accuracy", "error", "nll", "brier", "ece")
-
-
 class SWAG(SWA):
     """SWA that keeps the second moments too: its weights are the average, its samples come from SWAG's Gaussian.
 
@@ -207,8 +204,7 @@ class SWAG(SWA):
     num_samples: int = Field(30, ge=1, description="samples of the ensemble that is measured at the end")
 
     def metric_names(self) -> tuple[str, ...]:
-        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in self.SCHEMES for name in FIGURES)
-        return (*super().metric_names(), *own)
+        return (*super().metric_names(), *scheme_metric_names(self.SCHEMES))
 
     @property
     def possible_schemes(self) -> tuple[Scheme, ...]:
@@ -248,8 +244,8 @@ class SWAG(SWA):
         context.save("spread", spread)
         context.workers.barrier()
         net.report_predictions("last")
-        found = averaged.report_predictions("average")
-        figures = found | {name.replace("/", "/deterministic_"): value for name, value in found.items()}
+        average = averaged.report_predictions("average")
+        figures = average | {name.replace("/", "/deterministic_"): value for name, value in average.items()}
         members = self.draw_members(context, self.num_samples, stream(self.seed, "predict").getrandbits(31))
         return figures | averaged.report_members(
             "samples", self.SCHEMES[1:], self.num_samples, members, reestimate=True, source=self.buffers

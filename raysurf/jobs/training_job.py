@@ -92,9 +92,13 @@ class TrainingJob(Job):
         return objective
 
     @property
+    def source(self) -> Any:
+        return getattr(self, "start", None)
+
+    @property
     def epochs_of_objective(self) -> int:
         """Epochs of the jobs that it starts from, as far as they had the same objective."""
-        start = getattr(self, "start", None)
+        start = self.source
         if start is None or start.setting("objective") != self.setting("objective"):
             return 0
         return int(start.epochs_to_train) + int(getattr(start, "epochs_of_objective", 0))
@@ -121,23 +125,17 @@ class TrainingJob(Job):
     def setting(self, name: str) -> Any:
         """A setting as it holds for this job: its own, else its start's, else the default."""
         value = getattr(self, name)
-        if value is not None:
-            return value
-        start = getattr(self, "start", None)
-        return super().setting(name) if start is None else start.setting(name)
+        return super().setting(name) if value is None else value
 
-    def plateau_linear(self) -> Schedule:
+    @property
+    def rates(self) -> Schedule:
         """The schedule given, or the papers' own at ``lr`` (0.1 if that is not given either)."""
         return self.schedule or PlateauLinear(lr=0.1 if self.lr is None else self.lr)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Its epochs by schedule, in order."""
-        return (Stage(self.plateau_linear(), self.epochs_to_train, self.epochs_to_train),)
-
-    def constant(self) -> Schedule | None:
-        """The schedule given, or ``lr`` all along."""
-        return self.schedule or (Constant(lr=self.lr) if self.lr is not None else None)
+        return (Stage(self.rates, self.epochs_to_train, self.epochs_to_train),)
 
 
 class FirstJob(TrainingJob):
@@ -158,11 +156,11 @@ class FirstJob(TrainingJob):
 
     @property
     def model_spec(self) -> ModelSpec:
-        return self.model or self.start.model_spec  # type: ignore[union-attr]
+        return self.model or super().model_spec
 
     @property
     def data_spec(self) -> DataSpec:
-        return self.data or self.start.data_spec  # type: ignore[union-attr]
+        return self.data or super().data_spec
 
 
 class StartedJob(TrainingJob):
@@ -174,14 +172,6 @@ class StartedJob(TrainingJob):
     def _objective_fits(self) -> Self:
         self.require_objective_fits()
         return self
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return self.start.model_spec
-
-    @property
-    def data_spec(self) -> DataSpec:
-        return self.start.data_spec
 
 
 class ContinuedJob(StartedJob):
@@ -234,16 +224,17 @@ class CyclicJob(ContinuedJob):
 
     @model_validator(mode="after")
     def _has_rates(self) -> Self:
-        if self.constant() is None:
+        if self.lr is None and self.schedule is None:
             raise ValueError("lr or schedule is required")
         return self
 
     @property
-    def cyclic_schedule(self) -> Schedule:
+    def rates(self) -> Schedule:
         """The schedule given, or ``lr`` all along."""
-        schedule = self.constant()
-        assert schedule is not None
-        return schedule
+        if self.schedule is not None:
+            return self.schedule
+        assert self.lr is not None
+        return Constant(lr=self.lr)
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -293,4 +284,4 @@ class CyclicJob(ContinuedJob):
         if known is not None:
             cycles, cycle_epochs = self.cycles(known), self.cycle_length(known) / known
             first_member, member_epochs = (cycles.first_step + cycles.steps) / known, cycles.steps / known
-        return (Stage(self.cyclic_schedule, epochs, epochs, cycle_epochs, first_member, member_epochs),)
+        return (Stage(self.rates, epochs, epochs, cycle_epochs, first_member, member_epochs),)

@@ -9,9 +9,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from raysurf.errors import DataError
 from raysurf.jobs.initial import InitialSigma, initialise_sigmas
-from raysurf.jobs.job import SPLITS
+from raysurf.jobs.job import scheme_metric_names
 from raysurf.jobs.sources import WeightsJob
-from raysurf.jobs.training_job import FirstJob, Stage
+from raysurf.jobs.training_job import FirstJob
 from raysurf.models.spec import NoisyModelSpec
 from raysurf.stochastic.spec import Noise, Scheme
 from raysurf.training.schedules import Linear, Schedule
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from raysurf.jobs.network import Network
     from raysurf.models.spec import ModelSpec
     from raysurf.training.checkpoints import State
-
-FIGURES = ("accuracy", "error", "nll", "brier", "ece")
 
 
 def _one_or_several(value: Any, info: ValidationInfo) -> Any:
@@ -63,7 +61,7 @@ class Variational(WeightsJob, FirstJob):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.init is not None and not any(each.has_free_sigma for each in self.noise):
+        if self.init is not None and not any(noise.has_free_sigma for noise in self.noise):
             raise ValueError("init is for noise of kind: variance; others begin at their own log_alpha, p or alpha")
         if self.kl_warmup is not None and not 0 <= self.kl_warmup[0] < self.kl_warmup[1]:
             low, high = self.kl_warmup
@@ -71,7 +69,7 @@ class Variational(WeightsJob, FirstJob):
         of = getattr(self.init, "of", None)
         own = super().model_spec
         if of is not None and (of.model_spec.name, of.model_spec.options) != (own.name, own.options):
-            theirs, ours = (f"{each.name} with options {dict(each.options)}" for each in (of.model_spec, own))
+            theirs, ours = (f"{spec.name} with options {dict(spec.options)}" for spec in (of.model_spec, own))
             raise ValueError(f"init is of {theirs}; it must be of {ours}")
         return self
 
@@ -93,17 +91,13 @@ class Variational(WeightsJob, FirstJob):
         """A setting as it holds for this job; the optimiser is Adam unless it is stated."""
         return self.optimiser or "adam" if name == "optimiser" else super().setting(name)
 
-    def linear(self) -> Schedule:
+    @property
+    def rates(self) -> Schedule:
         """The schedule given, or a line from ``lr`` (1e-3 if that is not given either) to zero."""
         return self.schedule or Linear(lr=1e-3 if self.lr is None else self.lr)
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        return (Stage(self.linear(), self.epochs, self.epochs),)
-
     def metric_names(self) -> tuple[str, ...]:
-        own = (f"{split}/{scheme}_{name}" for split in SPLITS for scheme in self.SCHEMES for name in FIGURES)
-        return (*super().metric_names(), "train/elbo", "train/kl", *own)
+        return (*super().metric_names(), "train/elbo", "train/kl", *scheme_metric_names(self.SCHEMES))
 
     def run(self, context: Context) -> dict[str, float]:
         from raysurf.jobs.network import Network
@@ -112,31 +106,23 @@ class Variational(WeightsJob, FirstJob):
         from raysurf.training.workers import stream
 
         net = Network(self, context)
-        self._initialise(net, context)
+        if self.start is not None:
+            _begin(net, self.start.model_spec, *context.weights(self.start))
+        if self.init is not None:
+            initialise_sigmas(net, self.init)
         num_train = len(net.data.train)
-        objective = elbo.ELBO(
-            net.model,
-            num_train,
-            self.setting("weight_decay"),
-            self.setting("precision"),
-            self.samples,
-            self.noise_rate,
-        )
-        recipe = net.recipe(self.epochs, self.epochs, self.linear())
+        decay, precision = self.setting("weight_decay"), self.setting("precision")
+        objective = elbo.ELBO(net.model, num_train, decay, precision, self.samples, self.noise_rate)
+        recipe = net.recipe(self.epochs, self.epochs, self.rates)
         collectors: list[elbo.KLWarmUp | elbo.NoiseClip] = [elbo.NoiseClip()]
         if self.kl_warmup is not None:
             first, last = (round(epoch * recipe.steps_per_epoch(num_train)) for epoch in self.kl_warmup)
             collectors.append(elbo.KLWarmUp(objective, first, last))
 
         def on_epoch(end: EpochEnd) -> None:
-            figures = net.report_epoch(
-                end,
-                "iterate",
-                evaluate=net.is_due(end.epoch),
-                scheme="stochastic",
-                kl=float(elbo.divergence(net.model).detach()),
-            )
-            context.progress(end.epoch, self.epochs, figures)
+            kl = float(elbo.divergence(net.model).detach())
+            metrics = net.report_epoch(end, "iterate", net.is_due(end.epoch), scheme="stochastic", kl=kl)
+            context.progress(end.epoch, self.epochs, metrics)
 
         fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
         context.save("weights", net.tensors())
@@ -144,25 +130,9 @@ class Variational(WeightsJob, FirstJob):
         figures = net.report_predictions("final", self.SCHEMES, self.num_samples, seed)
         return figures | net.bound(self.elbo_samples, seed)
 
-    def _initialise(self, net: Network, context: Context) -> None:
-        """Start weights and initial deviations."""
-        if self.start is not None:
-            _begin(net, self.start.model_spec, *context.weights(self.start))
-        if self.init is not None:
-            initialise_sigmas(net, self.init)
-
 
 def _begin(net: Network, spec: ModelSpec, point: State, buffers: State) -> None:
-    """Give a network the weights of one that may have other noise, or none; means begin on its effective weights.
-
-    Args:
-        net: Changed in place.
-        spec: The other network: the same architecture, with its own noise.
-        point, buffers: The other's weights.
-
-    Raises:
-        DataError: If they leave no value for a weight that is not noise.
-    """
+    """Give a network the weights of one that may have other noise, or none; means begin on its effective weights."""
     from raysurf.stochastic.effective import effective
     from raysurf.stochastic.layers import NoisyLayer, noisy_layers
     from raysurf.training.objectives.elbo import noise_parameters
@@ -175,18 +145,18 @@ def _begin(net: Network, spec: ModelSpec, point: State, buffers: State) -> None:
     for name, layer in layers.items():
         trained = other.get_submodule(name)
         if not isinstance(trained, NoisyLayer):
-            known |= {f"{name}.{each}": effective(trained, each) for each in ("weight", "bias")}
+            known |= {f"{name}.{own}": effective(trained, own) for own in ("weight", "bias")}
         elif getattr(trained, "sharing", None) != getattr(layer, "sharing", None):
             known.pop(f"{name}.log_noise", None)
-    found: State = {}
+    placed: State = {}
     for name, value in net.model.named_parameters():
         taken = known.get(name)
         if taken is not None and taken.shape == value.shape:
-            found[name] = taken.detach()
+            placed[name] = taken.detach()
         elif name in noise:
-            found[name] = value.detach()
+            placed[name] = value.detach()
         else:
             got = f"no value of {name}, which is computed or noise there"
             raise DataError(f"start of {spec.name}", got, "a start whose noise is in the same layers")
     kept = {name for name, _ in net.model.named_buffers() if name.rpartition(".")[0] not in layers}
-    net.place(found, {name: value for name, value in buffers.items() if name in kept})
+    net.place(placed, {name: value for name, value in buffers.items() if name in kept})

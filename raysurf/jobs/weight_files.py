@@ -87,12 +87,12 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor], prefix: str | None = N
         state = {name: state[name] for name in names} if prefix else state
     bare = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     # Of names for one tensor the last would count; a value that is another one keeps its name, and is a misfit.
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for name, value in bare.items():
         first = own.get(name, name)
-        is_other = first in found and not _equal(found[first], value)
-        found[name if is_other else first] = value
-    return found
+        is_other = first in renamed and not _equal(renamed[first], value)
+        renamed[name if is_other else first] = value
+    return renamed
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -102,7 +102,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 def _prefix(own: Mapping[str, str], names: Sequence[str]) -> str:
     prefix = ""
     while not any(name.removeprefix(prefix) in own for name in names):
-        more = next((each for each in PREFIXES if all(name.startswith(prefix + each) for name in names)), None)
+        more = next((known for known in PREFIXES if all(name.startswith(prefix + known) for name in names)), None)
         if more is None:
             return ""
         prefix += more
@@ -127,13 +127,13 @@ def misfits(model: nn.Module, state: Mapping[str, Tensor]) -> str:
         if name in state and state[name].shape != value.shape and value.numel()
     ]
     more = state.keys() - own.keys()
-    found = {
+    names_by_sort = {
         "missing": missing,
         "unknown": sorted(more - tied.keys()),
         "of another shape": other,
         "tied in the network and not in the file": sorted(f"{name} and {tied[name]}" for name in more & tied.keys()),
     }
-    return "; ".join(f"{sort}: {_first(names)}" for sort, names in found.items() if names)
+    return "; ".join(f"{sort}: {_first(names)}" for sort, names in names_by_sort.items() if names)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -81,11 +81,11 @@ class Weights(WeightsJob):
         net = Network(self, context)
         state = dict(self._pretrained()) if self.file is None else state_in(self.file, self.entry)
         state = fitted(net.model, state, self.prefix)
-        if found := misfits(net.model, state):
+        if wrong := misfits(net.model, state):
             wanted = f"the tensors of {self.model.name} for {net.data.num_classes} classes"
             if self.file is not None and self.prefix is None:
                 wanted += " (prefix: if their names in the file begin with more)"
-            raise DataError(self.file or str(self.pretrained), found, wanted)
+            raise DataError(self.file or str(self.pretrained), wrong, wanted)
         require_usable(self.file or str(self.pretrained), net.model.state_dict(), state)
         point = {name: state.pop(name) for name, _ in net.model.named_parameters()}
         net.place(point, state)
@@ -97,11 +97,11 @@ class Weights(WeightsJob):
 
         assert self.pretrained is not None
         models.check_pretrained(self.model.name, self.pretrained)
-        found = get_model_weights(self.model.name.removeprefix(models.TORCHVISION))[self.pretrained]
+        weights = get_model_weights(self.model.name.removeprefix(models.TORCHVISION))[self.pretrained]
         try:
-            state: Mapping[str, Tensor] = found.get_state_dict(progress=False, check_hash=True)
+            state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
             return state
         except (OSError, RuntimeError) as error:
             raise DataError(
-                self.pretrained, f"{type(error).__name__}: {error}", f"{found.url}, to be downloaded or cached"
+                self.pretrained, f"{type(error).__name__}: {error}", f"{weights.url}, to be downloaded or cached"
             ) from error

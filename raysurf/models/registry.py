@@ -94,15 +94,15 @@ def _require_fits(name: str, builder: Callable[..., nn.Module], options: Sequenc
     places = signature.parameters.values()
     named = {p.name: p for p in places if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in places)
-    called = f"a function that can be called with {', '.join(f'{each}=…' for each in GIVEN)} and the options"
-    if not takes_any and (refused := [each for each in GIVEN if each not in named]):
+    called = f"a function that can be called with {', '.join(f'{name}=…' for name in GIVEN)} and the options"
+    if not takes_any and (refused := [option for option in GIVEN if option not in named]):
         raise SpecError([Fault("model", f"{name!r}, which takes no {', '.join(refused)}", called)])
     if lacking := [p.name for p in named.values() if p.default is p.empty and p.name not in (*GIVEN, *options)]:
         raise SpecError(
             [Fault("model", f"{name!r} without {', '.join(lacking)}", f"options: with {', '.join(lacking)}")]
         )
-    if not takes_any and (unknown := [each for each in options if each not in named]):
-        known = [each for each in named if each not in GIVEN]
+    if not takes_any and (unknown := [option for option in options if option not in named]):
+        known = [option for option in named if option not in GIVEN]
         hint = f"did you mean {near!r}?" if (near := nearest(unknown[0], known)) else ""
         one_of = f"options of {name}: {', '.join(known) or 'none'}"
         raise SpecError([Fault("model.options", f"options {', '.join(unknown)}", one_of, hint)])

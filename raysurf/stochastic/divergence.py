@@ -26,27 +26,6 @@ def signal_to_noise(mean: Tensor, variance: Tensor) -> Tensor:
     return mean.square() / variance
 
 
-def mmd_closed(mean: Tensor, variance: Tensor, bandwidth: float | Tensor) -> Tensor:
-    """Squared maximum mean discrepancy of N(mu, sigma^2) and N(0, sigma^2), one weight at a time.
-
-    With the kernel k(x, y) = exp(-(x - y)^2 / (2 h^2)):
-    MMD^2 = 2 h / sqrt(h^2 + 2 sigma^2) (1 - exp(-mu^2 / (2 (h^2 + 2 sigma^2))))
-
-    Args:
-        mean, variance: mu and sigma^2, of shapes that broadcast.
-        bandwidth: h > 0, in units of the weight.
-
-    Returns:
-        In [0, 2), of the broadcast shape.
-
-    Source:
-        Gretton et al. 2012 (JMLR 13), equation 1, with the Gaussian integrals done.
-    """
-    h = torch.as_tensor(bandwidth).to(mean)
-    total = h.square() + 2.0 * variance
-    return 2.0 * h / total.sqrt() * -torch.expm1(-mean.square() / (2.0 * total))
-
-
 def log_alpha_of(mean: Tensor, variance: Tensor) -> Tensor:
     """log(sigma^2 / mu^2) of each weight, finite for a mean of zero.
 
@@ -84,31 +63,10 @@ def discrepancy(snr: Tensor, num_draws: int, generator: torch.Generator, chunk: 
     norms = total.diagonal()
     kernel = torch.exp((2.0 * total - norms[:, None] - norms[None]) / (2.0 * size))
     within = [kernel[:num_draws, :num_draws], kernel[num_draws:, num_draws:]]
-    means = [(each.sum() - num_draws) / (num_draws * (num_draws - 1)) for each in within]
+    means = [(kernels.sum() - num_draws) / (num_draws * (num_draws - 1)) for kernels in within]
     estimate = means[0] + means[1] - 2.0 * kernel[:num_draws, num_draws:].mean()
     closed = 2.0 * math.exp(-0.5 * size * math.log1p(2.0 / size)) * -math.expm1(-float(snr.sum()) / (2.0 * (size + 2)))
     return float(estimate), closed
-
-
-def mmd_unbiased(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
-    """Unbiased estimate of the squared maximum mean discrepancy of two samples of one variable.
-
-    Args:
-        x, y: [n] and [m] draws, n and m at least 2.
-        bandwidth: h of the kernel exp(-(x - y)^2 / (2 h^2)).
-
-    Returns:
-        A scalar; it may be slightly negative.
-
-    Source:
-        Gretton et al. 2012 (JMLR 13), equation 3.
-    """
-
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return torch.exp(-(a[:, None] - b[None]).square() / (2.0 * bandwidth**2))
-
-    within = [(kernel(a, a).sum() - len(a)) / (len(a) * (len(a) - 1)) for a in (x, y)]
-    return within[0] + within[1] - 2.0 * kernel(x, y).mean()
 
 
 K1, K2, K3 = 0.63576, 1.8732, 1.48695

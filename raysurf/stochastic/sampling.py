@@ -149,4 +149,4 @@ def _tensors(value: Any) -> list[Tensor]:
         value = list(value.values())
     elif dataclasses.is_dataclass(value):
         value = list(vars(value).values())
-    return [tensor for each in value for tensor in _tensors(each)] if isinstance(value, tuple | list) else []
+    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, tuple | list) else []

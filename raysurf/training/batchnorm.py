@@ -142,8 +142,8 @@ def _power_iterations(model: nn.Module) -> tuple[list[tuple[SpectralNorm, nn.Mod
         for hook in module._forward_pre_hooks.values()
         if isinstance(hook, SpectralNorm)
     ]
-    lists = (each for each in model.modules() if isinstance(each, ParametrizationList))
-    return hooks, [each for each in lists if any(_may_move(module) for module in each)]
+    lists = (module for module in model.modules() if isinstance(module, ParametrizationList))
+    return hooks, [weight for weight in lists if any(_may_move(module) for module in weight)]
 
 
 def _may_move(parametrization: nn.Module) -> bool:
@@ -168,8 +168,8 @@ def renew_power_iterations(model: nn.Module) -> None:
     for hook, module in hooks:
         for _ in range(POWER_ITERATIONS):
             hook.compute_weight(module, do_power_iteration=True)
-    for each in parametrized:
-        with modes_kept(each):
-            each.train()
+    for weight in parametrized:
+        with modes_kept(weight):
+            weight.train()
             for _ in range(POWER_ITERATIONS):
-                each()
+                weight()

@@ -100,15 +100,15 @@ def logits_of(output: Any) -> Tensor:
     Raises:
         OutputError: If it is something else.
     """
-    found = output
+    logits = output
     if isinstance(output, Mapping):
-        found = output["logits"] if "logits" in output else next(iter(output.values())) if len(output) == 1 else None
+        logits = output["logits"] if "logits" in output else next(iter(output.values())) if len(output) == 1 else None
     elif hasattr(output, "logits"):
-        found = output.logits
+        logits = output.logits
     elif isinstance(output, tuple | list) and output:
-        found = output[0]
-    if isinstance(found, Tensor):
-        return found
+        logits = output[0]
+    if isinstance(logits, Tensor):
+        return logits
     has = f" of {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
     raise OutputError(f"a {type(output).__name__}{has}", "logits [B, classes], alone, as `logits`, or first of a tuple")
 
@@ -128,9 +128,9 @@ def require_logits(model: nn.Module, image_shape: tuple[int, int, int], num_clas
     """
     device = next((value.device for value in model.parameters()), torch.device("cpu"))
     before = [
-        (each._buffers, name, v, v.clone())
-        for each in model.modules()
-        for name, v in each._buffers.items()
+        (module._buffers, name, v, v.clone())
+        for module in model.modules()
+        for name, v in module._buffers.items()
         if v is not None
     ]
     generators = [device] if device.type == "cuda" else []
@@ -180,15 +180,15 @@ def answers_to(model: nn.Module, data: Dataset, split: Split, precision: str, pa
     """
     model.eval()
     device = split.labels.device
-    found = [Answers(torch.zeros(0, data.num_classes, device=device), split.labels[:0])]
+    answers = [Answers(torch.zeros(0, data.num_classes, device=device), split.labels[:0])]
     with noise_mode(model, "mean"):
         for images, labels in split.batches(batches(part, BATCH.get(device.type, 512))):
             if not len(labels):
                 continue
             with autocast(precision, device):
                 logits = logits_of(model(data.normalise(images)))
-            found.append(Answers(F.log_softmax(logits.float(), dim=1), labels))
-    return Answers(*(torch.cat(each) for each in zip(*found, strict=True)))
+            answers.append(Answers(F.log_softmax(logits.float(), dim=1), labels))
+    return Answers(*(torch.cat(parts) for parts in zip(*answers, strict=True)))
 
 
 def evaluate(model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32") -> Figures:
@@ -198,11 +198,6 @@ def evaluate(model: nn.Module, data: Dataset, split: Split, workers: Workers, pr
     """
     answers = answers_to(model, data, split, precision, workers.share(len(split)))
     return figures(workers.sum(sums(*answers)))
-
-
-def has_batchnorm(model: nn.Module) -> bool:
-    """Whether any module keeps running batch statistics."""
-    return bool(tracking_layers(model))
 
 
 @torch.no_grad()
@@ -228,7 +223,7 @@ def reestimate_batchnorm(
         Izmailov et al. 2018 (arXiv:1803.05407), section 3.2.
         Deviation: the reference passes augmented images with dropout on; here they are not augmented, and it is off.
     """
-    if not has_batchnorm(model):
+    if not tracking_layers(model):
         return
     device = data.train.labels.device
     count = max(2, round(share * len(data.train)))

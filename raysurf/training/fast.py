@@ -204,7 +204,7 @@ def sgd_step(
 
 
 def _momentum(optimiser: torch.optim.SGD, tensor: Tensor) -> Tensor:
-    found: Tensor | None = optimiser.state[tensor].get("momentum_buffer")
-    if found is None:
-        found = optimiser.state[tensor]["momentum_buffer"] = torch.zeros_like(tensor)
-    return found
+    momentum: Tensor | None = optimiser.state[tensor].get("momentum_buffer")
+    if momentum is None:
+        momentum = optimiser.state[tensor]["momentum_buffer"] = torch.zeros_like(tensor)
+    return momentum

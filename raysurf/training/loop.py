@@ -50,8 +50,8 @@ class Lookout:
         """
         workers = self.workers
         if workers.size == 1:
-            told = workers.is_told()
-            return Seen(told, told or is_due())
+            leaves = workers.is_told()
+            return Seen(leaves, leaves or is_due())
         self._left -= 1
         if self._left:
             return Seen(False, False)
@@ -152,8 +152,8 @@ def fit(
             raise PreemptedError(str(place.after(recipe.origin)))
 
     place, last_loss, middle = Place(0), float("nan"), State()
-    if found := keeper.load():
-        place, saved = found
+    if kept := keeper.load():
+        place, saved = kept
         parts = _parts(saved)
         last_loss = _load(parts, objective, optimiser, collectors, place.epoch * per_epoch + place.step)
         middle = parts.get("epoch", {})

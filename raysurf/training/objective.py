@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,6 @@ from raysurf.training.evaluation import autocast, logits_of
 from raysurf.training.schedules import Cycles
 from raysurf.weightspace.average import RunningAverage
 from raysurf.weightspace.point import buffers_of
-
-if TYPE_CHECKING:
-    pass
 
 
 class Objective(Protocol):
@@ -129,15 +126,27 @@ class Collector(Protocol):
 
     def after_step(self, steps_done: int, objective: Objective) -> None:
         """Take what it wants of the weights after ``steps_done`` steps."""
-        ...
 
     def state(self) -> dict[str, Tensor]:
         """Tensors that ``load`` needs to go on."""
-        ...
+        return {}
 
     def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
         """Go on from a state that was taken after ``steps_done`` steps."""
-        ...
+
+
+class Timed(Collector):
+    """A collector that sets something of the objective by the number of steps done alone, from the start on."""
+
+    def set(self, steps_done: int) -> None:
+        """Set it."""
+        raise AssertionError(f"{type(self).__name__} sets nothing")
+
+    def after_step(self, steps_done: int, objective: Objective) -> None:
+        self.set(steps_done)
+
+    def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
+        self.set(steps_done)
 
 
 def trainables(objective: Objective) -> Mapping[str, Tensor]:
@@ -150,7 +159,7 @@ def floating_buffers(objective: Objective) -> Mapping[str, Tensor]:
     return {name: value for name, value in buffers_of(objective.model).items() if value.is_floating_point()}
 
 
-class CycleAverage:
+class CycleAverage(Collector):
     """The mean (or further moments) of the weights at the end of each cycle.
 
     Args:

@@ -17,7 +17,7 @@ from raysurf.training import evaluation
 from raysurf.training.evaluation import logits_of
 from raysurf.training.workers import Workers
 
-Found = dict[int, evaluation.Figures]
+BySamples = dict[int, evaluation.Figures]
 
 
 def possible_schemes(model: nn.Module, drops: bool = False) -> tuple[Scheme, ...]:
@@ -31,7 +31,7 @@ def possible_schemes(model: nn.Module, drops: bool = False) -> tuple[Scheme, ...
     modes = {mode for layer in layers for mode in layer.MODES if all(mode in other.MODES for other in layers)}
     if not layers and not drops and not dropouts(model):
         return ("deterministic",)
-    return ("deterministic", "stochastic", "ensemble", *(each for each in CONTROLS if each in modes))
+    return ("deterministic", "stochastic", "ensemble", *(control for control in CONTROLS if control in modes))
 
 
 def sample_counts(num_samples: int) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ def measure(
     seed: int,
     precision: str = "fp32",
     batch_size: int | None = None,
-) -> Found:
+) -> BySamples:
     """Measure the predictions of a network on a split by one scheme; every worker of the group must call it.
 
     Batch norm uses the network's statistics under every scheme.
@@ -138,7 +138,7 @@ def expected_nll(
     return float(total[0] / total[1])
 
 
-def measure_members(members: Iterator[Sequence[evaluation.Answers]], workers: Workers) -> list[Found]:
+def measure_members(members: Iterator[Sequence[evaluation.Answers]], workers: Workers) -> list[BySamples]:
     """Measure ensembles of weights, such as those of FGE, SWAG or points of a curve.
 
     Args:
@@ -149,14 +149,14 @@ def measure_members(members: Iterator[Sequence[evaluation.Answers]], workers: Wo
         For every split the figures of the first one, two, … members.
     """
     ensembles: list[Ensemble] = []
-    found: list[Found] = []
+    by_split: list[BySamples] = []
     for answers in members:
         ensembles = ensembles or [Ensemble() for _ in answers]
-        found = found or [{} for _ in answers]
-        for ensemble, own, figures in zip(ensembles, answers, found, strict=True):
+        by_split = by_split or [{} for _ in answers]
+        for ensemble, own, figures in zip(ensembles, answers, by_split, strict=True):
             ensemble.add(own.log_probabilities)
             figures[ensemble.count] = evaluation.figures(workers.sum(ensemble.sums(own.labels)))
-    return found
+    return by_split
 
 
 def _sampled(

@@ -68,9 +68,9 @@ class Workers:
         """What every worker has, [size, ...], in the order of ranks; a new tensor, on the device of ``own``."""
         if self.size == 1:
             return own[None].clone()
-        found = [torch.empty_like(own, device=self.device) for _ in range(self.size)]
-        dist.all_gather(found, own.to(self.device))
-        return torch.stack(found).to(own.device)
+        values = [torch.empty_like(own, device=self.device) for _ in range(self.size)]
+        dist.all_gather(values, own.to(self.device))
+        return torch.stack(values).to(own.device)
 
     def follow(self, values: Iterable[Tensor]) -> None:
         """Take rank 0's values, in place."""
@@ -80,11 +80,11 @@ class Workers:
 
     def union(self, own: Collection[str]) -> list[str]:
         """What any worker of the group has, sorted."""
-        found: list[Any] = [list(own)]
+        by_worker: list[Any] = [list(own)]
         if self.size > 1:
-            found = [None] * self.size
-            dist.all_gather_object(found, list(own))
-        return sorted({each for part in found for each in part})
+            by_worker = [None] * self.size
+            dist.all_gather_object(by_worker, list(own))
+        return sorted({item for part in by_worker for item in part})
 
     def agree(self, flag: bool) -> bool:
         """What rank 0 says, on every worker."""

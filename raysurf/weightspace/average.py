@@ -105,7 +105,7 @@ class Moments(RunningAverage):
     def state(self) -> dict[str, Tensor]:
         """Tensors that ``restore`` needs to go on."""
         groups = {"mean": self.average or {}, "squares": self.squares}
-        groups |= {f"deviation{number}": each for number, each in enumerate(self.deviations)}
+        groups |= {f"deviation{number}": deviation for number, deviation in enumerate(self.deviations)}
         return {f"{part}/{name}": value for part, group in groups.items() for name, value in group.items()}
 
     def restore(self, state: Mapping[str, Tensor], count: int) -> None:
@@ -155,6 +155,6 @@ def sample(
         noise = torch.randn(real.shape, generator=generator).to(real) * variance[name].to(real).sqrt()
         for z, deviation in zip(second, deviations, strict=True):
             noise.add_(parts(deviation[name]).to(real), alpha=z / math.sqrt(len(deviations) - 1))
-        found = real + math.sqrt(scale) * noise
-        drawn[name] = torch.view_as_complex(found) if centre.is_complex() else found
+        values = real + math.sqrt(scale) * noise
+        drawn[name] = torch.view_as_complex(values) if centre.is_complex() else values
     return drawn

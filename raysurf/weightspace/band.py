@@ -146,12 +146,12 @@ def worst_gaps(values: Sequence[float], num_between: int, count: int, threshold:
     step = num_between + 1
     pivots = values[::step]
     spread = max(max(pivots) - min(pivots), 1e-12)
-    found = []
+    excesses = []
     for gap, (a, b) in enumerate(zip(pivots, pivots[1:], strict=False)):
         over = [(values[gap * step + j] - (a + (b - a) * j / step)) / spread for j in range(1, step)]
         place = max(range(num_between), key=over.__getitem__)
-        found.append((over[place], gap, place + 1))
-    worst = sorted((each for each in found if each[0] > threshold), reverse=True)[:count]
+        excesses.append((over[place], gap, place + 1))
+    worst = sorted((excess for excess in excesses if excess[0] > threshold), reverse=True)[:count]
     return sorted((gap, place) for _, gap, place in worst)
 
 

@@ -95,14 +95,14 @@ class Plane:
             PointMismatchError: If names or shapes differ.
         """
         gram = differences_gram([*self.points, *points])
-        found = []
+        located = []
         for mixture in mixtures:
             a = torch.tensor([0.0, 0.0, *mixture], dtype=torch.float64)
             first, second = (gram @ a)[:2].tolist()
             x = first / self.length
             y = (second - self.lean * x) / self.height
-            found.append((x, y, math.sqrt(max(0.0, float(a @ gram @ a) - x * x - y * y))))
-        return found
+            located.append((x, y, math.sqrt(max(0.0, float(a @ gram @ a) - x * x - y * y))))
+        return located
 
     def _axes(self) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
         first, second, third = self.points

@@ -40,7 +40,7 @@ def buffers_of(model: nn.Module) -> dict[str, Tensor]:
 
 def first_names(model: nn.Module) -> dict[str, str]:
     """Map every state-dict name of a tensor to its first name (tied tensors have several)."""
-    found: dict[str, str] = {}
+    first_of: dict[str, str] = {}
     first: dict[int, str] = {}
     kept = model.state_dict().keys()
     for name, value in (
@@ -48,8 +48,8 @@ def first_names(model: nn.Module) -> dict[str, str]:
         *model.named_buffers(remove_duplicate=False),
     ):
         if name in kept:
-            found[name] = first.setdefault(id(value), name)
-    return found
+            first_of[name] = first.setdefault(id(value), name)
+    return first_of
 
 
 @torch.no_grad()

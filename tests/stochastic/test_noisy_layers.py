@@ -14,7 +14,7 @@ from torch import nn
 import raysurf as rs
 from raysurf.errors import UnknownNameError, UnsupportedLayerError
 from raysurf.stochastic.convert import convert
-from raysurf.stochastic.divergence import kl_ard, kl_log_uniform, mmd_closed, mmd_unbiased, signal_to_noise
+from raysurf.stochastic.divergence import discrepancy, kl_ard, kl_log_uniform, signal_to_noise
 from raysurf.stochastic.layers import VarianceLayer, VariationalLayer, noise_mode, noisy_layers
 from raysurf.stochastic.spec import Noise
 from tests.support.cases import residual, transformer
@@ -186,9 +186,9 @@ def test_layers_that_do_more_than_their_kind_are_refused() -> None:
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (0.7, 0.5), (2.0, 1.5)])
 def test_discrepancy_is_the_closed_form(mean: float, deviation: float) -> None:
     """The unbiased estimate converges to the closed form; one over alpha is the signal to noise."""
-    generator = torch.Generator().manual_seed(0)
-    x, y = (torch.randn(4000, generator=generator, dtype=torch.float64) * deviation for _ in range(2))
-    expected = mmd_closed(torch.tensor(mean), torch.tensor(deviation**2), 0.8).item()
-    assert mmd_unbiased(x + mean, y, 0.8).item() == pytest.approx(expected, abs=0.01)
-    snr = signal_to_noise(torch.tensor(mean), torch.tensor(deviation**2)).item()
+    snr = signal_to_noise(torch.tensor(mean, dtype=torch.float64), torch.tensor(deviation**2))
+    estimate, closed = discrepancy(snr[None], 4000, torch.Generator().manual_seed(0))
+    # One weight: the Gaussian integrals of Gretton et al. 2012, equation 1, at h = sigma.
+    assert closed == pytest.approx(2 / math.sqrt(3) * (1 - math.exp(-snr.item() / 6)))
+    assert estimate == pytest.approx(closed, abs=0.01)
     assert snr == pytest.approx((mean / deviation) ** 2)

@@ -14,6 +14,7 @@ from torch import nn
 from raysurf.data import registry
 from raysurf.data.spec import DataSpec
 from raysurf.training import evaluation
+from raysurf.training.batchnorm import tracking_layers
 from raysurf.training.workers import Workers
 from tests.support.cases import NETWORKS
 
@@ -123,7 +124,7 @@ def test_network_without_batchnorm_is_left_alone() -> None:
     net = NETWORKS["plain"]().train()
     evaluation.reestimate_batchnorm(net, data, Workers(), 100)
     assert net.training
-    assert not evaluation.has_batchnorm(net)
+    assert not tracking_layers(net)
 
 
 def test_evaluation_does_not_depend_on_sharing() -> None:

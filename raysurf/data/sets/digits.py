@@ -20,10 +20,10 @@ def read(spec: DataSpec) -> RawSet:
 
     Images are [N, 1, 8, 8] with values 0 to 16; the split into train and test is stratified and always the same.
     """
-    found = importlib.util.find_spec("sklearn")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
         raise DataError("digits", "no scikit-learn", "scikit-learn to be installed, since it ships the file")
-    with gzip.open(Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", "rt") as stream:
+    with gzip.open(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", "rt") as stream:
         rows = np.loadtxt(stream, delimiter=",", dtype=np.int64)
     images = rows[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8)
     labels = rows[:, -1]

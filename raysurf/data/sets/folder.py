@@ -42,6 +42,6 @@ def find_images(spec: DataSpec, folder: str) -> ImageFolder:
 
 
 def _folder(spec: DataSpec, path: str) -> tuple[Images, Labels, list[str]]:
-    found = find_images(spec, path)
-    images = stacked(decode_all(spec, [(file, file) for file, _ in found.samples]), colour=True)
-    return images, np.array(found.targets, np.int64), found.classes
+    folder = find_images(spec, path)
+    images = stacked(decode_all(spec, [(file, file) for file, _ in folder.samples]), colour=True)
+    return images, np.array(folder.targets, np.int64), folder.classes

@@ -23,13 +23,13 @@ def read(spec: DataSpec) -> RawSet:
         SpecError: If it cannot be imported.
         DataError: If it gives anything else.
     """
-    found = function_of(spec)(**spec.options)
-    is_pair = isinstance(found, tuple | list) and len(found) == 2
-    if not is_pair or not all(isinstance(part, tuple | list) and len(part) == 2 for part in found):
-        raise DataError(spec.name, f"what it gives: {_shown(found)}", PAIRS)
+    given = function_of(spec)(**spec.options)
+    is_pair = isinstance(given, tuple | list) and len(given) == 2
+    if not is_pair or not all(isinstance(part, tuple | list) and len(part) == 2 for part in given):
+        raise DataError(spec.name, f"what it gives: {_shown(given)}", PAIRS)
     (images, labels), (test_images, test_labels) = (
         (_images(spec, which, part[0]), _labels(spec, which, part[1]))
-        for which, part in zip(("training", "test"), found, strict=True)
+        for which, part in zip(("training", "test"), given, strict=True)
     )
     for which, those, their in (("training", images, labels), ("test", test_images, test_labels)):
         if len(those) != len(their):
@@ -39,7 +39,7 @@ def read(spec: DataSpec) -> RawSet:
         raise DataError(spec.name, got, "one shape and type of image in both")
     classes = count_classes(spec, {"training labels": labels, "test labels": test_labels})
     scale = 255.0 if images.dtype == np.uint8 else 1.0
-    wide = (each.astype(np.int64) for each in (labels, test_labels))
+    wide = (values.astype(np.int64) for values in (labels, test_labels))
     return RawSet(images, next(wide), test_images, next(wide), classes, len(labels) // 10, scale=scale)
 
 
@@ -80,5 +80,5 @@ def _shown(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"of {value.dtype} {list(value.shape)}"
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}: {', '.join(type(each).__name__ for each in value[:4])}"
+        return f"a {type(value).__name__} of {len(value)}: {', '.join(type(item).__name__ for item in value[:4])}"
     return type(value).__name__

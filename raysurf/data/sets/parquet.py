@@ -32,9 +32,9 @@ def read(spec: DataSpec) -> RawSet:
     """
     assert spec.train is not None and spec.test is not None
     train, test = (_table(spec, path) for path in (spec.train, spec.test))
-    labels, test_labels = (_labels(spec, *each) for each in ((spec.train, train), (spec.test, test)))
+    labels, test_labels = (_labels(spec, *part) for part in ((spec.train, train), (spec.test, test)))
     classes = count_classes(spec, {spec.train: labels, spec.test: test_labels})
-    decoded, test_decoded = (_decoded(spec, *each) for each in ((spec.train, train), (spec.test, test)))
+    decoded, test_decoded = (_decoded(spec, *part) for part in ((spec.train, train), (spec.test, test)))
     if decoded[0].shape[:2] != test_decoded[0].shape[:2]:
         got = f"images of {decoded[0].shape[:2]} and {test_decoded[0].shape[:2]} pixels"
         raise DataError(spec.name, got, "one size in train and test")
@@ -71,7 +71,7 @@ def _table(spec: DataSpec, path: str) -> pa.Table:
 
 def _differing(path: str) -> str | None:
     """The first file of a folder that cannot be read, or whose columns are not those of the first one."""
-    files = sorted(each for each in Path(path).rglob("[!._]*") if each.is_file())
+    files = sorted(file for file in Path(path).rglob("[!._]*") if file.is_file())
     for file in files:
         try:
             if not pq.read_schema(file).equals(pq.read_schema(files[0])):
@@ -88,8 +88,8 @@ def _labels(spec: DataSpec, path: str, table: pa.Table) -> NDArray[np.integer]:
     if labels.null_count:
         row = pc.index(labels.is_null(), True).as_py()
         raise DataError(spec.name, f"{path}, row {row}: no label", "a whole number for every image")
-    found: NDArray[np.integer] = labels.to_numpy()
-    return found
+    numbers: NDArray[np.integer] = labels.to_numpy()
+    return numbers
 
 
 def _decoded(spec: DataSpec, path: str, table: pa.Table) -> list[NDArray[np.uint8]]:

@@ -60,8 +60,8 @@ def _grey(spec: DataSpec, train: bool) -> tuple[Images, Labels]:
     if all(file.exists() for file in files):
         images, labels = (_idx(spec, file) for file in files)
         return images[:, None], labels.astype(np.int64)
-    found = _made(spec, IDX[spec.name], train)
-    return found.data.numpy()[:, None], found.targets.numpy().astype(np.int64)
+    mnist = _made(spec, IDX[spec.name], train)
+    return mnist.data.numpy()[:, None], mnist.targets.numpy().astype(np.int64)
 
 
 def _idx(spec: DataSpec, file: Path) -> Images:
@@ -79,10 +79,10 @@ def _idx(spec: DataSpec, file: Path) -> Images:
 
 
 def _cifar(spec: DataSpec, train: bool) -> tuple[Images, Labels]:
-    found = _made(spec, CIFAR[spec.name], train)
-    images = np.ascontiguousarray(found.data.transpose(0, 3, 1, 2))
+    cifar = _made(spec, CIFAR[spec.name], train)
+    images = np.ascontiguousarray(cifar.data.transpose(0, 3, 1, 2))
     if spec.name != "cifar100_coarse":
-        return images, np.array(found.targets, np.int64)
-    file = Path(found.root) / found.base_folder / ("train" if train else "test")
+        return images, np.array(cifar.targets, np.int64)
+    file = Path(cifar.root) / cifar.base_folder / ("train" if train else "test")
     with file.open("rb") as stream:
         return images, np.array(pickle.load(stream, encoding="latin1")["coarse_labels"], np.int64)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from raysurf.training.objective import Objective, cross_entropy
+from raysurf.training.objective import Collector, Objective, cross_entropy
 from raysurf.training.workers import Workers
 from raysurf.weightspace import band
 from raysurf.weightspace.point import Point, place, require_same, squared_norm
@@ -85,17 +85,17 @@ class BandLoss:
 
     @torch.no_grad()
     def _gradient(self, point: Point, share: float) -> Point:
-        found = {}
+        gradients = {}
         for name, value in self._parameters.items():
             # As in an optimiser, what no gradient reaches, such as a frozen weight, does not decay.
-            found[name] = torch.zeros_like(value) if value.grad is None else value.grad
+            gradients[name] = torch.zeros_like(value) if value.grad is None else value.grad
             if value.grad is not None:
-                found[name].add_(point[name], alpha=share * self.band_decay)
+                gradients[name].add_(point[name], alpha=share * self.band_decay)
             value.grad = None
-        return found
+        return gradients
 
 
-class Redistribution:
+class Redistribution(Collector):
     """After every step the interior points slide along the band to their shares of its length.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +14,7 @@ from torch import Tensor, nn
 from raysurf.data.dataset import UNLABELLED
 from raysurf.stochastic.effective import copy_of
 from raysurf.training.evaluation import autocast, logits_of
-from raysurf.training.objective import Objective
-
-if TYPE_CHECKING:
-    from raysurf.training.objective import Collector
+from raysurf.training.objective import Collector, Objective, Timed
 
 
 def ramp_up(epoch: int, epochs: int) -> float:
@@ -91,7 +88,7 @@ class ConsistencyLoss:
             with torch.no_grad():
                 target = logits_of(self.teacher(teacher_view))
             logits = logits_of(self.model(own_view))
-        logits, target = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in (logits, target))
+        logits, target = (values.to(torch.promote_types(values.dtype, torch.float32)) for values in (logits, target))
         nll = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
         apart = F.mse_loss(logits.softmax(1), target.softmax(1), reduction="sum") / logits.shape[1]
         ((nll + self.weight * apart) / num_examples).backward()  # type: ignore[no-untyped-call]
@@ -106,7 +103,7 @@ class ConsistencyLoss:
         return inputs + self.spec.noise * torch.randn_like(inputs) if self.spec.noise else inputs
 
 
-class RampUp:
+class RampUp(Timed):
     """Sets the weight of the consistency, which rises from epoch to epoch.
 
     Args:
@@ -117,24 +114,15 @@ class RampUp:
 
     def __init__(self, objective: ConsistencyLoss, steps_per_epoch: int, epochs_before: int) -> None:
         self.objective, self.steps_per_epoch, self.epochs_before = objective, steps_per_epoch, epochs_before
-        self._set(0)
+        self.set(0)
 
-    def _set(self, steps_done: int) -> None:
+    def set(self, steps_done: int) -> None:
         epoch = self.epochs_before + steps_done // self.steps_per_epoch
         spec = self.objective.spec
         self.objective.weight = spec.weight * ramp_up(epoch, spec.ramp_up_epochs)
 
-    def after_step(self, steps_done: int, objective: Objective) -> None:
-        self._set(steps_done)
 
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
-        self._set(steps_done)
-
-
-class TeacherAverage:
+class TeacherAverage(Collector):
     """The teacher's weights: theta' = a theta' + (1 - a) theta after every step, a = min(1 - 1 / (step + 1), decay).
 
     Its buffers are its own, from its own forward passes, and part of the state.
@@ -157,13 +145,10 @@ class TeacherAverage:
         for name, value in self.teacher.named_parameters():
             value.lerp_(objective.trainables[name], 1.0 - a)
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {**dict(self.teacher.named_parameters()), **dict(self.teacher.named_buffers())}
-
     def state(self) -> dict[str, Tensor]:
-        return self._tensors()
+        return {**dict(self.teacher.named_parameters()), **dict(self.teacher.named_buffers())}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
-        for name, value in self._tensors().items():
+        for name, value in self.state().items():
             value.copy_(state[name])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raysurf.stochastic.layers import noisy_layers
-from raysurf.training.objective import Objective, cross_entropy
+from raysurf.training.objective import Collector, Objective, Timed, cross_entropy
 
 
 def divergence(model: nn.Module) -> Tensor:
@@ -20,12 +20,10 @@ def divergence(model: nn.Module) -> Tensor:
 
 def noise_parameters(model: nn.Module) -> dict[str, Tensor]:
     """The parameters of a network that say how noisy its layers are, by name."""
-    found = {
-        f"{name}.{own}".lstrip("."): getattr(layer, own)
-        for name, layer in noisy_layers(model).items()
-        for own in layer.noise_parameters
+    names = {
+        f"{name}.{own}".lstrip(".") for name, layer in noisy_layers(model).items() for own in layer.noise_parameters
     }
-    return {name: value for name, value in model.named_parameters() if name in found}
+    return {name: value for name, value in model.named_parameters() if name in names}
 
 
 class ELBO:
@@ -75,7 +73,7 @@ class ELBO:
         return sums / self.num_samples + 0.0 * kl.detach().double()
 
 
-class KLWarmUp:
+class KLWarmUp(Timed):
     """Raises the weight of the divergence linearly from 0 to 1 between two epochs.
 
     Args:
@@ -88,31 +86,16 @@ class KLWarmUp:
 
     def __init__(self, objective: ELBO, first_step: int, last_step: int) -> None:
         self.objective, self.first_step, self.last_step = objective, first_step, last_step
-        self._set(0)
+        self.set(0)
 
-    def _set(self, steps_done: int) -> None:
+    def set(self, steps_done: int) -> None:
         risen = (steps_done - self.first_step) / max(1, self.last_step - self.first_step)
         self.objective.kl_weight = min(1.0, max(0.0, risen)) if steps_done < self.last_step else 1.0
 
-    def after_step(self, steps_done: int, objective: Objective) -> None:
-        self._set(steps_done)
 
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
-        self._set(steps_done)
-
-
-class NoiseClip:
+class NoiseClip(Collector):
     """Keeps log alpha between the limits of its layer, after every step."""
 
     def after_step(self, steps_done: int, objective: Objective) -> None:
         for layer in noisy_layers(objective.model).values():
             layer.clip_noise()
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
-        return
