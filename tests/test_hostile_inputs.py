@@ -24,7 +24,7 @@ from raysurf.data.registry import load as load_data
 from raysurf.errors import DataError, SpecError, StoreError, StoreWarning, UnknownNameError
 from raysurf.jobs.context import StoreContext
 from raysurf.jobs.execute import execute
-from raysurf.jobs.outcome import figures_of, outcome_path
+from raysurf.jobs.outcome import metrics_of, outcome_path
 from raysurf.jobs.provenance import Labels, collect
 from raysurf.results import SCHEMAS
 from raysurf.store.store import Store
@@ -179,7 +179,7 @@ def test_outcomes_that_are_none(text: str, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.put_bytes(outcome_path("sgd-1"), text.encode())
     with pytest.raises(StoreError, match=r"jobs/sgd-1/outcome\.json"):
-        figures_of(store, "sgd-1")
+        metrics_of(store, "sgd-1")
 
 
 NINE = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))

@@ -26,7 +26,7 @@ from raysurf.jobs.completeness import FinishedJobs
 from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.job import Job, seed_of
 from raysurf.jobs.measuring import MeasuringJob, missing_points, pieces
-from raysurf.jobs.outcome import figures_of
+from raysurf.jobs.outcome import metrics_of
 from raysurf.jobs.provenance import Labels
 from raysurf.store.compaction import tidy
 from raysurf.store.lease import Lease, polled, remove_dead
@@ -170,7 +170,7 @@ class Driver:
     def _inputs(self, plan: SweepPlan, points: PointsEvents) -> Iterator[Stage]:
         sweep, left = plan.sweep, list[Job]()
         roles = {planned.job.id: planned.role for planned in plan.jobs}
-        metrics = {planned.job.id: self.done.figures(planned.job) for planned in plan.jobs}
+        metrics = {planned.job.id: self.done.metrics(planned.job) for planned in plan.jobs}
         if plan.jobs:
             done = sum(of_job is not None for of_job in metrics.values())
             self.listener(StageStarted(sweep, "inputs", len(plan.jobs), done))
@@ -197,8 +197,8 @@ class Driver:
         """Pieces of the measuring jobs among some whose inputs are done, so that every worker takes part in each."""
         tasks: list[Task] = []
         for job in jobs:
-            is_ready = all(figures_of(self.store, needed.id) is not None for needed in job.ancestors)
-            if not isinstance(job, MeasuringJob) or not is_ready or figures_of(self.store, job.id) is not None:
+            is_ready = all(metrics_of(self.store, needed.id) is not None for needed in job.ancestors)
+            if not isinstance(job, MeasuringJob) or not is_ready or metrics_of(self.store, job.id) is not None:
                 continue
             missing = missing_points(job, rows_of_run(self.store, "surface", job.id))
             points.measured[job.id] = job.points_to_measure - len(missing)
@@ -254,7 +254,7 @@ class Driver:
         wanted: dict[str, tuple[Job, int, Mapping[str, object]]] = {}
         for configuration in configurations:
             for job in sweep.fill(configuration.params).jobs:
-                is_due = figures_of(self.store, job.id) is None and not isinstance(job, MeasuringJob)
+                is_due = metrics_of(self.store, job.id) is None and not isinstance(job, MeasuringJob)
                 if is_due and trials.why_not(job) is None:
                     wanted.setdefault(job.id, (job, configuration.first, configuration.params))
         for wave in waves([job for job, _, _ in wanted.values()]):

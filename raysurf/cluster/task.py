@@ -100,14 +100,14 @@ def run_task(task: Task, workers: Workers, tell: Callable[[Report], None], alone
         limit_s = task.time_limit_s
         if limit_s is not None and workers.agree(time.monotonic() - began > limit_s):
             raise TimeLimitError(limit_s, f"after {at.epoch} of {at.epochs} of {at.run_id}")
-        value = at.figures.get(task.metrics[0]) if len(task.metrics) == 1 else None
+        value = at.metrics.get(task.metrics[0]) if len(task.metrics) == 1 else None
         wanted = (task.every_epoch and value is not None) or at.waits_for != waits_for
         if workers.agree(wanted or (not waits_for and time.monotonic() - reported_at > 0.5)):
             reported_at, waits_for = time.monotonic(), at.waits_for
             if task.every_epoch and value is not None:
                 # What is decided with a value is decided again from the rows.
                 at.flush()
-            report = {"state": "running", "number": task.number, "run_id": at.run_id, "metrics": dict(at.figures)}
+            report = {"state": "running", "number": task.number, "run_id": at.run_id, "metrics": dict(at.metrics)}
             report |= {"epoch": at.epoch, "epochs": at.epochs} | ({} if value is None else {"value": value})
             if waits_for:
                 notice = f"{at.run_id} is being done by {waits_for}; waiting for it"

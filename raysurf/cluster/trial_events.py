@@ -20,7 +20,7 @@ from raysurf.errors import ChangedError, SpecError, StoreUnavailableError
 from raysurf.failure import Failure
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
-from raysurf.jobs.outcome import figures_of
+from raysurf.jobs.outcome import metrics_of
 from raysurf.jobs.provenance import Labels, collect, describe
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, write_rows
@@ -202,7 +202,7 @@ class InputEvents:
         """Write a ``runs`` row for what was stopped, or lost with its process, before it could write its own."""
         for job in task.jobs:
             has_row = bool(read_rows(self.store, "runs", job.id)) and not report.get("lost")
-            if figures_of(self.store, job.id) is None and not has_row:
+            if metrics_of(self.store, job.id) is None and not has_row:
                 row = describe(job, task.labels, report["state"], {}, report.get("failure"))
                 epochs = float(report.get("epoch", 0) if report.get("run_id") == job.id else 0)
                 write_rows(self.store, "runs", job.id, [row | _UNMEASURED | {"epochs": epochs}])
@@ -312,7 +312,7 @@ class TrialEvents(InputEvents):
                 end.state,  # type: ignore[arg-type]
                 reused=assignment is not None or row is not None,
                 error=str(end.failure) if end.failure else None,
-                metrics=(figures_of(self.store, jobs[-1].id) if jobs else None) or {},
+                metrics=(metrics_of(self.store, jobs[-1].id) if jobs else None) or {},
                 params=params,
                 arm=assignment.arm if assignment else "",
                 values=end.values or (),

@@ -180,7 +180,7 @@ class TrialTable:
                 self.done.look_at(needed)
         if row["run_ids"] == run_ids and self._has_ended_unfinished(row):
             return End(row["state"], failure=failure_in(row) if row["state"] == "failed" else None)
-        metrics = [self.done.figures(job) for job in assignment.jobs]
+        metrics = [self.done.metrics(job) for job in assignment.jobs]
         whole = [of_seed for of_seed in metrics if of_seed is not None]
         if len(whole) < len(metrics):
             return None

@@ -8,13 +8,13 @@ from raysurf.errors import StoreError
 from raysurf.jobs.fingerprints import Unchanged
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
-from raysurf.jobs.outcome import Figures, figures_of, outcome_path
+from raysurf.jobs.outcome import Metrics, metrics_of, outcome_path
 from raysurf.store.store import Store
 from raysurf.store.tables import is_kept, parts_of_run
 
 
 class FinishedJobs:
-    """Looks for the figures of finished jobs, for who decides what is still to be run.
+    """Looks for the metrics of finished jobs, for who decides what is still to be run.
 
     The first time that a job is looked at, its files are as well. If one is missing or was cut short the job counts as
     not done, now and for every other process: its outcome is removed. On a bucket, where files are written at once,
@@ -32,15 +32,15 @@ class FinishedJobs:
         self.store, self.tell, self.unchanged = store, tell, unchanged
         self._seen: set[str] = set()
 
-    def figures(self, job: Job) -> Figures | None:
-        """The figures of a job that is done, its files being whole; None if it is still to be run.
+    def metrics(self, job: Job) -> Metrics | None:
+        """The metrics of a job that is done, its files being whole; None if it is still to be run.
 
         Raises:
             StoreError: If its outcome is something else than raysurf writes.
             ChangedError: If it was made of another network or other data than there are now.
         """
         self.look_at(job)
-        return figures_of(self.store, job.id)
+        return metrics_of(self.store, job.id)
 
     def look_at(self, job: Job) -> None:
         """Check a finished job's files and fingerprints, once."""

@@ -201,7 +201,7 @@ def _digest(rows: Mapping[str, list[Row]]) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: epochs done of all, and the newest figures; what schedulers and displays look at.
+    """How far a job is: epochs done of all, and the newest metrics; what schedulers and displays look at.
 
     ``waits_for`` says who does it, while it waits for another process that does. ``flush`` writes the rows so far.
     """
@@ -209,7 +209,7 @@ class Progress:
     run_id: str
     epoch: int
     epochs: int
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     waits_for: str = ""
     flush: Callable[[], None] = lambda: None
 
@@ -288,8 +288,8 @@ class StoreContext:
         self.rows = rows
         self._dirty.update(rows)
 
-    def progress(self, epoch: int, epochs: int, figures: Mapping[str, float] | None = None) -> None:
-        self._tell(Progress(self.job.id, epoch, epochs, figures or {}, flush=self.flush))
+    def progress(self, epoch: int, epochs: int, metrics: Mapping[str, float] | None = None) -> None:
+        self._tell(Progress(self.job.id, epoch, epochs, metrics or {}, flush=self.flush))
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self.workers.rank == 0:

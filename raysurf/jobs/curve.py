@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Curve(ContinuedJob, AlongJob, EnsembleJob):
     """A polygonal chain or Bezier curve between two ends, its bends trained at a random t a step.
 
-    Its own figures are those of its middle, t = 0.5, with re-estimated batch-norm statistics.
+    Its own metrics are those of its middle, t = 0.5, with re-estimated batch-norm statistics.
 
     Source:
         Garipov et al. 2018 (arXiv:1802.10026), section 3.
@@ -124,8 +124,8 @@ class Curve(ContinuedJob, AlongJob, EnsembleJob):
             due = net.is_due(epoch.epoch)
             if due:
                 place_middle()
-            figures = middle.report_epoch(epoch, "t=0.5", evaluate=due, trained=True)
-            context.progress(epoch.epoch, self.epochs_to_train, figures)
+            metrics = middle.report_epoch(epoch, "t=0.5", evaluate=due, trained=True)
+            context.progress(epoch.epoch, self.epochs_to_train, metrics)
 
         recipe = net.recipe(self.epochs_to_train, self.epochs_to_train, self.rates)
         fit(objective, net.data, recipe, context.workers, on_epoch, checkpoints=context.checkpoints)

@@ -16,7 +16,7 @@ from raysurf.jobs.context import Progress, StoreContext
 from raysurf.jobs.fingerprints import Unchanged, of_inputs
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob, first_of_piece, measure
-from raysurf.jobs.outcome import Figures, figures_of, outcome_path
+from raysurf.jobs.outcome import Metrics, metrics_of, outcome_path
 from raysurf.jobs.provenance import Labels, describe, device_name
 from raysurf.own_code import without_exit
 from raysurf.redaction import redact
@@ -57,10 +57,10 @@ def turn(
         def look() -> tuple[bool, Holder | None]:
             if workers.rank != 0:
                 return False, None
-            if figures_of(store, job.id) is not None:
+            if metrics_of(store, job.id) is not None:
                 return True, None
             holder = lease.take()
-            return holder is None and figures_of(store, job.id) is not None, holder
+            return holder is None and metrics_of(store, job.id) is not None, holder
 
         def telling(at: Progress) -> None:
             # Tune never returns from what it is told of a trial that it has stopped, until it has use for the process.
@@ -86,7 +86,7 @@ def execute(
     progress: Callable[[Progress], None],
     labels: Labels,
     accept_changed: bool = False,
-) -> Figures:
+) -> Metrics:
     """Run a job unless it is done already; every worker of a group calls it.
 
     Args:
@@ -98,20 +98,20 @@ def execute(
         accept_changed: Whether what is stored may be of another network or other data than there are now.
 
     Returns:
-        The job's figures.
+        The job's metrics.
 
     Raises:
         ChangedError: If what is stored is of another network or other data; there is no row of it.
         Exception: Whatever the job raised, after a ``runs`` row that says so; there is none if it was preempted.
     """
 
-    def once(job: Job, labels: Labels) -> Figures:
+    def once(job: Job, labels: Labels) -> Metrics:
         with turn(job, store, workers, progress, labels.sweep) as telling:
             if telling is not None:
                 return _run(StoreContext(job, store, workers, telling, accept_changed=accept_changed), labels)
         Unchanged(store, accept_changed, workers.rank == 0).require(job)
         # What rank 0 returns counts; on a shared disk other nodes may see an outcome later.
-        return figures_of(store, job.id) or {}
+        return metrics_of(store, job.id) or {}
 
     for needed in job.ancestors:
         once(needed, labels.as_input())
@@ -151,14 +151,14 @@ def execute_piece(
                 measure(job, context, sorted(left), job.survey)
 
 
-def _run(context: StoreContext, labels: Labels) -> Figures:
+def _run(context: StoreContext, labels: Labels) -> Metrics:
     job, store, workers = context.job, context.store, context.workers
     started, began = datetime.now(UTC), time.perf_counter()
 
-    def record(status: str, figures: Figures, error: Exception | None, skipped: Collection[str]) -> None:
+    def record(status: str, metrics: Metrics, error: Exception | None, skipped: Collection[str]) -> None:
         if workers.rank == 0:
             wall_s = time.perf_counter() - began
-            row = describe(job, labels, status, figures, None if error is None else Failure.of(error)) | {
+            row = describe(job, labels, status, metrics, None if error is None else Failure.of(error)) | {
                 "started_at": started,
                 "wall_s": wall_s,
                 "device_s": (wall_s + context.elsewhere_s) * workers.size,
@@ -173,10 +173,10 @@ def _run(context: StoreContext, labels: Labels) -> Figures:
 
     try:
         with without_exit():
-            figures = job.run(context)
+            metrics = job.run(context)
         if not context.fingerprints:
             context.saw(of_inputs(job, store))
-        wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+        wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
         if wrong:
             raise NotFiniteError(wrong)
     except (StoreUnavailableError, ChangedError):
@@ -190,13 +190,13 @@ def _run(context: StoreContext, labels: Labels) -> Figures:
         record("failed", {}, error, context.skipped)
         raise
     context.flush()
-    record("done", figures, None, workers.union(context.skipped))
+    record("done", metrics, None, workers.union(context.skipped))
     if workers.rank == 0:
         files = files_of(store, job, ("runs", *(table for table, rows in context.rows.items() if rows)), context.part)
         store.put_json(
             outcome_path(job.id),
-            {"figures": figures, "job": job.tree, "files": files, "fingerprints": context.fingerprints},
+            {"figures": metrics, "job": job.tree, "files": files, "fingerprints": context.fingerprints},
         )
         context.checkpoints.clear()
     workers.barrier()
-    return figures
+    return metrics

@@ -90,8 +90,8 @@ class FGE(CyclicJob, EnsembleJob):
             context.save(f"member{number}", net.tensors())
 
         def on_epoch(end: EpochEnd) -> None:
-            figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
-            context.progress(end.epoch, epochs, figures)
+            metrics = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
+            context.progress(end.epoch, epochs, metrics)
 
         collectors = [CycleAverage(cycles.steps, cycles.first_step, average, keep)]
         mean_buffers = RunningAverage()
@@ -103,11 +103,11 @@ class FGE(CyclicJob, EnsembleJob):
         assert average.average is not None
         answers = list(net.answers(self.draw_members(context, average.count, self.seed)))
         context.save("predictions", self._gathered(net, answers))
-        figures = net.report_answers("members", ("ensemble",), answers)
+        metrics = net.report_answers("members", ("ensemble",), answers)
         net.place_average(average.average, context.weights(self, f"member{average.count}")[1], mean_buffers.average)
         context.save("average", net.tensors())
         net.report_predictions("average")
-        return figures
+        return metrics
 
     @property
     def max_samples(self) -> int:

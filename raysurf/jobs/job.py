@@ -80,7 +80,7 @@ class Context(Protocol):
     def rows_of_all_parts(self, table: str) -> list[Row]:
         """This part's rows, as reported, and those that other processes have written of the same job."""
 
-    def progress(self, epoch: int, epochs: int, figures: Mapping[str, float] | None = None) -> None:
+    def progress(self, epoch: int, epochs: int, metrics: Mapping[str, float] | None = None) -> None:
         """Say how far the job is."""
 
     def save(self, name: str, tensors: Mapping[str, Tensor]) -> None:
@@ -306,14 +306,14 @@ class Job(Node):
         return self
 
     def metric_names(self) -> tuple[str, ...]:
-        """The figures that a finished job of this kind has, as ``split/name``."""
+        """The metrics that a finished job of this kind has, as ``split/name``."""
         return tuple(f"{split}/{name}" for split in SPLITS for name in METRICS)
 
     def run(self, context: Context) -> dict[str, float]:
         """Do the job: rows and weights go through the context.
 
         Returns:
-            Its figures, by the names of ``metric_names``.
+            Its metrics, by the names of ``metric_names``.
         """
         raise AssertionError(f"{type(self).__name__} cannot be run")
 

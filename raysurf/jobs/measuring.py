@@ -78,8 +78,8 @@ class MeasuringJob(AtPoints):
         """
         raise AssertionError(f"{type(self).__name__} surveys nothing")
 
-    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
-        """The job's figures from its ``surface`` rows alone, in any order."""
+    def metrics(self, rows: Sequence[Row]) -> dict[str, float]:
+        """The job's metrics from its ``surface`` rows alone, in any order."""
         raise AssertionError(f"{type(self).__name__} has no figures")
 
     def run(self, context: Context) -> dict[str, float]:
@@ -88,7 +88,7 @@ class MeasuringJob(AtPoints):
         known = context.rows_of_all_parts("surface")
         context.elsewhere_s = sum({row["point"]: row.get("point_s") or 0.0 for row in known}.values())
         measure(self, context, missing_points(self, known), self.survey)
-        return self.figures(context.rows_of_all_parts("surface"))
+        return self.metrics(context.rows_of_all_parts("surface"))
 
 
 def missing_points(job: MeasuringJob, rows: Iterable[Row]) -> list[int]:
@@ -116,7 +116,7 @@ def measure(
 ) -> None:
     """Measure points on every split, each a row a split; those that have rows in this part already are left alone.
 
-    A point whose figures are not finite is a row without them; one that raises has no row, and the others go on. A
+    A point whose metrics are not finite is a row without them; one that raises has no row, and the others go on. A
     worker that is told to leave does so after the point that it is at.
 
     Args:
@@ -177,31 +177,31 @@ def _rows(job: Any, net: Network, spot: Spot) -> list[Row]:
 
 def spread(rows: Sequence[Row]) -> dict[str, float]:
     """``max``, ``min`` and ``mean`` over all points, of every quantity on every split, as ``split/max_loss``."""
-    figures: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for split in SPLITS:
         mine = sorted((row for row in rows if row["split"] == split), key=lambda row: int(row["point"]))
         for name in QUANTITIES:
             values = [float(row[name]) for row in mine if row[name] is not None]
             if values:
                 stats = {"max": max(values), "min": min(values), "mean": sum(values) / len(values)}
-                figures |= {f"{split}/{stat}_{name}": value for stat, value in stats.items()}
-    return figures
+                metrics |= {f"{split}/{stat}_{name}": value for stat, value in stats.items()}
+    return metrics
 
 
 def spread_names(*more: str) -> tuple[str, ...]:
-    """Names of the figures of ``spread``, and of further statistics."""
+    """Names of the metrics of ``spread``, and of further statistics."""
     stats = ("max", "min", "mean", *more)
     return tuple(f"{split}/{stat}_{name}" for split in SPLITS for name in QUANTITIES for stat in stats)
 
 
-def along_figures(rows: Sequence[Row]) -> dict[str, float]:
-    """The figures of a profile from its ``surface`` rows; points without a value are left out."""
-    figures = spread(rows)
+def along_metrics(rows: Sequence[Row]) -> dict[str, float]:
+    """The metrics of a profile from its ``surface`` rows; points without a value are left out."""
+    metrics = spread(rows)
     for split in SPLITS:
         mine = sorted((row for row in rows if row["split"] == split), key=lambda row: float(row["t"]))
         within = [row for row in mine if -1e-9 <= row["t"] <= 1 + 1e-9]
         if len(within) > 1:
-            figures["length"] = within[-1]["distance"] - within[0]["distance"]
+            metrics["length"] = within[-1]["distance"] - within[0]["distance"]
         for name in QUANTITIES:
             line = [(row["t"], row["distance"], float(row[name])) for row in within if row[name] is not None]
             if len(line) < 2 or not line[-1][1] > line[0][1]:
@@ -209,11 +209,11 @@ def along_figures(rows: Sequence[Row]) -> dict[str, float]:
             steps = [(b[0] - a[0], b[1] - a[1], 0.5 * (a[2] + b[2])) for a, b in zip(line, line[1:], strict=False)]
             (t0, d0, first), (t1, d1, last) = line[0], line[-1]
             excess = max(v - (first + (last - first) * (t - t0) / (t1 - t0)) for t, _, v in line)
-            figures |= {
+            metrics |= {
                 f"{split}/t_integral_{name}": sum(dt * v for dt, _, v in steps) / (t1 - t0),
                 f"{split}/arc_integral_{name}": sum(dl * v for _, dl, v in steps) / (d1 - d0),
                 f"{split}/frankle_barrier_{name}": max(v for _, _, v in line) - 0.5 * (first + last),
                 f"{split}/entezari_barrier_{name}": excess,
                 f"{split}/barrier_{name}": excess,
             }
-    return figures
+    return metrics

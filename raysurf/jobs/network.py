@@ -26,7 +26,7 @@ from raysurf.stochastic.spec import Scheme
 from raysurf.training import evaluation, schemes
 from raysurf.training.checkpoints import State
 from raysurf.training.epoch import Recipe
-from raysurf.training.evaluation import Figures, require_logits
+from raysurf.training.evaluation import Metrics, require_logits
 from raysurf.training.fast import channels_last, laid_out_like
 from raysurf.training.loop import EpochEnd
 from raysurf.training.objective import Objective
@@ -138,14 +138,14 @@ class Network(Placing):
         trained = {k: v for k, v in self.model.named_parameters() if v.requires_grad and k not in noise}
         return 0.5 * float(decay) * squared_norm(trained)
 
-    def measure(self, split: str) -> Figures:
-        """The figures of the network as it stands on one split; weights that are random are their means."""
+    def measure(self, split: str) -> Metrics:
+        """The metrics of the network as it stands on one split; weights that are random are their means."""
         return evaluation.evaluate(
             self.model, self.data, self.splits[split], self.context.workers, self.job.setting("precision")
         )
 
     def measure_scheme(self, split: str, scheme: Scheme, num_samples: int, seed: int) -> schemes.BySamples:
-        """The figures of one split under a prediction scheme, by number of samples."""
+        """The metrics of one split under a prediction scheme, by number of samples."""
         group, precision = self.context.workers, self.job.setting("precision")
         return schemes.measure(self.model, self.data, self.splits[split], group, scheme, num_samples, seed, precision)
 
@@ -168,12 +168,12 @@ class Network(Placing):
             end: What the loop knows of the epoch.
             weights: Which weights are measured.
             evaluate: Whether to measure them.
-            trained: Whether the epoch's training figures belong to these weights; those of ``iterate`` do.
+            trained: Whether the epoch's training metrics belong to these weights; those of ``iterate`` do.
             scheme: How they are measured.
             kl: Divergence of noisy weights from their prior, in nats.
 
         Returns:
-            The row's figures as ``split/name``.
+            The row's metrics as ``split/name``.
         """
         row: dict[str, Any] = {"epoch": end.epoch, "weights": weights, "lr": end.lr, "epoch_s": end.epoch_s}
         row |= {"scheme": scheme, "kl": kl, "skipped": end.skipped}
@@ -182,11 +182,15 @@ class Network(Placing):
             row |= {"train_loss": end.train_nll + l2, "train_error": end.train_error, "train_nll": end.train_nll}
         for split in ("validation", "test") if evaluate else ():
             if split in self.splits:
-                (metrics,) = self.measure_scheme(split, scheme, 1, end.epoch).values()
-                row |= {f"{split}_loss": metrics.nll + l2, f"{split}_error": metrics.error, f"{split}_nll": metrics.nll}
+                (measured,) = self.measure_scheme(split, scheme, 1, end.epoch).values()
+                row |= {
+                    f"{split}_loss": measured.nll + l2,
+                    f"{split}_error": measured.error,
+                    f"{split}_nll": measured.nll,
+                }
         self.context.report("epochs", row)
-        figures = {k.replace("_", "/", 1): v for k, v in row.items() if k.startswith(SPLITS)}
-        return figures | {f"{s}/accuracy": 1.0 - figures[f"{s}/error"] for s in SPLITS if f"{s}/error" in figures}
+        metrics = {k.replace("_", "/", 1): v for k, v in row.items() if k.startswith(SPLITS)}
+        return metrics | {f"{s}/accuracy": 1.0 - metrics[f"{s}/error"] for s in SPLITS if f"{s}/error" in metrics}
 
     def report_predictions(
         self,
@@ -206,7 +210,7 @@ class Network(Placing):
             seed: Of samples.
 
         Returns:
-            The figures of the last scheme that a split has, as ``split/name``; those of several as
+            The metrics of the last scheme that a split has, as ``split/name``; those of several as
             ``split/scheme_name`` too.
 
         Raises:
@@ -274,7 +278,7 @@ class Network(Placing):
             source: Whose their buffers are, for rows.
 
         Returns:
-            Figures as ``report_predictions`` gives them.
+            Metrics as ``report_predictions`` gives them.
         """
         answers = self.answers(itertools.islice(members, num_samples), reestimate, source)
         return self.report_answers(weights, wanted, answers)

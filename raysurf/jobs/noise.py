@@ -192,14 +192,14 @@ class Regions(OfWeights):
             "test": (net.data.test.images, net.data.test.labels),
             "grid": (nodes.view(-1, *net.data.image_shape), None),
         }
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for origin, (inputs, labels) in origins.items():
             rows = self._rows(net, origin, inputs, labels)
             context.report("inputs", *rows)
             if origin == "test":
                 for name, column in (("accuracy", "answer"), ("deterministic_accuracy", "deterministic_answer")):
-                    figures[f"test/{name}"] = sum(row[column] == row["label"] for row in rows) / len(rows)
-        return figures
+                    metrics[f"test/{name}"] = sum(row[column] == row["label"] for row in rows) / len(rows)
+        return metrics
 
     def _rows(self, net: Network, origin: str, inputs: Tensor, labels: Tensor | None) -> list[Row]:
         import torch

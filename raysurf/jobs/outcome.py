@@ -1,11 +1,11 @@
-"""What a finished job leaves behind that others look at: its figures. Importing it imports no torch."""
+"""What a finished job leaves behind that others look at: its metrics. Importing it imports no torch."""
 
 from __future__ import annotations
 
 from raysurf.errors import StoreError
 from raysurf.store.store import Store
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
 
 def outcome_path(run_id: str) -> str:
@@ -13,16 +13,16 @@ def outcome_path(run_id: str) -> str:
     return f"jobs/{run_id}/outcome.json"
 
 
-def figures_of(store: Store, run_id: str) -> Figures | None:
-    """The figures of a finished job, or None if it is not done."""
+def metrics_of(store: Store, run_id: str) -> Metrics | None:
+    """The metrics of a finished job, or None if it is not done."""
     path = outcome_path(run_id)
     try:
         if not store.exists(path):
             return None
-        figures = dict(store.get_json(path)["figures"])
-        if wrong := [name for name, value in figures.items() if type(value) not in (int, float)]:
+        metrics = dict(store.get_json(path)["figures"])
+        if wrong := [name for name, value in metrics.items() if type(value) not in (int, float)]:
             raise ValueError(f"{wrong[0]} is no number")
-        return figures
+        return metrics
     except StoreError:
         raise
     except (KeyError, TypeError, ValueError) as error:

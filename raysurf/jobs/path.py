@@ -42,7 +42,7 @@ class Path(StartedJob, AlongJob, AtPoints):
     It begins as the straight line with evenly spaced points. After every cycle but the last it is measured on the
     training split at ``num_between`` places in each gap, and points go where the loss departs most from the line
     between its neighbours'. In the end it is measured so on every split: rows of ``surface``, at t that is even in the
-    gaps. Figures are a profile's, the saddle (``saddle_loss``, the largest loss with the L2 term, and ``saddle_nll``,
+    gaps. Metrics are a profile's, the saddle (``saddle_loss``, the largest loss with the L2 term, and ``saddle_nll``,
     the largest without it, which is the paper's), and the number of points with the ends.
 
     Source:
@@ -120,7 +120,7 @@ class Path(StartedJob, AlongJob, AtPoints):
         return _track([start, *_pivots(tensors), end], first, last, own)
 
     def run(self, context: Context) -> dict[str, float]:
-        from raysurf.jobs.measuring import along_figures
+        from raysurf.jobs.measuring import along_metrics
         from raysurf.jobs.network import Network
 
         net = Network(self, context)
@@ -129,10 +129,10 @@ class Path(StartedJob, AlongJob, AtPoints):
         context.save("pivots", pivots | {f"{BUFFER}{k}": v for k, v in net.own_buffers().items()})
         measure(self, context, range(self._places(len(band))), self._survey)
         rows = context.rows_of_all_parts("surface")
-        figures = along_figures(rows)
+        metrics = along_metrics(rows)
         worst = {f"{split}/max_{name}": f"{split}/saddle_{name}" for split in SPLITS for name in SADDLES}
-        saddles = {saddle: figures[most] for most, saddle in worst.items() if most in figures}
-        return figures | saddles | {"num_pivots": float(len(band))}
+        saddles = {saddle: metrics[most] for most, saddle in worst.items() if most in metrics}
+        return metrics | saddles | {"num_pivots": float(len(band))}
 
     def _places(self, num_points: int) -> int:
         return (num_points - 1) * (self.num_between + 1) + 1

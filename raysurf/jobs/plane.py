@@ -88,7 +88,7 @@ class Plane(MeasuringJob):
 
         return spot
 
-    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
+    def metrics(self, rows: Sequence[Row]) -> dict[str, float]:
         return spread(rows)
 
     def run(self, context: Context) -> dict[str, float]:

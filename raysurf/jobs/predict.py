@@ -28,7 +28,7 @@ class Predict(Job):
     probabilities; ``zero_mean`` and ``permuted`` are ensembles with the means left out, and with deviations shuffled.
     Samples are draws of the noise, of dropout or of SWAG's Gaussian, members of FGE in order, or points of a curve at
     random t. Its own
-    figures are those of the last of these that is measured; with several, each also has ``split/scheme_figure``.
+    metrics are those of the last of these that is measured; with several, each also has ``split/scheme_metric``.
 
     Source:
         Neklyudov et al. 2018 (arXiv:1803.03764), section 4.
@@ -132,17 +132,17 @@ class Predict(Job):
 
     def _of_samples(self, source: WeightsJob, net: Network, context: Context) -> dict[str, float]:
         """The average as it is placed, then samples, each with statistics of its own."""
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         wanted = [scheme for scheme in self._wanted if scheme != "deterministic"]
         if "deterministic" in self._wanted:
             placed = net.report_predictions("final")
-            figures = placed | (
+            metrics = placed | (
                 {name.replace("/", "/deterministic_"): v for name, v in placed.items()} if wanted else {}
             )
         if not wanted:
-            return figures
+            return metrics
         count = self.num_samples or source.usual_samples
         members = source.draw_members(context, count, self.sample_seed)
-        return figures | net.report_members(
+        return metrics | net.report_members(
             "samples", wanted, count, members, reestimate=True, source=source.sample_buffers
         )

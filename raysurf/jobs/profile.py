@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from raysurf.errors import DegenerateError
 from raysurf.jobs.geometry import Along
-from raysurf.jobs.measuring import ALONG, MeasuringJob, Spot, along_figures, spread_names
+from raysurf.jobs.measuring import ALONG, MeasuringJob, Spot, along_metrics, spread_names
 from raysurf.jobs.sources import Source
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Profile(MeasuringJob):
     """Measure a curve, a path, or the line or chain between weights, at evenly spaced t; every point is a row.
 
-    Figures per split and quantity: ``max``, ``min`` and ``mean`` over the points; ``t_integral``, the integral over t
+    Metrics per split and quantity: ``max``, ``min`` and ``mean`` over the points; ``t_integral``, the integral over t
     in [0, 1]; ``arc_integral``, the mean over arc length (sum of (v_i + v_i+1)/2 dl over sum of dl, dl the distance of
     neighbours; the paper's l-hat); ``frankle_barrier``, the worst value minus the mean of the two ends';
     ``entezari_barrier``, the most by which a point exceeds the straight line between the two ends' values; ``barrier``,
@@ -77,5 +77,5 @@ class Profile(MeasuringJob):
 
         return spot
 
-    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
-        return along_figures(rows)
+    def metrics(self, rows: Sequence[Row]) -> dict[str, float]:
+        return along_metrics(rows)

@@ -15,7 +15,7 @@ from typing import Any
 
 from raysurf.failure import Failure
 from raysurf.jobs.job import Job, seed_of
-from raysurf.jobs.outcome import Figures
+from raysurf.jobs.outcome import Metrics
 from raysurf.redaction import redact
 
 PACKAGES = ("raysurf", "torch", "torchvision", "ray", "optuna", "numpy")
@@ -108,7 +108,7 @@ class Labels:
         return Labels(self.sweep, "input", self.arm, self.provenance, self.trial)
 
 
-def describe(job: Job, labels: Labels, status: str, figures: Figures, failure: Failure | None) -> dict[str, Any]:
+def describe(job: Job, labels: Labels, status: str, metrics: Metrics, failure: Failure | None) -> dict[str, Any]:
     """The columns of a ``runs`` row that do not depend on where the job ran."""
     return {
         "run_id": job.id,
@@ -127,7 +127,7 @@ def describe(job: Job, labels: Labels, status: str, figures: Figures, failure: F
         "spec": json.dumps(job.tree, sort_keys=True),
         "inputs": [needed.id for needed in job.inputs],
         "status": status,
-        "metrics": json.dumps(figures, sort_keys=True),
+        "metrics": json.dumps(metrics, sort_keys=True),
         **labels.provenance.as_columns(),
         **(failure.columns if failure else {}),
     }

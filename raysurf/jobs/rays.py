@@ -24,7 +24,7 @@ class Rays(MeasuringJob):
     filter by filter to the first weights, and ``length`` counts how many times that ray is gone along. A profile of the
     line between two weights is the other picture of their width.
 
-    Figures: ``max``, ``min`` and ``mean`` over all points, and ``edge``, the mean over all rays at their far end.
+    Metrics: ``max``, ``min`` and ``mean`` over all points, and ``edge``, the mean over all rays at their far end.
 
     Source:
         Izmailov et al. 2018 (arXiv:1803.05407), section 4.3, figure 4; Li et al. 2018 (arXiv:1712.09913), section 4.
@@ -95,13 +95,13 @@ class Rays(MeasuringJob):
 
         return spot
 
-    def figures(self, rows: Sequence[Row]) -> dict[str, float]:
-        figures = spread(rows)
+    def metrics(self, rows: Sequence[Row]) -> dict[str, float]:
+        metrics = spread(rows)
         for split in SPLITS:
             for name in QUANTITIES:
                 ends = [
                     row[name] for row in rows if row["split"] == split and row["t"] == 1.0 and row[name] is not None
                 ]
                 if ends:
-                    figures[f"{split}/edge_{name}"] = sum(ends) / len(ends)
-        return figures
+                    metrics[f"{split}/edge_{name}"] = sum(ends) / len(ends)
+        return metrics

@@ -61,8 +61,8 @@ class SGD(WeightsJob, FirstJob):
             net.place(*context.weights(self.start))
 
         def on_epoch(end: EpochEnd) -> None:
-            figures = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
-            context.progress(end.epoch, self.epochs_to_train, figures)
+            metrics = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
+            context.progress(end.epoch, self.epochs_to_train, metrics)
 
         recipe = net.recipe(self.epochs_to_train, self.epochs, self.rates)
         objective = net.objective(recipe)

@@ -165,12 +165,12 @@ class SWA(WeightsJob, CyclicJob):
 
         def on_epoch(end: EpochEnd) -> None:
             due = net.is_due(end.epoch)
-            figures = net.report_epoch(end, "iterate", evaluate=due)
+            metrics = net.report_epoch(end, "iterate", evaluate=due)
             last_due = (end.epoch - 1) // self.evaluate_every * self.evaluate_every
             if due and collector.members(end.epoch * per_epoch) > collector.members(last_due * per_epoch):
                 place_average()
-                figures = averaged.report_epoch(end, "average", evaluate=True)
-            context.progress(end.epoch, epochs, figures)
+                metrics = averaged.report_epoch(end, "average", evaluate=True)
+            context.progress(end.epoch, epochs, metrics)
 
         fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
         place_average()
@@ -180,8 +180,8 @@ class SWA(WeightsJob, CyclicJob):
 class SWAG(SWA):
     """SWA that keeps the second moments too: its weights are the average, its samples come from SWAG's Gaussian.
 
-    Samples have batch-norm statistics of their own, re-estimated for each. The figures are those of the ensemble on
-    validation and test, of the average on train; each scheme's own are ``split/scheme_figure``. A job that differs in
+    Samples have batch-norm statistics of their own, re-estimated for each. The metrics are those of the ensemble on
+    validation and test, of the average on train; each scheme's own are ``split/scheme_metric``. A job that differs in
     ``covariance``, ``scale`` or ``num_samples`` alone is sampled from the same training, which is not repeated.
 
     Source:
@@ -245,9 +245,9 @@ class SWAG(SWA):
         context.workers.barrier()
         net.report_predictions("last")
         average = averaged.report_predictions("average")
-        figures = average | {name.replace("/", "/deterministic_"): value for name, value in average.items()}
+        metrics = average | {name.replace("/", "/deterministic_"): value for name, value in average.items()}
         members = self.draw_members(context, self.num_samples, stream(self.seed, "predict").getrandbits(31))
-        return figures | averaged.report_members(
+        return metrics | averaged.report_members(
             "samples", self.SCHEMES[1:], self.num_samples, members, reestimate=True, source=self.buffers
         )
 

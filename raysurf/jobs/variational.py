@@ -34,8 +34,8 @@ def _one_or_several(value: Any, info: ValidationInfo) -> Any:
 class Variational(WeightsJob, FirstJob):
     """Dropout, variational dropout and variance networks: chosen layers get noise, and the bound is maximised.
 
-    Its usual optimiser is Adam with a rate that falls linearly to zero. Its figures are those of the ensemble on
-    validation and test, of one sample on train; each scheme's own are ``split/scheme_figure``. ``train/elbo`` is
+    Its usual optimiser is Adam with a rate that falls linearly to zero. Its metrics are those of the ensemble on
+    validation and test, of one sample on train; each scheme's own are ``split/scheme_metric``. ``train/elbo`` is
     -N CE - KL with CE averaged over ``elbo_samples`` draws.
 
     Source:
@@ -127,8 +127,8 @@ class Variational(WeightsJob, FirstJob):
         fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
         context.save("weights", net.tensors())
         seed = stream(self.seed, "predict").getrandbits(31)
-        figures = net.report_predictions("final", self.SCHEMES, self.num_samples, seed)
-        return figures | net.bound(self.elbo_samples, seed)
+        metrics = net.report_predictions("final", self.SCHEMES, self.num_samples, seed)
+        return metrics | net.bound(self.elbo_samples, seed)
 
 
 def _begin(net: Network, spec: ModelSpec, point: State, buffers: State) -> None:

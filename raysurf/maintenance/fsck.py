@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raysurf.errors import SpecError, StoreError, StoreWarning
-from raysurf.jobs.fingerprints import Unchanged, differences, kept, read, shared, told
+from raysurf.jobs.fingerprints import Unchanged, differences, kept, read, sentences, shared
 from raysurf.jobs.outcome import outcome_path
 from raysurf.jobs.parse import parse_job
 from raysurf.maintenance.inventory import OF_SWEEPS, Inventory, inventory
@@ -257,10 +257,10 @@ def _changed(store: Store, path: str, outcome: Mapping[str, Any], unchanged: Unc
     if job is None:
         return
     for needed in job.ancestors:
-        for what, then, now in told(differences(shared(job, needed, kept(store, needed.id)[0]), own)):
+        for what, then, now in sentences(differences(shared(job, needed, kept(store, needed.id)[0]), own)):
             mixed = f"a run whose input {needed.id} differs in {what}: {then} there, {now} here"
             yield Finding(path, mixed, "its metrics are of both; to have them of one remove both, and run them again")
-    for what, then, now in told(unchanged.changes(job, own, accepted)):
+    for what, then, now in sentences(unchanged.changes(job, own, accepted)):
         meaning = "it is used again by --accept-changed alone"
         yield Finding(path, f"a run that differs from what there is now in {what}: {then} then, {now} now", meaning)
 

@@ -25,7 +25,7 @@ SIZE = _SCALARS + 3 * NUM_BINS
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """Means over the examples of one split.
 
     Accuracy, error, Brier score and ECE are plain numbers (accuracy, error and ECE in [0, 1], Brier in [0, 2]);
@@ -75,7 +75,7 @@ def sums(log_probabilities: Tensor, labels: Tensor) -> Tensor:
     return out
 
 
-def figures(total: Tensor) -> Figures:
+def metrics_of(total: Tensor) -> Metrics:
     """Turn sums over a whole split into its means.
 
     Args:
@@ -86,7 +86,7 @@ def figures(total: Tensor) -> Figures:
     assert n > 0, "a split has examples"
     confidence, correct = (values[_SCALARS + k * NUM_BINS : _SCALARS + (k + 1) * NUM_BINS] for k in (1, 2))
     ece = sum(abs(a - b) for a, b in zip(correct, confidence, strict=True)) / n
-    return Figures(int(n), accuracy=values[2] / n, nll=values[1] / n, brier=values[3] / n, ece=ece)
+    return Metrics(int(n), accuracy=values[2] / n, nll=values[1] / n, brier=values[3] / n, ece=ece)
 
 
 def logits_of(output: Any) -> Tensor:
@@ -191,13 +191,13 @@ def answers_to(model: nn.Module, data: Dataset, split: Split, precision: str, pa
     return Answers(*(torch.cat(parts) for parts in zip(*answers, strict=True)))
 
 
-def evaluate(model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32") -> Figures:
+def evaluate(model: nn.Module, data: Dataset, split: Split, workers: Workers, precision: str = "fp32") -> Metrics:
     """Measure a model on a split, un-augmented and in evaluation mode.
 
     Every worker of the group must call it; each takes its share of the examples.
     """
     answers = answers_to(model, data, split, precision, workers.share(len(split)))
-    return figures(workers.sum(sums(*answers)))
+    return metrics_of(workers.sum(sums(*answers)))
 
 
 @torch.no_grad()

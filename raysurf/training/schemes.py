@@ -17,7 +17,7 @@ from raysurf.training import evaluation
 from raysurf.training.evaluation import logits_of
 from raysurf.training.workers import Workers
 
-BySamples = dict[int, evaluation.Figures]
+BySamples = dict[int, evaluation.Metrics]
 
 
 def possible_schemes(model: nn.Module, drops: bool = False) -> tuple[Scheme, ...]:
@@ -92,7 +92,7 @@ def measure(
         batch_size: Examples a batch, if not the usual number.
 
     Returns:
-        Figures by number of samples: for an ensemble those of 1, 2, 5, 10 … and K, from one pass over K samples.
+        Metrics by number of samples: for an ensemble those of 1, 2, 5, 10 … and K, from one pass over K samples.
     """
     if scheme == "deterministic":
         return {1: evaluation.evaluate(model, data, split, workers, precision)}
@@ -106,7 +106,7 @@ def measure(
             if ensemble.count in counts:
                 sums[counts.index(ensemble.count)] += ensemble.sums(labels)
     workers.sum(sums)
-    return {count: evaluation.figures(total) for count, total in zip(counts, sums, strict=True)}
+    return {count: evaluation.metrics_of(total) for count, total in zip(counts, sums, strict=True)}
 
 
 @torch.no_grad()
@@ -146,16 +146,16 @@ def measure_members(members: Iterator[Sequence[evaluation.Answers]], workers: Wo
         workers: The group.
 
     Returns:
-        For every split the figures of the first one, two, … members.
+        For every split the metrics of the first one, two, … members.
     """
     ensembles: list[Ensemble] = []
     by_split: list[BySamples] = []
     for answers in members:
         ensembles = ensembles or [Ensemble() for _ in answers]
         by_split = by_split or [{} for _ in answers]
-        for ensemble, own, figures in zip(ensembles, answers, by_split, strict=True):
+        for ensemble, own, metrics in zip(ensembles, answers, by_split, strict=True):
             ensemble.add(own.log_probabilities)
-            figures[ensemble.count] = evaluation.figures(workers.sum(ensemble.sums(own.labels)))
+            metrics[ensemble.count] = evaluation.metrics_of(workers.sum(ensemble.sums(own.labels)))
     return by_split
 
 

@@ -16,7 +16,7 @@ from raysurf.cluster.ray_cluster import prepare
 from raysurf.errors import DataError, SpecError
 from raysurf.jobs.context import Progress
 from raysurf.jobs.job import Job
-from raysurf.jobs.outcome import figures_of
+from raysurf.jobs.outcome import metrics_of
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows
@@ -82,7 +82,7 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
     assert figures
     assert set(figures) <= set(job.metric_names())
     assert all(math.isfinite(v) for v in figures.values())
-    assert figures_of(store, job.id) == figures
+    assert metrics_of(store, job.id) == figures
     assert {row["run_id"] for row in rows(store)["runs"]} == {job.id, *(each.id for each in job.ancestors)}
     kept = [path for path in store.list() if "checkpoint" in path or "trajectories" in path]
     assert all("/end" in path for path in kept)
@@ -119,7 +119,7 @@ def test_failed_job_is_a_row(tmp_path: Path) -> None:
     (row,) = rows(store)["runs"]
     assert row["status"] == "failed"
     assert "DivergedError" in row["error"]
-    assert figures_of(store, job.id) is None
+    assert metrics_of(store, job.id) is None
 
 
 def test_average_of_one_cycle_is_the_last_iterate(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_profile_starts_and_ends_at_the_ends(tmp_path: Path) -> None:
         expected = {row["split"]: row["nll"] for row in read_rows(store, "predictions", end.id)}
         found = {row["split"]: row["nll"] for row in read_rows(store, "surface", line.id) if row["point"] == point}
         assert found == pytest.approx(expected, rel=1e-6)
-    assert figures_of(store, line.id)["length"] > 0  # type: ignore[index]
+    assert metrics_of(store, line.id)["length"] > 0  # type: ignore[index]
 
 
 def test_members_are_taken_where_the_rate_is_lowest(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from raysurf.jobs.context import Progress
 from raysurf.jobs.execute import execute, execute_piece
 from raysurf.jobs.job import Job
 from raysurf.jobs.measuring import MeasuringJob
-from raysurf.jobs.outcome import figures_of
+from raysurf.jobs.outcome import metrics_of
 from raysurf.store.store import Store
 from raysurf.training.workers import Workers
 from tests.support.cases import tiny_sgd
@@ -157,7 +157,7 @@ def test_less_does_not_wait_for_more(place: Place) -> None:
     with place.busy(longer):
         told = place.do(shorter)
         assert [(at.epoch, at.waits_for) for at in told] == [(1, "")]
-        assert place.gate.exists() and figures_of(place.store, longer.id) is None
+        assert place.gate.exists() and metrics_of(place.store, longer.id) is None
     place.do(shorter, place.calm)
     assert place.same_rows(longer)
 
@@ -197,4 +197,4 @@ def test_points_are_measured_once(place: Place) -> None:
         assert place.do(job)[0].waits_for
     place.do(job, place.calm)
     assert surface(place.store, job) == surface(place.calm, job)
-    assert figures_of(place.store, job.id) == figures_of(place.calm, job.id)
+    assert metrics_of(place.store, job.id) == metrics_of(place.calm, job.id)

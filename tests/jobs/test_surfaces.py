@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 import raysurf as rs
 from raysurf.errors import DataError, DegenerateError, DivergedError, MeasuringError, PointMismatchError, SpecError
 from raysurf.jobs.execute import execute_piece
-from raysurf.jobs.measuring import MeasuringJob, along_figures, missing_points
+from raysurf.jobs.measuring import MeasuringJob, along_metrics, missing_points
 from raysurf.jobs.parse import parse_job
 from raysurf.store.store import Store
 from raysurf.store.tables import read_rows, rows_of_run
@@ -100,7 +100,7 @@ def test_integrals_are_over_t_and_over_length() -> None:
         {"point": i, "split": "train", "t": t, "distance": d, "loss": v, "nll": v, "error": v}
         for i, (t, d, v) in enumerate([(0.0, 0.0, 0.0), (0.5, 9.0, 2.0), (1.0, 10.0, 4.0)])
     ]
-    found = along_figures(rows)
+    found = along_metrics(rows)
     assert found["train/t_integral_loss"] == pytest.approx(0.5 * 1 + 0.5 * 3)
     assert found["train/arc_integral_loss"] == pytest.approx((9 * 1 + 1 * 3) / 10)
     assert (found["length"], found["train/barrier_loss"], found["train/mean_loss"]) == (10.0, 0.0, 2.0)
@@ -113,7 +113,7 @@ def test_barriers_are_two() -> None:
         {"point": i, "split": "test", "t": t, "distance": 4 * t, "loss": None, "nll": None, "error": v}
         for i, (t, v) in enumerate([(-0.5, 9.0), (0.0, 0.2), (0.5, 0.45), (1.0, 0.6), (1.5, 9.0)])
     ]
-    found = along_figures(rows)
+    found = along_metrics(rows)
     assert found["test/frankle_barrier_error"] == pytest.approx(0.6 - (0.2 + 0.6) / 2)
     assert found["test/entezari_barrier_error"] == found["test/barrier_error"] == pytest.approx(0.45 - (0.2 + 0.6) / 2)
 

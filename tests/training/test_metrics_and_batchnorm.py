@@ -43,7 +43,7 @@ def test_figures_equal_those_by_hand(seed: int) -> None:
     log_p = F.log_softmax(3 * torch.randn(203, 7, generator=g, dtype=torch.float64), dim=1)
     labels = torch.randint(0, 7, (203,), generator=g)
     total = sum(evaluation.sums(log_p[i : i + 50], labels[i : i + 50]) for i in range(0, 203, 50))
-    got = evaluation.figures(total)  # type: ignore[arg-type]
+    got = evaluation.metrics_of(total)  # type: ignore[arg-type]
     for name, value in _by_hand(log_p.exp().numpy(), labels.numpy()).items():
         assert getattr(got, name) == pytest.approx(value, abs=1e-12), name
     assert got.num_examples == 203
@@ -137,4 +137,4 @@ def test_evaluation_does_not_depend_on_sharing() -> None:
     for rank in range(3):
         part = Workers(rank, 3).share(len(data.test))
         parts.append(evaluation.sums(*evaluation.answers_to(net, data, data.test, "fp32", part)))
-    assert evaluation.figures(torch.stack(parts).sum(0)).nll == pytest.approx(whole.nll, rel=1e-6)
+    assert evaluation.metrics_of(torch.stack(parts).sum(0)).nll == pytest.approx(whole.nll, rel=1e-6)

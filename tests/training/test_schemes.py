@@ -54,7 +54,7 @@ def test_ensembles_are_means_of_probabilities() -> None:
     each = [F.softmax(logits.double(), 1) for _, logits in samples(net, images, 0, 10, "sample", 3)]
     assert list(found) == [1, 2, 5, 10]
     for count, figures in found.items():
-        expected = evaluation.figures(evaluation.sums(torch.stack(each[:count]).mean(0).log(), data.test.labels))
+        expected = evaluation.metrics_of(evaluation.sums(torch.stack(each[:count]).mean(0).log(), data.test.labels))
         assert figures.accuracy == expected.accuracy
         assert figures.nll == pytest.approx(expected.nll, rel=1e-5)
     assert schemes.measure(net, data, data.test, Workers(), "stochastic", 10, seed=3)[1] == found[1]
@@ -89,9 +89,9 @@ def test_a_certain_wrong_member_does_not_make_nll_infinite_when_another_is_right
     """Probabilities are added in log space, where none underflows."""
     ensemble = schemes.Ensemble()
     ensemble.add(torch.tensor([[0.0, -2000.0]]))
-    assert evaluation.figures(ensemble.sums(torch.tensor([1]))).nll == pytest.approx(2000.0)
+    assert evaluation.metrics_of(ensemble.sums(torch.tensor([1]))).nll == pytest.approx(2000.0)
     ensemble.add(torch.tensor([[-2000.0, 0.0]]))
-    assert evaluation.figures(ensemble.sums(torch.tensor([1]))).nll == pytest.approx(0.6931472, rel=1e-6)
+    assert evaluation.metrics_of(ensemble.sums(torch.tensor([1]))).nll == pytest.approx(0.6931472, rel=1e-6)
 
 
 def test_schemes_are_those_that_the_weights_allow() -> None:
