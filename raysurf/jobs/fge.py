@@ -86,17 +86,14 @@ class FGE(CyclicJob, EnsembleJob):
         recipe = net.recipe(epochs, epochs, self.rates, self.cycle_epochs)
         cycles, average = self.cycles_of_data(recipe.steps_per_epoch(len(net.data.train))), RunningAverage()
 
-        def keep(number: int) -> None:
-            context.save(f"member{number}", net.tensors())
-
         def on_epoch(end: EpochEnd) -> None:
             metrics = net.report_epoch(end, "iterate", evaluate=net.is_due(end.epoch))
             context.progress(end.epoch, epochs, metrics)
 
-        collectors = [CycleAverage(cycles.steps, cycles.first_step, average, keep)]
+        collectors = [CycleAverage(cycles, average, lambda number: context.save(f"member{number}", net.tensors()))]
         mean_buffers = RunningAverage()
         if self.buffers == "average":
-            collectors.append(CycleAverage(cycles.steps, cycles.first_step, mean_buffers, source=floating_buffers))
+            collectors.append(CycleAverage(cycles, mean_buffers, source=floating_buffers))
         objective = net.objective(recipe)
         fit(objective, net.data, recipe, context.workers, on_epoch, collectors, context.checkpoints)
         context.workers.barrier()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -15,6 +16,7 @@ from raysurf.jobs.sources import Source, Sources, require_joinable
 if TYPE_CHECKING:
     from raysurf.jobs.job import Context
     from raysurf.store import Row
+    from raysurf.weightspace.point import Point
 
 
 class Rays(MeasuringJob):
@@ -69,15 +71,12 @@ class Rays(MeasuringJob):
         from raysurf.weightspace.point import combine, squared_norm
 
         opened = [source.opened(context) for source in self.weights]
-        drawn: dict[int, tuple[dict, float]] = {}  # type: ignore[type-arg]
         fixed = [name for name, value in Network(self, context).model.named_parameters() if not value.requires_grad]
 
-        def direction(ray: int) -> tuple[dict, float]:  # type: ignore[type-arg]
-            if ray not in drawn:
-                drawn.clear()
-                direction = random_direction(opened[0][0], self.normalise, self.seed, ray, fixed)
-                drawn[ray] = direction, squared_norm(direction) ** 0.5
-            return drawn[ray]
+        @functools.lru_cache(maxsize=1)
+        def direction(ray: int) -> tuple[Point, float]:
+            drawn = random_direction(opened[0][0], self.normalise, self.seed, ray, fixed)
+            return drawn, squared_norm(drawn) ** 0.5
 
         def spot(number: int) -> Spot:
             which, place = divmod(number, self._per_origin)
@@ -99,9 +98,7 @@ class Rays(MeasuringJob):
         metrics = spread(rows)
         for split in SPLITS:
             for name in QUANTITIES:
-                ends = [
-                    row[name] for row in rows if row["split"] == split and row["t"] == 1.0 and row[name] is not None
-                ]
-                if ends:
+                far = (row[name] for row in rows if row["split"] == split and row["t"] == 1.0)
+                if ends := [value for value in far if value is not None]:
                     metrics[f"{split}/edge_{name}"] = sum(ends) / len(ends)
         return metrics

@@ -153,11 +153,11 @@ class SWA(WeightsJob, CyclicJob):
             average.add(point)
         per_epoch = recipe.steps_per_epoch(len(net.data.train))
         cycles = self.cycles_of_data(per_epoch)
-        collectors = [collector := CycleAverage(cycles.steps, cycles.first_step, average)]
+        collectors = [CycleAverage(cycles, average)]
         if self.buffers == "average":
             if self.include_start:
                 mean_buffers.add(floating_buffers(objective))
-            collectors.append(CycleAverage(cycles.steps, cycles.first_step, mean_buffers, source=floating_buffers))
+            collectors.append(CycleAverage(cycles, mean_buffers, source=floating_buffers))
 
         def place_average() -> None:
             assert average.average is not None
@@ -167,7 +167,7 @@ class SWA(WeightsJob, CyclicJob):
             due = net.is_due(end.epoch)
             metrics = net.report_epoch(end, "iterate", evaluate=due)
             last_due = (end.epoch - 1) // self.evaluate_every * self.evaluate_every
-            if due and collector.members(end.epoch * per_epoch) > collector.members(last_due * per_epoch):
+            if due and cycles.members(end.epoch * per_epoch) > cycles.members(last_due * per_epoch):
                 place_average()
                 metrics = averaged.report_epoch(end, "average", evaluate=True)
             context.progress(end.epoch, epochs, metrics)

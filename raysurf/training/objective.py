@@ -163,9 +163,7 @@ class CycleAverage(Collector):
     """The mean (or further moments) of the weights at the end of each cycle.
 
     Args:
-        cycle_steps: Steps a cycle.
-        first_step: Steps after which averaging begins; the first weights are taken a cycle later. It may lie before the
-            start, where the first cycle is a shorter one.
+        cycles: The steps after which weights are taken.
         average: Where the mean grows; it may hold the start weights already.
         on_member: Told the number, from 1, of every member that is taken.
         source: What is averaged.
@@ -176,27 +174,22 @@ class CycleAverage(Collector):
 
     def __init__(
         self,
-        cycle_steps: int,
-        first_step: int,
+        cycles: Cycles,
         average: RunningAverage,
         on_member: Callable[[int], None] = lambda number: None,
         source: Callable[[Objective], Mapping[str, Tensor]] = trainables,
     ) -> None:
-        self.cycles, self.average, self.on_member = Cycles(cycle_steps, first_step), average, on_member
+        self.cycles, self.average, self.on_member = cycles, average, on_member
         self._source = source
         self._initial = average.count
 
-    def members(self, steps_done: int) -> int:
-        """How many cycles have ended after so many steps."""
-        return self.cycles.members(steps_done)
-
     def after_step(self, steps_done: int, objective: Objective) -> None:
-        if self.members(steps_done) > self.members(steps_done - 1):
+        if (members := self.cycles.members(steps_done)) > self.cycles.members(steps_done - 1):
             self.average.add(self._source(objective))
-            self.on_member(self.members(steps_done))
+            self.on_member(members)
 
     def state(self) -> dict[str, Tensor]:
         return self.average.state()
 
     def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
-        self.average.restore(state, self._initial + self.members(steps_done))
+        self.average.restore(state, self._initial + self.cycles.members(steps_done))

@@ -31,7 +31,7 @@ from raysurf.training.evaluation import evaluate
 from raysurf.training.fast import channels_last
 from raysurf.training.loop import fit
 from raysurf.training.objective import CrossEntropy, CycleAverage, Objective
-from raysurf.training.schedules import Constant, PlateauLinear, Schedule, Span
+from raysurf.training.schedules import Constant, Cycles, PlateauLinear, Schedule, Span
 from raysurf.training.workers import Workers
 from raysurf.weightspace.average import RunningAverage
 from tests.benchmarks.rounds import in_turns, seconds, tell
@@ -137,7 +137,7 @@ def _collecting(net: nn.Module, data: Dataset) -> float:
     steps = Recipe(1, 1, Constant(lr=0.01), BATCH, MOMENTUM, False, 0).steps_per_epoch(len(data.train))
     average = RunningAverage()
     average.add(objective.trainables)
-    collector = CycleAverage(steps, 0, average)
+    collector = CycleAverage(Cycles(steps), average)
 
     def epoch() -> None:
         for step in range(steps):

@@ -22,7 +22,7 @@ from raysurf.training.epoch import Recipe, shuffled
 from raysurf.training.loop import EpochEnd, fit
 from raysurf.training.objective import CrossEntropy, CycleAverage
 from raysurf.training.objectives.band import BandLoss
-from raysurf.training.schedules import Constant, num_batches
+from raysurf.training.schedules import Constant, Cycles, num_batches
 from raysurf.training.workers import Workers
 from raysurf.weightspace import band
 from raysurf.weightspace.average import RunningAverage
@@ -48,7 +48,7 @@ def train(keeper: Checkpoints, breaks_at: int | None = None) -> tuple[Point, Poi
     objective = Breaking(network(), 1e-3, "fp32")
     objective.breaks_at = breaks_at
     average, ends = RunningAverage(), list[EpochEnd]()
-    collector = CycleAverage(recipe().cycle_steps(200), 0, average)
+    collector = CycleAverage(Cycles(recipe().cycle_steps(200)), average)
     with contextlib.suppress(KeyboardInterrupt):
         fit(objective, data(), recipe(), Workers(), ends.append, [collector], keeper)
     return point_of(objective.model), average.average or {}, ends
@@ -123,7 +123,7 @@ def test_members_are_taken_at_the_end_of_cycles(first_step: int, cycle: int, exp
     """The average is the mean of the weights at exactly these steps."""
     net = nn.Linear(1, 1, bias=False)
     objective = CrossEntropy(net, 0.0, "fp32")
-    collector = CycleAverage(cycle, first_step, RunningAverage())
+    collector = CycleAverage(Cycles(cycle, first_step), RunningAverage())
     for step in range(1, 7):
         nn.init.constant_(net.weight, float(step))
         collector.after_step(step, objective)

@@ -9,11 +9,11 @@ import pytest
 
 from raysurf.errors import SpecError
 from raysurf.jobs.fge import middle_of
-from raysurf.training.objective import CycleAverage
 from raysurf.training.schedules import (
     Constant,
     Cosine,
     CosineCycles,
+    Cycles,
     Cyclic,
     Linear,
     PlateauLinear,
@@ -23,7 +23,6 @@ from raysurf.training.schedules import (
     WarmUp,
 )
 from raysurf.values import kinds
-from raysurf.weightspace.average import RunningAverage
 from tests.support.contracts import ScheduleContract
 
 PER_EPOCH = 390
@@ -150,10 +149,10 @@ def test_triangle_is_lowest_in_the_middle() -> None:
 @pytest.mark.parametrize("cycle", [1, 2, 3, 4, 5, 7, 20, 780])
 def test_members_are_taken_where_the_triangle_is_lowest(cycle: int) -> None:
     """After half a cycle, as the code does; of an odd cycle, which it has not, after its lowest rate. One a cycle."""
-    collector = CycleAverage(cycle, middle_of(cycle) - cycle, RunningAverage())
+    cycles = Cycles(cycle, middle_of(cycle) - cycle)
     schedule, span = Triangle(high=0.5, low=0.1), Span(5 * cycle, cycle, cycle)
-    taken = [n for n in range(1, 5 * cycle + 1) if collector.members(n) > collector.members(n - 1)]
-    assert [collector.members(n) for n in taken] == [1, 2, 3, 4, 5]
+    taken = [n for n in range(1, 5 * cycle + 1) if cycles.members(n) > cycles.members(n - 1)]
+    assert [cycles.members(n) for n in taken] == [1, 2, 3, 4, 5]
     first, rates = taken[0], [schedule.rate(step, span) for step in range(cycle)]
     if cycle % 2:
         assert rates[first - 1] == pytest.approx(min(rates))
