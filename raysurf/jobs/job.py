@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -321,11 +321,6 @@ class Job(Node):
 def seed_of(job: Job) -> int:
     """The seed of a job, or of the nearest of its inputs that has one."""
     return int(next((needed.seed for needed in (job, *reversed(job.ancestors)) if hasattr(needed, "seed")), 0))
-
-
-def scheme_metric_names(schemes: Sequence[Scheme]) -> tuple[str, ...]:
-    """The metrics of predictions by several schemes, as ``split/scheme_name``."""
-    return tuple(f"{split}/{scheme}_{name}" for split in SPLITS for scheme in schemes for name in METRICS)
 
 
 def to_tree(value: Any, left_out: bool = False) -> Any:

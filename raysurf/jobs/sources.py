@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from raysurf.data.spec import DataSpec
 from raysurf.errors import nearest
-from raysurf.jobs.job import SAMPLES, Job
+from raysurf.jobs.job import METRICS, SAMPLES, SPLITS, Job
 from raysurf.models.spec import ModelSpec
 from raysurf.stochastic.spec import CONTROLS, Scheme
 from raysurf.values import BY_KIND, Node, as_tuple
@@ -40,6 +41,11 @@ def schemes_of_point(spec: ModelSpec) -> tuple[Scheme, ...]:
     """Prediction schemes of one point: those of its noise; without noise, a network with dropout can give samples."""
     controls = [name for name in CONTROLS if spec.noise and all(name in noise.CONTROLS for noise in spec.noise)]
     return ("deterministic", "stochastic", "ensemble", *controls)
+
+
+def scheme_metric_names(schemes: Sequence[Scheme]) -> tuple[str, ...]:
+    """The metrics of predictions by several schemes, as ``split/scheme_name``."""
+    return tuple(f"{split}/{scheme}_{name}" for split in SPLITS for scheme in schemes for name in METRICS)
 
 
 class OfWeights(Job):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raysurf.jobs.job import scheme_metric_names
-from raysurf.jobs.sources import WeightsJob
+from raysurf.jobs.sources import WeightsJob, scheme_metric_names
 from raysurf.jobs.training_job import CyclicJob, Stage
 from raysurf.stochastic.spec import Scheme
 from raysurf.training.schedules import Cycles

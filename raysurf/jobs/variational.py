@@ -9,8 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from raysurf.errors import DataError
 from raysurf.jobs.initial import InitialSigma, initialise_sigmas
-from raysurf.jobs.job import scheme_metric_names
-from raysurf.jobs.sources import WeightsJob
+from raysurf.jobs.sources import WeightsJob, scheme_metric_names
 from raysurf.jobs.training_job import FirstJob
 from raysurf.models.spec import NoisyModelSpec
 from raysurf.stochastic.spec import Noise, Scheme

@@ -133,6 +133,7 @@ class Collector(Protocol):
 
     def load(self, state: Mapping[str, Tensor], steps_done: int) -> None:
         """Go on from a state that was taken after ``steps_done`` steps."""
+        return
 
 
 class Timed(Collector):
