@@ -105,10 +105,7 @@ class Variational(WeightsJob, FirstJob):
         from raysurf.training.workers import stream
 
         net = Network(self, context)
-        if self.start is not None:
-            _begin(net, self.start.model_spec, *context.weights(self.start))
-        if self.init is not None:
-            initialise_sigmas(net, self.init)
+        self._initialise(net, context)
         num_train = len(net.data.train)
         decay, precision = self.setting("weight_decay"), self.setting("precision")
         objective = elbo.ELBO(net.model, num_train, decay, precision, self.samples, self.noise_rate)
@@ -128,6 +125,13 @@ class Variational(WeightsJob, FirstJob):
         seed = stream(self.seed, "predict").getrandbits(31)
         metrics = net.report_predictions("final", self.SCHEMES, self.num_samples, seed)
         return metrics | net.bound(self.elbo_samples, seed)
+
+    def _initialise(self, net: Network, context: Context) -> None:
+        """Start weights and initial deviations."""
+        if self.start is not None:
+            _begin(net, self.start.model_spec, *context.weights(self.start))
+        if self.init is not None:
+            initialise_sigmas(net, self.init)
 
 
 def _begin(net: Network, spec: ModelSpec, point: State, buffers: State) -> None:
