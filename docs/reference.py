@@ -124,6 +124,8 @@ def _types_in(schema: Mapping[str, Any]) -> Iterator[str]:
         for part in inner:
             if "$ref" not in part:
                 yield from _types_in(part)
+    elif "allOf" in schema:
+        yield from _kinds([kind["then"]["$ref"].rpartition("/")[2] for kind in schema["allOf"]])
     elif "$ref" in schema:
         yield from _kinds([schema["$ref"].rpartition("/")[2]])
     elif "enum" in schema:

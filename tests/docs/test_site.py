@@ -86,3 +86,10 @@ def test_the_reference_has_everything(site: dict[Path, Page]) -> None:
         assert {f"{group}-{name}".replace("_", "-") for name in plugs.GROUPS[group].own} <= everything
     assert {f"raysurf.{name}" for name in rs.__all__ if name != "results"} <= reference["python.html"]
     assert {"error-specerror", "error-divergederror"} <= reference["errors.html"]
+
+
+def test_types_of_fields_are_links(site: dict[Path, Page]) -> None:
+    """A field that takes a job, a schedule, a noise or data leads to where these are described."""
+    (links,) = [page.links for path, page in site.items() if path.name == "jobs.html"]
+    assert {"#jobs-sgd", "#jobs-swa", "#places-point", "#values-cycle"} <= {*links}
+    assert {"schedules.html", "objectives.html", "noise.html", "data.html#values-data"} <= {*links}
