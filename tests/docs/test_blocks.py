@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import raysurf as rs
 from raysurf.cli.main import cli
+from tests.support.cases import ROOT
 from tests.support.doc_blocks import DOCS, Block, blocks, pages, write_files
 
 EXAMPLES = sorted((DOCS / "reference" / "examples").glob("*.yaml"))
@@ -28,7 +29,7 @@ def having(*languages: str) -> list[Path]:
 
 
 def named(path: Path) -> str:
-    return str(path.relative_to(DOCS))
+    return str(path.relative_to(ROOT))
 
 
 @pytest.fixture(autouse=True)
@@ -38,26 +39,37 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
-def small(code: str) -> str:
-    """The sweep of *Getting started*, in YAML or Python, on a tenth of the data and with half of the trials."""
-    for whole, part in (
-        ("data: digits", "data: {name: digits, share: 0.1}"),
-        ('data="digits"', 'data=rs.DataSpec(name="digits", share=0.1)'),
-        ("trials: 8", "trials: 4"),
-        ("trials=8", "trials=4"),
-    ):
-        code = code.replace(whole, part)
-    return code
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sweep of *Getting started* in a small form, and its results."""
     root = tmp_path_factory.mktemp("made")
     (sweep,) = [block.code for block in blocks(DOCS / "getting-started.md") if block.file == "cycles.yaml"]
     (root / "cycles.yaml").write_text(small(sweep))
-    assert rs.run(rs.load(root / "cycles.yaml")[0], str(root / "results"), executor="inline").failed == 0
+    run_inline(root / "cycles.yaml", root / "results")
     return root
+
+
+def small(code: str) -> str:
+    """The same sweeps, in YAML or Python, on a tenth of the data, with fewer trials, seeds and points."""
+    for whole, part in (
+        ("data: digits", "data: {name: digits, share: 0.1}"),
+        ('data="digits"', 'data=rs.DataSpec(name="digits", share=0.1)'),
+        ("trials: 8", "trials: 4"),
+        ("trials=8", "trials=4"),
+        ("trials: 10", "trials: 4"),
+        ("seeds: [0, 1, 2]", "seeds: [0, 1]"),
+        ("seeds=(0, 1, 2)", "seeds=(0, 1)"),
+        ("grid: 13", "grid: 3"),
+        ("num_points: 21", "num_points: 3"),
+    ):
+        code = re.sub(rf"{re.escape(whole)}(?=[,}})\s])", lambda _, part=part: part, code)
+    return code
+
+
+def run_inline(file: str | Path, results: str | Path = "results") -> None:
+    """Run the sweeps of a file in this process."""
+    for sweep in rs.load(file):
+        assert rs.run(sweep, str(results), executor="inline").failed == 0
 
 
 def test_blocks_are_found() -> None:
@@ -114,25 +126,22 @@ def run(command: str) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("page", having(*SHELL), ids=named)
-def test_every_command_runs(page: Path, made: Path, tmp_path: Path) -> None:
-    """The commands of a page run, in order, in a folder with its files and a finished sweep; each ends with 0."""
+@pytest.mark.parametrize("page", having(*SHELL, "python"), ids=named)
+def test_every_block_of_commands_and_of_python_runs(page: Path, made: Path, tmp_path: Path) -> None:
+    """They run in order, in a folder with the page's files and a finished sweep; sweeps of the page's own are small."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    for block in blocks(page):
-        if block.file and block.file != "cycles.yaml":
-            Path(block.file).write_text(block.code)
-    for block in blocks(page):
-        if block.language in SHELL and not block.left_alone:
-            for command in commands(block):
-                run(command)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", having("python"), ids=named)
-def test_every_block_of_python_runs(page: Path, made: Path, tmp_path: Path) -> None:
-    """The blocks of Python of a page run one after another, in the same folder."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    own = {block.file: block.code for block in blocks(page) if block.file and block.file != "cycles.yaml"}
+    for file, code in own.items():
+        Path(file).write_text(small(code) if file.endswith(".yaml") else code)
     names: dict[str, object] = {}
     for block in blocks(page):
-        if block.language == "python" and not block.left_alone:
+        if block.left_alone:
+            continue
+        if block.language == "python":
             exec(compile(small(block.code), named(page), "exec"), names)
+        elif block.language in SHELL:
+            for command in commands(block):
+                if command.startswith("raysurf run ") and command.split()[2] in own:
+                    run_inline(command.split()[2])
+                else:
+                    run(command)
