@@ -75,7 +75,7 @@ def test_no_files_import_one_another() -> None:
     tuple(TopologicalSorter({path: imported_files(path, files) for path in paths}).static_order())
 
 
-FILE = str(ROOT / "sweeps/search_digits.yaml")
+FILE = str(ROOT / "sweeps/small/search_digits.yaml")
 CHECK = f"from raysurf.cli.main import cli; cli.main(['check', {FILE!r}], standalone_mode=False)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from importlib.resources import files
@@ -15,7 +16,9 @@ from raysurf.errors import UnknownNameError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-INCLUDE = re.compile(r"!include +([^\s,\]}]+)|\$schema=(\S+)")
+INCLUDE = re.compile(r"!include +([^\s,\]}]+)")
+# Named in the first line of a shipped sweep, for editors.
+SCHEMA = "sweep.schema.json"
 # What the first comment of a sweep says first.
 QUESTION = re.compile(r"\A(?:# yaml-language-server:.*\n)?# Question: ((?:.*\n# )*?.*?\?)")
 
@@ -55,7 +58,7 @@ def question(path: Path) -> str:
 @click.argument("name", required=False)
 @click.option("--to", "target", default="sweeps", show_default=True, help="Folder to copy to.")
 def list_examples(name: str | None, target: str) -> None:
-    """List the sweeps that come with raysurf, or copy NAME with the files that it includes.
+    """List the sweeps that come with raysurf, or copy NAME with the files that it includes and their JSON schema.
 
     `run`, `check` and `submit` take their names in place of a file: raysurf run quickstart.
     """
@@ -73,6 +76,21 @@ def list_examples(name: str | None, target: str) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(source.read_bytes())
         echo(copy)
+    (Path(target) / SCHEMA).write_text(schema_text(), encoding="utf-8")
+    echo(Path(target) / SCHEMA)
+
+
+def schema_text() -> str:
+    """The JSON schema of sweep files, as it is printed."""
+    from raysurf.sweep.json_schema import json_schema
+
+    return f"{json.dumps(json_schema(), indent=1)}\n"
+
+
+@click.command("schema")
+def print_schema() -> None:
+    """Print the JSON schema of sweep files, by which editors complete and check them."""
+    echo(schema_text(), nl=False)
 
 
 def _listed(known: dict[str, Path]) -> Iterator[str]:
@@ -86,9 +104,8 @@ def _listed(known: dict[str, Path]) -> Iterator[str]:
 
 
 def _with_includes(path: Path) -> set[Path]:
-    """A sweep file, and the files that it names, and those that they name."""
+    """A sweep file, the files that it includes, and those that they include."""
     files = {path}
     for match in INCLUDE.finditer(path.read_text(encoding="utf-8")):
-        other = (path.parent / (match[1] or match[2])).resolve()
-        files |= _with_includes(other) if other.suffix == ".yaml" else {other}
+        files |= _with_includes((path.parent / match[1]).resolve())
     return files

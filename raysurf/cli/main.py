@@ -11,7 +11,7 @@ import traceback
 
 import click
 
-from raysurf.cli.examples import list_examples
+from raysurf.cli.examples import list_examples, print_schema
 from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
 from raysurf.cli.options import told_warnings
@@ -20,7 +20,6 @@ from raysurf.cli.pictures import plot, report
 from raysurf.cli.remote import list_jobs, status, stop, submit
 from raysurf.cli.run import check, run
 from raysurf.cli.runs import diff, why
-from raysurf.cli.schema import print_schema
 from raysurf.cli.store import compact, du, fsck, rm
 from raysurf.cli.tables import best, compare, export, table
 from raysurf.cli.wandb import dashboard, sync

@@ -1,7 +1,7 @@
 """Blocks of code in the README and the pages of ``docs/``.
 
-A comment before a block, which readers do not see, says what the tests do with it: ``% file: NAME`` writes it to a file,
-and ``% not run: WHY`` and ``% not a sweep: WHY`` leave it alone. In the README it is ``<!-- not run: WHY -->``.
+A comment before a block, which readers do not see, says what the tests do with it: ``% file: NAME`` writes it to a
+file, and ``% not run: WHY`` and ``% not a sweep: WHY`` leave it alone. In the README it is ``<!-- not run: WHY -->``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from tests.support.cases import ROOT
 
 DOCS = ROOT / "docs"
 BLOCK = re.compile(
-    r"(?:^(?:% |<!-- )(?P<mark>file|not run|not a sweep): (?P<text>[^\n]+?)(?: -->)?\n)?^```(?P<language>[a-z]+)\n(?P<code>.*?)^```$",
+    r"(?:^(?:% |<!-- )(?P<mark>file|not run|not a sweep): (?P<text>[^\n]+?)(?: -->)?\n)?"
+    r"^```(?P<language>[a-z]+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 

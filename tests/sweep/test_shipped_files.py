@@ -1,14 +1,15 @@
-"""The files in ``sweeps/``: each is sound, asks a question, and has a row in the README with its cost."""
+"""The files in ``sweeps/``: each is sound, asks a question, and has a row in the docs with its cost."""
 
 from __future__ import annotations
 
 import re
-from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
+from raysurf.cli.examples import examples
+from raysurf.cli.examples import question as question_in
 from raysurf.sweep.document import load
 from raysurf.sweep.plan import make_plan
 from raysurf.sweep.rates import EPOCH_STEPS, chains, rates_of
@@ -16,11 +17,14 @@ from raysurf.training.schedules import Schedule
 from raysurf.values import kinds
 from tests.support.cases import ROOT
 
-README = (ROOT / "README.md").read_text()
-FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
+FILES = sorted(examples().values())
 ROWS = {
     name: (question, cost)
-    for name, question, cost in re.findall(r"^\| `sweeps/([^`]+)` \| (.*) \| (.*) \|$", README, re.MULTILINE)
+    for name, question, cost in re.findall(
+        r"^\| `sweeps/(?:\w+/)?(\w+\.yaml)` \| (.*) \| (.*) \| .+ \|$",
+        (ROOT / "docs/sweeps.md").read_text(),
+        re.MULTILINE,
+    )
 }
 COUNTED = {"epochs": "epochs_to_train", "points": "points_to_measure"}
 
@@ -33,24 +37,16 @@ def _imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYSURF_DATA", str(tmp_path))
 
 
-def question_of(path: Path) -> str:
-    """What a file asks in its first comment, to the first question mark."""
-    lines = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
-    found = re.match(r"Question: (.*?\?)", " ".join(line.strip("# ") for line in lines))
-    assert found is not None, f"{path.name} does not begin with a question"
-    return found[1]
-
-
 def test_every_file_has_a_row_and_every_row_a_file() -> None:
     """The table lists the sweeps that there are, and no other."""
     assert set(ROWS) == {path.name for path in FILES}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*/*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps/recipes").glob("*.yaml")), ids=lambda path: path.name)
 def test_a_recipe_is_sound(path: Path) -> None:
     """It loads, and says in its first line what it is for."""
     assert load(path)
-    assert path.read_text().startswith("# ")
+    assert path.read_text().splitlines()[1].startswith("# ")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -61,7 +57,7 @@ def test_a_file_asks_and_costs_what_its_row_says(path: Path) -> None:
     """
     sweeps = load(path)
     question, cost = ROWS[path.name]
-    assert question == question_of(path)
+    assert question == question_in(path)
     plans = make_plan(sweeps, [], {}).sweeps
     said = {unit: float(number.replace(",", "")) for number, unit in re.findall(r"([\d,]+) (epochs|points)", cost)}
     if said:
@@ -80,7 +76,8 @@ def test_a_file_asks_and_costs_what_its_row_says(path: Path) -> None:
 
 
 def test_the_docs_picture_has_every_schedule() -> None:
-    """The file behind the README's picture uses every kind of schedule."""
-    shown = {stage.schedule.kind for chain in chains(load(ROOT / "sweeps/schedules.yaml")) for stage in chain.stages}
+    """The file behind the docs' picture uses every kind of schedule."""
+    shown = {
+        stage.schedule.kind for chain in chains(load(ROOT / "sweeps/small/schedules.yaml")) for stage in chain.stages
+    }
     assert shown == set(kinds(Schedule))
-    assert all(f"| `{kind}`" in README for kind in shown)
