@@ -130,18 +130,19 @@ def planned_progress(results: str, sweeps: Sequence[PlannedSweep]) -> list[Sweep
 
 
 def _rows(results: Reader) -> tuple[list[Row], list[Row]]:
-    runs = results.table("runs", ["run_id", "sweep", "role", "status"]).to_pylist()
+    runs = results.table("runs", ["run_id", "sweep", "role", "status", "inputs"]).to_pylist()
     return runs, results.table("trials").to_pylist()
 
 
 def _from_rows(
     results: Reader, plans: Sequence[tuple[str, Mapping[str, Any]]], runs: list[Row], trials: list[Row], now: datetime
 ) -> list[SweepProgress]:
-    running = _running(results, {row["run_id"] for row in runs}, now)
+    by_id = {row["run_id"]: row for row in runs}
+    running = _running(results, set(by_id), now)
     sweeps = []
     for name, plan in plans:
         mine = _of_definition([row for row in trials if row["sweep"] == name], plan)
-        inputs = Counter(row["status"] for row in runs if row["sweep"] == name and row["role"] != "trial")
+        inputs = Counter(by_id[run_id]["status"] for run_id in _inputs(name, by_id, mine))
         counts = Counter(row["state"] for row in mine)
         sweep = SweepProgress(name, plan.get("trials"), counts, inputs, plan.get("inputs", 0), running=running)
         best = next(iter(best_rows(mine)), None)
@@ -160,6 +161,17 @@ def _from_rows(
             sweep.failures = _failures(results, name)
         sweeps.append(sweep)
     return sweeps
+
+
+def _inputs(sweep: str, runs: Mapping[str, Row], trials: list[Row]) -> set[str]:
+    """Inputs and baselines of a sweep: those that it ran, and those of other sweeps that its trials go back to."""
+    needed = {run_id for run_id, row in runs.items() if row["sweep"] == sweep and row["role"] != "trial"}
+    left = [run_id for trial in trials for run_id in trial["run_ids"]]
+    while left:
+        inputs = set(runs.get(left.pop(), {}).get("inputs", ())) & runs.keys()
+        left += inputs - needed
+        needed |= inputs
+    return needed
 
 
 def _of_definition(trials: list[Row], plan: Mapping[str, Any]) -> list[Row]:
