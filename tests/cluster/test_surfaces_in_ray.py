@@ -90,8 +90,10 @@ def test_broken_off_plane_measures_only_what_is_missing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_killed_plane_measures_only_what_is_missing(tmp_path: Path) -> None:
     """A plane whose processes are all killed half-way, run again, has the rows of an unbroken one, none done twice."""
+    ends = [tiny_sgd(seed=seed, data=rs.DataSpec(name="digits")) for seed in range(3)]
+    job = rs.Plane(weights=tuple(ends), grid=11)
     file, parts = tmp_path / "plane.yaml", "broken/tables/surface/plane-*.parquet"
-    file.write_text(json.dumps({"name": "plane", "job": plane(grid=11).tree}))
+    file.write_text(json.dumps({"name": "plane", "job": job.tree}))
     with raysurf_run(file, str(tmp_path / "broken")) as run:
         run.wait_until(lambda: len(list(tmp_path.glob(parts))) >= 8)
     assert not list(tmp_path.glob("broken/jobs/plane-*/outcome.json")), "it was killed too late to show anything"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +68,55 @@ def test_a_group_does_trial_after_trial(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize(("retries", "state"), [(2, "done"), (0, "failed")])
-def test_a_killed_rank_costs_a_try_of_its_trial(retries: int, state: str, tmp_path: Path) -> None:
-    """Its group is started again for another try, if there is one; else the worker was lost."""
-    log = tmp_path / "log"
-    sweep = of_faults(log, "kill", "last", resources=TWO, failures=rs.Failures(retries=retries))
-    assert rs.run(sweep, str(tmp_path / "r")).failed == (retries == 0)
-    assert (len(incarnations(log, "kill")), len(incarnations(log, "last"))) == (2 if retries else 1, 1)
+def test_a_killed_rank_costs_another_try_of_its_trial(tmp_path: Path) -> None:
+    """A killed rank costs another try of its trial, a bug its trial; early stopping costs the group nothing."""
+    log, two = tmp_path / "log", rs.Resources(workers=2)
+    tree = linear(log, 2).with_holes({"model.options.fault": rs.Each(("first", "kill", "bug", "last"))})
+    stopped = linear(log, 9).with_holes(lr=rs.Choice((0.1, 1e-6, 2e-6, 3e-6, 4e-6)))
+    rule = rs.Stopping(grace_epochs=1, reduction=2)
+    search = rs.Search(metric="validation/accuracy", sampler="grid", stopping=rule)
+    sweeps = [rs.Sweep(tree, name="faults", resources=two), rs.Sweep(stopped, search, name="asha", resources=two)]
+    assert rs.run(sweeps, str(tmp_path / "two")).failed == 1
+    results = rs.results.open(str(tmp_path / "two"))
+    found = results.sql("select sweep, trial, state, error from trials order by sweep, trial").to_pylist()
+    states = {name: [row["state"] for row in found if row["sweep"] == name] for name in ("faults", "asha")}
+    assert states["faults"] == ["done", "done", "failed", "done"]
+    assert "KeyError: 'layer7'" in found[7]["error"]
+    assert states["asha"][0] == "done"
+    assert "stopped" in states["asha"]
+
+    tries = {fault: len(incarnations(log, fault)) for fault in ("first", "kill", "bug", "last")}
+    assert tries == {"first": 1, "kill": 2, "bug": 1, "last": 1}
+    # The group was started, and started again by the killed rank and by the bug; by nothing else.
+    assert list(dict.fromkeys(incarnations(log))) == [
+        *incarnations(log, "first"),
+        *incarnations(log, "bug"),
+        *incarnations(log, "last"),
+    ]
+
+    log.unlink()
+    never = rs.Sweep(
+        linear(log, 2).with_holes({"model.options.fault": rs.Each(("kill",))}), name="never", resources=two
+    )
+    never = dataclasses.replace(never, failures=rs.Failures(retries=0))
+    assert rs.run(never, str(tmp_path / "never")).failed == 1
     for table in ("runs", "trials"):
-        row, _ = rs.results.open(str(tmp_path / "r")).table(table).sort_by("trial").to_pylist()
-        assert row["status" if table == "runs" else "state"] == state
-        if state == "failed":
-            lost = "the worker process was lost: at its last of 1 tries"
-            assert (row["error_kind"], row["error_message"]) == ("lost", lost)
+        (row,) = rs.results.open(str(tmp_path / "never")).table(table).to_pylist()
+        assert (row["error_kind"], row["error_message"]) == (
+            "lost",
+            "the worker process was lost: at its last of 1 tries",
+        )
+
+    log.unlink()
+    kept = rs.Sweep(linear(log, 2).with_holes({"model.options.fault": rs.Each(("first", "kill", "last"))}), name="one")
+    rs.run(kept, str(tmp_path / "one"), executor="inline")
+    query = "select arm, epoch, weights, train_nll, validation_loss from epochs join runs using (run_id)"
+    query += " where {} order by all"
+    ours = results.sql(query.format("sweep = 'faults' and status = 'done'")).to_pylist()
+    theirs = rs.results.open(str(tmp_path / "one")).sql(query.format("true")).to_pylist()
+    assert len(ours) == len(theirs) == 3 * 2
+    for a, b in zip(ours, theirs, strict=True):
+        assert {key: a[key] for key in ("arm", "epoch", "weights")} == {
+            key: b[key] for key in ("arm", "epoch", "weights")
+        }
+        assert (a["train_nll"], a["validation_loss"]) == pytest.approx((b["train_nll"], b["validation_loss"]), rel=1e-4)
