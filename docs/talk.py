@@ -66,7 +66,7 @@ def page(stores: list[str]) -> Iterator[str]:
 def _table(name: str, layout: Layout, stores: list[str]) -> Iterator[str]:
     """Published metrics, and ours as mean ± standard deviation over n seeds."""
     rows: dict[tuple[str, str, str, str], dict[str, str]] = {}
-    for (model, data), methods in layout.published.figures.items():
+    for (model, data), methods in layout.published.metrics.items():
         for method, metrics in methods.items():
             rows[model, data, method, "published"] = {key: _number(value, layout) for key, value in metrics.items()}
     for store in stores:

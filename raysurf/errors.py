@@ -14,9 +14,9 @@ from raysurf.redaction import redact
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name``, capitals aside, or None if none is near."""
-    lowered = {each.lower(): each for each in known}
-    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
-    return lowered[found[0]] if found else None
+    lowered = {other.lower(): other for other in known}
+    matches = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
+    return lowered[matches[0]] if matches else None
 
 
 @dataclass(frozen=True)
@@ -257,10 +257,12 @@ class ChangedError(RaysurfError, ValueError):
         super().__init__(run, self.changed)
 
     def __str__(self) -> str:
-        found = "; ".join(f"{what}: got {now}, expected {then} as when it ran" for what, then, now in self.changed)
+        differences = "; ".join(
+            f"{what}: got {now}, expected {then} as when it ran" for what, then, now in self.changed
+        )
         return (
-            f"{self.run} is of something else than there is now. {found}. Undo the change, or give what has changed "
-            "another name (function, file or folder), which is then run anew, or use what is stored as it is: "
+            f"{self.run} is of something else than there is now. {differences}. Undo the change, or give what has "
+            "changed another name (function, file or folder), which is then run anew, or use what is stored as it is: "
             "--accept-changed (in Python accept_changed=True)"
         )
 

@@ -70,7 +70,7 @@ class Failure:
         Secrets are starred, since only this process knows those of its environment.
         """
         said, (place, is_ours) = redact(message_of(error)), place_of(error.__traceback__)
-        classes = [each.__name__ for each in type(error).__mro__]
+        classes = [cls.__name__ for cls in type(error).__mro__]
         own = cls(kind_of(classes, said, is_ours, getattr(error, "error_kind", "")), classes[0], said, place)
         if isinstance(first := getattr(error, "failure", None), Failure):
             return replace(first, place=first.place or place, line=str(own))
@@ -143,4 +143,4 @@ def place_of(trace: TracebackType | None) -> tuple[str, bool]:
 
 def is_installed(path: Path) -> bool:
     """Whether a file belongs to an installed package, Python or raysurf."""
-    return not {*path.parts}.isdisjoint(INSTALLED) or any(path.is_relative_to(each) for each in (PACKAGE, STDLIB))
+    return not {*path.parts}.isdisjoint(INSTALLED) or any(path.is_relative_to(folder) for folder in (PACKAGE, STDLIB))

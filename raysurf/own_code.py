@@ -108,7 +108,7 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
     _search()
     try:
         _digests[name] = (importlib.import_module(module).__spec__, source)
-        found = operator.attrgetter(attribute)(sys.modules[module])
+        value = operator.attrgetter(attribute)(sys.modules[module])
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -119,9 +119,9 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
             expected = f"{FORM} that there is{f', in {place}' if place else ''}"
             raise _fault(what, f"{name!r}, and {module} has no {attribute}", expected) from error
         raise _fault(what, f"{name!r}, whose import fails: {_told(error)}", f"{FORM} that can be imported") from error
-    if not callable(found):
+    if not callable(value):
         raise _fault(what, f"{name!r}, which is no function", FORM)
-    function: Callable[..., Any] = found
+    function: Callable[..., Any] = value
     return function
 
 
@@ -145,7 +145,7 @@ def sources(name: str) -> dict[str, Path]:
     Returns:
         Modules in order of their names; none if the module is not found here, or has no source file.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     try:
         left = [_parts(name)[0]]
     except SpecError:
@@ -154,7 +154,7 @@ def sources(name: str) -> dict[str, Path]:
     while left:
         module = left.pop()
         top = module.partition(".")[0]
-        if module in found or (module != named and (top in sys.stdlib_module_names or top == "raysurf")):
+        if module in files or (module != named and (top in sys.stdlib_module_names or top == "raysurf")):
             continue
         spec = _spec_of(module)
         if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
@@ -162,11 +162,11 @@ def sources(name: str) -> dict[str, Path]:
         path = Path(str(spec.origin))
         if module != named and is_installed(path):
             continue
-        found[module] = path
+        files[module] = path
         if "." in module:
             left.append(module.rpartition(".")[0])
         left += _imports_of(path, module if spec.submodule_search_locations else module.rpartition(".")[0])
-    return dict(sorted(found.items()))
+    return dict(sorted(files.items()))
 
 
 def digest_of_imported(name: str | None) -> str | None:
@@ -233,8 +233,8 @@ def _imports_of(path: Path, package: str) -> Iterable[str]:
                 yield module
                 yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BY_NAME:
-            named = (each.value for each in node.args[:1] if isinstance(each, ast.Constant))
-            yield from (each for each in named if isinstance(each, str) and not each.startswith("."))
+            named = (argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+            yield from (name for name in named if isinstance(name, str) and not name.startswith("."))
 
 
 def _told(error: BaseException) -> str:
@@ -242,10 +242,10 @@ def _told(error: BaseException) -> str:
     text = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
-    found = traceback.extract_tb(error.__traceback__)
+    calls = traceback.extract_tb(error.__traceback__)
     ours = (__file__, importlib.__file__)
-    frames = [each for each in found if not each.filename.startswith("<") and each.filename not in ours]
-    theirs = [each for each in frames if not is_installed(Path(each.filename))] or frames
+    frames = [frame for frame in calls if not frame.filename.startswith("<") and frame.filename not in ours]
+    theirs = [frame for frame in frames if not is_installed(Path(frame.filename))] or frames
     return f"{theirs[-1].filename}:{theirs[-1].lineno}: {text}" if theirs else text
 
 

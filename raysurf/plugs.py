@@ -188,8 +188,8 @@ def code_of(group: str, name: str) -> str | None:
     """``module:name`` of what is no part of raysurf: the name itself if it is one, or the target of a plug."""
     if own_code.is_named_in(name):
         return name
-    found = () if name in GROUPS[group].own else _of_others().get(group, {}).get(name, ())
-    return found[0].target if found else None
+    plugs = () if name in GROUPS[group].own else _of_others().get(group, {}).get(name, ())
+    return plugs[0].target if plugs else None
 
 
 def find(group: str, name: str) -> Any:
@@ -201,13 +201,13 @@ def find(group: str, name: str) -> Any:
     """
     if name in (own := GROUPS[group].own):
         return attribute(own[name])
-    found = _of_others().get(group, {}).get(name)
-    if not found:
+    plugs = _of_others().get(group, {}).get(name)
+    if not plugs:
         raise UnknownNameError(GROUPS[group].what, name, names(group))
-    if len(found) > 1:
-        packages = " and ".join(sorted(plug.package for plug in found))
+    if len(plugs) > 1:
+        packages = " and ".join(sorted(plug.package for plug in plugs))
         raise SpecError([Fault(group, f"{name!r}, which {packages} have", "one package with it; uninstall the other")])
-    return _imported(group, name, found[0])
+    return _imported(group, name, plugs[0])
 
 
 def every(group: str) -> Iterator[tuple[str, Any]]:
@@ -232,16 +232,16 @@ def _of_others() -> dict[str, dict[str, tuple[Plug, ...]]]:
 @functools.lru_cache(maxsize=8)
 def _read(path: tuple[str, ...]) -> dict[str, dict[str, tuple[Plug, ...]]]:
     """Plugs of the packages on a path, by group and name; those of one name are several if their targets differ."""
-    found: dict[str, dict[str, tuple[Plug, ...]]] = {}
+    groups: dict[str, dict[str, tuple[Plug, ...]]] = {}
     for package in distributions(path=list(path)):
         for entry in package.entry_points:
             group = entry.group.removeprefix(PREFIX)
             if group != entry.group and group in GROUPS:
-                plugs = found.setdefault(group, {}).setdefault(entry.name, ())
+                plugs = groups.setdefault(group, {}).setdefault(entry.name, ())
                 target = entry.value.partition("[")[0].strip()
                 if all(plug.target != target for plug in plugs):
-                    found[group][entry.name] = (*plugs, Plug(target, _named(package)))
-    return found
+                    groups[group][entry.name] = (*plugs, Plug(target, _named(package)))
+    return groups
 
 
 def _named(package: Distribution) -> str:
@@ -252,16 +252,16 @@ def _named(package: Distribution) -> str:
 def _imported(group: str, name: str, plug: Plug) -> Any:
     what = f"plug {name!r} of {plug.package} ({PREFIX}{group})"
     try:
-        found = own_code.imported(plug.target, what)
+        value = own_code.imported(plug.target, what)
     except SpecError as error:
         raise SpecError([Fault(group, f"{what}: {fault.got}", fault.expected) for fault in error.faults]) from error
     if contract := GROUPS[group].contract:
         parent = attribute(contract)
-        if not (isinstance(found, type) and issubclass(found, parent)):
+        if not (isinstance(value, type) and issubclass(value, parent)):
             raise SpecError([Fault(group, f"{what}: {plug.target}", f"a subclass of {parent.__name__}")])
-        if (kind := found.kind) != name:  # type: ignore[attr-defined]
+        if (kind := value.kind) != name:  # type: ignore[attr-defined]
             raise SpecError([Fault(group, f"{what}: {plug.target} of kind {kind!r}", f"kind = {name!r} in it")])
-    return found
+    return value
 
 
 def attribute(target: str) -> Any:

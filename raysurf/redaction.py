@@ -75,13 +75,13 @@ def names_secret(variable: str) -> bool:
 
 def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:
     """The secrets of an environment, by variable: values of names that look secret, and passwords in addresses."""
-    found: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     for name, value in environ.items():
         if (password := _PASSWORD.search(value)) is not None and not _is_plain(password["password"]):
-            found[f"{name} (its password)"] = password["password"]
+            secrets[f"{name} (its password)"] = password["password"]
         if names_secret(name) and not _is_plain(value.strip()):
-            found[name] = value.strip()
-    return found
+            secrets[name] = value.strip()
+    return secrets
 
 
 @lru_cache(maxsize=256)
@@ -136,15 +136,15 @@ def _pattern_of_all(values: tuple[str, ...]) -> re.Pattern[str] | None:
 
 
 def _without_forms(text: str) -> str:
-    text = _USER.sub(lambda found: f"{found['scheme']}{MASK}@", text)
+    text = _USER.sub(lambda match: f"{match['scheme']}{MASK}@", text)
     for form in _FORMS:
         text = form.sub(_starred, text)
     return text
 
 
-def _starred(found: re.Match[str]) -> str:
-    variable = found.groupdict().get("variable")
-    return found[0] if variable is not None and not names_secret(variable) else f"{found['name']}{MASK}"
+def _starred(match: re.Match[str]) -> str:
+    variable = match.groupdict().get("variable")
+    return match[0] if variable is not None and not names_secret(variable) else f"{match['name']}{MASK}"
 
 
 def _is_plain(value: str) -> bool:

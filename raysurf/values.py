@@ -36,8 +36,8 @@ class _Spoken(Metaclass):
         try:
             return Metaclass.__call__(cls, *args, **kwargs)
         except ValidationError as error:
-            found = faults_of(cls, error, (cls.__name__,))
-        raise SpecError([each for _, each in found])
+            faults = faults_of(cls, error, (cls.__name__,))
+        raise SpecError([fault for _, fault in faults])
 
 
 class Value(BaseModel, metaclass=_Spoken):
@@ -60,7 +60,7 @@ class Value(BaseModel, metaclass=_Spoken):
 
 def kinds(*expected: type[Node]) -> dict[str, type[Node]]:
     """The kinds that may stand where one of some classes is expected, by name."""
-    every = (found for group in _groups(expected) for found in plugs.every(group))
+    every = (plug for group in _groups(expected) for plug in plugs.every(group))
     return {name: cls for name, cls in every if issubclass(cls, expected)}
 
 
@@ -86,9 +86,9 @@ def _built(expected: tuple[type[Node], ...], value: Any, info: ValidationInfo) -
     if kind is None:
         raise refusal(((), Fault("", "no kind", f"kind: one of {', '.join(kinds(*expected))}")))
     cls = _class_of(kind, expected)
-    inner = {name: each for name, each in value.items() if name != "kind"}
+    fields = {name: inner for name, inner in value.items() if name != "kind"}
     try:
-        return cls.model_validate(inner, context=info.context)
+        return cls.model_validate(fields, context=info.context)
     except ValidationError as error:
         raise refusal(*faults_of(cls, error, ())) from None
 
@@ -96,13 +96,13 @@ def _built(expected: tuple[type[Node], ...], value: Any, info: ValidationInfo) -
 def _class_of(kind: Any, expected: tuple[type[Node], ...]) -> type[Node]:
     for group in _groups(expected) if isinstance(kind, str) else ():
         try:
-            found: type[Node] = plugs.find(group, kind)
+            cls: type[Node] = plugs.find(group, kind)
         except UnknownNameError:
             continue
         except SpecError as error:
-            raise refusal(*((("kind",), each) for each in error.faults)) from None
-        if issubclass(found, expected):
-            return found
+            raise refusal(*((("kind",), wrong) for wrong in error.faults)) from None
+        if issubclass(cls, expected):
+            return cls
     known = kinds(*expected)
     hint = f"did you mean {near!r}?" if (near := nearest(str(kind), known)) else ""
     raise refusal((("kind",), Fault("", shown(kind), f"one of {', '.join(known)}", hint)))
@@ -111,8 +111,8 @@ def _class_of(kind: Any, expected: tuple[type[Node], ...]) -> type[Node]:
 def refusal(*faults: PathFault) -> ValidationError:
     """What a validator raises to say faults in our own words, each with its path below the value."""
     lines = []
-    for path, each in faults:
-        said = {"got": each.got, "expected": each.expected, "hint": each.hint}
+    for path, wrong in faults:
+        said = {"got": wrong.got, "expected": wrong.expected, "hint": wrong.hint}
         lines.append(InitErrorDetails(type=PydanticCustomError("said", "{expected}", said), loc=path, input=None))
     return ValidationError.from_exception_data("value", lines)
 
@@ -143,13 +143,13 @@ class Node(Value):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        found = handler(schema)
+        described = handler(schema)
         if _is_open(cls):
-            return found
-        own = handler.resolve_ref_schema(found)
+            return described
+        own = handler.resolve_ref_schema(described)
         own["properties"] = {"kind": {"const": cls.kind}, **own.get("properties", {})}
         own["required"] = ["kind", *own.get("required", [])]
-        return found
+        return described
 
 
 def _unpickled(folders: tuple[str, ...], group: str, kind: str, state: dict[Any, Any]) -> Node:
@@ -175,27 +175,27 @@ def inner_values(value: Value) -> Iterator[Value]:
     """The values in the fields of one, those in lists among them."""
     for name in type(value).model_fields:
         inner = getattr(value, name)
-        yield from (each for each in (inner if isinstance(inner, list | tuple) else [inner]) if isinstance(each, Value))
+        yield from (item for item in (inner if isinstance(inner, list | tuple) else [inner]) if isinstance(item, Value))
 
 
 def json_schemas(*models: type[Value]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """JSON Schemas of models, and the definitions that they refer to: those of all kinds among them."""
     every = dict.fromkeys((*models, *(cls for group in _groups((Node,)) for _, cls in plugs.every(group))))
-    found, whole = models_json_schema([(cls, "validation") for cls in every if not _is_open(cls)])
+    schemas, whole = models_json_schema([(cls, "validation") for cls in every if not _is_open(cls)])
 
     def closed(tree: Any) -> Any:
         if isinstance(tree, list):
-            return [closed(each) for each in tree]
+            return [closed(item) for item in tree]
         if not isinstance(tree, dict):
             return tree
         if KINDS_OF in tree:
             known, said = kinds(*tree[KINDS_OF]), {name: inner for name, inner in tree.items() if name != KINDS_OF}
             named = {"type": "object", "properties": {"kind": {"enum": list(known)}}, "required": ["kind"]}
-            each_kind = [if_is("kind", name, found[cls, "validation"]) for name, cls in known.items()]
+            each_kind = [if_is("kind", name, schemas[cls, "validation"]) for name, cls in known.items()]
             return {**said, **named, "allOf": each_kind}
-        return {name: closed(each) for name, each in tree.items()}
+        return {name: closed(inner) for name, inner in tree.items()}
 
-    own = [closed({KINDS_OF: (cls,)} if _is_open(cls) else found[cls, "validation"]) for cls in models]
+    own = [closed({KINDS_OF: (cls,)} if _is_open(cls) else schemas[cls, "validation"]) for cls in models]
     return own, closed(whole.get("$defs", {}))
 
 
@@ -221,7 +221,7 @@ def faults_of(cls: type[Value], error: ValidationError, path: Path) -> list[Path
         error: What pydantic raised.
         path: Where the model stands in the document.
     """
-    return [fault for each in error.errors(include_url=False) for fault in _faults_of(cls, dict(each), path)]
+    return [fault for details in error.errors(include_url=False) for fault in _faults_of(cls, dict(details), path)]
 
 
 def _faults_of(cls: type[Value], error: Mapping[str, Any], path: Path) -> Iterable[PathFault]:
@@ -250,8 +250,8 @@ def _faults_of(cls: type[Value], error: Mapping[str, Any], path: Path) -> Iterab
 def _faults_in(error: Exception, here: Path, value: Any, message: str) -> Iterable[PathFault]:
     """What a validator has raised."""
     if isinstance(error, SpecError):
-        for each in error.faults:
-            yield fault((*here, *each.where.split(".")[1:]), each.got, each.expected, each.hint)
+        for inner in error.faults:
+            yield fault((*here, *inner.where.split(".")[1:]), inner.got, inner.expected, inner.hint)
     elif isinstance(error, UnknownNameError):
         yield fault(here, shown(error.got), f"one of {', '.join(error.known)}", error.hint)
     elif isinstance(error, DataError):
@@ -264,12 +264,12 @@ def _faults_in(error: Exception, here: Path, value: Any, message: str) -> Iterab
 
 def _class_at(cls: type[Value], inner: Path) -> type[Value] | None:
     """The class of what lies at a path within a model; None if it is not known."""
-    found: type[Value] | None = cls
+    owner: type[Value] | None = cls
     for part in inner:
-        if isinstance(part, str) and found is not None:
-            field = found.model_fields.get(part)
-            found = next(iter(values_in(field.annotation)), None) if field else None
-    return found
+        if isinstance(part, str) and owner is not None:
+            field = owner.model_fields.get(part)
+            owner = next(iter(values_in(field.annotation)), None) if field else None
+    return owner
 
 
 def values_in(annotation: Any) -> list[type[Value]]:

@@ -193,16 +193,16 @@ def _shortened(text: str) -> str:
 
 
 def _methods(owner: type, title: str) -> Iterator[str]:
-    ours = [each for each in reversed(owner.__mro__) if each.__module__.startswith("raysurf")]
-    members = {name: value for each in ours for name, value in vars(each).items()}
-    found = [
+    ours = [cls for cls in reversed(owner.__mro__) if cls.__module__.startswith("raysurf")]
+    members = {name: value for cls in ours for name, value in vars(cls).items()}
+    lines = [
         (name, "", inspect.cleandoc(value.__doc__).split("\n")[0])
         for name, value in members.items()
         if not name.startswith("_") and getattr(value, "__doc__", None) and not isinstance(value, type)
     ]
-    if found:
+    if lines:
         yield f"\n  {title}"
-        yield from _columns(found)
+        yield from _columns(lines)
 
 
 def _on_table(name: str) -> Iterator[str]:

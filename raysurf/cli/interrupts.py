@@ -55,7 +55,7 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         before = {number: signal.getsignal(number) for number in NAMES}
-        self._before = {n: each for n, each in before.items() if (n, each) != (signal.SIGHUP, signal.SIG_IGN)}
+        self._before = {n: handler for n, handler in before.items() if (n, handler) != (signal.SIGHUP, signal.SIG_IGN)}
         for end in (self._written, self._read):
             end.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._written.fileno(), warn_on_full_buffer=False)

@@ -59,12 +59,12 @@ def _without_differing_seeds(trees: Sequence[Any]) -> tuple[Any, list[int]]:
             if key == "seed" and len(set(inner)) > 1:
                 seeds = inner
                 continue
-            kept[key], found = _without_differing_seeds(inner)
-            seeds = seeds or found
+            kept[key], inner_seeds = _without_differing_seeds(inner)
+            seeds = seeds or inner_seeds
         return kept, seeds
     if isinstance(first, list):
         parts = [_without_differing_seeds(items) for items in zip(*trees, strict=True)]
-        return [part for part, _ in parts], next((found for _, found in parts if found), [])
+        return [part for part, _ in parts], next((inner_seeds for _, inner_seeds in parts if inner_seeds), [])
     return first, seeds
 
 

@@ -33,8 +33,8 @@ def logs(name: str, follow: bool, style: str, results: str, address: str) -> Non
     from raysurf.results.api import open
     from raysurf.results.runs import run_log, trial_log
 
-    found = trial_log(open(results), sweep, number) if mark else run_log(open(results), name)
-    echo(as_json(found) if style == "json" else "\n".join(trial_lines(found)))
+    log = trial_log(open(results), sweep, number) if mark else run_log(open(results), name)
+    echo(as_json(log) if style == "json" else "\n".join(trial_lines(log)))
 
 
 def _print_job(job: str, follow: bool, address: str) -> None:

@@ -123,10 +123,10 @@ def _run() -> int:
     except BrokenPipeError:
         return 0
     except ModuleNotFoundError as error:
-        told = missing(error, " ".join(["raysurf", *sys.argv[1:2]]))
-        if told is None:
+        absent = missing(error, " ".join(["raysurf", *sys.argv[1:2]]))
+        if absent is None:
             return _bug()
-        echo(f"error: {told}", err=True)
+        echo(f"error: {absent}", err=True)
         return 2
     except Exception:
         return _bug()

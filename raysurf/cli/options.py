@@ -42,14 +42,14 @@ def told_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         for kind in TOLD:
             warnings.simplefilter("always", kind)
-        told: set[str] = set()
+        shown: set[str] = set()
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
             if not issubclass(category, TOLD):
                 others(message, category, *rest, **more)
-            elif str(message) not in told:
-                told.add(str(message))
+            elif str(message) not in shown:
+                shown.add(str(message))
                 echo(f"warning: {message}", err=True)
 
         warnings.showwarning = show

@@ -22,7 +22,7 @@ _OTHERS = re.compile(r"[^\t\n -~]")
 
 def printable(text: str) -> str:
     r"""Escape control characters, bidirectional overrides and lone surrogates, such as ``\x1b``."""
-    return _OTHERS.sub(lambda found: _shown(found[0]), text)
+    return _OTHERS.sub(lambda match: _shown(match[0]), text)
 
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:

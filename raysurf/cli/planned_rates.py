@@ -39,23 +39,23 @@ def draw_planned(file: str, path: str, sweeps: Sequence[str] = ()) -> None:
     for name in sweeps:
         if name not in names:
             raise UnknownNameError("sweep", name, names)
-    found = chains([sweep for sweep in loaded if not sweeps or sweep.name in sweeps])
-    if not found:
+    planned = chains([sweep for sweep in loaded if not sweeps or sweep.name in sweeps])
+    if not planned:
         raise SpecError([Fault("job", "no training job", "a job that trains, or measures what was trained", file=file)])
     title = f"Learning rates: {Path(file).name}"
-    figure = schedule_figure(_lines(found), title=title, x_text="epochs, inputs included")
+    figure = schedule_figure(_lines(planned), title=title, x_text="epochs, inputs included")
     write(figure, path, title, Caption(" ".join(SAYS.split())))
 
 
-def _lines(found: Sequence[Chain]) -> list[RateLine]:
+def _lines(planned_chains: Sequence[Chain]) -> list[RateLine]:
     lines = []
-    counts = Counter(chain.name for chain in found)
-    for number, chain in enumerate(found, start=1):
+    counts = Counter(chain.name for chain in planned_chains)
+    for number, chain in enumerate(planned_chains, start=1):
         label = ""
         if counts[chain.name] > 1:
-            alike = [other.params for other in found if other.name == chain.name]
+            alike = [other.params for other in planned_chains if other.name == chain.name]
             label = differing(chain.params, alike) or f"{number}"
         planned = rates_of(chain)
-        epochs, rates, members = (np.array(each) for each in (planned.epochs, planned.rates, planned.members))
+        epochs, rates, members = (np.array(values) for values in (planned.epochs, planned.rates, planned.members))
         lines.append(RateLine(chain.name, label, epochs, rates, members, planned.seams))
     return lines

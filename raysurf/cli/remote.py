@@ -103,23 +103,23 @@ def status(
     from raysurf.errors import StoreError
     from raysurf.results.progress import planned_progress
 
-    found = JobServer(address).job(job)
+    submitted = JobServer(address).job(job)
     why = ""
     try:
-        far = planned_progress(found.results, found.sweeps)
+        far = planned_progress(submitted.results, submitted.sweeps)
     except (StoreError, OSError) as error:
         far, why = [], f"the tables cannot be read from here ({error})"
     if style == "json":
         echo(
             json.dumps(
-                {**_row(found), "sweeps": [_counts(sweep) for sweep in _shown(found, far)]},
+                {**_row(submitted), "sweeps": [_counts(sweep) for sweep in _shown(submitted, far)]},
                 indent=1,
             )
         )
     else:
-        echo("\n".join(status_lines(found, far, why)))
-    if found.state == "failed":
-        _tell_failure(found)
+        echo("\n".join(status_lines(submitted, far, why)))
+    if submitted.state == "failed":
+        _tell_failure(submitted)
         click.get_current_context().exit(1)
 
 
@@ -129,8 +129,8 @@ def _watch(job: str | None, watches: bool, sweeps: Sequence[str], results: str, 
     if job is not None:
         from raysurf.cluster.job_server import JobServer
 
-        found = JobServer(address).job(job)
-        results, sweeps = found.results, ()
+        submitted = JobServer(address).job(job)
+        results, sweeps = submitted.results, ()
     watch(results, sweeps, every_s, once=not watches)
 
 
@@ -141,7 +141,7 @@ def list_jobs(style: str, address: str) -> None:
     """List the jobs that raysurf has submitted to a cluster, the first first."""
     from raysurf.cluster.job_server import JobServer
 
-    rows = [{**_row(each), "sweeps": [sweep.name for sweep in each.sweeps]} for each in JobServer(address).jobs()]
+    rows = [{**_row(job), "sweeps": [sweep.name for sweep in job.sweeps]} for job in JobServer(address).jobs()]
     if style == "json":
         echo(json.dumps(rows, indent=1))
         return

@@ -84,7 +84,7 @@ def run(
             tracker(event)  # type: ignore[arg-type]
 
         finished = launch(plan, store, listen, address, shutdown=interrupts.shutdown)
-    for line in summarise([each.sweep for each in plan.sweeps], store, file, tracker.notice):
+    for line in summarise([planned.sweep for planned in plan.sweeps], store, file, tracker.notice):
         echo(line)
     at = results_option(results)
     failed = f"{finished.failed} failed (why: raysurf why{at})"
@@ -138,10 +138,10 @@ def check(
 def plan_lines(plan: Plan, capacity: Capacity, file: str, results: str) -> list[str]:
     """A plan, as it is printed."""
     lines = [f"{file}: {counted(len(plan.sweeps), 'sweep')}; results in {results}"]
-    for each in plan.sweeps:
-        lines += ["", each.sweep.name, *(f"  {name:<10}{text}" for name, text in _sweep_lines(each, capacity))]
+    for planned in plan.sweeps:
+        lines += ["", planned.sweep.name, *(f"  {name:<10}{text}" for name, text in _sweep_lines(planned, capacity))]
     if plan.is_done:
-        failed = any(each.trials_failed for each in plan.sweeps)
+        failed = any(planned.trials_failed for planned in plan.sweeps)
         what = f"what is left failed before; {AGAIN}" if failed else "everything is done; nothing is left to run"
         lines += ["", what]
     return lines

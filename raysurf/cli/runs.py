@@ -40,31 +40,34 @@ def diff(a: str, b: str, style: str, results: str) -> None:
     from raysurf.results.api import open
     from raysurf.results.runs import run_difference
 
-    found = run_difference(open(results), a, b)
+    difference = run_difference(open(results), a, b)
     if style == "json":
-        echo(json.dumps(dataclasses.asdict(found), default=str, indent=1))
+        tree = dataclasses.asdict(difference)
+        # As its readers know it.
+        tree["figures"] = tree.pop("metrics")
+        echo(json.dumps(tree, default=str, indent=1))
     else:
-        echo("\n".join(_lines(found)))
+        echo("\n".join(_lines(difference)))
 
 
-def _lines(found: RunDifference) -> Iterable[str]:
-    yield f"A  {found.a}"
-    yield f"B  {found.b}"
-    if found.a == found.b:
+def _lines(difference: RunDifference) -> Iterable[str]:
+    yield f"A  {difference.a}"
+    yield f"B  {difference.b}"
+    if difference.a == difference.b:
         yield "one and the same run"
     for name, heading in HEADINGS.items():
-        differing: tuple[Differing, ...] = getattr(found, name)
+        differing: tuple[Differing, ...] = getattr(difference, name)
         if differing:
             yield ""
-            yield from _table(heading, [[each.name, _text(each.a), _text(each.b)] for each in differing])
-    same = [heading for name, heading in HEADINGS.items() if not getattr(found, name)]
+            yield from _table(heading, [[leaf.name, _text(leaf.a), _text(leaf.b)] for leaf in differing])
+    same = [heading for name, heading in HEADINGS.items() if not getattr(difference, name)]
     if same:
         yield ""
         yield f"the same in both: {', '.join(same)}"
-    if found.figures:
+    if difference.metrics:
         yield ""
-        lines = [[each.name, each.a, each.b, _difference(each)] for each in found.figures]
-        yield from text_table(["figure", "A", "B", "B - A"], lines, None).splitlines()
+        lines = [[metric.name, metric.a, metric.b, _difference(metric)] for metric in difference.metrics]
+        yield from text_table(["metric", "A", "B", "B - A"], lines, None).splitlines()
 
 
 def _table(heading: str, cells: list[list[str]]) -> Iterable[str]:
@@ -83,8 +86,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _difference(each: Differing) -> str:
-    numbers = [value for value in (each.a, each.b) if isinstance(value, int | float)]
+def _difference(metric: Differing) -> str:
+    numbers = [value for value in (metric.a, metric.b) if isinstance(value, int | float)]
     return f"{numbers[1] - numbers[0]:+.4g}" if len(numbers) == 2 else ""
 
 
@@ -114,19 +117,19 @@ def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -
             raise click.UsageError("got a SWEEP and --job; give one of them")
         echo(job_file(one_run(open(results), run_id), results))
         return
-    found = failures(open(results), sweeps)
+    failed = failures(open(results), sweeps)
     if style == "json":
-        echo(json.dumps([_as_json(group, results) for group in found.groups], indent=1))
+        echo(json.dumps([_as_json(group, results) for group in failed.groups], indent=1))
     else:
-        echo("\n".join(_why_lines(found, results)))
+        echo("\n".join(_why_lines(failed, results)))
 
 
-def _why_lines(found: Failures, results: str) -> list[str]:
-    if not found.groups:
-        return [f"nothing failed: {counted(found.num_runs, 'run')} looked at"]
-    ways = "in one way" if len(found.groups) == 1 else f"in {len(found.groups)} ways"
-    lines = [f"{found.num_failed} of {counted(found.num_runs, 'run')} failed, {ways}"]
-    for number, group in enumerate(found.groups, start=1):
+def _why_lines(failures: Failures, results: str) -> list[str]:
+    if not failures.groups:
+        return [f"nothing failed: {counted(failures.num_runs, 'run')} looked at"]
+    ways = "in one way" if len(failures.groups) == 1 else f"in {len(failures.groups)} ways"
+    lines = [f"{failures.num_failed} of {counted(failures.num_runs, 'run')} failed, {ways}"]
+    for number, group in enumerate(failures.groups, start=1):
         lines += ["", *_group_lines(number, group, results)]
     return lines
 
@@ -138,7 +141,7 @@ def _group_lines(number: int, group: FailureGroup, results: str) -> list[str]:
     title = " at ".join(part for part in (what.error, _near(what.place)) if part)
     kind = KINDS[what.kind]
     lines = _wrapped(f"{number}. {counted(len(group.runs), 'run')}: {title + ': ' if title else ''}{kind}", "", "   ")
-    lines += [line for each in what.message.splitlines()[:SHOWN] for line in _wrapped(each, "   ", "   ")]
+    lines += [part for line in what.message.splitlines()[:SHOWN] for part in _wrapped(line, "   ", "   ")]
     trials = [f"{run.sweep} {run.trial}" for run in group.runs if run.trial is not None]
     others = [f"{run.role} of {run.sweep}" for run in group.runs if run.trial is None]
     for name, values in (
@@ -160,8 +163,11 @@ def _group_lines(number: int, group: FailureGroup, results: str) -> list[str]:
 
 
 def _counted(group: FailureGroup) -> list[str]:
-    arms = [run.arm for run in group.runs if run.arm]
-    return [arm if arms.count(arm) == 1 else f"{arm} ({arms.count(arm)} runs)" for arm in dict.fromkeys(arms)]
+    labels = [run.arm for run in group.runs if run.arm]
+    return [
+        label if labels.count(label) == 1 else f"{label} ({labels.count(label)} runs)"
+        for label in dict.fromkeys(labels)
+    ]
 
 
 def _again(group: FailureGroup) -> str:

@@ -88,8 +88,8 @@ def _front(results: Results, metrics: Sequence[str], modes: Sequence[str], rows:
 def _comparison(sweep: Sweep, results: Results, trials: Sequence[Row], best: Sequence[Row]) -> Iterator[str]:
     """Accuracy and NLL of the best trial's weights, or of every arm's, beside those that they came from."""
     rows = best if sweep.search is not None else [row for row in trials if row["state"] == "done"]
-    arms = {run_id: row["arm"] for row in rows for run_id in row["run_ids"]}
-    chain = _with_inputs([*arms, *(job.id for job in sweep.baselines)], results)
+    configurations = {run_id: row["arm"] for row in rows for run_id in row["run_ids"]}
+    chain = _with_inputs([*configurations, *(job.id for job in sweep.baselines)], results)
     if not chain:
         return
     query = f"""select kind, weights, scheme, num_samples, budget, split, accuracy, nll, "group", run_id
@@ -97,23 +97,23 @@ def _comparison(sweep: Sweep, results: Results, trials: Sequence[Row], best: Seq
         where run_id in {quoted_list(chain)} and split in ('validation', 'test')
         qualify num_samples = max(num_samples) over (partition by run_id, weights, scheme, split)"""
     settings: dict[tuple[str, str, str, float | None, str], dict[str, list[float]]] = {}
-    for found in sorted(results.sql(query).to_pylist(), key=lambda found: chain.index(found["run_id"])):
-        name = found["kind"] if sweep.search else arms.get(found["run_id"], found["kind"])
-        scheme = {"deterministic": "means", "ensemble": f"ensemble of {found['num_samples']}"}.get(
-            found["scheme"], found["scheme"]
+    for row in sorted(results.sql(query).to_pylist(), key=lambda row: chain.index(row["run_id"])):
+        name = row["kind"] if sweep.search else configurations.get(row["run_id"], row["kind"])
+        scheme = {"deterministic": "means", "ensemble": f"ensemble of {row['num_samples']}"}.get(
+            row["scheme"], row["scheme"]
         )
-        key = (name, found["weights"], scheme, found["budget"], found["group"])
-        figures = settings.setdefault(key, {})
-        for figure in ("accuracy", "nll"):
-            figures.setdefault(f"{found['split']} {figure}", []).append(found[figure])
+        key = (name, row["weights"], scheme, row["budget"], row["group"])
+        metrics = settings.setdefault(key, {})
+        for metric in ("accuracy", "nll"):
+            metrics.setdefault(f"{row['split']} {metric}", []).append(row[metric])
     if settings:
         said = {"final": "", "average": "", "last": ", last iterate"}
         schemes = Counter((name, weights, group) for name, weights, _, _, group in settings)
         lines = []
-        for (name, weights, scheme, budget, group), figures in settings.items():
+        for (name, weights, scheme, budget, group), metrics in settings.items():
             by = f", {scheme}" if schemes[name, weights, group] > 1 else ""
             label = f"{name}{said.get(weights, f', {weights}')}{by}"
-            lines.append([label, budget, *(_spread(figures.get(c, [])) for c in COLUMNS)])
+            lines.append([label, budget, *(_spread(metrics.get(c, [])) for c in COLUMNS)])
         yield from (
             f"  {line}".rstrip() for line in ["", *text_table(["weights", "budget", *COLUMNS], lines).splitlines()]
         )
@@ -123,16 +123,18 @@ def _surfaces(results: Results, best: Sequence[Row]) -> Iterator[str]:
     """Worst train loss and test error on the best trial's surface: value, position and barrier."""
     for run_id in best[0]["run_ids"][:1] if best else []:
         ids = f"run_id = {quoted(run_id)}"
-        figures = json.loads(results.table("runs", ["metrics"], ids)["metrics"][0].as_py())
+        metrics = json.loads(results.table("runs", ["metrics"], ids)["metrics"][0].as_py())
         for split, name in (("train", "loss"), ("test", "error")):
             query = f"""select {name} as worst, t, x, y, ray from surface where {ids} and split = '{split}'
                 and {name} is not null order by {name} desc, point limit 1"""
             for worst in results.sql(query).to_pylist():
                 where = f"x = {worst['x']:.4g}, y = {worst['y']:.4g}" if worst["x"] is not None else ""
                 where = where or f"t = {worst['t']:.3g}" + ("" if worst["ray"] is None else f" of ray {worst['ray']}")
-                by_whom = {who: figures.get(f"{split}/{who}_barrier_{name}") for who in ("frankle", "entezari")}
-                told = ", ".join(f"{value:.4g} ({who.title()})" for who, value in by_whom.items() if value is not None)
-                barrier = f"; barrier {told}" if told else ""
+                by_whom = {who: metrics.get(f"{split}/{who}_barrier_{name}") for who in ("frankle", "entezari")}
+                barriers = ", ".join(
+                    f"{value:.4g} ({who.title()})" for who, value in by_whom.items() if value is not None
+                )
+                barrier = f"; barrier {barriers}" if barriers else ""
                 yield f"  {split} {name}: at most {worst['worst']:.4g}, at {where}{barrier}"
 
 
@@ -145,16 +147,16 @@ def _spread(values: list[float]) -> str:
 def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
     """Runs and everything that they came from, inputs first."""
     inputs = {row["run_id"]: row["inputs"] for row in results.table("runs", ["run_id", "inputs"]).to_pylist()}
-    found: dict[str, None] = {}
+    ordered: dict[str, None] = {}
 
     def visit(run_id: str) -> None:
         for needed in inputs.get(run_id, []):
             visit(needed)
-        found.setdefault(run_id)
+        ordered.setdefault(run_id)
 
     for run_id in run_ids:
         visit(run_id)
-    return list(found)
+    return list(ordered)
 
 
 def _pictures(sweep: Sweep, results: Results, store: Store, best: Sequence[Row], measured: dict[Any, Any]) -> list[str]:

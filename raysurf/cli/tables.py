@@ -59,19 +59,19 @@ def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: st
     from raysurf.results.comparison.compare import counted as by_status
     from raysurf.results.comparison.compare import joined
 
-    found = compared(open(results), asked, sweeps)
-    left_out = sum((Counter(each.left_out) for each in found), Counter[str]())
+    comparisons = compared(open(results), asked, sweeps)
+    left_out = sum((Counter(comparison.left_out) for comparison in comparisons), Counter[str]())
     if left_out:
         echo(f"{counted(left_out.total(), 'run')} left out: {by_status(left_out)}", err=True)
     if style in ("csv", "json"):
-        print_rows(joined(found), style)
+        print_rows(joined(comparisons), style)
     elif style in ("markdown", "latex"):
         printed = markdown if style == "markdown" else latex
-        echo("\n\n".join(printed(each) for each in found))
+        echo("\n\n".join(printed(comparison) for comparison in comparisons))
     else:
         # A terminal's width, or $COLUMNS; a file has room for any line.
         width = shutil.get_terminal_size(fallback=(10_000, 24)).columns
-        echo("\n\n".join(text(each, width) for each in found))
+        echo("\n\n".join(text(comparison, width) for comparison in comparisons))
 
 
 OPTIONS = (
@@ -102,15 +102,15 @@ def asks_for_rows(command: Callable[..., Any]) -> Callable[..., Any]:
         def read() -> pa.Table:
             from raysurf.results.api import open
 
-            found = open(results)
+            reader = open(results)
             if query is not None:
-                rows = found.sql(query)
+                rows = reader.sql(query)
             elif sweep is not None:
-                rows = found.params(sweep)
+                rows = reader.params(sweep)
             else:
                 assert name is not None
-                rows = found.table(name, [each.strip() for each in columns.split(",")] if columns else None, where)
-            tell_running(found, sweep)
+                rows = reader.table(name, [column.strip() for column in columns.split(",")] if columns else None, where)
+            tell_running(reader, sweep)
             return rows
 
         return command(read=read, **others)
@@ -162,23 +162,23 @@ def best(sweep: str, as_job: bool, style: str, results: str) -> None:
     from raysurf.results.api import open
     from raysurf.results.trials import trials_of
 
-    found = open(results)
-    trials = {row["trial"]: row for row in trials_of(found, sweep)}
+    reader = open(results)
+    trials = {row["trial"]: row for row in trials_of(reader, sweep)}
     several = any(", " in row["metric"] for row in trials.values())
-    rows = [trials[trial] for trial in found.pareto(sweep)["trial"].to_pylist()] if several else [found.best(sweep)]
-    tell_running(found, sweep)
+    rows = [trials[trial] for trial in reader.pareto(sweep)["trial"].to_pylist()] if several else [reader.best(sweep)]
+    tell_running(reader, sweep)
     if as_job:
         if len(rows) > 1:
             raise click.UsageError(f"{len(rows)} trials are best; choose one of the runs: raysurf why --job RUN_ID")
         from raysurf.cli.job_text import sweep_file
         from raysurf.results.runs import one_run
 
-        runs = [one_run(found, run_id) for run_id in rows[0]["run_ids"]]
+        runs = [one_run(reader, run_id) for run_id in rows[0]["run_ids"]]
         echo(sweep_file(f"{sweep}-best", runs, results))
     elif style == "json":
-        echo(json.dumps(finite([_as_json(row, found) for row in rows]), indent=1))
+        echo(json.dumps(finite([_as_json(row, reader) for row in rows]), indent=1))
     elif several:
-        echo(_front(rows, found.store.uri))
+        echo(_front(rows, reader.store.uri))
     else:
         echo("\n".join(_lines(rows[0], results)))
 
@@ -189,7 +189,7 @@ def _lines(row: Row, results: str) -> Iterator[str]:
 
     spread = "" if row["std"] is None else f" ± {row['std']:.4g} over {len(row['seeds'])} seeds"
     at = results_option(results)
-    told = {
+    facts = {
         "trial": [str(row["trial"])],
         row["metric"]: [f"{row['value']:.4g}{spread}, the {row['mode']}"],
         "arm": [row["arm"]],
@@ -197,8 +197,8 @@ def _lines(row: Row, results: str) -> Iterator[str]:
         "runs": row["run_ids"],
         "again": [f"raysurf best {row['sweep']} --job{at} > job.yaml", f"raysurf run job.yaml{at}"],
     }
-    width = max(map(len, told))
-    for name, values in told.items():
+    width = max(map(len, facts))
+    for name, values in facts.items():
         yield from (f"{'' if i else name:<{width}}  {value}" for i, value in enumerate(values))
 
 

@@ -14,7 +14,7 @@ from raysurf.store.parts import WHOLE, mapping_in
 from raysurf.sweep.lineage import history, own_values
 
 # Of an epoch's row, what it is and what was measured.
-FIGURES = (
+COLUMNS = (
     *("epoch", "weights", "lr", "train_loss", "train_error", "validation_nll", "validation_error"),
     *("test_nll", "test_error", "kl", "epoch_s"),
 )
@@ -68,7 +68,7 @@ def _run_lines(run: RunLog) -> Iterator[str]:
         yield _line("versions", ", ".join(f"{name} {version}" for name, version in _read(row["versions"]).items()))
         yield _line("command", redact(row["command"]))
     if run.epochs:
-        names = [name for name in FIGURES if any(epoch[name] is not None for epoch in run.epochs)]
+        names = [name for name in COLUMNS if any(epoch[name] is not None for epoch in run.epochs)]
         cells = [[epoch[name] for name in names] for epoch in run.epochs]
         yield ""
         yield from (f"  {line}" for line in text_table([_heading(name) for name in names], cells).splitlines())
@@ -84,19 +84,19 @@ def _heading(name: str) -> str:
 def _params(text: str) -> Iterator[str]:
     params = _read(text)
     if params:
-        told: Sequence[str] = [
+        texts: Sequence[str] = [
             f"{k or WHOLE}={v:.6g}" if isinstance(v, float) else f"{k or WHOLE}={v}" for k, v in params.items()
         ]
-        yield _line("params", ", ".join(told))
+        yield _line("params", ", ".join(texts))
 
 
 def _read(text: str) -> dict[str, Any]:
     """A mapping in a row; what is none is shown as it stands."""
     try:
-        found = json.loads(text)
+        mapping = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {"unreadable": text}
+        mapping = None
+    return mapping if isinstance(mapping, dict) else {"unreadable": text}
 
 
 def _span(row: Row) -> Iterator[str]:

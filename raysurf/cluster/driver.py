@@ -137,7 +137,7 @@ class Driver:
         """
         sweep, part = plan.sweep, ALL
         if not sweep.is_searched and sweep.budget is None:
-            numbers = [configuration.numbers for configuration in plan.arms]
+            numbers = [configuration.numbers for configuration in plan.configurations]
             part = (min((n.start for n in numbers), default=0), max((n.stop for n in numbers), default=0))
         # Jobs that a program runs are all called by their kind.
         name = f"sweep.{sweep.name}.{sweep.digest}" if is_one_job(sweep) else f"sweep.{sweep.name}"
@@ -163,7 +163,7 @@ class Driver:
         yield from self._trials(plan, trials, points)
         if sweep.budget is not None:
             spending.keep()
-            left = sum(n not in table.rows for configuration in plan.arms for n in configuration.numbers)
+            left = sum(n not in table.rows for configuration in plan.configurations for n in configuration.numbers)
             unbegun = f"; {left} of {plan.trials} trials did not begin" if left > 0 else ""
             self.notice(f"budget of {sweep.name}: {spending} spent{unbegun}")
 
@@ -213,19 +213,19 @@ class Driver:
         return self.recorder.task(sweep, number, label, (job,), labels)
 
     def _trials(self, plan: SweepPlan, trials: TrialEvents, points: PointsEvents) -> Iterator[Stage]:
-        if not plan.arms:
+        if not plan.configurations:
             return
         sweep, search = plan.sweep, plan.sweep.search
         self.listener(StageStarted(sweep, "trials", plan.trials, plan.trials_done))
         if search is not None and sweep.is_exhausted:
-            few = f"{sweep.trials_in(plan.arms[0].params)} trials of {sweep.name}, not {search.trials}"
+            few = f"{sweep.trials_in(plan.configurations[0].params)} trials of {sweep.name}, not {search.trials}"
             self.notice(f"{few}: its holes have no more assignments")
         warm = warm_start(self.store, sweep)
         if warm is not None:
             self.notice(f"warm start of {sweep.name}: {warm}")
         left: list[tuple[Resources, ConfigurationSearcher, Sequence[Job]]] = []
         again: list[Task] = []
-        for configuration in plan.arms:
+        for configuration in plan.configurations:
             searcher, failed = self._searcher(configuration, trials, warm)
             again += [trials.task(number, searcher.params[number]) for number in failed]
             if searcher.queue or searcher.issued < configuration.trials:

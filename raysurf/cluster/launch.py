@@ -71,7 +71,7 @@ def plan_sweeps(
         if not accept_changed:
             _require_unchanged(of_sweep, table, unchanged)
         states = ended[sweep.name]
-        known = [] if sweep.is_searched else [known for known in of_sweep.arms if known.first in states]
+        known = [] if sweep.is_searched else [known for known in of_sweep.configurations if known.first in states]
         jobs_ended = [job for configuration in known for job in sweep.fill(configuration.params).jobs]
         failed = list(states.values()).count("failed")
         ids = frozenset(job.id for job in with_inputs(jobs_ended))

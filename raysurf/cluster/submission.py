@@ -180,7 +180,7 @@ def submit_plan(
     whole = without_private_keys(whole, [name for name, path in files.items() if path.resolve() in needed])
     check_secrets(whole, secrets or {})
     planned = [
-        {"name": sweep.name, "trials": sum(map(sweep.trials_in, sweep.arms)), "definition": sweep.digest}
+        {"name": sweep.name, "trials": sum(map(sweep.trials_in, sweep.configurations)), "definition": sweep.digest}
         for sweep in sweeps
     ]
     command = ["python", "-m", "raysurf.cli.main", "run", entry, *options, "--address", "auto", "--results", results]

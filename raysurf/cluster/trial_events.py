@@ -273,14 +273,14 @@ class TrialEvents(InputEvents):
     def task(self, number: int, params: Mapping[str, Any]) -> Task:
         """What a trial is to do; one whose values make no valid job fails by itself."""
         jobs: tuple[Job, ...] = ()
-        arm = ""
+        name = ""
         try:
             assignment = self.sweep.fill(params)
-            jobs, arm = assignment.jobs, assignment.arm
+            jobs, name = assignment.jobs, assignment.arm
             fault = next((why for job in jobs if (why := self.why_not(job)) is not None), None)
         except SpecError as error:
             fault = Failure.of(error.with_traceback(None))
-        labels = Labels(self.sweep.name, "trial", arm, self.recorder.provenance, number, params)
+        labels = Labels(self.sweep.name, "trial", name, self.recorder.provenance, number, params)
         return self.recorder.task(self.sweep, number, f"trial {number}", jobs, labels, fault)
 
     def may_begin(self, task: Task) -> Verdict:

@@ -106,7 +106,7 @@ class TrialTable:
 
     def _numbered(self, rows: list[Row]) -> dict[int, Row]:
         """Rows by trial number; a configuration's numbers shift when those before it get more trials."""
-        configurations = part_of(self.sweep, Only()).arms
+        configurations = part_of(self.sweep, Only()).configurations
         if len(configurations) == 1:
             return {int(row["trial"]): row for row in rows}
         axes = list(configurations[0].params)
@@ -145,7 +145,7 @@ class TrialTable:
         if not finished or replace or learns or is_one_job(sweep):
             return
         if not sweep.is_searched:
-            own = {job.id for configuration in sweep.arms for job in sweep.fill(configuration).jobs}
+            own = {job.id for configuration in sweep.configurations for job in sweep.fill(configuration).jobs}
             finished = [row for row in finished if not own.issuperset(row["run_ids"])]
         if not finished:
             return

@@ -150,7 +150,7 @@ def _judged(sweep: Sweep, row: Row, uri: str) -> KnownTrial | str:
     if not all(map(math.isfinite, finite)):
         return "without a finite value"
     params = mapping_in(row["params"], uri, f"a trial of {row['sweep']}")
-    if all(_searched(sweep, params, configuration) is None for configuration in sweep.arms):
+    if all(_searched(sweep, params, configuration) is None for configuration in sweep.configurations):
         return "outside the space"
     return KnownTrial(params, finite, row["sweep"])
 

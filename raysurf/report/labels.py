@@ -145,7 +145,7 @@ DETAILS: tuple[Detail, ...] = (
     lambda run, same: _ends(run, same) if what_it_is(run) == "straight line" else "",
     # Of a run that measures those of its weights.
     lambda run, same: noisy_layers(weights if isinstance(weights := run.spec.get("weights"), dict) else run.spec),
-    # An arm begins with its kind, which has been said.
+    # The name begins with the kind, which has been said.
     lambda run, same: run.arm.removeprefix(f"{run.kind} "),
     lambda run, same: differing(run.params, [other.params for other in same]),
     _seed,

@@ -39,12 +39,12 @@ def read(text: str) -> Failure:
     Of a surface whose points failed it is the first point's error that counts.
     """
     _, mark, last = text.rpartition(TRACEBACK)
-    found = _of_traceback(last) if mark else _of_line(text.strip())
-    if found.error == "MeasuringError" and (first := FIRST_POINT.search(found.message)):
+    failure = _of_traceback(last) if mark else _of_line(text.strip())
+    if failure.error == "MeasuringError" and (first := FIRST_POINT.search(failure.message)):
         inner = _of_line(first["rest"].strip())
-        where = inner if inner.place else found
+        where = inner if inner.place else failure
         return _failure(inner.error, f"{inner.message} (at {first['point']})", where.place)
-    return found
+    return failure
 
 
 def _failure(name: str, message: str, place: str) -> Failure:
@@ -64,10 +64,10 @@ def _of_traceback(block: str) -> Failure:
     lines = block.strip("\n").splitlines()
     at = next((i for i, line in enumerate(lines) if line and not line[0].isspace()), len(lines))
     said, place = "\n".join(lines[at:]).strip(), _place(block)
-    found = ERROR.match(said)
-    if found is None:
+    match = ERROR.match(said)
+    if match is None:
         return _failure("", said, place)
-    return _failure(found["name"].rpartition(".")[2], found["message"] or "", place)
+    return _failure(match["name"].rpartition(".")[2], match["message"] or "", place)
 
 
 def _place(block: str) -> str:
@@ -86,7 +86,7 @@ def _of_line(text: str) -> Failure:
         return _failure("", text, place)
     if placed := PLACED.match(text):
         text, place = placed["text"], f"{placed['file']}:{placed['line']}"
-    found = ERROR.match(text)
-    if found is None or found["message"] is None or not found["name"].rpartition(".")[2][:1].isupper():
+    match = ERROR.match(text)
+    if match is None or match["message"] is None or not match["name"].rpartition(".")[2][:1].isupper():
         return _failure("", text, place)
-    return _failure(found["name"].rpartition(".")[2], found["message"], place)
+    return _failure(match["name"].rpartition(".")[2], match["message"], place)

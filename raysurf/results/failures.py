@@ -113,8 +113,8 @@ def failures(results: Reader, sweeps: Sequence[str] = ()) -> Failures:
         if row["status"] == "failed" and row["role"] == "input" and row["trial"] is not None
     }
     failed = [_failed_run(row, trial_of.get(row["run_id"]), own_inputs) for row in runs if row["status"] == "failed"]
-    told = {run.run_id for run in failed}
-    without = [row for row in mine if row["state"] == "failed" and told.isdisjoint(row["run_ids"])]
+    known = {run.run_id for run in failed}
+    without = [row for row in mine if row["state"] == "failed" and known.isdisjoint(row["run_ids"])]
     failed += [
         _failed_run({**row, "run_id": next(iter(row["run_ids"]), None), "role": "trial", "seed": None, "command": ""})
         for row in sorted(without, key=lambda row: (row["sweep"], row["trial"]))
@@ -149,5 +149,5 @@ def _grouped(failed: Sequence[FailedRun]) -> list[FailureGroup]:
         key = (what.kind, what.error, what.place, said)
         groups.setdefault(key, []).append(run)
         first.setdefault(key, what)
-    found = [FailureGroup(first[key], tuple(runs)) for key, runs in groups.items()]
-    return sorted(found, key=lambda group: (group.what.kind == "blocked", -len(group.runs)))
+    failure_groups = [FailureGroup(first[key], tuple(runs)) for key, runs in groups.items()]
+    return sorted(failure_groups, key=lambda group: (group.what.kind == "blocked", -len(group.runs)))

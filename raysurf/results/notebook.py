@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROWS, TRIALS, FAILURES, LONGEST = 20, 5, 3, 60
 # Shown of every trial that has them, beside what is searched.
-FIGURES = ("validation/accuracy", "test/accuracy", "validation/nll", "test/nll")
+METRICS = ("validation/accuracy", "test/accuracy", "validation/nll", "test/nll")
 
 
 def html_table(names: Sequence[str], rows: Sequence[Sequence[object]], titles: Sequence[str] = ()) -> str:
@@ -90,7 +90,7 @@ def show_arrow_tables() -> None:
     formatter = shell.display_formatter.formatters["text/html"]
     name = ("pyarrow.lib", "Table")
     if name not in formatter.deferred_printers and not any(
-        (each.__module__, each.__name__) == name for each in formatter.type_printers
+        (cls.__module__, cls.__name__) == name for cls in formatter.type_printers
     ):
         formatter.for_type_by_name(*name, arrow_html)
 
@@ -100,20 +100,20 @@ def _trials(results: Reader, rows: Sequence[Row]) -> tuple[list[str], list[list[
     uri = results.store.uri
     metrics = rows[0]["metric"].split(", ") if rows[0]["metric"] else []
     params = [values_in(row["params"], uri, f"trial {row['trial']}") for row in rows]
-    searched = list(dict.fromkeys(name for each in params for name in each))
+    searched = list(dict.fromkeys(name for values in params for name in values))
     stored = {
         row["run_id"]: mapping_in(row["metrics"], uri, row["run_id"])
         for row in results.table("runs", ["run_id", "metrics"]).to_pylist()
         if any(row["run_id"] in trial["run_ids"] for trial in rows)
     }
-    figures = [name for name in FIGURES if name not in metrics and any(name in each for each in stored.values())]
+    shown = [name for name in METRICS if name not in metrics and any(name in run for run in stored.values())]
     lines: list[list[object]] = []
     for row, values in zip(rows, params, strict=True):
         runs = [stored[run_id] for run_id in row["run_ids"] if run_id in stored]
-        means = [mean(there) if (there := [run[name] for run in runs if name in run]) else None for name in figures]
-        found = values_of(row) if metrics else ()
-        lines.append([row["trial"], *found, row["arm"], *(values.get(name) for name in searched), *means])
-    return ["trial", *metrics, "arm", *searched, *figures], lines
+        means = [mean(there) if (there := [run[name] for run in runs if name in run]) else None for name in shown]
+        sought = values_of(row) if metrics else ()
+        lines.append([row["trial"], *sought, row["arm"], *(values.get(name) for name in searched), *means])
+    return ["trial", *metrics, "arm", *searched, *shown], lines
 
 
 def _told(states: Counter[str]) -> str:

@@ -58,13 +58,13 @@ def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> d
             groups = range(reader.num_row_groups)
         if clean := sorted(set(groups) - set(mixed)):
             fragments.append(fragment.subset(row_group_ids=clean))
-        memory += [each.select(schema.names).cast(schema) for each in rows_of_parts(store, file, parts, mixed)]
-    found = [ds.dataset(whole, schema=schema, filesystem=store.fs, format=format)]
+        memory += [rows.select(schema.names).cast(schema) for rows in rows_of_parts(store, file, parts, mixed)]
+    datasets = [ds.dataset(whole, schema=schema, filesystem=store.fs, format=format)]
     if fragments:
-        found.append(ds.FileSystemDataset(fragments, schema, format, store.fs))
+        datasets.append(ds.FileSystemDataset(fragments, schema, format, store.fs))
     if memory:
-        found.append(ds.dataset(pa.concat_tables(memory)))
-    return found[0] if len(found) == 1 else ds.dataset(found)
+        datasets.append(ds.dataset(pa.concat_tables(memory)))
+    return datasets[0] if len(datasets) == 1 else ds.dataset(datasets)
 
 
 def view(store: Store, files: TableFiles) -> str | None:
@@ -155,8 +155,8 @@ class Reader:
             return self._tolerating(name, lambda is_checked: self._read(name, columns, is_checked))
         # The most frequent condition, for which the files of other runs need not be listed.
         one = ONE_RUN.fullmatch(where) if "run_id" in schema.names else None
-        if one and (found := self._one_run(name, one["run"], columns)) is not None:
-            return found
+        if one and (rows := self._one_run(name, one["run"], columns)) is not None:
+            return rows
         return self.sql(f"select {', '.join(map(quoted_name, columns or ())) or '*'} from {name} where {where}")
 
     def count(self, name: str) -> int:
@@ -164,11 +164,11 @@ class Reader:
         return self._tolerating(name, lambda is_checked: int(self._dataset(name, is_checked).count_rows()))
 
     def _read(self, name: str, columns: Sequence[str] | None, is_checked: bool) -> pa.Table:
-        found: pa.Table = self._dataset(name, is_checked).to_table(columns=list(columns) if columns else None)
-        for field in found.schema:
-            if not field.nullable and found[field.name].null_count:
+        rows: pa.Table = self._dataset(name, is_checked).to_table(columns=list(columns) if columns else None)
+        for field in rows.schema:
+            if not field.nullable and rows[field.name].null_count:
                 raise pa.ArrowInvalid(f"no value of {field.name} in some rows")
-        return found
+        return rows
 
     def _one_run(self, name: str, run_id: str, columns: Sequence[str] | None = None) -> pa.Table | None:
         """The rows of one run from its own parts; None if no part has its name, or one cannot be read."""
@@ -181,10 +181,10 @@ class Reader:
             raise
         except StoreError:
             return None
-        if not rows or not all(each.num_rows for each in rows):
+        if not rows or not all(part.num_rows for part in rows):
             return None
-        found = pa.concat_tables(rows)
-        return found.filter(pc.equal(found["run_id"], run_id)).select(list(columns or found.column_names))
+        table = pa.concat_tables(rows)
+        return table.filter(pc.equal(table["run_id"], run_id)).select(list(columns or table.column_names))
 
     def sql(self, query: str) -> pa.Table:
         """Ask in SQL (DuckDB's) over all tables.
@@ -216,8 +216,8 @@ class Reader:
                 connection.close()
 
         try:
-            if (found := self._natively(query, named)) is not None:
-                return found
+            if (answer := self._natively(query, named)) is not None:
+                return answer
             return self._tolerating("a table" if len(named) != 1 else named[0], read)
         except duckdb.Error as error:
             columns = [f"{name} ({', '.join(SCHEMAS[name].names)})" for name in named]
@@ -236,7 +236,7 @@ class Reader:
             return None
         connection = _database(self.store.root, os.getpid()).cursor()
         try:
-            if any(each.type != duckdb.StatementType.SELECT for each in connection.extract_statements(query)):
+            if any(statement.type != duckdb.StatementType.SELECT for statement in connection.extract_statements(query)):
                 return None
             views = {name: view(self.store, look_at(self.store, name)) for name in named}
             if None in views.values():
@@ -301,7 +301,7 @@ class Reader:
                 return files
 
     def _unreadable_parts(self, files: TableFiles) -> set[str]:
-        schema, found = schema_of(files.table), set[str]()
+        schema, unreadable = schema_of(files.table), set[str]()
         for part in files.own:
             path = f"tables/{files.table}/{part}{SUFFIX}"
             try:
@@ -311,9 +311,9 @@ class Reader:
             except StoreError as error:
                 if not self.store.exists(path):
                     raise FileNotFoundError(path) from error
-                found.add(part)
+                unreadable.add(part)
                 self._warn(f"{path} is left out: {error.got.removeprefix(f'{path}, which ').removeprefix(f'{path} ')}")
-        return found
+        return unreadable
 
     def _warn(self, text: str) -> None:
         warnings.warn(StoreWarning(f"results {self.store.uri!r}: {text}"), stacklevel=2)
@@ -323,9 +323,9 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
     """Rows of a query; an empty text or a comment is an error of DuckDB's."""
     import duckdb
 
-    if (found := connection.sql(query)) is None:
+    if (relation := connection.sql(query)) is None:
         raise duckdb.ParserException(f"{query.strip()!r} is no query")
-    return found.to_arrow_table()
+    return relation.to_arrow_table()
 
 
 @lru_cache(maxsize=4)
@@ -336,15 +336,15 @@ def _database(root: str, process: int) -> duckdb.DuckDBPyConnection:
     """
     import duckdb
 
-    found = duckdb.connect(":memory:")
-    found.execute("set global allowed_directories = ?", [[f"{root}/tables/", f"{root}/{FOLDER}/"]])
+    database = duckdb.connect(":memory:")
+    database.execute("set global allowed_directories = ?", [[f"{root}/tables/", f"{root}/{FOLDER}/"]])
     # Files of running jobs are replaced all the time.
-    found.execute("set global enable_external_file_cache = false")
+    database.execute("set global enable_external_file_cache = false")
     # For speed, where a version has it. Of footers none is used that is younger than 10 s or of another time than its
     # file; reading ahead in small files on a disk costs more than it saves.
     for setting in ("parquet_metadata_cache = true", "disable_parquet_prefetching = true", "async_threads = 0"):
         with contextlib.suppress(duckdb.CatalogException):
-            found.execute(f"set global {setting}")
-    found.execute("set global enable_external_access = false")
-    found.execute("set global lock_configuration = true")
-    return found
+            database.execute(f"set global {setting}")
+    database.execute("set global enable_external_access = false")
+    database.execute("set global lock_configuration = true")
+    return database

@@ -27,17 +27,19 @@ def one_run(results: Reader, text: str) -> dict[str, Any]:
         StoreError: If those of several do; they are named.
     """
     known = sorted(results.table("runs", ["run_id"])["run_id"].to_pylist())
-    found = [text] if text in known else [each for each in known if text and _begins(each, text)]
-    if not found:
+    matches = [text] if text in known else [run_id for run_id in known if text and _begins(run_id, text)]
+    if not matches:
         raise UnknownNameError("run", text, known[:SHOWN] + ["…"] * (len(known) > SHOWN) or ["none yet"])
-    if len(found) > 1:
+    if len(matches) > 1:
         rows = results.table("runs", ["run_id", "sweep", "arm", "seed"]).to_pylist()
         called = {row["run_id"]: f"{row['run_id']} ({row['sweep']}: {row['arm']}, seed {row['seed']})" for row in rows}
-        listed = [called[each] for each in found[:SHOWN]] + [f"{len(found) - SHOWN} more"] * (len(found) > SHOWN)
-        raise StoreError(
-            results.store.uri, f"{text!r}, which {len(found)} runs begin with", f"one of {'; '.join(listed)}"
+        listed = [called[run_id] for run_id in matches[:SHOWN]] + [f"{len(matches) - SHOWN} more"] * (
+            len(matches) > SHOWN
         )
-    (row,) = results.table("runs", where=f"run_id = {quoted(found[0])}").to_pylist()
+        raise StoreError(
+            results.store.uri, f"{text!r}, which {len(matches)} runs begin with", f"one of {'; '.join(listed)}"
+        )
+    (row,) = results.table("runs", where=f"run_id = {quoted(matches[0])}").to_pylist()
     return dict(row)
 
 
@@ -85,13 +87,13 @@ def trial_log(results: Reader, sweep: str, number: str) -> TrialLog:
     if sweep not in names:
         raise UnknownNameError("sweep", sweep, names or ("none yet",))
     rows = results.table("trials", where=f"sweep = {quoted(sweep)}").sort_by("trial").to_pylist()
-    found = next((row for row in rows if str(row["trial"]) == number), None)
-    if found is None:
+    trial = next((row for row in rows if str(row["trial"]) == number), None)
+    if trial is None:
         raise UnknownNameError(f"trial of {sweep}", number, _spans([row["trial"] for row in rows]))
-    own = f"role = 'input' and sweep = {quoted(sweep)} and trial = {found['trial']}"
+    own = f"role = 'input' and sweep = {quoted(sweep)} and trial = {trial['trial']}"
     inputs = results.table("runs", where=own).sort_by("started_at").to_pylist()
-    run_ids = [row["run_id"] for row in inputs if row["run_id"] not in found["run_ids"]]
-    return TrialLog(found, tuple(_run(results, run_id) for run_id in (*run_ids, *found["run_ids"])))
+    run_ids = [row["run_id"] for row in inputs if row["run_id"] not in trial["run_ids"]]
+    return TrialLog(trial, tuple(_run(results, run_id) for run_id in (*run_ids, *trial["run_ids"])))
 
 
 def run_log(results: Reader, text: str) -> TrialLog:
@@ -142,7 +144,7 @@ class RunDifference:
         versions: Packages, and Python.
         provenance: Commit, whether tracked files differed from it, device, workers, fingerprints, command.
         run: Sweep, trial, role, status, budget, unreadable files.
-        figures: All figures of either, those that agree too.
+        metrics: All metrics of either, those that agree too.
     """
 
     a: str
@@ -151,7 +153,7 @@ class RunDifference:
     versions: tuple[Differing, ...]
     provenance: tuple[Differing, ...]
     run: tuple[Differing, ...]
-    figures: tuple[Differing, ...]
+    metrics: tuple[Differing, ...]
 
 
 def run_difference(results: Reader, a: str, b: str) -> RunDifference:
@@ -181,7 +183,7 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any], also_equal: bool = Fa
     names = dict.fromkeys((*a, *b))
     pairs = (Differing(name, a.get(name), b.get(name)) for name in names)
     # A boolean equals a number to Python, and is another setting.
-    return tuple(each for each in pairs if also_equal or (type(each.a), each.a) != (type(each.b), each.b))
+    return tuple(pair for pair in pairs if also_equal or (type(pair.a), pair.a) != (type(pair.b), pair.b))
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -28,8 +28,8 @@ class Snapshot(Reader):
         import pyarrow.dataset as ds
 
         if name not in self._known or is_checked:
-            found = super()._dataset(name, is_checked)
-            self._known[name] = ds.dataset(found.to_table()) if name in KEPT else found
+            data = super()._dataset(name, is_checked)
+            self._known[name] = ds.dataset(data.to_table()) if name in KEPT else data
         return self._known[name]
 
     def _natively(self, query: str, named: Sequence[str]) -> pa.Table | None:

@@ -21,12 +21,12 @@ def front(points: Sequence[Sequence[float]], modes: Sequence[str]) -> list[int]:
     """Numbers of the points on the Pareto front, the best first value first; of equal points each."""
     signs = [-1.0 if mode == "max" else 1.0 for mode in modes]
     signed = [tuple(sign * value for sign, value in zip(signs, point, strict=True)) for point in points]
-    found: list[int] = []
+    on_front: list[int] = []
     for number in sorted(range(len(signed)), key=lambda i: (signed[i], i)):
         # Sorted by the first value, only an earlier point can be better in everything.
-        if not any(_dominates(signed[other], signed[number]) for other in found):
-            found.append(number)
-    return found
+        if not any(_dominates(signed[other], signed[number]) for other in on_front):
+            on_front.append(number)
+    return on_front
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -41,9 +41,9 @@ def values_of(trial: Row) -> list[float | None]:
 def pareto_rows(trials: Iterable[Row]) -> list[Row]:
     """The finished trials of one sweep that are on its Pareto front."""
     done = (row for row in trials if row["state"] == "done")
-    found = [row for row in done if all(value is not None and math.isfinite(value) for value in values_of(row))]
-    modes = found[0]["mode"].split(", ") if found else []
-    return [found[number] for number in front([values_of(row) for row in found], modes)]  # type: ignore[misc]
+    rows = [row for row in done if all(value is not None and math.isfinite(value) for value in values_of(row))]
+    modes = rows[0]["mode"].split(", ") if rows else []
+    return [rows[number] for number in front([values_of(row) for row in rows], modes)]  # type: ignore[misc]
 
 
 def best_rows(trials: Iterable[Row]) -> list[Row]:
@@ -121,8 +121,10 @@ def best_trial(results: Reader, sweep: str) -> Row:
     done = [row for row in rows if row["state"] == "done"]
     if not done:
         counts = Counter(row["state"] for row in rows)
-        told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "it has none yet"
-        raise StoreError(results.store.uri, f"no finished trial of {sweep!r} ({told})", "a sweep with a finished trial")
+        states = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "it has none yet"
+        raise StoreError(
+            results.store.uri, f"no finished trial of {sweep!r} ({states})", "a sweep with a finished trial"
+        )
     if not done[0]["metric"]:
         expected = "a sweep with search:; its settings are in the table trials"
         raise StoreError(results.store.uri, f"{sweep!r}, which searches nothing", expected)
@@ -145,29 +147,29 @@ def searched_values(results: Reader, sweep: str) -> pa.Table:
     rows = trials_of(results, sweep)
     schema = SCHEMAS["trials"]
     columns = [(schema.field(name), pa.array([row[name] for row in rows], schema.field(name).type)) for name in COLUMNS]
-    columns += _figures(rows)
+    columns += _metric_columns(rows)
     if any(row["std"] is not None for row in rows):
         columns.append((schema.field("std"), pa.array([row["std"] for row in rows], pa.float64())))
     values = [values_in(row["params"], results.store.uri, f"trial {row['trial']}") for row in rows]
     taken = {field.name for field, _ in columns}
-    for name in dict.fromkeys(name for each in values for name in each):
-        column = typed([each.get(name) for each in values])
+    for name in dict.fromkeys(name for params in values for name in params):
+        column = typed([params.get(name) for params in values])
         meaning = {"meaning": "a searched value; null where the trial has no such parameter"}
         columns.append((pa.field(f"params.{name}" if name in taken else name, column.type, True, meaning), column))
     return pa.Table.from_arrays([column for _, column in columns], schema=pa.schema([field for field, _ in columns]))
 
 
-def _figures(rows: Sequence[Row]) -> list[tuple[pa.Field, pa.Array]]:
+def _metric_columns(rows: Sequence[Row]) -> list[tuple[pa.Field, pa.Array]]:
     """A column for every metric that is searched, by its name."""
     metrics = rows[0]["metric"].split(", ") if rows and rows[0]["metric"] else []
     modes = rows[0]["mode"].split(", ") if metrics else []
-    found = []
+    columns = []
     for number, (metric, mode) in enumerate(zip(metrics, modes, strict=True)):
         values = [row["values"] or [row["value"]] * len(metrics) for row in rows]
         meaning = {"meaning": f"mean over seeds; {mode} is searched; null until the trial has ended"}
-        column = pa.array([each[number] for each in values], pa.float64())
-        found.append((pa.field(metric, pa.float64(), True, meaning), column))
-    return found
+        column = pa.array([of_trial[number] for of_trial in values], pa.float64())
+        columns.append((pa.field(metric, pa.float64(), True, meaning), column))
+    return columns
 
 
 def typed(values: Sequence[Any]) -> pa.Array:

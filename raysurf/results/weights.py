@@ -51,7 +51,7 @@ def stored_weights(results: Reader, run: str, name: str, framework: Framework) -
     row = one_run(results, run)
     store, run_id = results.store, row["run_id"]
     files = {path.rpartition("/")[2] for path in store.list(f"jobs/{run_id}") if path.count("/") == 2}
-    whole = sorted(each.removesuffix(".safetensors") for each in files if each.endswith(".safetensors"))
+    whole = sorted(file.removesuffix(".safetensors") for file in files if file.endswith(".safetensors"))
     bundled: dict[str, dict[str, Any]] = {}
     for bundle, sign in BUNDLES.items():
         # Which weights a bundle has is known when it is read; it is read if no file of its own has the name.
@@ -63,7 +63,7 @@ def stored_weights(results: Reader, run: str, name: str, framework: Framework) -
     bundled = _as_jobs_name_them(bundled, mapping_in(row["spec"], store.uri, run_id))
     if name in bundled:
         return StoredWeights(run_id, name, bundled[name], buffers)
-    known = [each for each in whole if each not in (*BUNDLES, *OTHERS)]
+    known = [stem for stem in whole if stem not in (*BUNDLES, *OTHERS)]
     if name in known:
         return StoredWeights(run_id, name, *_parted(store, f"jobs/{run_id}/{name}.safetensors", framework))
     known = sorted([*known, *bundled], key=_by_number)
@@ -76,13 +76,13 @@ def stored_weights(results: Reader, run: str, name: str, framework: Framework) -
 
 def _as_jobs_name_them(bundled: Mapping[str, dict[str, Any]], spec: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Points of a bundle by the names that jobs give them: a curve's trained control points are its ends and bends."""
-    found = {}
+    named = {}
     for part, tensors in bundled.items():
         if (numbered := re.fullmatch(r"point(\d{1,9})", part)) is not None:
             number, num_bends = int(numbered[1]), spec.get("num_bends", 1)
             part = "start" if number == 0 else f"bend{number}" if number <= num_bends else "end"
-        found[part] = tensors
-    return found
+        named[part] = tensors
+    return named
 
 
 def _parted(store: Store, path: str, framework: Framework) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -111,15 +111,15 @@ def _arrays(data: bytes) -> dict[str, Any]:
     import numpy as np
     from safetensors import deserialize
 
-    found = {}
+    arrays = {}
     for name, tensor in deserialize(data):  # type: ignore[no-untyped-call]
         kind, bits = tensor["dtype"][:1].lower(), tensor["dtype"][1:]
         if tensor["dtype"] == "BF16":
             values = (np.frombuffer(tensor["data"], dtype="<u2").astype("<u4") << 16).view("<f4")
         else:
             values = np.frombuffer(tensor["data"], dtype="?" if bits == "OOL" else f"<{kind}{int(bits) // 8}")
-        found[name] = values.reshape(tensor["shape"])
-    return found
+        arrays[name] = values.reshape(tensor["shape"])
+    return arrays
 
 
 def _by_number(name: str) -> tuple[str, int]:

@@ -27,8 +27,8 @@ from raysurf.sweep.space import (
 from raysurf.values import shown
 
 
-def grid(tree: Tree, arm: Mapping[str, Any] | None = None) -> Iterator[Params]:
-    """Every assignment of every hole, or of those of one arm; holes inside an option only where it is chosen.
+def grid(tree: Tree, configuration: Mapping[str, Any] | None = None) -> Iterator[Params]:
+    """Every assignment of every hole, or of those of one configuration; holes inside an option only where it is chosen.
 
     Raises:
         SpecError: If a ``Float`` has no step.
@@ -40,7 +40,7 @@ def grid(tree: Tree, arm: Mapping[str, Any] | None = None) -> Iterator[Params]:
     ]
     if faults:
         raise SpecError(faults)
-    fixed = arm or {}
+    fixed = configuration or {}
     return _assignments(tree, lambda name, hole: [fixed[name]] if name in fixed else _values(hole))
 
 

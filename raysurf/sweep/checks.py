@@ -60,7 +60,7 @@ def job_faults(tree: Any) -> list[PathFault]:
     if misplaced:
         return misplaced
     try:
-        space.arms(tree)
+        space.configurations(tree)
         samples = assignments.samples(tree)
     except SpecError as error:
         return [(("job", *wrong.where.split(".")), wrong) for wrong in error.faults]
@@ -74,7 +74,10 @@ def job_faults(tree: Any) -> list[PathFault]:
 
 def _size_faults(sweep: Sweep) -> list[PathFault]:
     """Limit on the number of runs of a sweep."""
-    seeds, trials = max(1, len(sweep.seeds)), sum(sweep.trials_in(arm) for arm in sweep.arms)
+    seeds, trials = (
+        max(1, len(sweep.seeds)),
+        sum(sweep.trials_in(configuration) for configuration in sweep.configurations),
+    )
     most = MAX_TRIALS if sweep.is_searched else space.MAX_SETTINGS
     if trials * seeds <= most:
         return []

@@ -1,4 +1,4 @@
-"""The plan of a file, and which arms and baselines of it are run. ``check`` prints it and ``run`` executes it."""
+"""The plan of a file: which configurations and baselines are run. ``check`` prints it and ``run`` executes it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Only:
 
     Args:
         sweep: Names of sweeps; ``*`` stands for any characters, here and below.
-        arm: Readable names of settings, whole or some words of them: ``lr=0.1`` fits ``sgd lr=0.1 momentum=0.9``.
+        arm: Readable names of configurations, whole or some words of them: ``lr=0.1`` fits ``sgd lr=0.1 momentum=0.9``.
         kind: Kinds of jobs.
         trial: Numbers of trials, of sweeps without a search.
     """
@@ -75,7 +75,7 @@ class Only:
         return self == Only()
 
     def fits(self, sweep: str, arm: str, kind: str, trial: int | None) -> bool:
-        """Whether a trial or a baseline is to be run; a baseline has the kind as its arm, and no trial."""
+        """Whether a trial or a baseline is to be run; a baseline has its kind as ``arm``, and no trial."""
         named = ((self.sweep, sweep), (self.kind, kind))
         return (
             all(not texts or any(fnmatch.fnmatchcase(name, text) for text in texts) for texts, name in named)
@@ -88,34 +88,35 @@ class Only:
 class Part:
     """What is run of a sweep."""
 
-    arms: tuple[Configuration, ...]
+    configurations: tuple[Configuration, ...]
     baselines: tuple[Job, ...]
 
     @property
     def numbers(self) -> set[int]:
         """Numbers of its trials."""
-        return {number for arm in self.arms for number in arm.numbers}
+        return {number for configuration in self.configurations for number in configuration.numbers}
 
 
 def part_of(sweep: Sweep, only: Only) -> Part:
-    """The arms and baselines that are asked for.
+    """The configurations and baselines that are asked for.
 
     Raises:
         SpecError: If trials of a search are asked for by number; each depends on those before it.
     """
-    trials = [sweep.trials_in(arm) for arm in sweep.arms]
+    trials = [sweep.trials_in(params) for params in sweep.configurations]
     firsts = itertools.accumulate(trials, initial=0)
-    arms = [
-        Configuration(params, count, first) for params, count, first in zip(sweep.arms, trials, firsts, strict=False)
+    configurations = [
+        Configuration(params, count, first)
+        for params, count, first in zip(sweep.configurations, trials, firsts, strict=False)
     ]
     if only.is_everything:
-        return Part(tuple(arms), sweep.baselines)
+        return Part(tuple(configurations), sweep.baselines)
     every = []
-    for arm in arms:
-        chosen = next((number for number in only.trial if number in arm.numbers), None)
-        assignments = assignments_in(sweep, [arm.params])
+    for configuration in configurations:
+        chosen = next((number for number in only.trial if number in configuration.numbers), None)
+        assignments = assignments_in(sweep, [configuration.params])
         if any(only.fits(sweep.name, assignment.arm, assignment.jobs[0].kind, chosen) for assignment in assignments):
-            every.append(arm)
+            every.append(configuration)
     if only.trial and sweep.is_searched and every:
         got = ", ".join(f"trial={number}" for number in only.trial)
         expected = f"arm=… or sweep=…: trials of the search of {sweep.name!r} follow from one another"
@@ -128,26 +129,28 @@ def require_any(sweeps: Sequence[Sweep], only: Only, parts: Iterable[Part]) -> N
     """Check that something is asked for.
 
     Raises:
-        SpecError: If nothing fits; it lists the arms that there are.
+        SpecError: If nothing fits; it lists the configurations that there are.
     """
-    if only.is_everything or any(part.arms or part.baselines for part in parts):
+    if only.is_everything or any(part.configurations or part.baselines for part in parts):
         return
     known = dict.fromkeys(
-        f"{sweep.name}: {assignment.arm}" for sweep in sweeps for assignment in assignments_in(sweep, sweep.arms)
+        f"{sweep.name}: {assignment.arm}"
+        for sweep in sweeps
+        for assignment in assignments_in(sweep, sweep.configurations)
     )
     listed = [*known][:SHOWN] + [f"{len(known) - SHOWN} more"] * (len(known) > SHOWN)
     got = ", ".join(f"{key}={value}" for key in KEYS for value in getattr(only, key))
-    raise SpecError([Fault("only", got, f"what fits some arm; there are {'; '.join(listed)}")])
+    raise SpecError([Fault("only", got, f"what fits a configuration; there are {'; '.join(listed)}")])
 
 
-def assignments_in(sweep: Sweep, arms: Sequence[Mapping[str, Any]]) -> list[Assignment]:
+def assignments_in(sweep: Sweep, configurations: Sequence[Mapping[str, Any]]) -> list[Assignment]:
     """A few assignments of some combinations of the ``Each`` axes: each with all samples of the other holes."""
-    if len(sweep.arms) == 1:
-        return sweep.samples if arms else []
-    axes = sweep.arms[0].keys()
+    if len(sweep.configurations) == 1:
+        return sweep.samples if configurations else []
+    axes = sweep.configurations[0].keys()
     searched = [{k: v for k, v in s.params.items() if k not in axes} for s in sweep.samples]
     unique = list({repr(sorted(params.items(), key=str)): params for params in searched}.values())
-    return [sweep.fill({**params, **arm}) for arm in arms for params in unique]
+    return [sweep.fill({**params, **configuration}) for configuration in configurations for params in unique]
 
 
 Role = Literal["input", "baseline"]
@@ -169,7 +172,7 @@ class SweepPlan:
     Args:
         sweep: The sweep.
         jobs: Inputs and baselines that are not part of an earlier plan of the same file, inputs first.
-        arms: What is tried.
+        configurations: The combinations of the ``Each`` axes that are run.
         trials_done: Trials that the store has already.
         finished: Ids of the jobs that the store has finished.
         earlier: What earlier plans of the same file run, as far as it is known, and what may be gone on from.
@@ -179,7 +182,7 @@ class SweepPlan:
 
     sweep: Sweep
     jobs: tuple[PlannedJob, ...]
-    arms: tuple[Configuration, ...]
+    configurations: tuple[Configuration, ...]
     trials_done: int
     finished: frozenset[str] = frozenset()
     earlier: tuple[Job, ...] = ()
@@ -188,8 +191,8 @@ class SweepPlan:
 
     @property
     def trials(self) -> int:
-        """Trials over all arms."""
-        return sum(arm.trials for arm in self.arms)
+        """Trials over all configurations."""
+        return sum(configuration.trials for configuration in self.configurations)
 
     @cached_property
     def known_jobs(self) -> list[Job]:
@@ -197,7 +200,7 @@ class SweepPlan:
         known = {planned.job.id: planned.job for planned in self.jobs}
         if not self.sweep.is_searched:
             shared = {job.id for job in shared_inputs(self.sweep)}
-            jobs = [job for arm in self.arms for job in self.sweep.fill(arm.params).jobs]
+            jobs = [job for configuration in self.configurations for job in self.sweep.fill(configuration.params).jobs]
             known |= {part.id: part for job in jobs for part in (*job.ancestors, job) if part.id not in shared}
         return list(known.values())
 
@@ -299,11 +302,12 @@ def make_plan(
     parts = [part_of(sweep, only) for sweep in sweeps]
     require_any(sweeps, only, parts)
     for sweep, part in zip(sweeps, parts, strict=True):
-        if not part.arms and not part.baselines:
+        if not part.configurations and not part.baselines:
             continue
         jobs: list[PlannedJob] = []
         wanted: list[tuple[Job, Role]] = [
-            (job, "input") for job in shared_inputs(sweep, [arm.params for arm in part.arms])
+            (job, "input")
+            for job in shared_inputs(sweep, [configuration.params for configuration in part.configurations])
         ]
         for baseline in part.baselines:
             wanted += [(job, "input") for job in baseline.ancestors]
@@ -314,20 +318,21 @@ def make_plan(
                 jobs.append(PlannedJob(job, role, job.id in finished))
         taken = min(len(part.numbers), trials_done.get(sweep.name, 0))
         earlier = tuple(job for plan in plans for job in plan.known_jobs)
-        plans.append(SweepPlan(sweep, tuple(jobs), part.arms, taken, finished, earlier))
+        plans.append(SweepPlan(sweep, tuple(jobs), part.configurations, taken, finished, earlier))
     return Plan(tuple(plans), retry_failed)
 
 
-def shared_inputs(sweep: Sweep, arms: Sequence[Mapping[str, Any]] | None = None) -> list[Job]:
+def shared_inputs(sweep: Sweep, configurations: Sequence[Mapping[str, Any]] | None = None) -> list[Job]:
     """The inputs that do not depend on what is searched, inputs before what needs them.
 
-    They are those that every sample of an arm needs for the same seed, over all seeds, and over all arms or these.
+    They are those that every sample of a configuration needs for the same seed, over all seeds, and over all
+    configurations or these.
     """
-    by_arm: dict[str, list[Assignment]] = {}
-    for assignment in assignments_in(sweep, sweep.arms if arms is None else arms):
-        by_arm.setdefault(assignment.arm, []).append(assignment)
+    by_configuration: dict[str, list[Assignment]] = {}
+    for assignment in assignments_in(sweep, sweep.configurations if configurations is None else configurations):
+        by_configuration.setdefault(assignment.arm, []).append(assignment)
     inputs: dict[str, Job] = {}
-    for assignments in by_arm.values():
+    for assignments in by_configuration.values():
         for number in range(len(assignments[0].jobs)):
             chains = [{job.id: job for job in assignment.jobs[number].ancestors} for assignment in assignments]
             for run_id, job in chains[0].items():
@@ -347,17 +352,17 @@ def waves(jobs: Sequence[Job]) -> list[list[Job]]:
     return [[job for job in jobs if depth[job.id] == level] for level in range(max(depth.values(), default=-1) + 1)]
 
 
-def continued(arms: Sequence[Sequence[Job]]) -> dict[int, set[int]]:
-    """Arms that train on from where others end, since a job of theirs is a longer one on the same trajectory.
+def continued(configurations: Sequence[Sequence[Job]]) -> dict[int, set[int]]:
+    """The configurations that continue the training of others, since a job is a longer one on the same trajectory.
 
     Args:
-        arms: The jobs of each.
+        configurations: The jobs of each.
 
     Returns:
-        The arms that each must wait for, by number.
+        The configurations that each must wait for, by number.
     """
     ends: dict[str, list[tuple[int, int]]] = {}
-    for number, jobs in enumerate(arms):
+    for number, jobs in enumerate(configurations):
         for job in jobs:
             if job.trajectory is not None:
                 ends.setdefault(job.trajectory, []).append((job.epochs_to_train, number))

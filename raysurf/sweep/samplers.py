@@ -60,8 +60,8 @@ class Grid(Random):
     kind: ClassVar[str] = "grid"
     LISTS: ClassVar[bool] = True
 
-    def points(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return sweep.grid(arm)
+    def points(self, sweep: Sweep, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return sweep.grid(configuration)
 
     def at_a_time(self, search: Search) -> int:
         return 1

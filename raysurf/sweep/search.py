@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Each is nested in the next.
 MAX_GENERATIONS = 50
-# Of all arms together, and with seeds of all runs.
+# Trials of all configurations together; with seeds, runs.
 MAX_TRIALS = 100_000
 Mode = Literal["max", "min"]
 # Metrics that are the better the larger they are; all others the smaller.
@@ -65,15 +65,15 @@ class Sweep(Protocol):
     @property
     def is_searched(self) -> bool: ...
     @property
-    def arms(self) -> list[dict[str, Any]]: ...
+    def configurations(self) -> list[dict[str, Any]]: ...
     @property
     def samples(self) -> Sequence[Any]: ...
-    def trials_in(self, arm: Mapping[str, Any]) -> int: ...
-    def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]: ...
+    def trials_in(self, configuration: Mapping[str, Any]) -> int: ...
+    def grid(self, configuration: Mapping[str, Any]) -> list[dict[str, Any]]: ...
 
 
 class Asked(Protocol):
-    """What suggests the assignments of an arm."""
+    """A suggester of the assignments of one configuration."""
 
     def ask(self, number: int, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The assignment of a trial, or the one that an earlier run has suggested for it."""
@@ -120,17 +120,17 @@ class Sampler(Node):
         Args:
             tree: The job, with holes.
             search: The search.
-            first: Number of the arm's first trial.
+            first: Number of the configuration's first trial.
             points: Assignments to begin with; a partial one is to be completed.
         """
         return None
 
-    def points(self, sweep: Sweep, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Assignments to begin with, of an arm."""
+    def points(self, sweep: Sweep, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The initial assignments of a configuration."""
         return [fitted(sweep.job, point) for point in sweep.search.points] if sweep.search else []
 
     def num_trials(self, search: Search, num_assignments: float) -> int:
-        """Trials of an arm that has so many assignments."""
+        """The number of trials of a configuration with this many assignments."""
         return int(min(search.trials or math.inf, num_assignments))
 
     def at_a_time(self, search: Search) -> int:
@@ -180,7 +180,7 @@ class Search(Value):
         None,
         ge=1,
         le=MAX_TRIALS,
-        description="assignments to try, an arm; a grid tries all, pbt population times generations",
+        description="assignments to try per configuration; a grid tries all, pbt population times generations",
     )
     seed: int | None = Field(None, ge=0, description="makes the suggestions reproducible at any concurrency")
     batch: int = Field(4, ge=1, le=MAX_TRIALS, description="with a seed: trials suggested at a time")
@@ -238,7 +238,7 @@ class Search(Value):
 
 
 class Budget(Value):
-    """Limits of a sweep, over all its arms and every time that it is run; a trial that would pass one never begins."""
+    """Limits of a sweep, over all its configurations and resumptions; a trial that could pass one does not begin."""
 
     trials: int | None = Field(None, ge=1, description="trials that begin")
     epochs: float | None = Field(None, gt=0, description="epochs trained, inputs and baselines included")

@@ -274,7 +274,7 @@ def parameters(tree: Tree) -> dict[str, Hole]:
     return {place.name: place.hole for place in every}
 
 
-def arms(tree: Tree) -> list[Params]:
+def configurations(tree: Tree) -> list[Params]:
     """Every combination of the ``Each`` axes; one empty one if there are none.
 
     Raises:

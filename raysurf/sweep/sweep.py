@@ -84,7 +84,7 @@ def _meaning_of(job: Job) -> str:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One way to fill the holes of a sweep: its parameters, the setting's readable name, and a job a seed."""
+    """One way to fill the holes of a sweep: its parameters, the configuration's readable name, and a job a seed."""
 
     params: Mapping[str, Any]
     arm: str
@@ -141,9 +141,9 @@ class Sweep:
         return any(not isinstance(hole, space.Each) for hole in self.parameters.values())
 
     @cached_property
-    def arms(self) -> list[dict[str, Any]]:
+    def configurations(self) -> list[dict[str, Any]]:
         """Every combination of the ``Each`` axes; one empty one if there are none."""
-        return space.arms(self.job)
+        return space.configurations(self.job)
 
     @cached_property
     def digest(self) -> str:
@@ -188,15 +188,15 @@ class Sweep:
         is_renamed = any(isinstance(option, space.Hole | list) for option in options)
         return self.digest, self.digest if is_renamed else hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def trials_in(self, arm: Mapping[str, Any]) -> int:
-        """How many assignments an arm tries: none twice, except by a population."""
+    def trials_in(self, configuration: Mapping[str, Any]) -> int:
+        """How many assignments a configuration tries: none twice, except by a population."""
         if self.search is None or not self.is_searched:
             return 1
         return self.search.method.num_trials(self.search, self.num_assignments)
 
     @cached_property
     def num_assignments(self) -> float:
-        """How many assignments of its searched holes an arm has; infinity if one is continuous."""
+        """How many assignments of its searched holes a configuration has; infinity if one is continuous."""
         return assignments.size(self.job)
 
     @property
@@ -205,10 +205,10 @@ class Sweep:
         asked = self.search.trials if self.search is not None and self.is_searched else None
         return asked is not None and asked > self.num_assignments
 
-    def grid(self, arm: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The assignments of an arm's searched holes that are tried, in order."""
-        first = itertools.islice(assignments.grid(self.job, arm), self.trials_in(arm))
-        return [{k: v for k, v in params.items() if k not in arm} for params in first]
+    def grid(self, configuration: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The assignments of a configuration's searched holes that are tried, in order."""
+        first = itertools.islice(assignments.grid(self.job, configuration), self.trials_in(configuration))
+        return [{k: v for k, v in params.items() if k not in configuration} for params in first]
 
     def fill(self, params: Mapping[str, Any]) -> Assignment:
         """Put values into every hole, for every generation of a lineage.
@@ -224,8 +224,8 @@ class Sweep:
             job = self._job({**axes, **values}, job)
         assert job is not None
         jobs = tuple(job.with_seed(seed) for seed in self.seeds) or (job,)
-        arm = " ".join([job.kind, *(f"{k or WHOLE}={v}" for k, v in axes.items())])
-        return Assignment(dict(params), arm, jobs)
+        name = " ".join([job.kind, *(f"{k or WHOLE}={v}" for k, v in axes.items())])
+        return Assignment(dict(params), name, jobs)
 
     def _job(self, values: Mapping[str, Any], before: Job | None) -> Job:
         """The job with these values, which goes on from the one of the generation before, if there is one."""

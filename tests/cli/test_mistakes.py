@@ -78,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("run workers.yaml --results new", "asks for 300 worker(s)"),
         ("run small.yaml --results small.yaml", "which is a file"),
         ("run small.yaml --results gopher://x", "a folder, or an address"),
-        ("run small.yaml --only arm=nope", "only: got arm=nope; expected what fits some arm"),
+        ("run small.yaml --only arm=nope", "only: got arm=nope; expected what fits a configuration"),
         # Tables and comparisons.
         ("table", "got no NAME, --sql or --params; give one of them, such as: raysurf table runs"),
         ("table epoch", "unknown table: got 'epoch'; expected one of runs, trials"),

@@ -109,7 +109,10 @@ def test_only_what_is_asked_for_is_run(
 @pytest.mark.parametrize(
     ("only", "said"),
     [
-        (["arm=lr=0.3"], "got arm=lr=0.3; expected what fits some arm; there are swa: swa start.lr=0.1; swa: swa"),
+        (
+            ["arm=lr=0.3"],
+            "got arm=lr=0.3; expected what fits a configuration; there are swa: swa start.lr=0.1; swa: swa",
+        ),
         (["arms=x"], "got 'arms=x'; expected one of sweep=…, arm=…, kind=…, trial=… .did you mean arm=…"),
         (["trial=x"], "got 'trial=x'; expected trial= and a number"),
     ],

@@ -58,7 +58,9 @@ def test_each_arm_is_told_its_own(tmp_path: Path) -> None:
     sweep = rs.Sweep(job, search.model_copy(update={"warm_start": ("coarse",)}), name="fine")
     found = warm_start(store, sweep)
     assert found is not None
-    told = {arm["momentum"]: [each.values for each in found.of_configuration(sweep, arm)] for arm in sweep.arms}
+    told = {
+        arm["momentum"]: [each.values for each in found.of_configuration(sweep, arm)] for arm in sweep.configurations
+    }
     assert told == {"0.0": [(0.5,), (0.4,)], "0.9": [(0.4,)]}
     assert all(each.params == {"lr": 0.1} for each in found.of_configuration(sweep, {"momentum": "0.9"}))
 

@@ -64,7 +64,7 @@ CASES = [(place, "half") for place in PLACES] + [(place, harm) for place in PLAC
 @pytest.mark.parametrize(("place", "harm"), sorted(set(CASES)))
 def test_torn_file_is_written_again(place: str, harm: str, calm: Path, tmp_path: Path) -> None:
     """A file of a finished sweep that is cut short or gone is told of and made again; what has to do with it alone."""
-    average, profile = (each.fill(each.arms[0]).jobs[0] for each in sweeps())
+    average, profile = (each.fill(each.configurations[0]).jobs[0] for each in sweeps())
     runs = {"average": average.id, "start": average.ancestors[0].id, "line": profile.id}
     path, run_id = place.format(**runs), runs.get(place.partition("{")[2].partition("}")[0])
     root = tmp_path / "r"

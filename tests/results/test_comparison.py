@@ -111,7 +111,7 @@ def test_every_published_figure_has_its_row_and_column() -> None:
     """What is in print is named as the layouts and our names of networks and data are, and accuracies are fractions."""
     for layout in (layout for layouts in LAYOUTS.values() for layout in layouts):
         columns = [column.name for column in layout.columns]
-        for (network, data), methods in layout.published.figures.items():
+        for (network, data), methods in layout.published.metrics.items():
             assert network in NETWORKS.values() and data in DATA.values()
             assert list(methods) == list(layout.methods) or not layout.methods
             for figures in methods.values():

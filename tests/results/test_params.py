@@ -127,4 +127,4 @@ def test_a_choice_of_whole_jobs_is_called_job() -> None:
     assert params_text(row, "") == ["job = sgd"]
     assert param_key("") == "param/job"
     each = rs.Sweep(rs.Each(tree.options), name="arms")
-    assert [each.fill(arm).arm for arm in each.arms] == ["sgd job=sgd", "predict job=predict"]
+    assert [each.fill(arm).arm for arm in each.configurations] == ["sgd job=sgd", "predict job=predict"]

@@ -24,7 +24,7 @@ def test_what_differs_is_named_by_path(tmp_path: Path) -> None:
     assert (found.a, found.b) == (a.id, b.id)
     as_dicts = {
         name: {each.name: (each.a, each.b) for each in getattr(found, name)}
-        for name in ("job", "versions", "provenance", "run", "figures")
+        for name in ("job", "versions", "provenance", "run", "metrics")
     }
     assert as_dicts["job"] == {"start.lr": (0.1, 0.2), "start.momentum": (None, 0.5)}
     assert as_dicts["versions"] == {"torch": ("2.6.0", None), "ray": (None, "2.60")}
@@ -34,7 +34,7 @@ def test_what_differs_is_named_by_path(tmp_path: Path) -> None:
         "data_fingerprint": ("aa", None),
     }
     assert as_dicts["run"] == {}
-    assert as_dicts["figures"] == {"test/error": (0.25, None), "test/nll": (0.5, 0.25), "test/kl": (None, 1.0)}
+    assert as_dicts["metrics"] == {"test/error": (0.25, None), "test/nll": (0.5, 0.25), "test/kl": (None, 1.0)}
 
 
 @pytest.mark.parametrize("twice", [True, False])

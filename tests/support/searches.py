@@ -37,9 +37,9 @@ def bowl(params: Mapping[str, Any]) -> tuple[float, ...]:
 def suggested(
     sweep: rs.Sweep, value: Callable[[Mapping[str, Any]], tuple[float, ...]] = bowl, **settings: Any
 ) -> list[Mapping[str, Any]]:
-    """Every assignment of a sweep's one arm, each told its value, in the order in which they were handed out."""
-    (arm,) = sweep.arms
-    found = ConfigurationSearcher(sweep, Configuration(arm, sweep.trials_in(arm)), **settings)
+    """Every assignment of a sweep's one configuration in order of suggestion, each told its value."""
+    (params,) = sweep.configurations
+    found = ConfigurationSearcher(sweep, Configuration(params, sweep.trials_in(params)), **settings)
     while numbers := found.next_batch():
         for number in reversed(numbers):
             found.tell(number, value(found.params[number]), False)

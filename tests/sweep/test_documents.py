@@ -187,7 +187,7 @@ def test_arms_are_whole_sweeps() -> None:
     )
     sweep = rs.Sweep(tree, search=rs.Search(metric="validation/nll", sampler="grid"))
     (plan,) = make_plan([sweep], [], {}).sweeps
-    assert [arm.trials for arm in plan.arms] == [2, 2]
+    assert [configuration.trials for configuration in plan.configurations] == [2, 2]
     assert sweep.fill({"cycle_epochs": 1, "momentum": "0.9"}).arm == "swa momentum=0.9"
 
 
@@ -197,7 +197,7 @@ def test_longer_runs_wait_for_shorter_ones_and_cost_the_rest() -> None:
     tree = rs.SWA(start=start, budget=1, lr=0.1).with_holes(budget=rs.Each((1.5, 1.0, 2.0)))
     sweep = rs.Sweep(tree, seeds=(0, 1))
     (plan,) = make_plan([sweep], [], {}).sweeps
-    jobs = [sweep.fill(arm.params).jobs for arm in plan.arms]
+    jobs = [sweep.fill(configuration.params).jobs for configuration in plan.configurations]
     assert continued(jobs) == {0: {1}, 2: {0}}
     assert plan.left(lambda job: job.epochs_to_train) == (2 * 8, 2 * 8)
     assert plan.left_per_trial(lambda job: job.epochs_to_train) == 2 * 5 / 3

@@ -77,8 +77,8 @@ def test_samples_touch_everything_and_stay_few() -> None:
 
 def test_arms_are_the_product_of_the_axes() -> None:
     """Two axes of two and three give six arms; none gives one."""
-    assert len(space.arms({"a": Each((1, 2)), "b": {"c": Each(("x", "y", "z"))}})) == 6
-    assert space.arms({"a": Int(1, 2)}) == [{}]
+    assert len(space.configurations({"a": Each((1, 2)), "b": {"c": Each(("x", "y", "z"))}})) == 6
+    assert space.configurations({"a": Int(1, 2)}) == [{}]
 
 
 def test_labels_are_unique() -> None:
@@ -132,7 +132,7 @@ def test_holes_cross_processes_and_hash(hole: space.Hole) -> None:
         (lambda: space.fill(TREE, {"epochs": 1}), "no value"),
         (lambda: space.fill({"a": 1}, {"b": 2}), "the holes are none"),
         (lambda: assignments.grid({"a": Float(0, 1)}), "a: got 0 .. 1; expected a step"),
-        (lambda: space.arms({"a": Choice((Each((1, 2)),))}), "outside every choice"),
+        (lambda: space.configurations({"a": Choice((Each((1, 2)),))}), "outside every choice"),
     ],
 )
 def test_bad_holes_are_refused(build: Any, said: str) -> None:

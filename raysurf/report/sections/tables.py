@@ -124,15 +124,15 @@ def trials_table(sweep: SweepRows) -> Markup:
     if not sweep.trials:
         return Markup()
     params = sweep.params[:MOST_PARAMS]
-    has_arms = len({trial.arm for trial in sweep.trials}) > 1
+    has_configurations = len({trial.arm for trial in sweep.trials}) > 1
     spread = any(trial.std is not None for trial in sweep.trials)
-    names = ["trial", "state", *(["setting"] if has_arms else []), *sweep.metrics, *(["±"] if spread else [])]
+    names = ["trial", "state", *(["setting"] if has_configurations else []), *sweep.metrics, *(["±"] if spread else [])]
     names += [*params, *sweep.other_metrics, "seconds", "runs"]
     lines = [
         [
             trial.number,
             trial.state,
-            *([trial.arm] if has_arms else []),
+            *([trial.arm] if has_configurations else []),
             *trial.values,
             *([trial.std] if spread else []),
             *(_shown(trial.params.get(name)) for name in params),

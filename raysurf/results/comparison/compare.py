@@ -59,8 +59,8 @@ def _differences(trees: Sequence[Mapping[str, Any]]) -> list[str]:
     names = dict.fromkeys(name for tree in trees for name in tree)
     differing = [name for name in names if len({text.get(name) for text in texts}) > 1]
     differing.sort(key=lambda name: name.count("."))
-    told = [[f"{name} = {_short(tree[name])}" for name in differing if name in tree] for tree in trees]
-    return [", ".join([*each[:MOST], *(["…"] if len(each) > MOST else [])]) for each in told]
+    listed = [[f"{name} = {_short(tree[name])}" for name in differing if name in tree] for tree in trees]
+    return [", ".join([*entries[:MOST], *(["…"] if len(entries) > MOST else [])]) for entries in listed]
 
 
 def _short(value: Any) -> str:
@@ -203,7 +203,7 @@ def compare(results: Reader, name: str, sweeps: Sequence[str] = ()) -> tuple[Com
         raise UnknownNameError("comparison", name, LAYOUTS)
     kinds = tuple(dict.fromkeys(kind for layout in LAYOUTS[name] for kind in layout.kinds))
     runs = compared_runs(results, kinds, sweeps)
-    found, left_out = [], Counter[str]()
+    comparisons, left_out = [], Counter[str]()
     for layout in LAYOUTS[name]:
         with made_of_rows(results.store.uri, f"the comparison {name!r}"):
             placed = [(run, place) for run in runs if (place := layout.place(run))]
@@ -211,8 +211,8 @@ def compare(results: Reader, name: str, sweeps: Sequence[str] = ()) -> tuple[Com
         not_done = Counter(run.status for run, _ in placed if run.status != "done")
         left_out += not_done
         if done:
-            found.append(Comparison(layout, pa.Table.from_pylist(list(_rows(layout, done)), SCHEMA), not_done))
-    if not found:
+            comparisons.append(Comparison(layout, pa.Table.from_pylist(list(_rows(layout, done)), SCHEMA), not_done))
+    if not comparisons:
         where = f" in {', '.join(sweeps)}" if sweeps else ""
         others = f" ({counted(left_out)})" if left_out else ""
         jobs = "; ".join(layout.jobs or " or ".join(layout.kinds) for layout in LAYOUTS[name])
@@ -223,7 +223,7 @@ def compare(results: Reader, name: str, sweeps: Sequence[str] = ()) -> tuple[Com
         there = sorted(set(results.table("runs", ["kind"])["kind"].to_pylist()))
         got = f"no finished {' or '.join(kinds)} run for {name}{where}{others}"
         raise NothingComparedError(results.store.uri, got, f"{expected} (kinds so far: {', '.join(there) or 'none'})")
-    return tuple(found)
+    return tuple(comparisons)
 
 
 def joined(comparisons: Sequence[Comparison]) -> pa.Table:
@@ -246,16 +246,16 @@ def _rows(layout: Layout, done: Sequence[Placed]) -> Iterator[Row]:
         mine = [(run, place) for run, place in done if (run.model, run.data) == (model, data)]
         methods = {place.method for _, place in mine} | published.keys()
         for method in sorted(methods, key=lambda method: (order.get(method, len(order)), _number(method), method)):
-            figures = published.get(method, {})
+            values = published.get(method, {})
             common = {"model": model, "data": data, "method": method}
             rows = setting_rows(layout, [(run, place) for run, place in mine if place.method == method])
             filled = {row["figure"] for row in rows}
             for column in layout.columns:
-                if column.name in figures and column.name not in filled:
+                if column.name in values and column.name not in filled:
                     rows.append({"setting": "", "figure": column.name, "unit": column.unit, "num_seeds": 0})
             if not any(row["setting"] for row in rows):
                 rows.sort(key=lambda row: columns.index(row["figure"]))
-            yield from (common | row | {"published": figures.get(row["figure"])} for row in rows)
+            yield from (common | row | {"published": values.get(row["figure"])} for row in rows)
 
 
 def _number(method: str) -> int:

@@ -25,13 +25,13 @@ class Line:
         labels: Network, data, method and setting, as far as the table names them.
         is_ours: Whether there are runs of it; if not, it has published figures alone.
         num_seeds: How many runs have its figures.
-        figures: Ours and the published figure of each column; None for a column whose figure is on another line.
+        metrics: Ours and the published figure of each column; None for a column whose figure is on another line.
     """
 
     labels: tuple[str, ...]
     is_ours: bool
     num_seeds: int
-    figures: tuple[tuple[str, str] | None, ...]
+    metrics: tuple[tuple[str, str] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def printed(comparison: Comparison) -> PrintedTable:
             *(part for column in comparison.layout.columns for part in (column.heading, "published")),
         ]
         cells = [
-            [*line.labels, _seed_count(line.num_seeds), *(part for pair in line.figures for part in pair or ("", ""))]
+            [*line.labels, _seed_count(line.num_seeds), *(part for pair in line.metrics for part in pair or ("", ""))]
             for line in lines
         ]
     title = f"{comparison.layout.title}; ours, mean ± std over seeds{how}"
@@ -99,15 +99,15 @@ def _lines(comparison: Comparison) -> list[Line]:
         settings.setdefault(row["setting"], {})[row["figure"]] = row
     lines = []
     for (model, data, method), settings in rows.items():
-        there = {name for figures in settings.values() for name in figures}
-        for setting, figures in settings.items():
-            most = max(row["num_seeds"] for row in figures.values())
+        there = {name for metrics in settings.values() for name in metrics}
+        for setting, metrics in settings.items():
+            most = max(row["num_seeds"] for row in metrics.values())
             pairs = [
-                None if column.name in there - figures.keys() else _pair(comparison, figures.get(column.name), most)
+                None if column.name in there - metrics.keys() else _pair(comparison, metrics.get(column.name), most)
                 for column in comparison.layout.columns
             ]
             labels = tuple(_line_labels(comparison, model, data, method, setting))
-            is_ours = any(row["group"] is not None for row in figures.values())
+            is_ours = any(row["group"] is not None for row in metrics.values())
             lines.append(Line(labels, is_ours, most, tuple(pairs)))
     return lines
 
@@ -121,10 +121,10 @@ def _stacked(comparison: Comparison) -> tuple[list[str], Cells]:
     for number, line in enumerate(lines):
         labels, setting = (line.labels[:-1], line.labels[-1]) if has_settings else (line.labels, "")
         if line.is_ours:
-            ours = ["" if pair is None else pair[0] for pair in line.figures]
+            ours = ["" if pair is None else pair[0] for pair in line.metrics]
             cells.append([*labels, setting or "ours", _seed_count(line.num_seeds), *ours])
-        theirs = published.setdefault(labels, [DASH] * len(line.figures))
-        for column, pair in enumerate(line.figures):
+        theirs = published.setdefault(labels, [DASH] * len(line.metrics))
+        for column, pair in enumerate(line.metrics):
             if pair is not None and pair[1] != DASH:
                 theirs[column] = pair[1]
         is_last = number + 1 == len(lines) or lines[number + 1].labels[: len(labels)] != labels

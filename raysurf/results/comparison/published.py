@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 
 # What the talk calls our networks and data; without an entry they keep our names, and have no published figures.
 NETWORKS = {
@@ -43,27 +43,27 @@ class Published:
 
     Args:
         source: Where they were published, and what one must know to compare with them.
-        figures: By network and data, both as the talk names them, then by row and column of the table.
+        metrics: By network and data, both as the talk names them, then by row and column of the table.
     """
 
     source: str
-    figures: Mapping[tuple[str, str], Mapping[str, Figures]]
+    metrics: Mapping[tuple[str, str], Mapping[str, Metrics]]
 
-    def of(self, model: str, data: str) -> Mapping[str, Figures]:
+    def of(self, model: str, data: str) -> Mapping[str, Metrics]:
         """The rows for a network and data of ours, in the order of print; none if nothing was published."""
-        return self.figures.get((NETWORKS.get(model, model), DATA.get(data, data)), {})
+        return self.metrics.get((NETWORKS.get(model, model), DATA.get(data, data)), {})
 
     def place(self, model: str, data: str) -> int:
         """Where a network and data of ours stand in print; after the last if nothing was published."""
         key = (NETWORKS.get(model, model), DATA.get(data, data))
-        return list(self.figures).index(key) if key in self.figures else len(self.figures)
+        return list(self.metrics).index(key) if key in self.metrics else len(self.metrics)
 
 
-def _parameterization(elbo: float, deterministic: float, ensemble: float) -> Figures:
+def _parameterization(elbo: float, deterministic: float, ensemble: float) -> Metrics:
     return {"elbo": elbo, "deterministic accuracy": deterministic, "ensemble accuracy": ensemble}
 
 
-def _schemes(stochastic: float, deterministic: float, ensemble: float) -> Figures:
+def _schemes(stochastic: float, deterministic: float, ensemble: float) -> Metrics:
     return {
         "stochastic accuracy": stochastic,
         "deterministic accuracy": deterministic,
@@ -71,19 +71,19 @@ def _schemes(stochastic: float, deterministic: float, ensemble: float) -> Figure
     }
 
 
-def _budgets(sgd: float, fge: float | None, swa: tuple[float | None, float, float]) -> Figures:
+def _budgets(sgd: float, fge: float | None, swa: tuple[float | None, float, float]) -> Metrics:
     """SGD, FGE, and SWA of 1, 1.25 and 1.5 budgets."""
-    figures = {
+    metrics = {
         "sgd accuracy": sgd,
         "fge accuracy": fge,
         "swa 1 accuracy": swa[0],
         "swa 1.25 accuracy": swa[1],
         "swa 1.5 accuracy": swa[2],
     }
-    return {name: value for name, value in figures.items() if value is not None}
+    return {name: value for name, value in metrics.items() if value is not None}
 
 
-def _pretrained(sgd: float, after_5: float, after_10: float) -> Figures:
+def _pretrained(sgd: float, after_5: float, after_10: float) -> Metrics:
     return {"sgd accuracy": sgd, "swa 5 epochs accuracy": after_5, "swa 10 epochs accuracy": after_10}
 
 

@@ -61,11 +61,11 @@ def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] =
     query = """select run_id, weights, scheme, arg_max(accuracy, num_samples) as accuracy, max(num_samples) as most
         from predictions where split = 'test' group by all"""
     for row in results.sql(query).to_pylist():
-        figures = accuracies.setdefault(row["run_id"], {})
-        figures[row["weights"], row["scheme"]] = (row["accuracy"], row["most"])
+        of_run = accuracies.setdefault(row["run_id"], {})
+        of_run[row["weights"], row["scheme"]] = (row["accuracy"], row["most"])
     query = f"""select run_id, "group", kind, model, data, budget, epochs, role, arm, params, spec, status, metrics
         from runs where kind in {quoted_list(kinds)} order by started_at nulls last, trial nulls last, seed, run_id"""
-    found = []
+    runs = []
     for row in results.sql(query).to_pylist():
         run_id, role = row["run_id"], row.pop("role")
         if chosen is not None and run_id not in chosen:
@@ -76,8 +76,8 @@ def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] =
         read: dict[str, Any] = {"spec": job_in(row.pop("spec"), results.store.uri, run_id)}
         read["metrics"] = mapping_in(row.pop("metrics"), results.store.uri, run_id)
         read["params"] = values_in(row.pop("params"), results.store.uri, run_id)
-        found.append(ComparedRun(**row, **read, accuracies=accuracies.get(run_id, {})))
-    return found
+        runs.append(ComparedRun(**row, **read, accuracies=accuracies.get(run_id, {})))
+    return runs
 
 
 def members(results: Reader, sweeps: Sequence[str]) -> set[str] | None:
@@ -101,10 +101,10 @@ def members(results: Reader, sweeps: Sequence[str]) -> set[str] | None:
 
 def _names(results: Reader, sweeps: Sequence[str]) -> dict[str, dict[str, str]]:
     """Arm and searched values, as JSON, that the sweeps asked for give to the runs of their trials."""
-    found: dict[str, dict[str, str]] = {}
+    names: dict[str, dict[str, str]] = {}
     trials = results.table("trials", ["sweep", "trial", "arm", "params", "run_ids"]).to_pylist() if sweeps else []
     mine = [row for row in trials if row["sweep"] in sweeps]
     for row in sorted(mine, key=lambda row: (sweeps.index(row["sweep"]), row["trial"])):
         for run_id in row["run_ids"]:
-            found.setdefault(run_id, {"arm": row["arm"], "params": row["params"]})
-    return found
+            names.setdefault(run_id, {"arm": row["arm"], "params": row["params"]})
+    return names

@@ -106,7 +106,9 @@ def _by_budget(run: ComparedRun) -> Place | None:
     if run.budget is None or base is None:
         return None
     columns = _SWA_BUDGETS if run.kind == "swa" else {1: _FGE if run.kind == "fge" else _SGD}
-    column = next((each for budget, each in columns.items() if round(abs(run.budget - budget), 9) <= TOLERANCE), None)
+    column = next(
+        (candidate for budget, candidate in columns.items() if round(abs(run.budget - budget), 9) <= TOLERANCE), None
+    )
     return None if column is None else Place(str(base), (column.name,), _series(run))
 
 
