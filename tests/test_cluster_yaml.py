@@ -119,7 +119,7 @@ def cluster() -> dict[str, Any]:
 
 def block(has: str) -> str:
     """The one block of the pages that has a text in it."""
-    (code,) = [each.code for page in pages() for each in blocks(page) if has in each.code]
+    (code,) = [code_block.code for page in pages() for code_block in blocks(page) if has in code_block.code]
     return code
 
 
@@ -173,11 +173,11 @@ def test_slurm_script_is_one_that_bash_and_ray_take() -> None:
     script = block(SLURM)
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     whole = script.replace("\\\n", " ")
-    line = next(each for each in whole.splitlines() if each.startswith("srun ray symmetric-run"))
+    line = next(line for line in whole.splitlines() if line.startswith("srun ray symmetric-run"))
     words = shlex.split(line.replace("$SLURM_JOB_NUM_NODES", "4"))[3:]
     context = symmetric_run.make_context("symmetric-run", words[: words.index("--")])
     assert (context.params["min_nodes"], context.params["address"]) == (4, "$head:$port")
-    options = [each.split("=")[0] for each in context.params["ray_args_and_entrypoint"]]
+    options = [option.split("=")[0] for option in context.params["ray_args_and_entrypoint"]]
     assert options == ["--num-cpus", "--num-gpus"]
     assert set(options) <= {opt for parameter in start.params for opt in parameter.opts}
     assert re.search(r"port=\$\(\(20000 \+ SLURM_JOB_ID % 10000\)\)", script)

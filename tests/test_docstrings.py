@@ -40,15 +40,17 @@ def parameters(value: Any) -> set[str]:
     if isinstance(value, property) or inspect.ismodule(value) or not callable(value):
         return set()
     names = inspect.signature(value).parameters.values()
-    return {each.name for each in names if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)} - {"self"}
+    return {
+        parameter.name for parameter in names if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    } - {"self"}
 
 
 def listed(text: str) -> list[str]:
     """The names in an ``Args:`` section; several may share a line, as ``low, high: ...``."""
-    found = SECTION.search(text + "\n")
-    if found is None:
+    section = SECTION.search(text + "\n")
+    if section is None:
         return []
-    heads = re.findall(r"^    (\w+(?:, \w+)*):", found["body"], re.MULTILINE)
+    heads = re.findall(r"^    (\w+(?:, \w+)*):", section["body"], re.MULTILINE)
     return [name for head in heads for name in head.split(", ")]
 
 
@@ -78,7 +80,7 @@ def test_it_is_documented(name: str) -> None:
 def test_fields_of_a_file_are_documented(name: str) -> None:
     """Each field that a sweep file may set has a description, but ``kind``, which is what it is."""
     fields = NAMES[name].model_fields
-    assert [each for each, field in fields.items() if not field.description and each != "kind"] == []
+    assert [name for name, field in fields.items() if not field.description and name != "kind"] == []
 
 
 def test_section_of_arguments_is_read() -> None:

@@ -42,10 +42,10 @@ def raised(act: Callable[[], object]) -> Failure:
 )
 def test_class_kind_and_place_are_the_exceptions(act: Callable[[], object], kind: str, name: str, file: str) -> None:
     """The place is the innermost line that is no library's, and whose it is tells a bug from an error of the user's."""
-    found = raised(act)
-    assert (found.kind, found.error, found.place.rpartition(":")[0]) == (kind, name, file)
-    assert found.message
-    assert str(found).startswith(f"{name}: ") and str(found).endswith(f" ({found.place})")
+    failure = raised(act)
+    assert (failure.kind, failure.error, failure.place.rpartition(":")[0]) == (kind, name, file)
+    assert failure.message
+    assert str(failure).startswith(f"{name}: ") and str(failure).endswith(f" ({failure.place})")
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_a_lost_worker_is_of_rays_classes(error: Exception, kind: str) -> None:
 
 def test_a_worker_killed_for_memory_has_run_out_of_it() -> None:
     """Ray tells why it killed an actor in the message of what it raises for any that died."""
-    found = Failure.lost(ray.exceptions.ActorDiedError(), "The actor died: the node was running low on memory.")
-    assert (found.kind, found.error) == ("cpu_memory", "ActorDiedError")
+    failure = Failure.lost(ray.exceptions.ActorDiedError(), "The actor died: the node was running low on memory.")
+    assert (failure.kind, failure.error) == ("cpu_memory", "ActorDiedError")
 
 
 class Odd(Exception):

@@ -155,9 +155,9 @@ def test_checkpoints_that_are_none_are_passed_over(canary: Path, tmp_path: Path)
         store.put_bytes(f"{folder}/{epochs_done}.json", text)
         for odd in ("x.json", "..json", "-3.json", "1-.json", "1--2.json", "1e9.json", "endx.json", "٣.json"):
             store.put_bytes(f"{folder}/{odd}", note(good))
-        found = StoreContext(job, store, HERE, lambda at: None).checkpoints.load()
-        assert found is not None
-        assert found[0] == Place(1) and found[1]["trainable/a"].sum() == 2
+        loaded = StoreContext(job, store, HERE, lambda at: None).checkpoints.load()
+        assert loaded is not None
+        assert loaded[0] == Place(1) and loaded[1]["trainable/a"].sum() == 2
 
 
 @pytest.mark.parametrize(
@@ -297,9 +297,9 @@ def test_stored_specs_are_not_run(canary: Path, tmp_path: Path, monkeypatch: pyt
 )
 def test_hostile_addresses(uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An address that leads upwards, holds a key or is of no kind is one error, which does not tell the key."""
-    with pytest.raises(StoreError) as found:
+    with pytest.raises(StoreError) as caught:
         Store(uri)
-    assert "SECRET" not in str(found.value)
+    assert "SECRET" not in str(caught.value)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.yaml").write_text("{kind: sgd, model: lenet5, data: digits, epochs: 1, lr: 0.1}")
     for command in ("check a.yaml", "run a.yaml", "table runs", "compare budgets"):

@@ -20,10 +20,10 @@ def test_id_is_the_one_written_down(written: str) -> None:
     """A job has the id, the trajectory and the group that it has had; so has what its own tree is read as."""
     job = parse_job(WRITTEN["jobs"][written], look_up=False)
     trains = job.kind in ("sgd", "swa", "swag")
-    for each in (job, parse_job(job.tree, look_up=False)):
-        assert each.id == written
-        assert each.trajectory == WRITTEN["trajectories"].get(written, written if trains else None)
-        assert each.group == WRITTEN["groups"].get(written, written)
+    for same in (job, parse_job(job.tree, look_up=False)):
+        assert same.id == written
+        assert same.trajectory == WRITTEN["trajectories"].get(written, written if trains else None)
+        assert same.group == WRITTEN["groups"].get(written, written)
 
 
 def test_no_plug_is_missing() -> None:

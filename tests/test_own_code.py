@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_told(write: Write, model: str, got: str, expected:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("import sys\nsys.exit(0)\n", "oc_b.py:2: SystemExit: 0"),
         ("x = 1\ndef f(:\n", "oc_b.py:2: SyntaxError: invalid syntax"),
@@ -126,13 +126,13 @@ def test_what_does_not_fit_is_told(write: Write, model: str, got: str, expected:
         ("class Own(BaseException): pass\nraise Own('no')\n", "oc_b.py:2: Own: no"),
     ],
 )
-def test_imports_that_fail_are_told_with_their_line(write: Write, text: str, told: str) -> None:
+def test_imports_that_fail_are_told_with_their_line(write: Write, text: str, message: str) -> None:
     """However an import ends, it is one fault, with the line of the module; without an import it is none."""
     file = write("'oc_b:net'", oc_b=text)
     with pytest.raises(SpecError) as caught:
         load(file)
-    place = f"{file.parent}/" if told.startswith("oc_b") else ""
-    assert [each.got for each in caught.value.faults] == [f"'oc_b:net', whose import fails: {place}{told}"]
+    place = f"{file.parent}/" if message.startswith("oc_b") else ""
+    assert [fault.got for fault in caught.value.faults] == [f"'oc_b:net', whose import fails: {place}{message}"]
     with own_code.no_imports():
         assert load(file)
     assert "oc_b" not in sys.modules
@@ -202,16 +202,18 @@ def of_a_file(num_classes, image_shape):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [("leaves", "RuntimeError: it leaves by sys.exit(0)"), ("silent", "Silent: <"), ("of_a_file", "name: \\udcff")],
 )
-def test_function_that_ends_the_process_is_a_failed_trial(write: Write, tmp_path: Path, name: str, told: str) -> None:
+def test_function_that_ends_the_process_is_a_failed_trial(
+    write: Write, tmp_path: Path, name: str, message: str
+) -> None:
     """``sys.exit`` within a run, and an error whose text cannot be had, fail their trial, as an error of the user's."""
     file = write(f"'oc_g:{name}'", oc_g=LEAVING)
     finished = rs.run(load(file), results=str(tmp_path / "results"), executor="inline")
     assert finished.failed == 1
     (row,) = rs.results.open(str(tmp_path / "results")).table("runs").to_pylist()
-    assert told in row["error"]
+    assert message in row["error"]
     assert row["error_kind"] == error_text.read(row["error"]).kind == "user_code"
     again = raysurf(f"check {file} --results {tmp_path}/results")
     assert "1 of sgd, 1 failed before\n" in again.out

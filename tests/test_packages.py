@@ -28,7 +28,7 @@ ABSENT = f"import sys; sys.modules.update(dict.fromkeys({OF_RUN!r})); "
 
 def names(requirements: list[str]) -> set[str]:
     """Names of distributions, without versions and extras."""
-    return {re.split(r"[\[<>=]", each)[0] for each in requirements}
+    return {re.split(r"[\[<>=]", requirement)[0] for requirement in requirements}
 
 
 @cache

@@ -146,13 +146,15 @@ def test_schema_has_its_fields(installed: None) -> None:
                 for option in options
                 if option["if"]["properties"]["name"]["const"] == name
             )
-            found = schema["$defs"][place]["anyOf"][0]
+            definition = schema["$defs"][place]["anyOf"][0]
         else:
-            found = schema["$defs"][plugs.find(group, name).__name__]
-        assert field in found["properties"]
+            definition = schema["$defs"][plugs.find(group, name).__name__]
+        assert field in definition["properties"]
     assert "Polynomial" in json.dumps(rs.SGD.model_json_schema())
     checker = Draft202012Validator(schema)
-    trees = [job.tree for sweep in rs.load(PACKAGE / "plugs.yaml") for each in sweep.samples for job in each.jobs]
+    trees = [
+        job.tree for sweep in rs.load(PACKAGE / "plugs.yaml") for assignment in sweep.samples for job in assignment.jobs
+    ]
     assert [error.message for tree in trees for error in checker.iter_errors(tree)] == []
     trees[0]["weights"]["schedule"]["power"] = 0
     assert not checker.is_valid(trees[0])
@@ -166,9 +168,9 @@ def test_broken_plug_is_a_warning(broken: Path) -> None:
     assert "left out plug 'wreck' of wrecks 0.3 (raysurf.schedules)" in lines[0]
     assert "wreck.py:1: RuntimeError: out of order" in lines[0]
     assert raysurf("check", file_of(broken), "--no-import").err == ""
-    with pytest.warns(PlugWarning) as told:
+    with pytest.warns(PlugWarning) as caught:
         assert dict(plugs.every("schedules")).keys() == plugs.GROUPS["schedules"].own.keys()
-    assert [f"warning: {each.message}" for each in told] == lines
+    assert [f"warning: {warning.message}" for warning in caught] == lines
 
 
 @pytest.mark.parametrize(

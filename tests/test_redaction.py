@@ -213,7 +213,7 @@ def test_a_submitted_job_knows_its_commit(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     assert collect().git_commit is None
     (tmp_path / SUBMISSION).write_text('{"git_commit": "abc", "git_dirty": true, "versions": {"raysurf": "9.9"}}')
-    found = collect()
-    assert (found.git_commit, found.git_dirty, found.versions["raysurf"]) == ("abc", True, "9.9")
-    assert "torch" in found.versions
-    assert found.as_handed_over() == {"git_commit": "abc", "git_dirty": True, "versions": {"raysurf": "9.9"}}
+    provenance = collect()
+    assert (provenance.git_commit, provenance.git_dirty, provenance.versions["raysurf"]) == ("abc", True, "9.9")
+    assert "torch" in provenance.versions
+    assert provenance.as_handed_over() == {"git_commit": "abc", "git_dirty": True, "versions": {"raysurf": "9.9"}}

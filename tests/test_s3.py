@@ -41,21 +41,21 @@ def test_sweep_on_s3_is_broken_off_and_goes_on(port: int, tmp_path: Path, capsys
     assert ran.finished.failed == 0 and epochs(ran.events, "swa-")[0] > 1
     rs.run(sweep(), local, executor="inline")
     assert stored_rows(uri) == stored_rows(local)
-    found = rs.results.open(uri)
-    num_epochs = found.table("epochs").num_rows
-    assert found.sql("select count(*) as n from epochs").to_pylist() == [{"n": num_epochs}]
+    stored = rs.results.open(uri)
+    num_epochs = stored.table("epochs").num_rows
+    assert stored.sql("select count(*) as n from epochs").to_pylist() == [{"n": num_epochs}]
     files = ds.dataset(f"{store.root}/tables/epochs", filesystem=store.fs, format="parquet")
     assert duckdb.from_arrow(files.to_table()).aggregate("count(*)").fetchall() == [(num_epochs,)]
     for command in (["table", "trials"], ["compare", "budgets"]):
         answers = []
         for results in (uri, local):
             cli.main([*command, "--format", "json", "--results", results], standalone_mode=False)
-            answers.append(told(capsys))
+            answers.append(printed(capsys))
         assert answers[0] == answers[1] != []
     assert not [path for path in store.list() if path.startswith(("_tmp/", "_ray/"))]
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     """What a command has printed, without what depends on the clock, in one order."""
     rows = [{k: v for k, v in row.items() if k not in CLOCK} for row in json.loads(capsys.readouterr().out)]
     return sorted(rows, key=lambda row: json.dumps(row, sort_keys=True))

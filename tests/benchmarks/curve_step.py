@@ -37,10 +37,10 @@ def main() -> None:
             points = [points[0], *bends_on_line(points[0], points[1], num_bends), points[1]]
             objective = CurveLoss(net, "bezier", points, range(1, num_bends + 1), 5e-4, "fp32")
             timed[f"{num_bends}_bends"] = _step(objective, images, labels, steps)
-        found = in_turns(timed, 5 if quick else 9)
+        times = in_turns(timed, 5 if quick else 9)
         for num_bends in (1, 3):
             figure = f"curve_step/{name}/{num_bends}_bend{'s' * (num_bends > 1)}/{device}"
-            tell(figure, found[f"{num_bends}_bends"], found["sgd"], unit="s/step", better="lower", target=1.05)
+            tell(figure, times[f"{num_bends}_bends"], times["sgd"], unit="s/step", better="lower", target=1.05)
 
 
 def _network(name: str, device: str) -> torch.nn.Module:

@@ -36,8 +36,8 @@ def main() -> None:
     for figure, layers, target in (("dense1", "dense1", 2.0), ("all_layers", "*", None)):
         net = _network(layers, device).eval()
         count = SAMPLES if layers == "dense1" else 10
-        found = in_turns({"ours": _ours(net, data, count), "peer": _peer(net, data, count)}, rounds)
-        rates = [[count * len(data.test) / each for each in found[who]] for who in ("ours", "peer")]
+        times = in_turns({"ours": _ours(net, data, count), "peer": _peer(net, data, count)}, rounds)
+        rates = [[count * len(data.test) / seconds for seconds in times[who]] for who in ("ours", "peer")]
         tell(f"ensemble/lenet5_bn/{figure}/{device}", *rates, unit="samples x images/s", better="higher", target=target)
     for figure, layers, target in (("dense1", "dense1", 1.6), ("all_layers", "*", None)):
         plain, noisy = _network(None, device), _network(layers, device)

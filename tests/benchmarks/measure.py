@@ -39,9 +39,9 @@ def main() -> None:
         weights = _weights(root, mnist)
         ours = {workers: _plane(root, weights, workers) for workers in (1, 2)}
         timed = {"one": ours[1], "two": ours[2], "peer": _loop(root, mnist)}
-        found = in_turns(timed, 2 if quick else 5)
-    tell("measure/lenet5_mnist/2_workers", found["two"], found["peer"], unit="points/s", better="higher", target=3.0)
-    tell("measure/scaling/2_over_1_worker", found["two"], found["one"], unit="points/s", better="higher", target=1.8)
+        rates = in_turns(timed, 2 if quick else 5)
+    tell("measure/lenet5_mnist/2_workers", rates["two"], rates["peer"], unit="points/s", better="higher", target=3.0)
+    tell("measure/scaling/2_over_1_worker", rates["two"], rates["one"], unit="points/s", better="higher", target=1.8)
 
 
 def _mnist(root: Path, share: float) -> Path:

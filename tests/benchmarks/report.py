@@ -29,9 +29,9 @@ def main() -> None:
             page = f"{folder}/{'interactive' if options else 'plain'}.html"
             return seconds(lambda: subprocess.run([*command, "-o", page, *options], check=True, capture_output=True))
 
-        found = in_turns({"plain": make, "interactive": lambda: make("--interactive")}, rounds)
+        timings = in_turns({"plain": make, "interactive": lambda: make("--interactive")}, rounds)
         for name, limit_mb in LIMITS_MB.items():
-            times = found[name]
+            times = timings[name]
             figure = f"report/{trials}_trials/{name}"
             tell(figure, times, [LIMIT_S] * len(times), unit="s", better="lower", target=1.0)
             size_mb = Path(folder, f"{name}.html").stat().st_size / 1e6

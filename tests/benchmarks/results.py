@@ -80,8 +80,8 @@ def _fill(root: str, single: str, runs: int) -> None:
     store, ids = Store(root), [run_id(number) for number in range(runs)]
     whole = rows_of(ids)
     pq.write_table(whole, single)
-    for number, each in enumerate(ids):
-        store.put_bytes(f"tables/epochs/{each}.parquet", file_of(whole.slice(number * EPOCHS, EPOCHS)))
+    for number, run in enumerate(ids):
+        store.put_bytes(f"tables/epochs/{run}.parquet", file_of(whole.slice(number * EPOCHS, EPOCHS)))
     end(store, *ids)
 
 
@@ -98,8 +98,8 @@ def _means(root: str, single: str) -> dict[str, Timed]:
 
 
 def _tell(figure: str, timed: Mapping[str, Timed], target: float, rounds: int) -> None:
-    found = in_turns(timed, rounds)
-    tell(figure, found["ours"], found["peer"], unit="s", better="lower", target=target)
+    times = in_turns(timed, rounds)
+    tell(figure, times["ours"], times["peer"], unit="s", better="lower", target=target)
 
 
 def _one_run(root: str, rounds: int) -> None:
@@ -121,19 +121,19 @@ def _append(folder: str, rounds: int) -> None:
     rows = rows_of([run_id(0)])
     store, bare = Store(f"{folder}/append"), Path(folder, "bare")
     bare.mkdir()
-    each = rows.to_pylist()
+    records = rows.to_pylist()
 
     def peer() -> None:
-        pq.write_table(pa.Table.from_pylist(each, schema=SCHEMA), bare / "x.parquet")
+        pq.write_table(pa.Table.from_pylist(records, schema=SCHEMA), bare / "x.parquet")
 
     timed = {
-        "ours": partial(seconds, lambda: write_rows(store, "epochs", run_id(0), each)),
+        "ours": partial(seconds, lambda: write_rows(store, "epochs", run_id(0), records)),
         "peer": partial(seconds, peer),
         "arrow": partial(seconds, lambda: pq.write_table(rows, bare / "y.parquet")),
     }
-    found = in_turns(timed, rounds)
-    tell("results/append/over_write_of_rows", found["ours"], found["peer"], unit="s", better="lower", target=None)
-    tell("results/append/over_write_of_table", found["ours"], found["arrow"], unit="s", better="lower", target=2.0)
+    times = in_turns(timed, rounds)
+    tell("results/append/over_write_of_rows", times["ours"], times["peer"], unit="s", better="lower", target=None)
+    tell("results/append/over_write_of_table", times["ours"], times["arrow"], unit="s", better="lower", target=2.0)
 
 
 def _write(root: str, name: int) -> None:
@@ -149,15 +149,15 @@ def _writers(folder: str) -> None:
     root = f"{folder}/writers"
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write, args=(root, name)) for name in range(WRITERS)]
-    for each in writers:
-        each.start()
-    while any(each.is_alive() for each in writers):
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
         compact(Store(root), grace_s=0.5)
-    assert all(each.exitcode == 0 for each in writers)
-    found = open(root).sql("select count(*) as n, count(distinct (run_id, epoch)) as m from epochs").to_pylist()[0]
+    assert all(writer.exitcode == 0 for writer in writers)
+    counts = open(root).sql("select count(*) as n, count(distinct (run_id, epoch)) as m from epochs").to_pylist()[0]
     wanted = WRITERS * WRITES * EPOCHS
-    line = {"figure": "results/writers/rows_lost", "value": wanted - found["m"], "doubled": found["n"] - found["m"]}
-    print(json.dumps({**line, "target": 0, "met": found == {"n": wanted, "m": wanted}, "rows": wanted}), flush=True)
+    line = {"figure": "results/writers/rows_lost", "value": wanted - counts["m"], "doubled": counts["n"] - counts["m"]}
+    print(json.dumps({**line, "target": 0, "met": counts == {"n": wanted, "m": wanted}, "rows": wanted}), flush=True)
 
 
 def _import(rounds: int) -> None:

@@ -34,15 +34,15 @@ def in_turns(timed: Mapping[str, Timed], rounds: int) -> dict[str, list[float]]:
         rounds: Rounds that count.
 
     Returns:
-        The figures of each, in the order of the rounds.
+        The readings of each, in the order of the rounds.
     """
-    found: dict[str, list[float]] = {name: [] for name in timed}
+    readings: dict[str, list[float]] = {name: [] for name in timed}
     for counted in range(rounds + 1):
         for name, measure in timed.items():
             value = measure()
             if counted:
-                found[name].append(value)
-    return found
+                readings[name].append(value)
+    return readings
 
 
 def tell(

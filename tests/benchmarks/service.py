@@ -87,10 +87,10 @@ def optunas(job: Work, trials: int) -> float:
     study = optuna.create_study()
 
     def objective(trial: optuna.Trial) -> float:
-        figures: list[float] = []
+        values: list[float] = []
         x = trial.suggest_float("x", 0.0, 1.0)
-        work(x, job.epochs, job.epoch_s, job.busy, lambda epoch, value: figures.append(value))
-        return figures[-1]
+        work(x, job.epochs, job.epoch_s, job.busy, lambda epoch, value: values.append(value))
+        return values[-1]
 
     began = time.perf_counter()
     study.optimize(objective, n_trials=trials)
@@ -121,8 +121,8 @@ def tunes(job: Work, trials: int, reuse_actors: bool) -> float:
 def _empty_trials(rounds: int) -> None:
     """A trial that does nothing: what it takes over plain Optuna's."""
     job = Work()
-    found = in_turns({"ours": partial(ours, job, EMPTY_TRIALS), "optuna": partial(optunas, job, EMPTY_TRIALS)}, rounds)
-    more = sorted((a - b) / EMPTY_TRIALS for a, b in zip(found["ours"], found["optuna"], strict=True))
+    times = in_turns({"ours": partial(ours, job, EMPTY_TRIALS), "optuna": partial(optunas, job, EMPTY_TRIALS)}, rounds)
+    more = sorted((a - b) / EMPTY_TRIALS for a, b in zip(times["ours"], times["optuna"], strict=True))
     _tell_cost("empty_trial/more_than_optuna", more, 0.1, "s/trial")
 
 
@@ -130,9 +130,9 @@ def _seconds(rounds: int) -> None:
     """Trials of a second: over plain Tune, as it is and with processes used again."""
     job, trials = Work(epochs=10, epoch_s=0.1, weights_kib=1024), 24
     timed = {"ours": partial(ours, job, trials), "tune": partial(tunes, job, trials, False)}
-    found = in_turns(timed | {"reusing": partial(tunes, job, trials, True)}, rounds)
+    times = in_turns(timed | {"reusing": partial(tunes, job, trials, True)}, rounds)
     for peer, target in (("tune", 1.1), ("reusing", None)):
-        tell(f"service/one_second/over_{peer}", found["ours"], found[peer], unit="s", better="lower", target=target)
+        tell(f"service/one_second/over_{peer}", times["ours"], times[peer], unit="s", better="lower", target=target)
 
 
 def _groups(rounds: int) -> None:
@@ -157,8 +157,8 @@ def _many(rounds: int) -> None:
             grown.append((memory[-1] - memory[49]) / 450)
         return took / trials
 
-    found = in_turns({"50": partial(trial, 50), "500": partial(trial, 500)}, max(1, rounds // 2))
-    tell("service/many/trial_at_500_over_50", found["500"], found["50"], unit="s/trial", better="lower", target=1.5)
+    times = in_turns({"50": partial(trial, 50), "500": partial(trial, 500)}, max(1, rounds // 2))
+    tell("service/many/trial_at_500_over_50", times["500"], times["50"], unit="s/trial", better="lower", target=1.5)
     _tell_cost("many/memory", grown[1:], 100.0, "KiB/trial")
 
 
@@ -169,9 +169,9 @@ def _memory() -> None:
 
         def listen(event: Event, resident: dict[str, list[float]] = resident) -> None:
             if isinstance(event, RunEnded) and event.role == "trial":
-                workers = [each.memory_info().rss for each in _workers()]
-                found = {"driver": psutil.Process().memory_info().rss, "workers": max(workers, default=0)}
-                for process, kept in found.items():
+                workers = [worker.memory_info().rss for worker in _workers()]
+                sizes = {"driver": psutil.Process().memory_info().rss, "workers": max(workers, default=0)}
+                for process, kept in sizes.items():
                     resident.setdefault(process, []).append(kept / 2**20)
 
         job = rs.SGD(model="digits_conv", data={"name": "digits", "share": 0.3}, epochs=1, lr=0.1)
@@ -187,23 +187,23 @@ def _memory() -> None:
 
 def _workers() -> Iterator[psutil.Process]:
     """Ray's workers below this process."""
-    for each in psutil.Process().children(recursive=True):
+    for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if each.name().startswith("ray::"):
-                yield each
+            if process.name().startswith("ray::"):
+                yield process
 
 
 def _nodes(rounds: int) -> None:
     """Sleeping trials per time on a simulated cluster of four nodes of one CPU, over those on one node."""
-    found: dict[int, list[float]] = {1: [], 4: []}
+    measured: dict[int, list[float]] = {1: [], 4: []}
     for _ in range(max(1, rounds // 2)):
-        for nodes, rates in found.items():
+        for nodes, rates in measured.items():
             with _cluster(nodes):
                 ends: list[float] = []
                 ours(Work(epoch_s=4.0, busy=False), 6 * nodes, noted_in(ends))
                 # From the end of the first trials, when every process is up.
                 rates.append((len(ends) - nodes) / (ends[-1] - ends[nodes - 1]))
-    tell("service/nodes/rate_of_4_over_1", found[4], found[1], unit="trials/s", better="higher", target=0.85 * 4)
+    tell("service/nodes/rate_of_4_over_1", measured[4], measured[1], unit="trials/s", better="higher", target=0.85 * 4)
 
 
 @contextmanager
@@ -241,7 +241,7 @@ def _checkpoint(rounds: int) -> None:
             began = time.perf_counter()
             checkpoints.save(Place(epoch), lambda: state)
             took.append(time.perf_counter() - began)
-    _tell_cost("checkpoint/of_a_10_s_epoch", [each / 10.0 for each in took[1:]], 0.05, "s/s")
+    _tell_cost("checkpoint/of_a_10_s_epoch", [seconds / 10.0 for seconds in took[1:]], 0.05, "s/s")
 
 
 def _resident_kib() -> float:
@@ -249,12 +249,12 @@ def _resident_kib() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1024
 
 
-def _tell_cost(figure: str, found: list[float], target: float, unit: str) -> None:
+def _tell_cost(figure: str, costs: list[float], target: float, unit: str) -> None:
     """Print a cost that has no peer to be divided by."""
-    value = sorted(found)[len(found) // 2]
+    value = sorted(costs)[len(costs) // 2]
     line = {"figure": f"service/{figure}", "value": round(value, 4), "target": target, "met": value <= target}
     print(
-        json.dumps({**line, "unit": unit, "rounds": len(found), "all": [round(each, 4) for each in found]}), flush=True
+        json.dumps({**line, "unit": unit, "rounds": len(costs), "all": [round(cost, 4) for cost in costs]}), flush=True
     )
 
 

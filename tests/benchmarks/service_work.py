@@ -40,7 +40,7 @@ class Work(Job):
         return self.epochs
 
     def run(self, context: Context) -> dict[str, float]:
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
 
         def after_epoch(epoch: int, value: float) -> None:
             measured = {
@@ -49,13 +49,13 @@ class Work(Job):
             context.report(
                 "epochs", {"epoch": epoch, "weights": "iterate", "lr": 0.1, **measured, "epoch_s": self.epoch_s}
             )
-            figures["validation/nll"] = value
-            context.progress(epoch, self.epochs, figures)
+            metrics["validation/nll"] = value
+            context.progress(epoch, self.epochs, metrics)
 
         work(self.x, self.epochs, self.epoch_s, self.busy, after_epoch)
         if self.weights_kib:
             context.save("weights", {"point/w": torch.zeros(256 * self.weights_kib)})
-        return figures
+        return metrics
 
 
 plugs.GROUPS["jobs"].own[Work.kind] = f"{__name__}:Work"

@@ -90,12 +90,12 @@ def _speeds(case: Case, data: Dataset, rounds: int) -> None:
 
     ours = {precision: _ours(network(), data, precision, case) for precision in ("bf16", "fp32")}
     peer = Peer(network(), data)
-    found = in_turns({**ours, "peer": lambda: peer.rate(case.steps, case.untimed)}, rounds)
+    rates = in_turns({**ours, "peer": lambda: peer.rate(case.steps, case.untimed)}, rounds)
     for precision, target in (("bf16", case.target), ("fp32", FP32_TARGET)):
         figure = f"training/{case.network}/{precision}"
-        tell(figure, found[precision], found["peer"], unit="images/s", better="higher", target=target)
+        tell(figure, rates[precision], rates["peer"], unit="images/s", better="higher", target=target)
     collecting = [_collecting(network(), data) for _ in range(rounds)]
-    epochs = [len(data.train) / rate for rate in found["bf16"]]
+    epochs = [len(data.train) / rate for rate in rates["bf16"]]
     tell(f"training/average/{case.network}", collecting, epochs, unit="s/epoch", better="lower", target=0.01)
 
 

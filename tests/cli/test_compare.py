@@ -208,8 +208,8 @@ def test_budgets_of_jobs_that_were_run() -> None:
     for name, job in jobs.items():
         labels = Labels("budgets", "trial", job.kind, PROVENANCE)
         seeded = [job.with_seed(seed) for seed in (0, 1)]
-        said[name] = [execute(each, store, Workers(), lambda _: None, labels)["test/accuracy"] for each in seeded]
-    assert len({accuracy for found in said.values() for accuracy in found}) > 5
+        said[name] = [execute(job, store, Workers(), lambda _: None, labels)["test/accuracy"] for job in seeded]
+    assert len({accuracy for accuracies in said.values() for accuracy in accuracies}) > 5
     rows = json.loads(compare("budgets --format json"))
     assert [(row["model"], row["data"], row["method"]) for row in rows] == [("digits_conv", "digits", "4")] * 5
     assert {row["figure"]: (row["mean"], row["std"]) for row in rows} == {

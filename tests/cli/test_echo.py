@@ -81,7 +81,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_commands_print_no_escape(command: tuple[str, ...], hostile: Path) -> None:
     """Whatever stands in a file, a store or an error: nothing of it reaches the terminal raw."""
-    given = [each.replace("ROOT", str(hostile)) for each in command]
+    given = [argument.replace("ROOT", str(hostile)) for argument in command]
     at = [] if command[0] == "\x1b[31m" else ["--results", str(hostile / "r")]
     done = raysurf(*given, *at)
     assert done.out + done.err

@@ -45,8 +45,8 @@ def test_what_python_loses_is_asked_for_all_the_same(is_rays: bool, capfd: pytes
 
 
 def test_other_errors_that_python_loses_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[object] = []
-    monkeypatch.setattr("sys.unraisablehook", told.append)
+    raised: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", raised.append)
 
     class Broken:
         def __del__(self) -> None:
@@ -55,4 +55,4 @@ def test_other_errors_that_python_loses_are_told(monkeypatch: pytest.MonkeyPatch
     with Interrupts():
         broken = Broken()
         del broken
-    assert len(told) == 1
+    assert len(raised) == 1

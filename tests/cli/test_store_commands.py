@@ -32,16 +32,16 @@ def test_room_by_sweep(is_compacted: bool, store: Store) -> None:
     if is_compacted:
         settle(store)
     code, out, _ = raysurf("du --format json")
-    found = {row["sweep"]: row for row in json.loads(out)}
+    by_sweep = {row["sweep"]: row for row in json.loads(out)}
     assert code == 0
-    assert set(found) == {"first", "second", ""}
-    assert sum(row["total"] for row in found.values()) == sum(sizes(store).values())
-    assert all(row["total"] == sum(row[kind] for kind in KINDS) for row in found.values())
+    assert set(by_sweep) == {"first", "second", ""}
+    assert sum(row["total"] for row in by_sweep.values()) == sum(sizes(store).values())
+    assert all(row["total"] == sum(row[kind] for kind in KINDS) for row in by_sweep.values())
     code, out, err = raysurf("du")
     lines = cells(out)
     assert (code, err) == (0, "")
     assert list(lines) == ["first", "second", "(no sweep)", "all"]
-    assert lines["first"] == ["3", *(str(Bytes(found["first"][kind])) for kind in (*KINDS, "total"))]
+    assert lines["first"] == ["3", *(str(Bytes(by_sweep["first"][kind])) for kind in (*KINDS, "total"))]
     assert lines["all"][-1] == str(Bytes(sum(sizes(store).values())))
 
 
@@ -111,8 +111,8 @@ def test_what_is_found_is_told_and_mended(store: Store) -> None:
     assert f"{state} (garbage)\n    a training state that is not what was written" in out
     assert out.endswith(f"{counted(len(store.list()), 'file')}, 4 findings, 3 of them garbage\n")
     assert err == "raysurf fsck --fix removes what is garbage, and nothing else\n"
-    found = json.loads(raysurf("fsck --format json").out)
-    assert {finding["path"]: finding["is_garbage"] for finding in found} == {
+    findings = json.loads(raysurf("fsck --format json").out)
+    assert {finding["path"]: finding["is_garbage"] for finding in findings} == {
         cut: True,
         broken: False,
         state: True,

@@ -62,7 +62,7 @@ def test_a_run_and_what_has_no_rows_yet(store: FailedStore) -> None:
     alone = raysurf(f"logs {AVERAGE.id}").out
     assert alone.startswith(f"run        {AVERAGE.id}  failed") and AVERAGE.start.id not in alone
     assert f"{tiny_sgd(seed=9).id}  not begun" in raysurf("logs s/5").out
-    found = json.loads(raysurf("logs s/4 --format json").out)
-    assert found["trial"]["trial"] == 4
-    assert [run["run_id"] for run in found["runs"]] == [AVERAGE.start.id, AVERAGE.id]
-    assert [row["epoch"] for row in found["runs"][1]["epochs"]] == [1, 2]
+    logs = json.loads(raysurf("logs s/4 --format json").out)
+    assert logs["trial"]["trial"] == 4
+    assert [run["run_id"] for run in logs["runs"]] == [AVERAGE.start.id, AVERAGE.id]
+    assert [row["epoch"] for row in logs["runs"][1]["epochs"]] == [1, 2]

@@ -87,8 +87,8 @@ def test_the_job_of_a_run_is_a_file(name: str) -> None:
 def test_diff_is_plain_and_narrow(store: FailedStore) -> None:
     """What differs stands side by side, figures with their difference, in lines of at most 80 characters."""
     a, b = tiny_sgd(lr=0.1), tiny_sgd(lr=0.25, model=rs.ModelSpec(name="digits_conv", options={"width": 8}))
-    store.run(a, figures={"test/nll": 0.5, "test/error": 0.25}, data_fingerprint="aa")
-    store.run(b, figures={"test/nll": 0.25, "test/error": 0.25}, data_fingerprint="bb")
+    store.run(a, metrics={"test/nll": 0.5, "test/error": 0.25}, data_fingerprint="aa")
+    store.run(b, metrics={"test/nll": 0.25, "test/error": 0.25}, data_fingerprint="bb")
     text = said(f"diff {a.id} {b.id}")
     lines = [line.split() for line in text.splitlines()]
     assert lines[:2] == [["A", a.id], ["B", b.id]]
@@ -102,5 +102,5 @@ def test_diff_is_plain_and_narrow(store: FailedStore) -> None:
         assert line in lines
     assert "the same in both: versions, run" in text
     assert max(map(len, text.splitlines())) <= 80
-    found = json.loads(said(f"diff {a.id} {b.id} --format json"))
-    assert {"name": "lr", "a": 0.1, "b": 0.25} in found["job"]
+    difference = json.loads(said(f"diff {a.id} {b.id} --format json"))
+    assert {"name": "lr", "a": 0.1, "b": 0.25} in difference["job"]

@@ -91,11 +91,11 @@ def of_folder(path: Path, file: bytes, suffix: str) -> Dataset:
 def test_images_of_every_sort(name: str, tmp_path: Path) -> None:
     """Parquet gives grey or RGB as the file has it, a folder gives RGB, both the same pixels to the last bit."""
     file, suffix, expected = CASES[name]
-    stored, found = of_parquet(tmp_path / "a.parquet", [file] * 2), of_folder(tmp_path / "a", file, suffix)
+    stored, from_folder = of_parquet(tmp_path / "a.parquet", [file] * 2), of_folder(tmp_path / "a", file, suffix)
     channels = expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1)
-    assert stored.train.images.dtype == found.train.images.dtype == torch.uint8
+    assert stored.train.images.dtype == from_folder.train.images.dtype == torch.uint8
     assert np.array_equal(stored.train.images[1].numpy(), channels)
-    assert np.array_equal(found.train.images[1].numpy(), np.broadcast_to(channels, (3, *channels.shape[1:])))
+    assert np.array_equal(from_folder.train.images[1].numpy(), np.broadcast_to(channels, (3, *channels.shape[1:])))
 
 
 def test_cmyk(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ def test_unreadable_image_of_a_folder_is_named(tmp_path: Path) -> None:
     """A file that is cut off, or has pixels without a known range, is one error with its path and the cause."""
     make_folder(tmp_path / "a", 1)
     file = cut_off(tmp_path / "a" / "bee" / "0.jpg")
-    with pytest.raises(DataError, match=r"0\.jpg: .*truncated.*expected an image that can be decoded") as told:
+    with pytest.raises(DataError, match=r"0\.jpg: .*truncated.*expected an image that can be decoded") as caught:
         registry.load(DataSpec(name="folder", train=str(tmp_path / "a"), test=str(tmp_path / "a")))
     Path(tmp_path / "b" / "c").mkdir(parents=True)
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "b" / "c" / "0.tif")
     with pytest.raises(DataError, match=r"c/0\.tif: pixels of 32 bits \(mode F\)"):
         registry.load(DataSpec(name="folder", train=str(tmp_path / "b"), test=str(tmp_path / "b")))
-    assert file in str(told.value)
+    assert file in str(caught.value)
 
 
 def test_pipe_is_no_image(tmp_path: Path) -> None:

@@ -26,9 +26,9 @@ SIZE = 16
 
 def streamed(folder: Path, workers: int = 0, **more: object) -> Dataset:
     """A stream of a folder with ``train`` and ``test``, which are made if absent."""
-    for which, each in (("train", 8), ("test", 4)):
+    for which, per_class in (("train", 8), ("test", 4)):
         if not (folder / which).exists():
-            make_folder(folder / which, each, seed=each)
+            make_folder(folder / which, per_class, seed=per_class)
     places = {which: str(folder / which) for which in ("train", "test")}
     spec = {"name": "image_stream", "image_size": SIZE, "workers": workers, "validation": 0, **places, **more}
     return registry.load(DataSpec(**spec))  # type: ignore[arg-type]
@@ -178,13 +178,13 @@ def test_measuring_equals_that_of_the_same_pixels_in_memory(tmp_path: Path) -> N
     memory = replace(data, train=MemorySplit(data.train.images, data.train.labels[kept]))
     assert isinstance(data.train, StreamedSplit)
     nets = [_network(), _network()]
-    found = []
+    measured = []
     for net, source in zip(nets, (data, memory), strict=True):
         evaluation.reestimate_batchnorm(net, source, Workers(), 24)
-        found.append(evaluation.evaluate(net, source, source.train, Workers()))
-    assert found[0].num_examples == 22
-    assert found[0].nll == pytest.approx(found[1].nll, rel=1e-5)
-    assert found[0].accuracy == found[1].accuracy
+        measured.append(evaluation.evaluate(net, source, source.train, Workers()))
+    assert measured[0].num_examples == 22
+    assert measured[0].nll == pytest.approx(measured[1].nll, rel=1e-5)
+    assert measured[0].accuracy == measured[1].accuracy
     assert torch.allclose(nets[0][1].running_var, nets[1][1].running_var)
 
 

@@ -34,12 +34,12 @@ def small_net(num_classes: int, image_shape: tuple[int, int, int]) -> torch.nn.M
     )
 
 
-def shades(folder: Path, each: int, seed: int) -> str:
+def shades(folder: Path, per_class: int, seed: int) -> str:
     """A folder of two classes of noisy 6 x 6 images, of which one is a little brighter."""
     draw = np.random.default_rng(seed)
     for label, name in enumerate(("a", "b")):
         (folder / name).mkdir(parents=True)
-        for i in range(each):
+        for i in range(per_class):
             pixels = draw.normal(110 + 12 * label, 25, (6, 6, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
     return str(folder)
@@ -97,10 +97,10 @@ def test_every_set_takes_mean_and_std(name: str, tmp_path: Path) -> None:
     assert torch.allclose(one.normalise(one.test.images).double(), (scaled - 0.25) / 0.5, atol=1e-5)
     channels = own.image_shape[0]
     mean, std = tuple(0.1 * (i + 1) for i in range(channels)), tuple(0.2 * (i + 1) for i in range(channels))
-    each = registry.load(DataSpec(name=name, mean=mean, std=std, **more))
+    data = registry.load(DataSpec(name=name, mean=mean, std=std, **more))
     by_hand = (scaled - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    assert torch.allclose(each.normalise(each.test.images).double(), by_hand, atol=1e-5)
-    assert own.fingerprint == plain.fingerprint == one.fingerprint == each.fingerprint
+    assert torch.allclose(data.normalise(data.test.images).double(), by_hand, atol=1e-5)
+    assert own.fingerprint == plain.fingerprint == one.fingerprint == data.fingerprint
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def load_given() -> Any:
 def load_digits() -> Any:
     """The digits as a user would give them: floating, scaled by himself."""
     raw = digits.read(DataSpec(name="digits"))
-    images, test_images = (torch.from_numpy(each / 16) for each in (raw.images, raw.test_images))
+    images, test_images = (torch.from_numpy(array / 16) for array in (raw.images, raw.test_images))
     return (images, torch.from_numpy(raw.labels)), (test_images, raw.test_labels)
 
 

@@ -137,9 +137,9 @@ def test_crop_flip_has_torchvisions_distribution(mode: str) -> None:
     transform = v2.Compose([v2.RandomCrop(32, padding=4, padding_mode=mode), v2.RandomHorizontalFlip()])
     torch.manual_seed(0)
     theirs = np.stack([transform(place).numpy() for _ in range(count)])
-    found = [dict(zip(_crops(images).tolist(), images, strict=True)) for images in (ours, theirs)]
-    assert set(found[0]) == set(found[1]) == set(range(162))
-    assert all(np.array_equal(found[0][crop], found[1][crop]) for crop in range(162))
+    crops = [dict(zip(_crops(images).tolist(), images, strict=True)) for images in (ours, theirs)]
+    assert set(crops[0]) == set(crops[1]) == set(range(162))
+    assert all(np.array_equal(crops[0][crop], crops[1][crop]) for crop in range(162))
     counts = [np.bincount(_crops(images), minlength=162) for images in (ours, theirs)]
     assert chisquare(counts[0]).pvalue > 0.01
     assert chi2_contingency(np.stack(counts)).pvalue > 0.01

@@ -17,11 +17,11 @@ def cluster() -> Iterator[Cluster]:
 
     # If the dashboard's usual port is taken, Ray leaves a socket open, unless it may choose one.
     head = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": None}
-    found = Cluster(initialize_head=True, head_node_args=head)
+    started = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(2):
-            found.add_node(num_cpus=1)
-        yield found
+            started.add_node(num_cpus=1)
+        yield started
     finally:
-        found.shutdown()
+        started.shutdown()
         reset_ray_address()

@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.fault]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Autoscaling]:
     """A head without CPUs, and up to two nodes of one CPU each."""
-    with autoscaling({"worker": {"resources": {"CPU": 1}, "max_workers": 2}}) as found:
-        yield found
+    with autoscaling({"worker": {"resources": {"CPU": 1}, "max_workers": 2}}) as ray_cluster:
+        yield ray_cluster
 
 
 def test_it_waits_for_nodes_and_says_so(cluster: Autoscaling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +34,8 @@ def test_it_waits_for_nodes_and_says_so(cluster: Autoscaling, tmp_path: Path, mo
     file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
     with raysurf_run(file, uri, "--address", cluster.address) as run:
         assert run.end() == 0, run.said
-    told = "sweep paced waits for the autoscaler: a trial needs 1 CPU, the cluster has 0 of at most 2"
-    assert run.said.count("waits for the autoscaler") == 1 and told in run.said
+    notice = "sweep paced waits for the autoscaler: a trial needs 1 CPU, the cluster has 0 of at most 2"
+    assert run.said.count("waits for the autoscaler") == 1 and notice in run.said
     check_undisturbed(uri, undisturbed(rs.load(file), tmp_path))
 
 

@@ -29,18 +29,18 @@ def test_a_run_writes_no_key_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     for name, key in zip(KEYS, keys, strict=True):
         monkeypatch.setenv(name, key)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    file, found, seen = paced_file(tmp_path, more="resources: {workers: 2}\n"), set[str](), 0
+    file, leaks, seen = paced_file(tmp_path, more="resources: {workers: 2}\n"), set[str](), 0
     with ray_home() as root:
         monkeypatch.setenv("RAY_TMPDIR", str(root))
         with raysurf_run(file, str(tmp_path / "r")) as run:
             while run.process.poll() is None:
                 with contextlib.suppress(FileNotFoundError):
-                    found |= set(holders(keys, root, tmp_path))
+                    leaks |= set(holders(keys, root, tmp_path))
                     seen = max(seen, len(list(root.rglob("logs/*"))))
                 time.sleep(0.5)
             assert run.process.returncode == 0, run.said
         assert seen > 10
-        assert not found
+        assert not leaks
         assert list(root.iterdir()) == []
     assert not (tmp_path / "home" / ".ray").exists()
 

@@ -93,5 +93,5 @@ def test_preempted_group_leaves_together(tmp_path: Path) -> None:
     assert len(set(steps)) == 4
     (notice,) = heard
     assert left_after(steps.count(steps[0]), notice)
-    found = rs.results.open(uri).table("epochs").to_pylist()
-    assert [row["epoch"] for row in found] == [1, 2]
+    rows = rs.results.open(uri).table("epochs").to_pylist()
+    assert [row["epoch"] for row in rows] == [1, 2]

@@ -31,13 +31,13 @@ class Outage:
 
     def __init__(self, away: Callable[[], object], back: Callable[[], object], away_s: float) -> None:
         self.away, self.back, self.away_s = away, back, away_s
-        self.told: list[str] = []
+        self.notices: list[str] = []
         self._thread: threading.Thread | None = None
 
     def __call__(self, event: events.Event) -> None:
         """Take an event."""
         if isinstance(event, events.Notice):
-            self.told.append(event.text)
+            self.notices.append(event.text)
         if isinstance(event, events.RunProgressed) and event.epoch >= 3 and self._thread is None:
             self.away()
             self._thread = threading.Thread(target=self._come_back)
@@ -67,8 +67,8 @@ def test_workers_wait_for_a_store_that_is_gone_for_20_s(tmp_path: Path) -> None:
     assert rs.run(sweep, str(here), listener=outage).failed == 0
     outage.end()
     assert [len(processes(tmp_path / f"log{number}")) for number in (0, 1)] == [1, 1]
-    (told,) = outage.told
-    assert "do not answer (the folder is gone" in told and told.endswith("waiting for them")
+    (notice,) = outage.notices
+    assert "do not answer (the folder is gone" in notice and notice.endswith("waiting for them")
     check_undisturbed(str(here), undisturbed(sweep, tmp_path))
 
 
@@ -83,7 +83,7 @@ def test_disk_that_is_read_only_for_a_while(tmp_path: Path) -> None:
         outage = Outage(lambda: remount("ro"), lambda: remount("rw"), 3.0)
         assert rs.run(sweep, str(disk / "r"), executor="inline", listener=outage).failed == 0
         outage.end()
-        (told,) = outage.told
-        assert "Read-only file system" in told
+        (notice,) = outage.notices
+        assert "Read-only file system" in notice
         assert first_epochs(str(disk / "r"))
         check_undisturbed(str(disk / "r"), undisturbed(sweep, tmp_path))

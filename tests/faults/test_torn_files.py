@@ -47,7 +47,7 @@ def run(root: Path) -> list[str]:
     """Run them in this process, and give the notices."""
     heard: list[events.Event] = []
     assert rs.run(sweeps(), str(root), executor="inline", listener=heard.append).failed == 0
-    return [each.text for each in heard if isinstance(each, events.Notice)]
+    return [event.text for event in heard if isinstance(event, events.Notice)]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ CASES = [(place, "half") for place in PLACES] + [(place, harm) for place in PLAC
 @pytest.mark.parametrize(("place", "harm"), sorted(set(CASES)))
 def test_torn_file_is_written_again(place: str, harm: str, calm: Path, tmp_path: Path) -> None:
     """A file of a finished sweep that is cut short or gone is told of and made again; what has to do with it alone."""
-    average, profile = (each.fill(each.configurations[0]).jobs[0] for each in sweeps())
+    average, profile = (sweep.fill(sweep.configurations[0]).jobs[0] for sweep in sweeps())
     runs = {"average": average.id, "start": average.ancestors[0].id, "line": profile.id}
     path, run_id = place.format(**runs), runs.get(place.partition("{")[2].partition("}")[0])
     root = tmp_path / "r"
@@ -74,7 +74,7 @@ def test_torn_file_is_written_again(place: str, harm: str, calm: Path, tmp_path:
         (root / path).unlink()
     else:
         (root / path).write_bytes(data)
-    others = {each: each.read_bytes() for each in root.glob("tables/runs/*") if run_id and run_id not in each.name}
+    others = {path: path.read_bytes() for path in root.glob("tables/runs/*") if run_id and run_id not in path.name}
     if path.startswith("tables") and data is not None:
         table = path.split("/")[1]
         with pytest.raises(StoreError, match=r"a file of .* that cannot be read"):
@@ -84,5 +84,5 @@ def test_torn_file_is_written_again(place: str, harm: str, calm: Path, tmp_path:
     said = run(root)
     assert said == ([] if "trials" in path else [f"{path} is missing or was cut short; {run_id} is done again"])
     check_undisturbed(str(root), str(calm))
-    assert {each: each.read_bytes() for each in others} == others
+    assert {path: path.read_bytes() for path in others} == others
     assert run(root) == []

@@ -62,7 +62,7 @@ class Place:
 
     def waits(self, pattern: str, *numbers: int) -> list[int]:
         """Those of some drivers that say that they wait."""
-        return [each for each in numbers if re.search(f"{pattern}; waiting for it", self.said(each).read_text())]
+        return [number for number in numbers if re.search(f"{pattern}; waiting for it", self.said(number).read_text())]
 
     def runs(self, uri: str) -> list[str]:
         """Rows of ``runs``, but for the times and for whose the shared ones are: the input and the average at 0.1."""
@@ -96,7 +96,7 @@ def test_drivers_at_once_do_everything_once(place: Place) -> None:
     until(lambda: place.waits(r"sgd-\w+ is being done by sweep (one|two), pid \d+ on host .*", first, 2))
     assert len(builders(place.log)) == 1
     place.gate.unlink()
-    assert [each.wait() for each in drivers] == [0, 0, 0], [place.said(number).read_text() for number in range(3)]
+    assert [driver.wait() for driver in drivers] == [0, 0, 0], [place.said(number).read_text() for number in range(3)]
     assert "one trials: 2 of 2 were done already and are reused" in place.said(second).read_text()
     times_built = len(builders(place.log))
     place.require_same("one", "two")

@@ -76,14 +76,15 @@ def test_impossible_averages_are_refused(changes: dict[str, object], said: str) 
 def test_fast_swa_takes_members_within_a_cycle(tmp_path: Path) -> None:
     """Two members a cycle of two epochs are one an epoch: the same weights as one-epoch cycles at the same rates."""
     within = of_budget(1.75, cycle_epochs=2, members_per_cycle=2)
-    each = of_budget(1.75, cycle_epochs=1)
-    stores = [Store(str(tmp_path / job.id)) for job in (within, each)]
-    for job, store in zip((within, each), stores, strict=True):
+    per_cycle = of_budget(1.75, cycle_epochs=1)
+    stores = [Store(str(tmp_path / job.id)) for job in (within, per_cycle)]
+    for job, store in zip((within, per_cycle), stores, strict=True):
         do(job, store)
-    found = [
-        store.get_bytes(f"jobs/{job.id}/weights.safetensors") for job, store in zip((within, each), stores, strict=True)
+    weights = [
+        store.get_bytes(f"jobs/{job.id}/weights.safetensors")
+        for job, store in zip((within, per_cycle), stores, strict=True)
     ]
-    assert found[0] == found[1]
+    assert weights[0] == weights[1]
 
 
 def test_cycles_that_no_steps_fit_are_refused() -> None:
@@ -158,12 +159,12 @@ def test_seed_and_settings_part_trajectories() -> None:
 def test_average_on_the_cpu_is_the_same(tmp_path: Path) -> None:
     """Where the average is kept decides nothing: one id, one outcome."""
     assert of_budget(1.5).id == of_budget(1.5, average_on="cpu").id
-    found = []
+    weights = []
     for place in ("device", "cpu"):
         store = Store(str(tmp_path / place))
         do(of_budget(1.5, average_on=place), store)
-        found.append(store.get_bytes(f"jobs/{of_budget(1.5).id}/weights.safetensors"))
-    assert found[0] == found[1]
+        weights.append(store.get_bytes(f"jobs/{of_budget(1.5).id}/weights.safetensors"))
+    assert weights[0] == weights[1]
 
 
 def test_swag_is_sampled_again_without_training(tmp_path: Path) -> None:
@@ -185,20 +186,20 @@ def test_swag_predicts_by_every_scheme(tmp_path: Path) -> None:
     """The average answers as SWA's does; ensembles of one, two and three samples stand in the table."""
     job, store = JOBS["swag"](), Store(str(tmp_path))
     assert isinstance(job, rs.SWAG)
-    figures = do(job, store)
+    metrics = do(job, store)
     swa = do(rs.SWA(start=tiny_sgd(), epochs=4, lr=0.05), store)
-    assert figures["test/deterministic_nll"] == swa["test/nll"]
-    found = {
+    assert metrics["test/deterministic_nll"] == swa["test/nll"]
+    nlls = {
         (row["weights"], row["scheme"], row["num_samples"]): row["nll"]
         for row in read_rows(store, "predictions", job.id)
         if row["split"] == "test"
     }
     ensemble = [("samples", "ensemble", count) for count in (1, 2, 3)]
     expected = {("last", "deterministic", 1), ("average", "deterministic", 1), ("samples", "stochastic", 1), *ensemble}
-    assert set(found) == expected
-    assert found["samples", "ensemble", 3] == figures["test/nll"] == figures["test/ensemble_nll"]
+    assert set(nlls) == expected
+    assert nlls["samples", "ensemble", 3] == metrics["test/nll"] == metrics["test/ensemble_nll"]
     again = do(rs.Predict(weights=job, num_samples=3, schemes=("stochastic", "ensemble"), sample_seed=5), store)
-    assert again["test/nll"] != figures["test/nll"]
+    assert again["test/nll"] != metrics["test/nll"]
 
 
 def test_subsets_of_members_are_compared_without_the_network(tmp_path: Path) -> None:

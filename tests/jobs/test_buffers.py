@@ -48,12 +48,12 @@ def recorded(job: Job, store: Store, weights: str = "average") -> set[str]:
 def test_average_has_the_last_iterates_buffers(tmp_path: Path) -> None:
     """Buffers of one's own, counters too, are the last iterate's; the figures are torch's on the same tensors."""
     store, job = Store(str(tmp_path)), swa("rms")
-    figures = do(job, store)
+    metrics = do(job, store)
     (point, buffers), (_, last) = opened(job, store), opened(job, store, "last")
     assert buffers.keys() == last.keys() == {"2.square", "2.steps"}
     assert all(torch.equal(buffers[name], last[name]) for name in last)
     assert buffers["2.steps"] == 7 * 4
-    assert figures["test/nll"] == pytest.approx(by_hand(job, store, point, last), rel=1e-5)
+    assert metrics["test/nll"] == pytest.approx(by_hand(job, store, point, last), rel=1e-5)
     assert (recorded(job, store), recorded(job, store, "last")) == ({"last"}, {"fixed"})
 
 
@@ -92,7 +92,7 @@ def test_buffers_may_be_averaged(kind: str, tmp_path: Path) -> None:
 def test_power_iterations_are_renewed(name: str, tmp_path: Path) -> None:
     """The average's vectors give the largest singular value of its own weights, as an SVD does."""
     store, job = Store(str(tmp_path)), swa(name)
-    figures = do(job, store)
+    metrics = do(job, store)
     point, buffers = opened(job, store)
     for layer in ("0.1", "0.4"):
         weight = point[
@@ -101,7 +101,7 @@ def test_power_iterations_are_renewed(name: str, tmp_path: Path) -> None:
         at = f"{layer}.weight_" if name == "spectral_hook" else f"{layer}.parametrizations.weight.0._"
         estimate = buffers[f"{at}u"] @ weight @ buffers[f"{at}v"]
         assert float(estimate) == pytest.approx(float(torch.linalg.matrix_norm(weight, 2)), rel=1e-3)
-    assert figures["test/nll"] == pytest.approx(by_hand(job, store, point, buffers), rel=1e-5)
+    assert metrics["test/nll"] == pytest.approx(by_hand(job, store, point, buffers), rel=1e-5)
     assert recorded(job, store) == {"renewed"}
 
 
@@ -131,16 +131,16 @@ def test_frozen_batch_norm_keeps_its_statistics(tmp_path: Path) -> None:
 def test_buffers_may_grow(tmp_path: Path) -> None:
     """Ranges that begin empty reach averages and surfaces, are resumed and read from a file; infinite masks too."""
     store, job = Store(str(tmp_path / "r")), swa("ranges")
-    figures = do(job, store)
+    metrics = do(job, store)
     (point, _), (_, last) = opened(job, store), opened(job, store, "last")
     data, linear = Network(job, context_of(job, store)).data, nn.functional.linear
     out = linear(data.normalise(data.test.images).flatten(1), point["1.weight"], point["1.bias"])
     out = (out / (last["2.high"] - last["2.low"]).clamp_min(0.1)).relu()
     nll = nn.functional.cross_entropy(linear(out, point["5.weight"], point["5.bias"]), data.test.labels)
-    assert figures["test/nll"] == pytest.approx(float(nll), rel=1e-5)
+    assert metrics["test/nll"] == pytest.approx(float(nll), rel=1e-5)
     profile = rs.Profile(along=rs.Line(start=job.start, end=job), num_points=2)
     do(profile, store)
-    assert surface(store, profile)[1, "test"]["nll"] == pytest.approx(figures["test/nll"], rel=1e-5)
+    assert surface(store, profile)[1, "test"]["nll"] == pytest.approx(metrics["test/nll"], rel=1e-5)
     file = str(tmp_path / "r" / "jobs" / job.start.id / "weights.safetensors")
     read = do(rs.Weights(model=job.model_spec, data=job.data_spec, file=file), store)
     assert read["test/nll"] == surface(store, profile)[0, "test"]["nll"]
@@ -158,10 +158,10 @@ def test_samples_of_swag_have_the_averages_buffers(tmp_path: Path) -> None:
     """A sample of scale zero is the average, and answers as it does."""
     store = Store(str(tmp_path))
     job = rs.SWAG(start=base("rms"), epochs=3, lr=0.2, rank=2, num_samples=2, scale=0.0)
-    figures = do(job, store)
-    assert figures["test/ensemble_nll"] == pytest.approx(figures["test/deterministic_nll"], rel=1e-6)
+    metrics = do(job, store)
+    assert metrics["test/ensemble_nll"] == pytest.approx(metrics["test/deterministic_nll"], rel=1e-6)
     again = do(rs.Predict(weights=job, schemes=("deterministic", "ensemble"), num_samples=2), store)
-    assert again["test/nll"] == pytest.approx(figures["test/ensemble_nll"], rel=1e-6)
+    assert again["test/nll"] == pytest.approx(metrics["test/ensemble_nll"], rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ["rms", "spectral"])
@@ -178,16 +178,16 @@ def test_places_have_the_nearest_networks_buffers(name: str, batchnorm: str, tmp
     for job in (line, chain, plane):
         do(job, store)
     close = {"rel": 1e-5 if name == "rms" or batchnorm != "reestimate" else 2e-2}
-    found = {
+    surfaces = {
         job.id: {point: row for (point, split), row in surface(store, job).items() if split == "test"}
         for job in (line, chain, plane)
     }
-    along = [found[line.id][0]["nll"], found[line.id][2]["nll"]]
+    along = [surfaces[line.id][0]["nll"], surfaces[line.id][2]["nll"]]
     assert along == pytest.approx(alone[:2], **close)
-    assert [row["nll"] for _, row in sorted(found[chain.id].items())] == pytest.approx(alone, **close)
-    corner = next(row for row in found[plane.id].values() if row["x"] == row["y"] == 0.0)
+    assert [row["nll"] for _, row in sorted(surfaces[chain.id].items())] == pytest.approx(alone, **close)
+    corner = next(row for row in surfaces[plane.id].values() if row["x"] == row["y"] == 0.0)
     assert corner["nll"] == pytest.approx(alone[0], **close)
-    middle = found[line.id][1]
+    middle = surfaces[line.id][1]
     assert middle["batchnorm"] == {"rms": "nearest", "spectral": "renewed"}[name]
     assert middle["batchnorm_share"] is None
     if batchnorm != "interpolate":
@@ -207,7 +207,7 @@ def test_curves_keep_their_own_buffers(kind: str, tmp_path: Path) -> None:
         if kind == "curve"
         else rs.Path(**ends, cycles=(rs.Cycle(epochs=1, lr=0.05, insert=1),) * 2, num_between=1)  # type: ignore[arg-type]
     )
-    figures = do(job, store)
+    metrics = do(job, store)
     track = job.track(context_of(job, store))
     steps = [int(buffers["2.steps"]) for buffers in track.buffers if buffers]
     assert steps[0] == steps[-1] == 12
@@ -217,10 +217,10 @@ def test_curves_keep_their_own_buffers(kind: str, tmp_path: Path) -> None:
     do(profile, store)
     middle = surface(store, profile)[1, "test"]
     if kind == "curve":
-        assert middle["nll"] == pytest.approx(figures["test/nll"], rel=1e-6)
+        assert middle["nll"] == pytest.approx(metrics["test/nll"], rel=1e-6)
         assert recorded(job, store, "t=0.5") == {"nearest"}
     name = {"curve": "bend1", "path": "pivot1"}[kind]
     point, buffers = job.named_point(context_of(job, store), name)
     assert buffers["2.steps"] == 12 + passes
-    found = do(rs.Predict(weights=rs.PointOf(of=job, name=name)), store)
-    assert found["test/nll"] == pytest.approx(by_hand(job, store, point, buffers), rel=1e-5)
+    predicted = do(rs.Predict(weights=rs.PointOf(of=job, name=name)), store)
+    assert predicted["test/nll"] == pytest.approx(by_hand(job, store, point, buffers), rel=1e-5)

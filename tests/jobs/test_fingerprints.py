@@ -146,8 +146,8 @@ def test_edited_data_are_not_taken_for_the_same(folder: Path) -> None:
     run(swa(start), folder, accept_changed=True)
     now = kept(store, swa(start).id)[0]["data_fingerprint"]
     assert now != then
-    found = [each for each in fsck(store).findings if each.path == outcome_path(swa(start).id)]
-    assert [each.what for each in found] == [
+    findings = [finding for finding in fsck(store).findings if finding.path == outcome_path(swa(start).id)]
+    assert [finding.what for finding in findings] == [
         f"a run whose input {start.id} differs in its data: {then} there, {now} here"
     ]
 
@@ -208,7 +208,7 @@ def test_another_file_of_weights_is_not_taken_for_the_same(tmp_path: Path) -> No
     for job in (weights, rs.SGD(start=weights, epochs=1, lr=0.1)):
         with pytest.raises(ChangedError, match=f"the file of its weights: got .*expected {then}"):
             run(job, tmp_path)
-    assert [each.path for each in fsck(store).findings] == [outcome_path(weights.id)]
+    assert [finding.path for finding in fsck(store).findings] == [outcome_path(weights.id)]
     run(weights, tmp_path, accept_changed=True)
     run(weights, tmp_path)
 
@@ -244,9 +244,9 @@ def test_what_differs_from_what_is_there_now_is_listed(edit: Edit, tmp_path: Pat
     store = Store(str(tmp_path / "results"))
     assert not fsck(store).findings
     edit(9)
-    (found,) = fsck(store).findings
+    (finding,) = fsck(store).findings
     then, now = kept(store, job.id)[0]["model_source"], own_code.digest("fp_net:net")
-    assert found.what.endswith(f"in the source of its network: {then} then, {now} now")
+    assert finding.what.endswith(f"in the source of its network: {then} then, {now} now")
 
 
 def test_a_module_that_was_reloaded_is_the_edited_one(edit: Edit, tmp_path: Path) -> None:

@@ -78,20 +78,20 @@ def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
     """Every kind trains or measures, leaves finite figures by its announced names, and is taken as done after."""
     job, store = JOBS[name](), Store(str(tmp_path / "r"))
     assert isinstance(job, Job)
-    figures = do(job, store)
-    assert figures
-    assert set(figures) <= set(job.metric_names())
-    assert all(math.isfinite(v) for v in figures.values())
-    assert metrics_of(store, job.id) == figures
-    assert {row["run_id"] for row in rows(store)["runs"]} == {job.id, *(each.id for each in job.ancestors)}
+    metrics = do(job, store)
+    assert metrics
+    assert set(metrics) <= set(job.metric_names())
+    assert all(math.isfinite(v) for v in metrics.values())
+    assert metrics_of(store, job.id) == metrics
+    assert {row["run_id"] for row in rows(store)["runs"]} == {job.id, *(ancestor.id for ancestor in job.ancestors)}
     kept = [path for path in store.list() if "checkpoint" in path or "trajectories" in path]
     assert all("/end" in path for path in kept)
-    assert bool(kept) == any(each.may_go_on for each in (job, *job.ancestors))
+    assert bool(kept) == any(stage.may_go_on for stage in (job, *job.ancestors))
 
     def fail(at: Progress) -> None:
         raise AssertionError("it ran again")
 
-    assert do(job, store, fail) == figures
+    assert do(job, store, fail) == metrics
 
 
 def test_corrupt_checkpoint_is_passed_over(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_profile_starts_and_ends_at_the_ends(tmp_path: Path) -> None:
     do(line, store)
     for point, end in ((0, tiny_sgd()), (1, tiny_sgd(seed=1))):
         expected = {row["split"]: row["nll"] for row in read_rows(store, "predictions", end.id)}
-        found = {row["split"]: row["nll"] for row in read_rows(store, "surface", line.id) if row["point"] == point}
-        assert found == pytest.approx(expected, rel=1e-6)
+        measured = {row["split"]: row["nll"] for row in read_rows(store, "surface", line.id) if row["point"] == point}
+        assert measured == pytest.approx(expected, rel=1e-6)
     assert metrics_of(store, line.id)["length"] > 0  # type: ignore[index]
 
 
@@ -191,8 +191,8 @@ def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
     state = {k: v.contiguous() for k, v in net.state_dict().items()}
     save_file(state, file) if suffix == ".safetensors" else torch.save(state, file)
     store = Store(str(tmp_path / "r"))
-    figures = do(rs.Weights(model="digits_conv", data="digits", file=file), store)  # type: ignore[arg-type]
-    assert figures["test/nll"] > 1
+    metrics = do(rs.Weights(model="digits_conv", data="digits", file=file), store)  # type: ignore[arg-type]
+    assert metrics["test/nll"] > 1
     wrong = rs.ModelSpec(name="digits_conv", options={"width": 4})
     with pytest.raises(DataError, match=r"of another shape: 0\.weight \[16, 1, 3, 3\], not \[4, 1, 3, 3\], .* more"):
         do(rs.Weights(model=wrong, data="digits", file=file), store)  # type: ignore[arg-type]
@@ -223,13 +223,13 @@ def test_weights_of_another_number_of_classes_are_named(
 
 def test_bf16_is_near_fp32(tmp_path: Path) -> None:
     """Autocast to bfloat16 changes the figures a little, and keeps the weights in fp32."""
-    store, found = Store(str(tmp_path)), {}
+    store, nlls = Store(str(tmp_path)), {}
     for precision in ("fp32", "bf16"):
         job = tiny_sgd(precision=precision, lr=0.05)
-        found[precision] = do(job, store)["validation/nll"]
+        nlls[precision] = do(job, store)["validation/nll"]
         weights = store.get_bytes(f"jobs/{job.id}/weights.safetensors")
         assert b"BF16" not in weights
-    assert found["fp32"] != found["bf16"] == pytest.approx(found["fp32"], rel=0.1)
+    assert nlls["fp32"] != nlls["bf16"] == pytest.approx(nlls["fp32"], rel=0.1)
 
 
 def test_file_with_code_is_refused(tmp_path: Path) -> None:

@@ -70,8 +70,8 @@ def test_fge_promises_the_members_that_it_keeps(
     kept = [Path(path).stem for path in store.list(f"jobs/{fge.id}") if "/member" in path]
     assert sorted(kept) == sorted(set(fge.point_names) - {"average"})
     assert len(kept) == members
-    figures = do(rs.Predict(weights=fge), store)
-    assert figures == do(rs.Predict(weights=fge, members=tuple(range(1, members + 1))), store)
+    metrics = do(rs.Predict(weights=fge), store)
+    assert metrics == do(rs.Predict(weights=fge, members=tuple(range(1, members + 1))), store)
     with pytest.raises(ValueError, match=f"num_samples {members + 1} is more than the {members} members of fge"):
         rs.Predict(weights=fge, num_samples=members + 1)
 

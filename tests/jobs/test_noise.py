@@ -44,22 +44,22 @@ def initial(job: rs.Variational, store: Store) -> torch.Tensor:
 def test_variational_job_reports_its_schemes_and_bound(tmp_path: Path) -> None:
     """Three schemes, ensembles of 1, 2 and K on validation and test, the bound, and the divergence of every epoch."""
     job, store = tiny_noise(num_samples=3), Store(str(tmp_path))
-    figures = do(job, store)
-    found = {
+    metrics = do(job, store)
+    schemes = {
         (row["scheme"], row["num_samples"]) for row in rows_of(store, "predictions", job) if row["split"] == "test"
     }
-    assert found == {("deterministic", 1), ("stochastic", 1), ("ensemble", 1), ("ensemble", 2), ("ensemble", 3)}
+    assert schemes == {("deterministic", 1), ("stochastic", 1), ("ensemble", 1), ("ensemble", 2), ("ensemble", 3)}
     assert {row["scheme"] for row in rows_of(store, "predictions", job) if row["split"] == "train"} == {
         "deterministic",
         "stochastic",
     }
-    assert figures["test/accuracy"] == figures["test/ensemble_accuracy"]
-    assert set(job.metric_names()) >= set(figures)
+    assert metrics["test/accuracy"] == metrics["test/ensemble_accuracy"]
+    assert set(job.metric_names()) >= set(metrics)
     epochs = rows_of(store, "epochs", job)
     assert [row["scheme"] for row in epochs] == ["stochastic"] * 2
-    assert epochs[-1]["kl"] == pytest.approx(figures["train/kl"], rel=1e-6)
+    assert epochs[-1]["kl"] == pytest.approx(metrics["train/kl"], rel=1e-6)
     # The bound is at most minus the divergence, and its data term is that of some 20 examples a class.
-    assert -1000.0 < figures["train/elbo"] + figures["train/kl"] < 0.0
+    assert -1000.0 < metrics["train/elbo"] + metrics["train/kl"] < 0.0
 
 
 def test_start_weights_are_taken_and_the_start_is_left_alone(tmp_path: Path) -> None:
@@ -118,10 +118,10 @@ def test_dropout_without_a_module_is_a_scheme_too(tmp_path: Path) -> None:
             with pytest.warns(
                 UserWarning, match="noise of Dropping is in no prediction: it is drawn in training alone"
             ):
-                figures = do(job, store)
+                metrics = do(job, store)
         else:
-            figures = do(job, store)
-        nll = [figures[f"test/{scheme}_nll"] for scheme in every]
+            metrics = do(job, store)
+        nll = [metrics[f"test/{scheme}_nll"] for scheme in every]
         assert nll[1] > nll[0] + 0.003 and nll[1] > nll[2] + 0.003, nll
 
 
@@ -187,7 +187,7 @@ def test_noise_says_what_the_layers_carry(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     weights = tiny_noise(noise=(rs.VariationalDropout(layers="9, 11", sharing="layer", log_alpha=0.0),))
     job = rs.NoiseOf(weights=weights, layer="9", neurons=(3,), num_samples=2, num_bins=10, num_draws=50)
-    figures = do(job, store)
+    metrics = do(job, store)
     first, second = rows_of(store, "layers", job)
     assert (first["layer"], second["layer"], first["num_weights"]) == ("9", "11", 2048)
     log_alpha = weights_of(weights, store, "9.log_noise").item()
@@ -196,7 +196,7 @@ def test_noise_says_what_the_layers_carry(tmp_path: Path) -> None:
     assert first["kl_share"] + second["kl_share"] == pytest.approx(1.0)
     assert first["mmd"] == pytest.approx(first["mmd_closed"], abs=0.01)
     assert first["mmd_closed"] == pytest.approx(2 / math.e * (1 - math.exp(-first["snr"] / 2)), rel=2e-3)
-    assert figures["kl"] == pytest.approx(first["kl"] + second["kl"])
+    assert metrics["kl"] == pytest.approx(first["kl"] + second["kl"])
     shares: dict[int, float] = {}
     for row in rows_of(store, "activations", job):
         assert (row["neuron"], row["layer"]) == (3, "9")
@@ -260,11 +260,11 @@ def test_members_of_curves_and_ensembles_are_schemes_too(tmp_path: Path) -> None
 def test_planes_of_noisy_networks_are_of_their_means(tmp_path: Path) -> None:
     """Surfaces take the means of noisy weights, so that a point is measured the same each time."""
     store, job = Store(str(tmp_path)), tiny_noise()
-    figures = do(job, store)
+    metrics = do(job, store)
     line = rs.Profile(along=rs.Line(start=job, end=tiny_noise(seed=1)), num_points=2, batchnorm="fixed")
     do(line, store)
     rows = [row for row in rows_of(store, "surface", line) if row["split"] == "test" and row["t"] == 0.0]
-    assert rows[0]["error"] == pytest.approx(figures["test/deterministic_error"])
+    assert rows[0]["error"] == pytest.approx(metrics["test/deterministic_error"])
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_average_of_few_bits_has_many(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"model": rs.ModelSpec(name="digits_conv"), "data": rs.DataSpec(name="digits")}
     base = tiny_sgd(**settings, epochs=6, until=4, objective=rs.BlockFloat())
     job, store = rs.SWA(start=base, epochs=3, lr=0.02), Store(str(tmp_path / "r"))
-    figures = do(job, store)
+    metrics = do(job, store)
     context = context_of(job, store)
     points = {name: context.weights(job, name)[0] for name in ("weights", "last")}
     few = {k: [torch.equal(v, quantise(v, 8, "nearest", True)) for v in p.values()] for k, p in points.items()}
@@ -113,7 +113,7 @@ def test_average_of_few_bits_has_many(tmp_path: Path) -> None:
         row["accuracy"] for row in rows(store)["predictions"] if (row["weights"], row["split"]) == ("last", "test")
     )
     assert last > 0.9
-    assert figures["test/accuracy"] > last - 0.01
+    assert metrics["test/accuracy"] > last - 0.01
 
 
 def test_unlabelled_examples_help(tmp_path: Path) -> None:

@@ -73,18 +73,18 @@ JOBS: dict[str, Any] = {
 @pytest.mark.parametrize("name", JOBS)
 def test_complex_weights_are_pairs_of_real_ones(name: str, tmp_path: Path) -> None:
     """A network with complex weights has the figures and distances of the same one written in real numbers."""
-    figures = []
+    metrics = []
     for real in (False, True):
         store = Store(str(tmp_path / str(real)))
         job = JOBS[name](model("complex_weights", real=real))
-        found = do(job, store)
+        measured = do(job, store)
         if name in ("curve", "path"):
             line = rs.Profile(along=job if name == "curve" else rs.Line(start=job.start, end=job.end), num_points=3)
             do(line, store)
             rows = rows_of_run(store, "surface", (line if name == "curve" else job).id)
-            found["length"] = max(row["distance"] for row in rows)
-        figures.append({key: value for key, value in found.items() if "error" not in key and "accuracy" not in key})
-    assert figures[0] == pytest.approx(figures[1], rel=2e-3)
+            measured["length"] = max(row["distance"] for row in rows)
+        metrics.append({key: value for key, value in measured.items() if "error" not in key and "accuracy" not in key})
+    assert metrics[0] == pytest.approx(metrics[1], rel=2e-3)
 
 
 def test_weights_that_cannot_be_kept_are_told_before_training(tmp_path: Path) -> None:
@@ -114,13 +114,13 @@ ANSWERING = {
 @pytest.mark.parametrize("name", ANSWERING)
 def test_answers_in_any_form_are_their_logits(name: str, tmp_path: Path) -> None:
     """Tuples, mappings and objects with logits give the figures of the bare logits, in training and evaluation."""
-    figures = []
+    metrics = []
     every = {"tuple": True, "dict": True, "one entry": True, "named": True} if name == "sgd" else {}
     for form, always in {"tensor": True, "dataclass": False, **every}.items():
         store = Store(str(tmp_path / form))
         job = ANSWERING[name](model("wrapped", form=form, always=always))
-        figures.append(do(job, store))
-    assert all(each == figures[0] for each in figures)
+        metrics.append(do(job, store))
+    assert all(values == metrics[0] for values in metrics)
 
 
 def test_torchvisions_auxiliary_logits_are_left_out() -> None:
@@ -173,15 +173,15 @@ def test_batches_on_any_axis_have_samples_of_their_own(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     noise = (rs.VariationalDropout(layers="layer.linear*, patch", log_alpha=-2.0), rs.Dropout(layers="embed", p=0.1))
     job = tiny_noise(model=model("time_first"), noise=noise)
-    figures = do(job, store)
-    assert figures["test/stochastic_nll"] != figures["test/deterministic_nll"]
+    metrics = do(job, store)
+    assert metrics["test/stochastic_nll"] != metrics["test/deterministic_nll"]
     net = Network(job, context := context_of(job, store))
     net.place(*context.weights(job))
-    found = [
+    nlls = [
         schemes.measure(net.model, net.data, net.data.test, Workers(), "ensemble", 3, 0, batch_size=size)[3].nll
         for size in (128, 50, 11)
     ]
-    assert found == pytest.approx(3 * [found[0]], rel=1e-4)
+    assert nlls == pytest.approx(3 * [nlls[0]], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["five_dimensions", "lazy"])

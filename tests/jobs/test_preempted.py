@@ -98,9 +98,9 @@ def test_preempted_job_has_not_failed(tmp_path: Path) -> None:
     with pytest.raises(PreemptedError, match="told to leave, in epoch 2, after step 3; the state is kept"):
         execute(job, store, workers, lambda at: None, labels())
     assert checkpoints(store) == ["1", "1-3"]
-    found = rows(store)
-    assert [row["epoch"] for row in found["epochs"]] == [1]
-    assert found["runs"] == []
+    stored = rows(store)
+    assert [row["epoch"] for row in stored["epochs"]] == [1]
+    assert stored["runs"] == []
 
 
 def test_broken_stream_leaves_and_goes_on(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_long_epochs_are_saved_in_their_middle(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(Killed):
         execute(job, broken, Workers(is_told=killed), lambda at: None, labels())
     assert checkpoints(broken) == ["1-1", "1-2"]
-    told: list[Progress] = []
-    execute(job, broken, Workers(), told.append, labels())
-    assert [at.epoch for at in told] == [2]
+    progress: list[Progress] = []
+    execute(job, broken, Workers(), progress.append, labels())
+    assert [at.epoch for at in progress] == [2]
     assert rows(broken) == rows(whole)
 
 
@@ -146,17 +146,17 @@ def test_longer_job_goes_on_from_where_a_shorter_one_left(tmp_path: Path) -> Non
     do(long, alone)
     with pytest.raises(PreemptedError, match="in epoch 2, after step 2"):
         execute(middle, store, Workers(is_told=told_at(10)), lambda at: None, labels())
-    told: list[Progress] = []
-    execute(long, store, Workers(), told.append, labels())
-    assert [at.epoch for at in told] == [2, 3]
+    progress: list[Progress] = []
+    execute(long, store, Workers(), progress.append, labels())
+    assert [at.epoch for at in progress] == [2, 3]
     path = f"jobs/{long.id}/weights.safetensors"
     assert store.get_bytes(path) == alone.get_bytes(path)
     beside = Store(str(tmp_path / "beside"))
     with pytest.raises(PreemptedError, match="in epoch 2, after step 2"):
         execute(middle, beside, Workers(is_told=told_at(10)), lambda at: None, labels())
-    told.clear()
-    execute(short, beside, Workers(), told.append, labels())
-    assert [at.epoch for at in told] == []
+    progress.clear()
+    execute(short, beside, Workers(), progress.append, labels())
+    assert [at.epoch for at in progress] == []
     assert "1-2" in checkpoints(beside)
 
 
@@ -170,27 +170,27 @@ def test_lone_worker_looks_after_every_step() -> None:
 def test_nothing_is_begun_by_who_is_told_to_leave(tmp_path: Path) -> None:
     """A worker that has been told leaves before it begins a job, also while it waits for one; what is done it takes."""
     job, store = noisy_sgd(), Store(str(tmp_path))
-    told = Workers(is_told=lambda: True)
+    workers = Workers(is_told=lambda: True)
     with pytest.raises(PreemptedError, match=f"told to leave, before {job.id} began"):
-        execute(job, store, told, lambda at: None, labels())
+        execute(job, store, workers, lambda at: None, labels())
     assert store.list() == []
     with Lease(store, job.trajectory or job.id, "somebody else", (0, job.epochs)) as lease:
         assert lease.take() is None
         with pytest.raises(PreemptedError, match="began"):
             execute(job, store, Workers(is_told=told_at(1)), lambda at: None, labels())
-    figures = do(job, store)
-    assert execute(job, store, told, lambda at: None, labels()) == figures
+    metrics = do(job, store)
+    assert execute(job, store, workers, lambda at: None, labels()) == metrics
 
 
 @pytest.mark.slow
 def test_group_leaves_together(tmp_path: Path) -> None:
     """When one worker of two is told, both leave after the same step, and end with the weights of an unbroken pair."""
     pair = [FORKS.Process(target=_be_of_two, args=(rank, tmp_path)) for rank in (0, 1)]
-    for each in pair:
-        each.start()
-    for each in pair:
-        each.join(120)
-        assert each.exitcode == 0
+    for process in pair:
+        process.start()
+    for process in pair:
+        process.join(120)
+        assert process.exitcode == 0
     places = [(tmp_path / f"left{rank}").read_text() for rank in (0, 1)]
     assert places[0] == places[1]
     assert len(places[0].splitlines()) == 8
@@ -208,8 +208,8 @@ def _be_of_two(rank: int, folder: Path) -> None:
     execute(job, Store(str(folder / "whole")), Workers(rank, 2), lambda at: None, labels())
     while True:
         try:
-            told = Workers(rank, 2, is_told=told_at(2 if rank == 1 else -1))
-            execute(job, Store(str(folder / "broken")), told, lambda at: None, labels())
+            workers = Workers(rank, 2, is_told=told_at(2 if rank == 1 else -1))
+            execute(job, Store(str(folder / "broken")), workers, lambda at: None, labels())
             break
         except PreemptedError as error:
             left.append(f"{error}\n")

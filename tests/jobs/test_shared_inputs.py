@@ -63,23 +63,23 @@ class Place:
 
     def do(self, job: Job, store: Store | None = None) -> list[Progress]:
         """Do a job in this process; the gate is opened when it waits. Gives what it told."""
-        told: list[Progress] = []
+        reports: list[Progress] = []
 
         def progress(at: Progress) -> None:
-            told.append(at)
+            reports.append(at)
             open_when_waiting(at, str(self.gate))
 
         execute(job, store or self.store, Workers(), progress, labels("own"))
-        return told
+        return reports
 
     def same_rows(self, job: Job) -> bool:
         """Whether the store has the rows of one in which a job was done by itself, but for what says who did it."""
         self.do(job, self.calm)
-        found = [
-            {table: [_without_owner(row) for row in each] for table, each in rows(store).items()}
+        tables = [
+            {table: [_without_owner(row) for row in records] for table, records in rows(store).items()}
             for store in (self.store, self.calm)
         ]
-        return found[0] == found[1]
+        return tables[0] == tables[1]
 
 
 def _without_owner(row: dict[str, Any]) -> dict[str, Any]:
@@ -96,13 +96,13 @@ def test_input_is_trained_once(place: Place) -> None:
     start = place.sgd()
     job = rs.SWA(start=start, epochs=1, lr=0.05)
     with place.busy(start) as other:
-        told = place.do(job)
-    waited = [at for at in told if at.waits_for]
+        reports = place.do(job)
+    waited = [at for at in reports if at.waits_for]
     assert {at.run_id for at in waited} == {start.id}
     assert all(at.waits_for.startswith(f"sweep other, pid {other} on host ") for at in waited)
     assert builders(place.log)[0] == other and set(builders(place.log)[1:]) == {os.getpid()}
     assert {row["run_id"]: row["sweep"] for row in rows(place.store)["runs"]} == {start.id: "other", job.id: "own"}
-    assert [at.run_id for at in told if not at.waits_for] == [job.id]
+    assert [at.run_id for at in reports if not at.waits_for] == [job.id]
     assert place.same_rows(job)
 
 
@@ -144,9 +144,9 @@ def test_budgets_of_two_users_train_common_epochs_once(kind: str, place: Place) 
     else:
         shorter, longer = place.sgd(epochs=3, until=2), place.sgd(epochs=3)
     with place.busy(shorter):
-        told = place.do(longer)
-    assert told[0].waits_for
-    assert [at.epoch for at in told if not at.waits_for] == [3]
+        reports = place.do(longer)
+    assert reports[0].waits_for
+    assert [at.epoch for at in reports if not at.waits_for] == [3]
     place.do(shorter, place.calm)
     assert place.same_rows(longer)
 
@@ -155,8 +155,8 @@ def test_less_does_not_wait_for_more(place: Place) -> None:
     """Nothing is gained by waiting for the end of a longer training; it is run beside it."""
     shorter, longer = place.sgd(epochs=3, until=1), place.sgd(epochs=3)
     with place.busy(longer):
-        told = place.do(shorter)
-        assert [(at.epoch, at.waits_for) for at in told] == [(1, "")]
+        reports = place.do(shorter)
+        assert [(at.epoch, at.waits_for) for at in reports] == [(1, "")]
         assert place.gate.exists() and metrics_of(place.store, longer.id) is None
     place.do(shorter, place.calm)
     assert place.same_rows(longer)
@@ -181,17 +181,17 @@ def test_points_are_measured_once(place: Place) -> None:
     job: MeasuringJob = rs.Profile(along=rs.Line(start=ends[0], end=ends[1]), num_points=9)
     for end in ends:
         place.do(end)
-    told: list[Progress] = []
+    reports: list[Progress] = []
 
     def note(at: Progress) -> None:
-        told.append(at)
+        reports.append(at)
         open_when_waiting(at, str(place.gate))
 
     with place.busy(job, (4, 5, 6, 7)):
         execute_piece(job, place.store, Workers(), note, (0, 1), "own")
-        assert not any(at.waits_for for at in told) and place.gate.exists()
+        assert not any(at.waits_for for at in reports) and place.gate.exists()
         execute_piece(job, place.store, Workers(), note, (5, 6, 7), "own")
-        assert any(at.waits_for for at in told)
+        assert any(at.waits_for for at in reports)
         assert sorted({point for point, _ in surface(place.store, job)}) == [0, 1, 4, 5, 6, 7]
     with place.busy(job, (0, 1, 2, 3)):
         assert place.do(job)[0].waits_for

@@ -41,13 +41,13 @@ def test_corrupt_images_are_counted_and_reported(tmp_path: Path) -> None:
     heard: list[Event] = []
     finished = rs.run(job, results=str(tmp_path / "r"), listener=heard.append)
     assert (finished.trials, finished.failed) == (1, 0)
-    found = rows(Store(str(tmp_path / "r")))
-    (run,) = found["runs"]
+    tables = rows(Store(str(tmp_path / "r")))
+    (run,) = tables["runs"]
     assert run["skipped"] == sorted([*train, test])
-    seen: dict[str, Any] = {row["split"]: row["num_examples"] for row in found["predictions"]}
+    seen: dict[str, Any] = {row["split"]: row["num_examples"] for row in tables["predictions"]}
     assert seen["train"] + seen["validation"] == 24 - 3
     assert seen["test"] == 12 - 1
-    assert [row["skipped"] for row in found["epochs"]] == [18 - seen["train"]] * 3
+    assert [row["skipped"] for row in tables["epochs"]] == [18 - seen["train"]] * 3
     (notice,) = [event.text for event in heard if isinstance(event, Notice)]
     assert notice == f"{job.id} skipped 4 image files that could not be read, such as {run['skipped'][0]}"
 
@@ -68,7 +68,7 @@ def test_everything_that_measures_takes_streams(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "r"))
     for job in jobs:
         do(job, store)
-    found = rows(store)
-    assert {row["skipped"] for row in found["surface"] if row["split"] == "test"} == {1}
-    assert {row["num_examples"] for row in found["predictions"] if row["split"] == "test"} == {11}
-    assert {row["num_draws"] for row in found["activations"] if row["label"] == 1} == {6}
+    tables = rows(store)
+    assert {row["skipped"] for row in tables["surface"] if row["split"] == "test"} == {1}
+    assert {row["num_examples"] for row in tables["predictions"] if row["split"] == "test"} == {11}
+    assert {row["num_draws"] for row in tables["activations"] if row["label"] == 1} == {6}

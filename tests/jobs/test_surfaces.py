@@ -40,8 +40,8 @@ def test_curve_begins_and_ends_with_its_ends(shape: str, batchnorm: str, tmp_pat
     store = Store(str(tmp_path))
     curve = tiny_curve(shape=shape, num_bends=2)
     along, straight = (
-        rs.Profile(along=each, num_points=3, batchnorm=batchnorm)  # type: ignore[arg-type]
-        for each in (curve, rs.Line(start=curve.start, end=curve.end))
+        rs.Profile(along=along, num_points=3, batchnorm=batchnorm)  # type: ignore[arg-type]
+        for along in (curve, rs.Line(start=curve.start, end=curve.end))
     )
     do(along, store)
     do(straight, store)
@@ -100,10 +100,10 @@ def test_integrals_are_over_t_and_over_length() -> None:
         {"point": i, "split": "train", "t": t, "distance": d, "loss": v, "nll": v, "error": v}
         for i, (t, d, v) in enumerate([(0.0, 0.0, 0.0), (0.5, 9.0, 2.0), (1.0, 10.0, 4.0)])
     ]
-    found = along_metrics(rows)
-    assert found["train/t_integral_loss"] == pytest.approx(0.5 * 1 + 0.5 * 3)
-    assert found["train/arc_integral_loss"] == pytest.approx((9 * 1 + 1 * 3) / 10)
-    assert (found["length"], found["train/barrier_loss"], found["train/mean_loss"]) == (10.0, 0.0, 2.0)
+    metrics = along_metrics(rows)
+    assert metrics["train/t_integral_loss"] == pytest.approx(0.5 * 1 + 0.5 * 3)
+    assert metrics["train/arc_integral_loss"] == pytest.approx((9 * 1 + 1 * 3) / 10)
+    assert (metrics["length"], metrics["train/barrier_loss"], metrics["train/mean_loss"]) == (10.0, 0.0, 2.0)
 
 
 def test_barriers_are_two() -> None:
@@ -113,9 +113,11 @@ def test_barriers_are_two() -> None:
         {"point": i, "split": "test", "t": t, "distance": 4 * t, "loss": None, "nll": None, "error": v}
         for i, (t, v) in enumerate([(-0.5, 9.0), (0.0, 0.2), (0.5, 0.45), (1.0, 0.6), (1.5, 9.0)])
     ]
-    found = along_metrics(rows)
-    assert found["test/frankle_barrier_error"] == pytest.approx(0.6 - (0.2 + 0.6) / 2)
-    assert found["test/entezari_barrier_error"] == found["test/barrier_error"] == pytest.approx(0.45 - (0.2 + 0.6) / 2)
+    metrics = along_metrics(rows)
+    assert metrics["test/frankle_barrier_error"] == pytest.approx(0.6 - (0.2 + 0.6) / 2)
+    assert (
+        metrics["test/entezari_barrier_error"] == metrics["test/barrier_error"] == pytest.approx(0.45 - (0.2 + 0.6) / 2)
+    )
 
 
 def test_plane_marks_what_lies_on_it(tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_plane_marks_what_lies_on_it(tmp_path: Path) -> None:
     do(job, store)
     marks = rows_of_run(store, "landmarks", job.id)
     ends = [row for row in marks if row["landmark"] < 3]
-    length = distance(*(context_of(job, store).weights(each)[0] for each in job.sources[:2]))  # type: ignore[arg-type]
+    length = distance(*(context_of(job, store).weights(source)[0] for source in job.sources[:2]))  # type: ignore[arg-type]
     assert [(row["x"], row["y"], row["off_plane"]) for row in ends[:2]] == [(0, 0, 0), (pytest.approx(length), 0, 0)]
     assert [row["name"] for row in ends] == ["sgd seed 0", "sgd seed 1", "curve bend1"]
     drawn = [row for row in marks if row["geometry"] == "curve"]
@@ -153,14 +155,14 @@ def test_path_keeps_its_ends_and_grows(tmp_path: Path) -> None:
     """A path's first and last points are its ends; points were inserted; its saddle is the worst of its rows."""
     job, store = JOBS["path"](), Store(str(tmp_path))
     assert isinstance(job, rs.Path)
-    figures = do(job, store)
-    assert 4 < figures["num_pivots"] <= 6
+    metrics = do(job, store)
+    assert 4 < metrics["num_pivots"] <= 6
     rows = [row for row in surface(store, job).values() if row["split"] == "train"]
-    assert len(rows) == (figures["num_pivots"] - 1) * 3 + 1
-    assert figures["train/saddle_loss"] == max(row["loss"] for row in rows)
-    assert figures["train/saddle_nll"] == max(row["nll"] for row in rows) < figures["train/saddle_loss"]
+    assert len(rows) == (metrics["num_pivots"] - 1) * 3 + 1
+    assert metrics["train/saddle_loss"] == max(row["loss"] for row in rows)
+    assert metrics["train/saddle_nll"] == max(row["nll"] for row in rows) < metrics["train/saddle_loss"]
     line = rs.Profile(along=rs.Line(start=job.start, end=job.end), num_points=3)
-    assert figures["train/saddle_loss"] < do(line, store)["train/max_loss"]
+    assert metrics["train/saddle_loss"] < do(line, store)["train/max_loss"]
     straight = surface(store, line)
     by_point = {row["point"]: row for row in rows}
     assert by_point[0]["loss"] == straight[0, "train"]["loss"]
@@ -185,8 +187,8 @@ def test_any_network_goes_all_the_way(name: str, tmp_path: Path) -> None:
     model, data = rs.ModelSpec(name=f"tests.support.cases:{name}"), rs.DataSpec(name="digits", share=0.1)
     ends = [tiny_sgd(model=model, data=data, epochs=1, seed=seed) for seed in range(2)]
     curve = tiny_curve(start=ends[0], end=ends[1], epochs=1)
-    found = do(rs.Profile(along=curve, num_points=3), store)
-    assert found["length"] > 0
+    metrics = do(rs.Profile(along=curve, num_points=3), store)
+    assert metrics["length"] > 0
     plane = rs.Plane(weights=(*ends, rs.PointOf(of=curve, name="bend1")), grid=2, draw=(curve,))
     assert math.isfinite(do(plane, store)["test/max_loss"])
     assert {row["batchnorm"] for row in surface(store, plane).values()} == {

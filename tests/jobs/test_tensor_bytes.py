@@ -23,10 +23,10 @@ def test_layouts_come_back() -> None:
     assert set(orders) == {"last", "transposed"}
     assert laid["last"].is_contiguous()
     assert laid["last"].data_ptr() == tensors["last"].data_ptr()
-    found = as_they_were(decode(encode(laid)), orders)
+    decoded = as_they_were(decode(encode(laid)), orders)
     for name, tensor in tensors.items():
-        assert torch.equal(found[name], tensor)
-        assert name == "gaps" or found[name].stride() == tensor.stride()
+        assert torch.equal(decoded[name], tensor)
+        assert name == "gaps" or decoded[name].stride() == tensor.stride()
 
 
 @pytest.mark.parametrize("order", [[0, 0], [0], [0, 1, 2], "ab", 7, [1.5, 0], None])

@@ -138,20 +138,20 @@ def test_files_of_others_are_read(name: str, tmp_path: Path) -> None:
     """Whatever wrote them, the figures are those of the same network in torch alone."""
     net, store = built(), Store(str(tmp_path / "r"))
     job = rs.Weights(model=MODEL, data=DATA, file=FILES[name](net, tmp_path / "net"))
-    found = do(job, store)
+    metrics = do(job, store)
     data = Network(job, context_of(job, store)).data
     with torch.no_grad():
         logits = net.eval()(data.normalise(data.test.images))
-    assert found["test/nll"] == pytest.approx(float(nn.functional.cross_entropy(logits, data.test.labels)), rel=1e-5)
+    assert metrics["test/nll"] == pytest.approx(float(nn.functional.cross_entropy(logits, data.test.labels)), rel=1e-5)
 
 
 def test_raysurfs_own_file_of_tied_weights_is_read(tmp_path: Path) -> None:
     """A trained network's file in the store gives the figures that the network had."""
     store, job = Store(str(tmp_path / "r")), tiny_sgd(model=MODEL)
-    figures = do(job, store)
+    metrics = do(job, store)
     file = str(tmp_path / "r" / "jobs" / job.id / "weights.safetensors")
-    found = do(rs.Weights(model=MODEL, data=DATA, file=file), store)
-    assert found["test/nll"] == pytest.approx(figures["test/nll"], rel=1e-6)
+    again = do(rs.Weights(model=MODEL, data=DATA, file=file), store)
+    assert again["test/nll"] == pytest.approx(metrics["test/nll"], rel=1e-6)
 
 
 def test_several_state_dicts_are_told_apart(tmp_path: Path) -> None:

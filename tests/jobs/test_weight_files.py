@@ -55,11 +55,11 @@ def test_unusual_tensors_are_refused_by_name(change: Callable[[Tensor], Tensor],
 def test_other_precisions_are_taken(tmp_path: Path) -> None:
     """Floating-point numbers of any precision are floating-point numbers."""
     state = registry.build("digits_conv", num_classes=10, image_shape=(1, 8, 8)).state_dict()
-    found = []
+    nlls = []
     for dtype in (torch.float32, torch.float64):
         torch.save({**state, WEIGHT: state[WEIGHT].to(dtype)}, tmp_path / f"{dtype}.pt")
-        found.append(do(job(tmp_path / f"{dtype}.pt"), Store(str(tmp_path / "results")))["test/nll"])
-    assert found[0] == found[1]
+        nlls.append(do(job(tmp_path / f"{dtype}.pt"), Store(str(tmp_path / "results")))["test/nll"])
+    assert nlls[0] == nlls[1]
 
 
 def test_a_name_that_no_file_can_have_is_told() -> None:

@@ -27,9 +27,9 @@ def test_a_whole_store_has_nothing_to_tell(is_compacted: bool, store: Store) -> 
     if is_compacted:
         settle(store)
     before = contents(store)
-    found = fsck(store)
-    assert (found.findings, found.running) == ((), ())
-    assert found.files == len(before)
+    report = fsck(store)
+    assert (report.findings, report.running) == ((), ())
+    assert report.files == len(before)
     assert contents(store) == before
 
 
@@ -52,7 +52,7 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
     (root / "_tmp" / "old").write_text("x")
     for path in ("_tmp/old", "compact/epochs/000009-feed.parquet"):
         os.utime(root / path, (time.time() - 7200,) * 2)
-    found = fsck(Store(store.uri))
+    report = fsck(Store(store.uri))
     garbage = {
         f"tables/epochs/{runs[0]}.parquet": "truncated",
         states[0]: "not what was written",
@@ -70,14 +70,14 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
         "trajectories/x": "states of a run that was broken off",
         f"jobs/{runs[2]}/outcome.json": f"without all of jobs/{runs[2]}/weights.safetensors",
     }
-    said = {finding.path: finding for finding in found.findings}
-    assert len(said) == len(found.findings)
+    said = {finding.path: finding for finding in report.findings}
+    assert len(said) == len(report.findings)
     assert {path for path, finding in said.items() if finding.is_garbage} == garbage.keys()
     assert {path for path, finding in said.items() if not finding.is_garbage} == others.keys()
     for path, text in (garbage | others).items():
         assert text in said[path].what, path
     before = set(store.list())
-    assert remove_garbage(store, found) == len(garbage)
+    assert remove_garbage(store, report) == len(garbage)
     assert before - set(store.list()) == garbage.keys()
     left = {finding.path for finding in fsck(store).findings}
     # The run whose rows were truncated is done, and has none.
@@ -87,7 +87,7 @@ def test_what_is_broken_or_left_over_is_found(store: Store) -> None:
 def test_what_is_broken_in_compacted_files_is_found(store: Store) -> None:
     """A byte that is another, rows or a list that are gone: told with what it means. Their runs can be done again."""
     settle(store)
-    figures = rows(store)
+    tables = rows(store)
     path = next(path for path in store.list("compact/epochs") if path.endswith(".parquet"))
     note = path.replace(".parquet", ".json")
     whole, listed = store.get_bytes(path), store.get_bytes(note)
@@ -105,24 +105,24 @@ def test_what_is_broken_in_compacted_files_is_found(store: Store) -> None:
     assert len(said) == 4
     store.put_bytes(note, listed)
     assert fsck(Store(store.uri)).findings == ()
-    for each in (path, note):
-        store.delete(each)
+    for file in (path, note):
+        store.delete(file)
     again = Store(store.uri)
     assert len(trained(sweep("first", 1, 2), again) | trained(sweep("second", 2, 3), again)) == 4
-    assert rows(again) == figures
+    assert rows(again) == tables
 
 
 def test_an_orphan_is_told_of_once(store: Store) -> None:
     """However many files and tables it has rows in, and whether these are compacted or not."""
     (run,) = run_ids(store, "second")
     for table, piece in itertools.product(("epochs", "predictions"), ("", ".1", ".2")):
-        found = [row | {"run_id": "swa-orphan"} for row in read_rows(store, table, run)]
-        write_rows(store, table, f"swa-orphan{piece}", found)
+        orphans = [row | {"run_id": "swa-orphan"} for row in read_rows(store, table, run)]
+        write_rows(store, table, f"swa-orphan{piece}", orphans)
     store.put_bytes("jobs/swa-orphan/weights.safetensors", b"weights")
-    told = "rows, weights of a run without a row in runs"
+    what = "rows, weights of a run without a row in runs"
     for grace_s in (3600, 3600, 0, 0):
         (finding,) = fsck(store).findings
-        assert (finding.path, finding.what) == ("swa-orphan", told)
+        assert (finding.path, finding.what) == ("swa-orphan", what)
         compact(store, grace_s=grace_s)
     write_rows(store, "epochs", "swa-orphan.1", [])
     assert [finding.path for finding in fsck(store).findings] == ["swa-orphan"]
@@ -131,8 +131,8 @@ def test_an_orphan_is_told_of_once(store: Store) -> None:
 def test_two_look_at_once(store: Store) -> None:
     """Neither is in the other's way."""
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: fsck(Store(store.uri)), range(8)))
-    assert {each.findings for each in found} == {()}
+        reports = list(pool.map(lambda _: fsck(Store(store.uri)), range(8)))
+    assert {report.findings for report in reports} == {()}
 
 
 def test_a_store_that_cannot_be_written_is_looked_at(store: Store) -> None:
@@ -155,9 +155,9 @@ def test_a_sweep_that_runs_is_let_be(store: Store) -> None:
     write_rows(store, "epochs", "sgd-new", [row | {"run_id": "sgd-new"} for row in read_rows(store, "epochs", run)])
     with Lease(store, "sweep.first", "somebody") as lease:
         assert lease.take() is None
-        found = fsck(store)
-        assert found.findings == ()
-        assert "somebody" in found.running[0]
+        report = fsck(store)
+        assert report.findings == ()
+        assert "somebody" in report.running[0]
     assert {finding.path for finding in fsck(store).findings} == {
         "sgd-new",
         "trajectories/x",
@@ -179,7 +179,7 @@ def test_a_kept_lock_of_a_study_is_garbage(store: Store) -> None:
     lock = Path(store.root, "studies", "s.journal.lock")
     lock.parent.mkdir()
     lock.symlink_to("/elsewhere/studies/s.journal")
-    (found,) = [each for each in fsck(store).findings if each.path == "studies/s.journal.lock"]
-    assert found.is_garbage
+    (finding,) = [finding for finding in fsck(store).findings if finding.path == "studies/s.journal.lock"]
+    assert finding.is_garbage
     remove_garbage(store, fsck(store))
     assert not lock.is_symlink()

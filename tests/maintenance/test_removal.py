@@ -24,17 +24,17 @@ def test_every_byte_is_some_sweeps(is_compacted: bool, store: Store) -> None:
     """Room by sweep adds up to all there is, to the byte; a run counts for the sweep that ran it first."""
     if is_compacted:
         settle(store)
-    found = {use.sweep: use for use in disk_use(store)}
-    assert set(found) == {"first", "second", ""}
-    assert (found["first"].runs, found["second"].runs) == (3, 1)
+    by_sweep = {use.sweep: use for use in disk_use(store)}
+    assert set(by_sweep) == {"first", "second", ""}
+    assert (by_sweep["first"].runs, by_sweep["second"].runs) == (3, 1)
     there = sizes(store)
-    assert sum(use.total for use in found.values()) == sum(there.values())
+    assert sum(use.total for use in by_sweep.values()) == sum(there.values())
     (mine,) = run_ids(store, "second")
     weights = sum(size for path, size in there.items() if mine in path and path.endswith(".safetensors"))
-    assert found["second"].bytes["weights"] == weights > 0
+    assert by_sweep["second"].bytes["weights"] == weights > 0
     states = sum(size for path, size in there.items() if path.startswith("trajectories/"))
-    assert sum(use.bytes["checkpoints"] for use in found.values()) == states > 0
-    assert all(found[name].bytes["tables"] > 0 for name in ("first", "second"))
+    assert sum(use.bytes["checkpoints"] for use in by_sweep.values()) == states > 0
+    assert all(by_sweep[name].bytes["tables"] > 0 for name in ("first", "second"))
 
 
 @pytest.mark.parametrize("is_compacted", [False, True])
@@ -52,7 +52,7 @@ def test_a_sweep_goes_and_what_others_need_stays(is_compacted: bool, store: Stor
     assert len(planned.kept) == 2
     assert "a trial of second" in planned.kept.values()
     assert contents(store) == before
-    figures = rows(store)
+    tables = rows(store)
     assert remove_sweep(store, "first") == planned
     (gone,) = planned.runs
     assert not [path for path in store.list() if gone in path]
@@ -60,11 +60,11 @@ def test_a_sweep_goes_and_what_others_need_stays(is_compacted: bool, store: Stor
     assert {row["sweep"] for row in now["trials"]} == {"second"}
     assert {row["run_id"] for row in now["runs"]} == (first | second) - {gone}
     for table in ("runs", "epochs", "predictions"):
-        assert now[table] == [row for row in figures[table] if row["run_id"] != gone]
+        assert now[table] == [row for row in tables[table] if row["run_id"] != gone]
     assert fsck(store).findings == ()
     assert trained(sweep("second", 2, 3), store) == set()
     assert trained(sweep("first", 1, 2), store) == {gone}
-    assert rows(store) == figures
+    assert rows(store) == tables
     remove_sweep(store, "second")
     remove_sweep(store, "first")
     assert not any(rows(store).values())
@@ -88,9 +88,9 @@ def test_on_s3(original: Path, port: int) -> None:
     store.put_bytes("jobs/sgd-x/weights.safetensors", b"weights")
     state = next(path for path in store.list("trajectories") if path.endswith(".safetensors"))
     store.put_bytes(state, flipped(store.get_bytes(state)))
-    found = fsck(store)
-    assert len(found.findings) == 3
-    assert remove_garbage(store, found) == 2
+    report = fsck(store)
+    assert len(report.findings) == 3
+    assert remove_garbage(store, report) == 2
     assert [finding.path for finding in fsck(store).findings] == ["sgd-x"]
 
 
@@ -126,15 +126,15 @@ def test_nothing_is_run_again_after_compaction(store: Store) -> None:
 
     Another one goes on from what it left, and both are read as one.
     """
-    figures = rows(store)
+    before = rows(store)
     compact(store)
     assert not store.list("tables")
-    for each in (sweep("first", 1, 2), sweep("second", 2, 3)):
-        assert trained(each, store) == set()
-    assert rows(store) == figures
+    for repeated in (sweep("first", 1, 2), sweep("second", 2, 3)):
+        assert trained(repeated, store) == set()
+    assert rows(store) == before
     assert len(trained(sweep("third", 1, 4), store)) == 1
     now = rows(store)
-    assert {table: len(now[table]) - len(figures[table]) for table in ("runs", "trials")} == {"runs": 1, "trials": 2}
+    assert {table: len(now[table]) - len(before[table]) for table in ("runs", "trials")} == {"runs": 1, "trials": 2}
     settle(store)
     assert rows(store) == now
     assert fsck(store).findings == ()

@@ -53,7 +53,7 @@ def shake_block(i: int, o: int) -> int:
 SHAKE = conv(3, 16, 3, bias=False) + 2 * 16 + 256 * 10 + 10
 SHAKE += sum(shake_block(i, o) + 3 * shake_block(o, o) for i, o in [(16, 64), (64, 128), (128, 256)])
 CNN13 = [(3, 128, 3), *2 * [(128, 128, 3)], (128, 256, 3), *2 * [(256, 256, 3)], (256, 512, 3), (512, 256, 1)]
-CNN13_COUNT = sum(conv(*each) + 2 * each[1] for each in [*CNN13, (256, 128, 1)]) + 128 * 10 + 10
+CNN13_COUNT = sum(conv(*shape) + 2 * shape[1] for shape in [*CNN13, (256, 128, 1)]) + 128 * 10 + 10
 
 
 @pytest.mark.parametrize(

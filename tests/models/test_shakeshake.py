@@ -30,8 +30,8 @@ def coefficients(count: int, seed: int) -> tuple[Tensor, Tensor]:
     mixed.sum().backward()
     assert ones.grad is not None and zeros.grad is not None
     torch.testing.assert_close(ones.grad + zeros.grad, torch.ones_like(mixed))
-    for each in (mixed, ones.grad):
-        assert torch.equal(each, each[:, :1, :1, :1].expand_as(each)), "one coefficient an image"
+    for factors in (mixed, ones.grad):
+        assert torch.equal(factors, factors[:, :1, :1, :1].expand_as(factors)), "one coefficient an image"
     return mixed[:, 0, 0, 0].detach(), ones.grad[:, 0, 0, 0]
 
 
@@ -66,8 +66,8 @@ def test_even_coefficients_are_the_plain_mean() -> None:
         torch.autograd.grad(plain, (a, b), upstream),
     )
     beta = torch.rand(3, 1, 1, 1, dtype=torch.float64)
-    found = torch.autograd.grad(Shake.apply(a, b, half, beta), (a, b), upstream)
-    torch.testing.assert_close(found, (beta * upstream, (1 - beta) * upstream))
+    gradients = torch.autograd.grad(Shake.apply(a, b, half, beta), (a, b), upstream)
+    torch.testing.assert_close(gradients, (beta * upstream, (1 - beta) * upstream))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -78,9 +78,9 @@ def test_mixing_keeps_dtype_and_layout(dtype: torch.dtype) -> None:
     )
     mixed = shake(a, b)
     (gradient,) = torch.autograd.grad(mixed.square().sum(), a)
-    for each in (mixed, gradient):
-        assert each.dtype == dtype
-        assert each.is_contiguous(memory_format=torch.channels_last)
+    for tensor in (mixed, gradient):
+        assert tensor.dtype == dtype
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_evaluation_is_the_mean_of_the_branches() -> None:

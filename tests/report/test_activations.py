@@ -27,9 +27,9 @@ def outlines(panel: Axes) -> list[StepPatch]:
 
 def test_densities_are_those_of_the_bins() -> None:
     """Rows in any order give a histogram a class, whose density over the bins' widths is the share."""
-    found = read_neurons(reversed(ROWS), VARIANCE)
-    assert list(found) == [("dense1", 43), ("dense1", 58)]
-    ridges = found["dense1", 43]
+    neurons = read_neurons(reversed(ROWS), VARIANCE)
+    assert list(neurons) == [("dense1", 43), ("dense1", 58)]
+    ridges = neurons["dense1", 43]
     assert [ridge.label for ridge in ridges] == list(range(10))
     for ridge in ridges:
         np.testing.assert_allclose((ridge.density * np.diff(ridge.edges)).sum(), 1.0, atol=1e-3)

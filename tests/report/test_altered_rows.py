@@ -76,10 +76,10 @@ def test_altered_rows_are_drawn_or_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`report` writes its page, without what cannot be made; other commands do what they can or say what is wrong."""
-    found = rows()
-    for row in found[table][: 1 if value in FEW else None]:
+    tables = rows()
+    for row in tables[table][: 1 if value in FEW else None]:
         row[column] = value
-    root = store(tmp_path / "r", **found).store.uri
+    root = store(tmp_path / "r", **tables).store.uri
     pictures = [("plot", kind, "-o", str(tmp_path / "x.svg")) for kind in PICTURES.get(column, [])]
     others = [("du",), ("compare", "budgets")] if table == "runs" else []
     for command in (("report", "study", "-o", str(tmp_path / "x.html")), *pictures, *others):
@@ -94,9 +94,9 @@ def test_altered_rows_are_drawn_or_named(
 @pytest.mark.parametrize("spec", ["{", "[1]", "null"])
 def test_a_spec_that_is_none_is_named(spec: str, tmp_path: Path) -> None:
     """Readers of one run's job say which run it is."""
-    found = rows()
-    found["runs"][0]["spec"] = spec
-    results = store(tmp_path, **found)
+    tables = rows()
+    tables["runs"][0]["spec"] = spec
+    results = store(tmp_path, **tables)
     for read in (lambda: run_difference(results, FIRST, PLANE), lambda: job_file(one_run(results, FIRST), "")):
         with pytest.raises(StoreError, match=FIRST):
             read()

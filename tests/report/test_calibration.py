@@ -23,8 +23,8 @@ def test_inputs_of_one_trial_say_whose_they_are(tmp_path: Path) -> None:
     results = store(tmp_path, runs, trials=trials)
     for name in (base, run_id("curve", 0), run_id("curve", 1)):
         write_rows(results.store, "predictions", name, [prediction(name, "deterministic", 1, 0.5, 0.25)])
-    found = predictors(results, sweep_rows(results, "s"))
-    assert sorted(each.label for each in found) == ["curve of trial 0", "curve of trial 1", "sgd"]
+    shown = predictors(results, sweep_rows(results, "s"))
+    assert sorted(predictor.label for predictor in shown) == ["curve of trial 0", "curve of trial 1", "sgd"]
 
 
 def test_dots_are_told_apart_by_what_differs(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def measured(
 
 
 @pytest.mark.parametrize(
-    ("found", "label"),
+    ("measured_run", "label"),
     [
         (measured(along={"kind": "curve"}), "bezier curve, 1 bend"),
         (measured(along={"kind": "curve", "shape": "polygonal", "num_bends": 2}), "polygonal curve, 2 bends"),
@@ -43,9 +43,9 @@ def measured(
         (MeasuredRun(run_id("variational")), "variational"),
     ],
 )
-def test_what_a_run_is(found: MeasuredRun, label: str) -> None:
+def test_what_a_run_is(measured_run: MeasuredRun, label: str) -> None:
     """A label comes from the job alone, with the defaults that its JSON leaves out."""
-    assert what_it_is(found) == label
+    assert what_it_is(measured_run) == label
 
 
 @pytest.mark.parametrize(

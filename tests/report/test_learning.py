@@ -29,15 +29,15 @@ def epochs(name: str, errors: list[float | None], weights: str = "iterate", spli
 
 def searched(root: Path, rows: list[list[Row]], runs: list[Row] | None = None) -> Results:
     """A search of as many trials as there are lists of rows, the first the best."""
-    names = [each[0]["run_id"] for each in rows]
+    names = [epochs[0]["run_id"] for epochs in rows]
     trials = []
     for number, name in enumerate(names):
         row = trial("s", [name]) | {"trial": number, "state": "done", "value": float(number)}
         trials.append(row | {"metric": "validation/nll", "mode": "min"})
-    found = store(root, [run(name, SGD, sweep="s") for name in names] + (runs or []), trials=trials)
-    for each in rows:
-        write_rows(Store(str(root)), "epochs", each[0]["run_id"], each)
-    return found
+    results = store(root, [run(name, SGD, sweep="s") for name in names] + (runs or []), trials=trials)
+    for epochs in rows:
+        write_rows(Store(str(root)), "epochs", epochs[0]["run_id"], epochs)
+    return results
 
 
 def test_seeds_are_averaged(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_run_that_trains_nothing_stands_for_what_it_measures(tmp_path: Path) -> 
     results = store(tmp_path, runs, trials=trials)
     for name in (curve, other):
         write_rows(results.store, "epochs", name, epochs(name, [0.5, 0.25]))
-    assert [each.trial for each in learning_curves(results, sweep_rows(results, "s"))] == [0]
+    assert [curve.trial for curve in learning_curves(results, sweep_rows(results, "s"))] == [0]
 
 
 @pytest.mark.parametrize("rows", [[], [0.5], [None, None]])

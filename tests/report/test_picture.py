@@ -100,8 +100,8 @@ def test_older_barriers_keep_their_meaning(tmp_path: Path) -> None:
         run(newer, sweep="s", trial=1, metrics='{"train/barrier_loss": 0.25, "train/entezari_barrier_loss": 0.25}'),
     ]
     trials = [trial("s", [name]) | {"trial": number} for number, name in enumerate((older, newer))]
-    found = sweep_rows(store(tmp_path / "r", runs, trials=trials), "s")
-    assert [each.metrics for each in found.trials] == [{"train/entezari_barrier_loss": v} for v in (0.5, 0.25)]
+    sweep = sweep_rows(store(tmp_path / "r", runs, trials=trials), "s")
+    assert [trial.metrics for trial in sweep.trials] == [{"train/entezari_barrier_loss": v} for v in (0.5, 0.25)]
     drawn = MeasuredRun(older, ("s",), metrics={"train/barrier_loss": 0.5})
     assert "Entezari barrier of train loss" in Page(written(tmp_path, Caption("", [(drawn, "line")], ROWS))).text
 

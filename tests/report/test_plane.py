@@ -34,11 +34,11 @@ def rows(places: list[Row] | None = None, run: str = RUN) -> list[Row]:
     return points(run, "plane", grid(X, Y) if places is None else places, bowl)[::-1]
 
 
-def drawn(found: list[Row], *runs: str, landmarks: Sequence[Row] = (), **columns: Any) -> Figure:
+def drawn(places: list[Row], *runs: str, landmarks: Sequence[Row] = (), **columns: Any) -> Figure:
     """Planes that are called plane 0, plane 1 and so on."""
     runs = runs or (RUN,)
     labels = [f"plane {number}" for number in range(len(runs))]
-    return plane_figure(picture(found, *runs, labels=labels, landmarks=landmarks, **columns))
+    return plane_figure(picture(places, *runs, labels=labels, landmarks=landmarks, **columns))
 
 
 def panels(figure: Figure, count: int) -> list[Axes]:
@@ -99,10 +99,10 @@ def test_odd_values_have_a_scale(values: list[float]) -> None:
 def test_grid_is_put_together_from_points() -> None:
     """Each value stands at its place, whatever the order of rows and the last digits of coordinates."""
     places = [place | {"x": place["x"] * (1 + 1e-12 * i)} for i, place in enumerate(grid(X, Y))]
-    found = read_plane(rows(places), [], RUN, "a")
-    np.testing.assert_allclose(found.x, X, atol=1e-9)
-    np.testing.assert_allclose(found.y, Y, atol=1e-9)
-    np.testing.assert_allclose(found.values["loss"], [[bowl({"x": x, "y": y}) for x in X] for y in Y])
+    plane = read_plane(rows(places), [], RUN, "a")
+    np.testing.assert_allclose(plane.x, X, atol=1e-9)
+    np.testing.assert_allclose(plane.y, Y, atol=1e-9)
+    np.testing.assert_allclose(plane.values["loss"], [[bowl({"x": x, "y": y}) for x in X] for y in Y])
 
 
 def test_planes_of_a_row_share_their_colours() -> None:

@@ -38,8 +38,8 @@ def results(tmp_path: Path) -> Results:
 )
 def test_choice(results: Results, sweeps: list[str], given: list[str], numbers: list[int]) -> None:
     """All of a kind by default; a sweep's own, reused and running ones; runs by the beginning of their id or digits."""
-    found = [found.run_id for found in choose(results, KINDS["profile"].wanted, sweeps, given)]
-    assert sorted(found) == [run_id("profile", number) for number in numbers]
+    chosen = [run.run_id for run in choose(results, KINDS["profile"].wanted, sweeps, given)]
+    assert sorted(chosen) == [run_id("profile", number) for number in numbers]
 
 
 def test_a_running_run_tells_what_is_known(results: Results) -> None:
@@ -87,7 +87,9 @@ def test_a_picture_says_which_table_its_runs_have_rows_in(tmp_path: Path) -> Non
     ensembles, alone = [run_id("fge"), run_id("variational")], run_id("sgd")
     predictions = [prediction(name, "ensemble", 2, 0.9, 0.3) for name in ensembles]
     predictions.append(prediction(alone, "deterministic", 1, 0.9, 0.3))
-    found = store(tmp_path, [run(name, group=f"{name}-group") for name in [*ensembles, alone]], predictions=predictions)
-    chosen = choose(found, KINDS["schemes"].wanted)
-    assert {each.run_id for each in chosen} == set(ensembles)
+    results = store(
+        tmp_path, [run(name, group=f"{name}-group") for name in [*ensembles, alone]], predictions=predictions
+    )
+    chosen = choose(results, KINDS["schemes"].wanted)
+    assert {run.run_id for run in chosen} == set(ensembles)
     assert chosen[0].group == f"{chosen[0].run_id}-group"

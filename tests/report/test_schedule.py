@@ -18,11 +18,11 @@ ONE, TWO, SWA = run_id("sgd", 1), run_id("sgd", 2), run_id("swa", 3)
 
 def rows(run_id: str, rates: list[float], weights: str = "iterate") -> list[dict[str, Any]]:
     """Rows of ``epochs``, the last first."""
-    found = [
+    epochs = [
         {"run_id": run_id, "epoch": epoch, "weights": weights, "lr": lr, "epoch_s": 1.0}
         for epoch, lr in enumerate(rates, start=1)
     ]
-    return found[::-1]
+    return epochs[::-1]
 
 
 def line(

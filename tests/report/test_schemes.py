@@ -33,11 +33,11 @@ def lines(panel: Axes, colour: str, marker: str) -> list[Line2D]:
 def test_rows_of_test_in_order() -> None:
     """Rows in any order give errors by number of samples, of the asked run and the test split alone."""
     rows = [*reversed(schemes(ONE, 0.1, 0.9, 0.98)), *schemes(TWO, 0.5, 0.5, 0.5)]
-    found = read_schemes(rows, [ONE], "a").steps
-    assert set(found) == {"deterministic", "stochastic", "ensemble"}
-    np.testing.assert_array_equal(found["ensemble"].num_samples, COUNTS)
-    np.testing.assert_allclose(found["ensemble"].values["error"][0], [0.02 + 0.08 / count for count in COUNTS])
-    np.testing.assert_allclose(found["deterministic"].values["error"], [[0.9]])
+    steps = read_schemes(rows, [ONE], "a").steps
+    assert set(steps) == {"deterministic", "stochastic", "ensemble"}
+    np.testing.assert_array_equal(steps["ensemble"].num_samples, COUNTS)
+    np.testing.assert_allclose(steps["ensemble"].values["error"][0], [0.02 + 0.08 / count for count in COUNTS])
+    np.testing.assert_allclose(steps["deterministic"].values["error"], [[0.9]])
 
 
 def test_the_weights_of_the_ensemble_are_meant() -> None:
@@ -53,18 +53,18 @@ def test_the_weights_of_the_ensemble_are_meant() -> None:
     )
     samples = prediction(ONE, "ensemble", 2, 0.9, 1.0, weights="samples")
     average = prediction(ONE, "deterministic", 1, 0.7, 1.0, weights="average")
-    found = read_schemes([rows[0], average, samples], [ONE], "a").steps["deterministic"]
-    np.testing.assert_allclose(found.values["error"], [[0.3]])
+    step = read_schemes([rows[0], average, samples], [ONE], "a").steps["deterministic"]
+    np.testing.assert_allclose(step.values["error"], [[0.3]])
 
 
 def test_replicates_share_their_numbers_of_samples() -> None:
     """A number of samples that one seed lacks is left out, and a scheme that it lacks as well."""
     rows = schemes(ONE, 0.1, 0.9, 0.98, zero_mean=0.9) + schemes(TWO, 0.1, 0.9, 0.96, counts=(1, 10, 1000))
-    found = read_schemes(rows, [ONE, TWO], "a")
-    assert found.num_runs == 2
-    assert "zero_mean" not in found.steps
-    assert found.steps["ensemble"].num_samples.tolist() == [1, 10]
-    np.testing.assert_allclose(found.steps["ensemble"].values["error"][:, 1], [0.028, 0.046])
+    curves = read_schemes(rows, [ONE, TWO], "a")
+    assert curves.num_runs == 2
+    assert "zero_mean" not in curves.steps
+    assert curves.steps["ensemble"].num_samples.tolist() == [1, 10]
+    np.testing.assert_allclose(curves.steps["ensemble"].values["error"][:, 1], [0.028, 0.046])
 
 
 def test_what_stands_on_the_axes() -> None:
@@ -114,9 +114,9 @@ def test_seeds_are_a_mean_with_their_range() -> None:
     panel = figure.axes[0]
     (line,) = lines(panel, BLUE, "o")
     np.testing.assert_allclose(line.get_ydata()[-1], 0.03 + 0.07 / 100)
-    bands = [each for each in panel.collections if isinstance(each, FillBetweenPolyCollection)]
+    bands = [collection for collection in panel.collections if isinstance(collection, FillBetweenPolyCollection)]
     heights = [np.asarray(band.get_paths()[0].vertices)[:, 1] for band in bands]
-    assert any(np.allclose((each.min(), each.max()), (0.8, 0.9)) for each in heights)
+    assert any(np.allclose((height.min(), height.max()), (0.8, 0.9)) for height in heights)
     assert figure.legends[0].get_texts()[0].get_text() == "dropout\n(mean and range of 2 seeds)"
 
 

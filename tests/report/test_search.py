@@ -51,9 +51,9 @@ def test_best_so_far() -> None:
 
 def test_history_has_a_panel_a_metric() -> None:
     """Its line is the best so far, and every trial has a mark, a cross where it has no figure."""
-    found = sweep(trial(0, {}, 2.0, 0.5), trial(1, {}, None, None, state="failed"), trial(2, {}, 1.0, 0.75))
-    found = SweepRows("s", ("a", "b"), ("min", "max"), found.trials, {})
-    first, second = history_figure(found).axes
+    searched = sweep(trial(0, {}, 2.0, 0.5), trial(1, {}, None, None, state="failed"), trial(2, {}, 1.0, 0.75))
+    searched = SweepRows("s", ("a", "b"), ("min", "max"), searched.trials, {})
+    first, second = history_figure(searched).axes
     np.testing.assert_array_equal(first.lines[0].get_ydata(), [2, 2, 1])
     np.testing.assert_array_equal(second.lines[0].get_ydata(), [0.5, 0.5, 0.75])
     assert Counter(line.get_marker() for line in first.lines[1:]) == {"o": 2, "x": 1}
@@ -92,9 +92,9 @@ def test_parallel_axes() -> None:
         trial(i, {"lr": lr, **({"kind": kind} if kind else {}), "n": n}, float(i))
         for i, (lr, kind, n) in enumerate(values)
     ]
-    found = sweep(*trials)
-    assert [each.number for each in drawn(found)] == [2, 1, 0]
-    lr, kind, count, figure = scales(found, drawn(found))
+    searched = sweep(*trials)
+    assert [trial.number for trial in drawn(searched)] == [2, 1, 0]
+    lr, kind, count, figure = scales(searched, drawn(searched))
     np.testing.assert_allclose(lr.at, [1, 0.5, 0], atol=1e-12)
     np.testing.assert_allclose(kind.at, [ABSENT, 0.75, 0.25])
     assert count.ticks == {0.0: "1", 0.5: "2", 1.0: "3"}
@@ -112,12 +112,12 @@ def test_parallel_coordinates_of_values_that_do_not_differ() -> None:
 def test_parallel_axes_are_as_they_were_searched() -> None:
     """A value whose logarithm was searched has a logarithmic axis; one that no trial has has no ticks, and is drawn."""
     trials = [trial(number, {"lr": lr, "k": None}, lr) for number, lr in enumerate((0.01, 0.1, 0.02, 0.04))]
-    found = replace(sweep(*trials), log=frozenset({"lr"}))
-    lr, k, _ = scales(found, drawn(found))
+    searched = replace(sweep(*trials), log=frozenset({"lr"}))
+    lr, k, _ = scales(searched, drawn(searched))
     np.testing.assert_allclose(sorted(lr.at), [0, math.log10(2), math.log10(4), 1])
     assert k.ticks == {}
     assert set(k.at) == {ABSENT}
-    assert parallel_coordinates(found, Gallery()).count("<svg") == 1
+    assert parallel_coordinates(searched, Gallery()).count("<svg") == 1
 
 
 def test_the_plan_tells_which_logarithms_are_searched(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_the_plan_tells_which_logarithms_are_searched(tmp_path: Path) -> None:
 
 def test_best_trials_are_in_the_order_of_the_metric() -> None:
     """The largest come first where the largest is sought; trials without a figure are left out."""
-    found = sweep(trial(0, {"a": 1}, 0.5), trial(1, {"a": 2}, 0.9), trial(2, {"a": 3}, None), modes=("max",))
-    text = best_trials(found)
+    searched = sweep(trial(0, {"a": 1}, 0.5), trial(1, {"a": 2}, 0.9), trial(2, {"a": 3}, None), modes=("max",))
+    text = best_trials(searched)
     assert text.index("a = 2") < text.index("a = 1") and "a = 3" not in text
     assert "best 2 of 2 finished trials" in text
 

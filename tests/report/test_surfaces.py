@@ -26,7 +26,7 @@ BAND, STRAIGHT = run_id("path", 3), run_id("profile", 9)
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Three curves and a path, run in the order of their ids; the second curve is on a plane, with the path."""
     begun = {run_id: datetime(2026, 1, 1 + day, tzinfo=UTC) for day, run_id in enumerate([*CURVES, BAND])}
-    runs = [run(each, {"kind": "curve", **ENDS}, started_at=begun[each]) for each in CURVES[::-1]]
+    runs = [run(curve, {"kind": "curve", **ENDS}, started_at=begun[curve]) for curve in CURVES[::-1]]
     runs.append(run(BAND, {"kind": "path", **ENDS}, started_at=begun[BAND], inputs=["sgd-0", "sgd-1"]))
     surface = points(BAND, "path", along(5, 6.0), lambda place: 0.3)
     for number, inputs in enumerate((CURVES[2:], CURVES[1:2])):
@@ -46,7 +46,7 @@ def drawn(results: Results, kind: str) -> dict[str, Any]:
     """Colours of a picture's named lines."""
     picture = composed(results, KINDS[kind], [r for r in measured_runs(results, KINDS[kind].wanted) if r.kind == kind])
     lines: list[Line2D] = KINDS[kind].figure(picture).legends[0].get_lines()
-    return {str(each.get_label()): each.get_color() for each in lines}
+    return {str(line.get_label()): line.get_color() for line in lines}
 
 
 def test_a_curve_has_one_colour_in_all_pictures(results: Results) -> None:
@@ -62,7 +62,7 @@ def test_a_curve_has_one_colour_in_all_pictures(results: Results) -> None:
     assert PLANE.plotly is not None and PROFILE.plotly is not None
     picture = composed(results, KINDS["plane"], measured_runs(results, KINDS["plane"].wanted))
     plotted = next(data for data, _ in PLANE.plotly(picture))
-    assert [each["line"]["color"] for each in plotted if each.get("mode") == "lines"] == [
+    assert [trace["line"]["color"] for trace in plotted if trace.get("mode") == "lines"] == [
         "white",
         second,
         "white",
@@ -70,7 +70,7 @@ def test_a_curve_has_one_colour_in_all_pictures(results: Results) -> None:
     ]
     picture = composed(results, KINDS["profile"], choose(results, KINDS["profile"].wanted, run_ids=["profile-0001"]))
     for data, layout in PROFILE.plotly(picture):
-        assert [(each["name"], each["line"]["color"]) for each in data] == [("bezier curve, 2 bends", second)]
+        assert [(trace["name"], trace["line"]["color"]) for trace in data] == [("bezier curve, 2 bends", second)]
         assert layout["xaxis"]["title"]["text"].startswith("t (")
 
 

@@ -178,9 +178,9 @@ def test_interactive_page_has_the_library_once(pages: Path) -> None:
     assert 4e6 < len(text.encode()) < 8e6
     data = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, re.DOTALL)
     assert data is not None
-    figures = json.loads(data[1])
-    assert [figure["id"] for figure in figures] == re.findall(r'<div id="(plotly\d+)"', text)
-    assert {trace["type"] for figure in figures for trace in figure["data"]} == {"scatter", "contour"}
+    plots = json.loads(data[1])
+    assert [figure["id"] for figure in plots] == re.findall(r'<div id="(plotly\d+)"', text)
+    assert {trace["type"] for figure in plots for trace in figure["data"]} == {"scatter", "contour"}
 
 
 def test_published_figures_are_those_of_the_network_and_data(tmp_path: Path) -> None:
@@ -191,9 +191,9 @@ def test_published_figures_are_those_of_the_network_and_data(tmp_path: Path) -> 
         noisy.run(VARIANCE, schemes(0.753, 0.1, 0.99), sweep=sweep, model="digits_conv", data="digits", seed=3)
     results = noisy.open()
     assert "Beside published figures" in titles(report_page(results, ["talk"]))
-    found = comparisons(results, ["talk"])
-    assert "LeNet-5" in found and "95.1" in found and "95.9" in found
-    assert "digits" not in found and "75.3" not in found
+    html = comparisons(results, ["talk"])
+    assert "LeNet-5" in html and "95.1" in html and "95.9" in html
+    assert "digits" not in html and "75.3" not in html
     assert comparisons(results, ["own"]) == ""
     assert "digits_conv" in noisy.open().compare("schemes", ["own"])["model"].to_pylist()
 

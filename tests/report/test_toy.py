@@ -36,29 +36,29 @@ def rows(examples: list[Row] = EXAMPLES) -> list[Row]:
     return inputs(RUN, quadrant, lambda label: ((0.01 * label, 0.0), stds[label]), examples=examples)
 
 
-def drawn(found: list[Row], data: str = "blobs", *labels: str) -> Figure:
+def drawn(points: list[Row], data: str = "blobs", *labels: str) -> Figure:
     runs = [run_id("regions", 1 + number) for number in range(len(labels) or 1)]
-    every = [row | {"run_id": run} for run in runs for row in found]
+    every = [row | {"run_id": run} for run in runs for row in points]
     return input_figure(picture(every, *runs, labels=labels or ["a"], data=data))
 
 
 def places(panel: Axes) -> list[list[float]]:
     """Where the examples stand, class by class."""
-    return [place for each in panel.collections for place in np.asarray(each.get_offsets()).tolist()]
+    return [place for collection in panel.collections for place in np.asarray(collection.get_offsets()).tolist()]
 
 
 def test_rows_in_any_order_are_a_grid_and_examples() -> None:
     """The grid is in the order of its coordinates, examples in that of their numbers, of the asked run alone."""
     others = [row | {"run_id": "regions-2", "answer": 9} for row in rows()]
-    found = read_inputs([*reversed(rows()), *others], RUN, "a")
-    np.testing.assert_allclose(found.regions.x, np.linspace(-2, 2, 9))
-    assert found.regions.answer[0, 0] == 0
-    assert found.regions.answer[-1, 0] == 2
-    assert found.regions.answer[0, -1] == 1
-    assert found.regions.extent == (-2.25, 2.25, -2.25, 2.25)
-    assert found.examples.at.tolist() == [[e["x"], e["y"]] for e in EXAMPLES]
-    assert found.examples.accuracy(found.examples.answer) == 1.0
-    assert found.classes == [0, 1, 2, 3]
+    plane = read_inputs([*reversed(rows()), *others], RUN, "a")
+    np.testing.assert_allclose(plane.regions.x, np.linspace(-2, 2, 9))
+    assert plane.regions.answer[0, 0] == 0
+    assert plane.regions.answer[-1, 0] == 2
+    assert plane.regions.answer[0, -1] == 1
+    assert plane.regions.extent == (-2.25, 2.25, -2.25, 2.25)
+    assert plane.examples.at.tolist() == [[e["x"], e["y"]] for e in EXAMPLES]
+    assert plane.examples.accuracy(plane.examples.answer) == 1.0
+    assert plane.classes == [0, 1, 2, 3]
 
 
 def test_five_panels_and_a_key() -> None:
@@ -91,8 +91,8 @@ def test_means_that_coincide_beside_their_noise_are_seen_to() -> None:
 
 def test_colour_is_the_answer_and_lightness_the_confidence() -> None:
     """A region has its class's colour, the stronger the surer; mean weights, which give no confidence, are flat."""
-    found = [row | {"confidence": 1.0 if row["y"] > 0 else 0.25} for row in rows()]
-    ensemble, mean_weights = drawn(found).axes[3:5]
+    points = [row | {"confidence": 1.0 if row["y"] > 0 else 0.25} for row in rows()]
+    ensemble, mean_weights = drawn(points).axes[3:5]
     (image,), (flat,) = ensemble.images, mean_weights.images
     strong = np.array(to_rgb(colour_of(3)))
     np.testing.assert_allclose(image.get_array()[-1, -1, :3], 1 - STRENGTHS[1] * (1 - strong))
@@ -144,21 +144,21 @@ def test_what_is_missing_is_left_out(origin: str) -> None:
 
 def test_holes_of_a_grid_are_transparent() -> None:
     """A node without a row, as while the job runs, is no answer."""
-    found: InputPlane = read_inputs(rows()[5:], RUN, "a")
-    assert found.regions.answer[0, :5].tolist() == [-1] * 5
-    assert found.classes == [0, 1, 2, 3]
+    plane: InputPlane = read_inputs(rows()[5:], RUN, "a")
+    assert plane.regions.answer[0, :5].tolist() == [-1] * 5
+    assert plane.classes == [0, 1, 2, 3]
 
 
 def test_training_examples_where_there_are_no_others() -> None:
     """Examples of train stand in for those of test, and the titles say so."""
-    found = [row | {"origin": "train"} if row["origin"] == "test" else row for row in rows()]
-    figure = drawn(found)
+    points = [row | {"origin": "train"} if row["origin"] == "test" else row for row in rows()]
+    figure = drawn(points)
     assert figure.axes[0].get_title() == "(a) blobs train examples"
     assert figure.axes[3].get_title() == "(d) ensemble, train accuracy 1"
 
 
 def test_a_layer_of_one_output() -> None:
     """It is drawn along one axis, and the other says why it is empty."""
-    found = [row | {"output_mean": [0.0], "output_std": [1.0]} for row in rows()]
-    means = drawn(found).axes[1]
+    points = [row | {"output_mean": [0.0], "output_std": [1.0]} for row in rows()]
+    means = drawn(points).axes[1]
     assert (means.get_xlabel(), means.get_ylabel()) == ("mean of output 0", "(one output only)")

@@ -59,8 +59,8 @@ def test_origins_of_one_name_stay_apart() -> None:
 
 def test_rays_of_different_lengths_are_averaged_by_step() -> None:
     """Rays that are scaled to the filters differ in length; the mean is that of their steps."""
-    found = block("swa seed 0", 0, loss)
-    longer = [row | {"distance": row["distance"] * (1 + (row["ray"] or 0))} for row in found]
+    shorter = block("swa seed 0", 0, loss)
+    longer = [row | {"distance": row["distance"] * (1 + (row["ray"] or 0))} for row in shorter]
     (origin,) = read_rays(longer, RUN)
     np.testing.assert_allclose(origin.mean("loss")[-1], [4.0, 8.1])
     assert [line[-1, 0] for line in origin.lines["loss"]] == [2.0, 4.0, 6.0]

@@ -26,33 +26,33 @@ def store(tmp_path: Path) -> BudgetStore:
 
 def rows(store: BudgetStore, **where: Any) -> list[Row]:
     """Rows of the comparison whose columns have the values asked for."""
-    found = store.open().compare("budgets").to_pylist()
-    return [row for row in found if all(row[column] == value for column, value in where.items())]
+    compared = store.open().compare("budgets").to_pylist()
+    return [row for row in compared if all(row[column] == value for column, value in where.items())]
 
 
 def ours(store: BudgetStore, **where: Any) -> list[tuple[str, str, float | None]]:
     """Setting, figure and mean of each row that we have runs of."""
-    found = [row for row in rows(store, **where) if row["group"] is not None]
-    return [(row["setting"], row["figure"].removesuffix(" accuracy"), row["mean"]) for row in found]
+    matches = [row for row in rows(store, **where) if row["group"] is not None]
+    return [(row["setting"], row["figure"].removesuffix(" accuracy"), row["mean"]) for row in matches]
 
 
 def test_means_and_spreads_are_those_by_hand(store: BudgetStore) -> None:
     """Mean and standard deviation (n - 1) over seeds of final weights, the whole ensemble, and the average."""
     half = sgd(until=160)
-    found: dict[str, tuple[Job, list[float]]] = {
+    groups: dict[str, tuple[Job, list[float]]] = {
         "sgd accuracy": (sgd(), [0.72, 0.73, 0.725]),
         "fge accuracy": (fge(half, 40), [0.74, 0.75]),
         "swa 1 accuracy": (swa(half, 40), [0.73, 0.74, 0.76, 0.77]),
         "swa 1.25 accuracy": (swa(half, 90), [0.741]),
         "swa 1.5 accuracy": (swa(half, 140), [0.75, 0.75]),
     }
-    for job, accuracies in found.values():
+    for job, accuracies in groups.values():
         store.run(job, *accuracies)
     store.run(half, 0.5, 0.5)
     table = store.open().compare("budgets")
     assert table.schema.equals(SCHEMA)
-    assert [row["figure"] for row in table.to_pylist()] == list(found)
-    for row, (job, accuracies) in zip(table.to_pylist(), found.values(), strict=True):
+    assert [row["figure"] for row in table.to_pylist()] == list(groups)
+    for row, (job, accuracies) in zip(table.to_pylist(), groups.values(), strict=True):
         number = len(accuracies)
         middle = sum(accuracies) / number
         squares = sum((accuracy - middle) ** 2 for accuracy in accuracies)
@@ -102,8 +102,8 @@ def test_a_compared_run_knows_its_budget(store: BudgetStore) -> None:
     """Epochs spent over those of the first full schedule, as the table of runs has it; none for pretrained weights."""
     store.run(swa(sgd(epochs=150, until=125), 63), 0.7)
     store.run(swa(weights(), 5), 0.7)
-    found = compared_runs(store.open(), ("swa",))
-    assert {run.run_id: run.budget for run in found} == {
+    runs = compared_runs(store.open(), ("swa",))
+    assert {run.run_id: run.budget for run in runs} == {
         swa(sgd(epochs=150, until=125), 63).with_seed(0).id: 188 / 150,
         swa(weights(), 5).with_seed(0).id: None,
     }
@@ -126,8 +126,8 @@ def test_another_base_budget_is_another_row(store: BudgetStore) -> None:
     """VGG-16 in budgets of 50 and 1000 epochs stands apart from the published figures of 200, in this order."""
     for epochs in (1000, 50):
         store.run(sgd(epochs=epochs), epochs / 2000)
-    found = [(row["method"], row["mean"], row["published"]) for row in rows(store, figure="sgd accuracy")]
-    assert found == [("50", 0.025, None), ("200", None, 0.7255), ("1000", 0.5, None)]
+    values = [(row["method"], row["mean"], row["published"]) for row in rows(store, figure="sgd accuracy")]
+    assert values == [("50", 0.025, None), ("200", None, 0.7255), ("1000", 0.5, None)]
 
 
 def test_settings_of_a_budget_are_told_apart(store: BudgetStore) -> None:
@@ -180,8 +180,8 @@ def test_pretrained_weights_are_a_table_of_their_own(store: BudgetStore) -> None
     store.run(sgd(), 0.72)
     budgets, pretrained = compare(store.open(), "budgets")
     assert {row["model"] for row in budgets.table.to_pylist()} == {"vgg16"}
-    found = [(row["model"], row["mean"], row["published"]) for row in pretrained.table.to_pylist()]
-    assert found == [
+    values = [(row["model"], row["mean"], row["published"]) for row in pretrained.table.to_pylist()]
+    assert values == [
         ("resnet152", 0.783, 0.7831),
         ("resnet152", None, 0.7882),
         ("resnet152", None, 0.7894),
@@ -196,10 +196,10 @@ def test_what_nobody_published_stands_alone(store: BudgetStore) -> None:
     for model, data in (("digits_conv", "digits"), ("lenet5", "mnist"), ("preresnet110", "parquet")):
         store.run(sgd(model, data, 20), 0.9)
     store.run(sgd("preresnet110", "cifar10", 150), 0.95)
-    found = [
+    values = [
         (row["model"], row["data"], row["method"], row["mean"], row["published"]) for row in rows(store, num_seeds=1)
     ]
-    assert found == [
+    assert values == [
         ("preresnet110", "cifar10", "150", 0.95, 0.9503),
         ("digits_conv", "digits", "20", 0.9, None),
         ("lenet5", "mnist", "20", 0.9, None),
@@ -215,4 +215,4 @@ def test_failed_runs_are_left_out_and_counted(store: BudgetStore) -> None:
     store.run(swa(sgd(until=160), 10), None, status="failed")
     store.run(weights(), 0.7)
     store.run(swa(weights(), 5), None, status="stopped")
-    assert [dict(each.left_out) for each in compare(store.open(), "budgets")] == [{"failed": 2}, {"stopped": 1}]
+    assert [dict(table.left_out) for table in compare(store.open(), "budgets")] == [{"failed": 2}, {"stopped": 1}]

@@ -24,8 +24,8 @@ def noisy(tmp_path: Path) -> NoisyStore:
 
 def rows(noisy: NoisyStore, name: str, *sweeps: str, **where: str) -> list[Row]:
     """Rows of a comparison whose columns have the values asked for."""
-    found = noisy.open().compare(name, sweeps).to_pylist()
-    return [row for row in found if all(row[column] == value for column, value in where.items())]
+    compared = noisy.open().compare(name, sweeps).to_pylist()
+    return [row for row in compared if all(row[column] == value for column, value in where.items())]
 
 
 def labels(noisy: NoisyStore, *sweeps: str, method: str = "layer") -> list[str]:
@@ -62,10 +62,10 @@ def test_one_seed_has_no_spread(noisy: NoisyStore) -> None:
 def test_rows_that_are_missing_are_there_with_the_published_figure(noisy: NoisyStore) -> None:
     """The layout is whole: a parameterization that was not run, and a figure that a run lacks, have no mean."""
     noisy.run(WEIGHT, {"deterministic": 0.8})
-    found = rows(noisy, "parameterizations")
-    assert [row["method"] for row in found[::3]] == ["layer", "neuron", "weight", "additive"]
-    assert [(row["num_seeds"], row["group"]) for row in found if row["method"] == "layer"] == [(0, None)] * 3
-    weight = {row["figure"]: (row["mean"], row["published"]) for row in found if row["method"] == "weight"}
+    table = rows(noisy, "parameterizations")
+    assert [row["method"] for row in table[::3]] == ["layer", "neuron", "weight", "additive"]
+    assert [(row["num_seeds"], row["group"]) for row in table if row["method"] == "layer"] == [(0, None)] * 3
+    weight = {row["figure"]: (row["mean"], row["published"]) for row in table if row["method"] == "weight"}
     assert weight == {
         "elbo": (None, -6.4e4),
         "deterministic accuracy": (0.8, 0.813),
@@ -77,8 +77,8 @@ def test_what_nobody_published_has_no_published_figure(noisy: NoisyStore) -> Non
     """Digits, and networks and kinds of noise that are not in print, stand below what is, without rows of print."""
     noisy.run(VARIANCE, schemes(0.9, 0.1, 0.95), model="digits_conv", data="digits")
     noisy.run(VARIANCE | {"family": "bernoulli"}, schemes(0.9, 0.1, 0.95))
-    found = rows(noisy, "schemes", figure="ensemble accuracy")
-    assert [(row["data"], row["method"], row["mean"], row["published"]) for row in found] == [
+    matches = rows(noisy, "schemes", figure="ensemble accuracy")
+    assert [(row["data"], row["method"], row["mean"], row["published"]) for row in matches] == [
         ("mnist", "dropout", None, 0.994),
         ("mnist", "variance", None, 0.993),
         ("mnist", "variance, bernoulli", 0.95, None),
@@ -114,10 +114,10 @@ def test_every_published_figure_has_its_row_and_column() -> None:
         for (network, data), methods in layout.published.metrics.items():
             assert network in NETWORKS.values() and data in DATA.values()
             assert list(methods) == list(layout.methods) or not layout.methods
-            for figures in methods.values():
-                assert list(figures) == [name for name in columns if name in figures]
-                assert list(figures) == columns or not layout.methods
-                assert all(0 < value < 1 for name, value in figures.items() if name != "elbo")
+            for published in methods.values():
+                assert list(published) == [name for name in columns if name in published]
+                assert list(published) == columns or not layout.methods
+                assert all(0 < value < 1 for name, value in published.items() if name != "elbo")
         assert set(layout.rank) <= set(columns)
 
 
@@ -145,8 +145,8 @@ def test_networks_are_apart_though_print_has_one_name(noisy: NoisyStore) -> None
     """LeNet-5 with and without batch norm are rows of their own, each beside the published figures."""
     noisy.run(DROPOUT, schemes(0.9, 0.9, 0.91), model="lenet5")
     noisy.run(DROPOUT, schemes(0.9, 0.9, 0.92))
-    found = rows(noisy, "schemes", method="dropout", figure="ensemble accuracy")
-    got = [(row["model"], row["setting"], row["mean"], row["published"]) for row in found]
+    matches = rows(noisy, "schemes", method="dropout", figure="ensemble accuracy")
+    got = [(row["model"], row["setting"], row["mean"], row["published"]) for row in matches]
     assert got == [("lenet5", "", 0.91, 0.994), ("lenet5_bn", "", 0.92, 0.994)]
 
 

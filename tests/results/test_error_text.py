@@ -58,10 +58,10 @@ MEMORY = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB
 )
 def test_class_line_and_kind_are_read(text: str, kind: str, expected: tuple[str, ...] | None) -> None:
     """Class, message and the innermost line outside libraries are found, and what kind of failure it is."""
-    found = failure_in({"error": text, "error_kind": None})
-    assert found.kind == kind
-    assert found.kind in KINDS
-    assert expected is None or found == Failure(kind, *expected)
+    failure = failure_in({"error": text, "error_kind": None})
+    assert failure.kind == kind
+    assert failure.kind in KINDS
+    assert expected is None or failure == Failure(kind, *expected)
 
 
 def test_an_exception_is_read_as_it_was_written() -> None:

@@ -22,9 +22,9 @@ def test_failures_are_grouped_by_exception_and_line(tmp_path: Path) -> None:
         job = tiny_sgd(lr=lr, seed=seed)
         store.run(job, error, trial=number, arm=f"sgd lr={lr}")
         store.trial(number, job, error=error and "short", arm=f"sgd lr={lr}")
-    found = store.open().failures()
-    assert (found.num_failed, found.num_runs) == (3, 4)
-    first, second = found.groups
+    failures = store.open().failures()
+    assert (failures.num_failed, failures.num_runs) == (3, 4)
+    first, second = failures.groups
     assert (first.what.error, first.what.place, first.what.kind) == (
         "DivergedError",
         "raysurf/training/loop.py:166",
@@ -55,8 +55,8 @@ def test_blocked_trials_follow_what_blocked_them(tmp_path: Path) -> None:
     store.run(job, "DivergedError: the loss is not finite", trial=3)
     store.trial(3, job, error="DivergedError: the loss is not finite")
     cause, blocked, alone = store.open().failures("s").groups
-    assert [len(each.runs) for each in (cause, blocked, alone)] == [2, 3, 1]
-    assert [each.what.kind for each in (cause, blocked, alone)] == ["diverged", "blocked", "blocked"]
+    assert [len(group.runs) for group in (cause, blocked, alone)] == [2, 3, 1]
+    assert [group.what.kind for group in (cause, blocked, alone)] == ["diverged", "blocked", "blocked"]
     assert own.id in alone.what.message
 
 
@@ -69,9 +69,9 @@ def test_trials_without_runs_and_stale_runs(tmp_path: Path) -> None:
     store.run(done, DIVERGED, trial=2)
     store.run(done, trial=2)
     store.trial(2, done)
-    found = store.open().failures()
-    assert (found.num_failed, found.num_runs) == (1, 2)
-    assert (found.groups[0].what.kind, found.groups[0].run_ids) == ("mistake", [])
+    failures = store.open().failures()
+    assert (failures.num_failed, failures.num_runs) == (1, 2)
+    assert (failures.groups[0].what.kind, failures.groups[0].run_ids) == ("mistake", [])
 
 
 def test_sweeps_are_told_apart(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def test_readers_agree(results: Results) -> None:
     assert frame.groupby("run_id")["test_nll"].mean().to_dict() == pytest.approx(
         {"a": expected["a"], "b": expected["b"]}
     )
-    for each in (results.to_polars("epochs"), polars.read_parquet(f"{root}/*.parquet")):
-        means = each.group_by("run_id").agg(polars.col("test_nll").mean()).rows()
+    for epochs in (results.to_polars("epochs"), polars.read_parquet(f"{root}/*.parquet")):
+        means = epochs.group_by("run_id").agg(polars.col("test_nll").mean()).rows()
         assert dict(means) == pytest.approx(expected)
     assert results.to_polars("epochs", ["epoch"], "run_id = 'a'")["epoch"].to_list() == [1, 2, 3, 4]
 

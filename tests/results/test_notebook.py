@@ -58,8 +58,8 @@ class Cells(HTMLParser):
 
 def test_a_store_shows_its_tables_and_sweeps(tmp_path: Path) -> None:
     """Rows by table, and trials by sweep and state."""
-    found = Cells(mixed(tmp_path)._repr_html_())
-    assert found.rows == [
+    cells = Cells(mixed(tmp_path)._repr_html_())
+    assert cells.rows == [
         ["table", "rows"],
         ["trials", "5"],
         ["sweep", "trials"],
@@ -106,8 +106,8 @@ def test_nothing_of_a_store_is_markup(tmp_path: Path) -> None:
         Finished(1, 1, (EVIL,), EVIL, sweeps)._repr_html_(),
         arrow_html(pa.table({EVIL: [EVIL * 9]})),
     ]
-    for each in shown:
-        assert Cells(each).tags <= {"b", "p", "table", "tr", "th", "td", "small", "code"}
+    for html in shown:
+        assert Cells(html).tags <= {"b", "p", "table", "tr", "th", "td", "small", "code"}
     assert any(EVIL in cell for row in Cells(shown[1]).rows for cell in row)
     assert ["1", f"RuntimeError {EVIL}"] in Cells(shown[2]).rows
 
@@ -121,11 +121,11 @@ def test_arrow_tables_show_their_first_rows(tmp_path: Path) -> None:
         [{"run_id": "a", "epoch": i, "weights": "iterate", "lr": 0.12345, "epoch_s": 1.0} for i in range(30)],
     )
     html = arrow_html(open(str(tmp_path)).table("epochs", ["epoch", "lr", "epoch_s"]))
-    found = Cells(html)
-    assert found.rows[:2] == [["epoch", "lr", "epoch_s"], ["0", "0.1235", "1"]]
-    assert len(found.rows) == 21
+    cells = Cells(html)
+    assert cells.rows[:2] == [["epoch", "lr", "epoch_s"], ["0", "0.1235", "1"]]
+    assert len(cells.rows) == 21
     assert "30 rows, the first 20 shown" in html
-    assert "time of the epoch's training [s]" in found.titles
+    assert "time of the epoch's training [s]" in cells.titles
     assert Cells(arrow_html(pa.table({"a": [1, 2], "b": [["x", "y"], None]}))).rows == [
         ["a", "b"],
         ["1", "x, y"],

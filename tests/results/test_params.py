@@ -25,8 +25,8 @@ from tests.support.trial_rows import LARGE, mixed, write
 
 def test_values_have_their_types(tmp_path: Path) -> None:
     """Numbers, choices and conditional parameters are columns of their types, null where a trial lacks them."""
-    found = mixed(tmp_path).params("mixed")
-    assert found.to_pylist() == [
+    table = mixed(tmp_path).params("mixed")
+    assert table.to_pylist() == [
         {
             **{"sweep": "mixed", "trial": i, "arm": "sgd", "state": state, "validation/nll": value},
             **{"std": None if i else 0.5, "lr": lr},
@@ -41,9 +41,9 @@ def test_values_have_their_types(tmp_path: Path) -> None:
             ]
         )
     ]
-    types = {name: found.schema.field(name).type for name in ("lr", "epochs", "schedule", "nesterov")}
+    types = {name: table.schema.field(name).type for name in ("lr", "epochs", "schedule", "nesterov")}
     assert types == {"lr": pa.float64(), "epochs": pa.int64(), "schedule": pa.string(), "nesterov": pa.bool_()}
-    assert all(field.metadata[b"meaning"] for field in found.schema)
+    assert all(field.metadata[b"meaning"] for field in table.schema)
 
 
 def test_values_keep_apart_from_other_columns(tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_every_searched_metric_is_a_column(tmp_path: Path) -> None:
     two = {"metric": "validation/error, validation/nll", "mode": "min, min", "value": None}
     write(tmp_path, "two", 0, {}, values=(0.25, 1.5), **two)
     write(tmp_path, "two", 1, {}, state="running", **two)
-    found = open(str(tmp_path)).params("two").select(["validation/error", "validation/nll"]).to_pylist()
-    assert found == [
+    rows = open(str(tmp_path)).params("two").select(["validation/error", "validation/nll"]).to_pylist()
+    assert rows == [
         {"validation/error": 0.25, "validation/nll": 1.5},
         {"validation/error": None, "validation/nll": None},
     ]
@@ -111,10 +111,10 @@ def test_the_best_is_a_figure(tmp_path: Path) -> None:
 )
 def test_any_values_make_a_column(values: list[Any]) -> None:
     """Whatever a store holds there is a column of it, as long, null exactly where there is none."""
-    found = typed(values).to_pylist()
-    assert [value is None for value in found] == [value is None for value in values]
-    if not all(isinstance(value, str) for value in found if value is not None):
-        assert [value for value in found if value is not None] == pytest.approx([v for v in values if v is not None])
+    column = typed(values).to_pylist()
+    assert [value is None for value in column] == [value is None for value in values]
+    if not all(isinstance(value, str) for value in column if value is not None):
+        assert [value for value in column if value is not None] == pytest.approx([v for v in values if v is not None])
 
 
 def test_a_choice_of_whole_jobs_is_called_job() -> None:
@@ -126,5 +126,8 @@ def test_a_choice_of_whole_jobs_is_called_job() -> None:
     assert values_in(row["params"], "", "") == {"job": "sgd"}
     assert params_text(row, "") == ["job = sgd"]
     assert param_key("") == "param/job"
-    each = rs.Sweep(rs.Each(tree.options), name="arms")
-    assert [each.fill(arm).arm for arm in each.configurations] == ["sgd job=sgd", "predict job=predict"]
+    choice = rs.Sweep(rs.Each(tree.options), name="arms")
+    assert [choice.fill(configuration).arm for configuration in choice.configurations] == [
+        "sgd job=sgd",
+        "predict job=predict",
+    ]

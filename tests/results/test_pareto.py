@@ -26,9 +26,9 @@ def is_beaten(point: tuple[float, ...], by: tuple[float, ...]) -> bool:
 @given(FIGURES)
 def test_front_is_what_nothing_beats(points: list[tuple[float, ...]]) -> None:
     """The front is exactly the points that no other one beats, the best in the first figure first."""
-    found = front(points, MODES)
-    assert set(found) == {i for i, point in enumerate(points) if not any(is_beaten(point, each) for each in points)}
-    assert [points[i][0] for i in found] == sorted(points[i][0] for i in found)
+    indices = front(points, MODES)
+    assert set(indices) == {i for i, point in enumerate(points) if not any(is_beaten(point, other) for other in points)}
+    assert [points[i][0] for i in indices] == sorted(points[i][0] for i in indices)
 
 
 def test_front_of_a_sweep(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ def test_what_differs_is_named_by_path(tmp_path: Path) -> None:
     a = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1)
     b = rs.SWA(start=tiny_sgd(lr=0.2, momentum=0.5), epochs=2, lr=0.1)
     later = dataclasses.replace(HERE, git_commit="f" * 40, git_dirty=True, versions={"python": "3.11.8", "ray": "2.60"})
-    store.run(a, figures={"test/nll": 0.5, "test/error": 0.25}, device="cpu (x86_64)", data_fingerprint="aa")
-    store.run(b, provenance=later, figures={"test/nll": 0.25, "test/kl": 1.0}, device="cpu (x86_64)")
-    found = store.open().difference(a.id[:12], b.id)
-    assert (found.a, found.b) == (a.id, b.id)
+    store.run(a, metrics={"test/nll": 0.5, "test/error": 0.25}, device="cpu (x86_64)", data_fingerprint="aa")
+    store.run(b, provenance=later, metrics={"test/nll": 0.25, "test/kl": 1.0}, device="cpu (x86_64)")
+    difference = store.open().difference(a.id[:12], b.id)
+    assert (difference.a, difference.b) == (a.id, b.id)
     as_dicts = {
-        name: {each.name: (each.a, each.b) for each in getattr(found, name)}
+        name: {change.name: (change.a, change.b) for change in getattr(difference, name)}
         for name in ("job", "versions", "provenance", "run", "metrics")
     }
     assert as_dicts["job"] == {"start.lr": (0.1, 0.2), "start.momentum": (None, 0.5)}
@@ -46,7 +46,7 @@ def test_what_is_equal_is_left_out(twice: bool, tmp_path: Path) -> None:
     b = rs.Profile(along=rs.Chain(weights=(*points[:2], tiny_sgd(seed=4))), num_points=3)
     store.run(a)
     store.run(b, DIVERGED)
-    found = store.open().difference(a.id, a.id if twice else b.id)
-    assert [each.name for each in found.job] == ([] if twice else ["along.weights.2.seed"])
-    assert [each.name for each in found.run] == ([] if twice else ["status"])
-    assert found.versions == found.provenance == ()
+    difference = store.open().difference(a.id, a.id if twice else b.id)
+    assert [change.name for change in difference.job] == ([] if twice else ["along.weights.2.seed"])
+    assert [change.name for change in difference.run] == ([] if twice else ["status"])
+    assert difference.versions == difference.provenance == ()

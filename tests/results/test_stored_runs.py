@@ -65,9 +65,9 @@ def test_weights_are_those_that_jobs_see(job: Job, names: tuple[str, ...], resul
     context = context_of(job, Store(results.store.uri))
     for name in names:
         point, buffers = job.named_point(context, name) if name in job.point_names else context.weights(job, name)
-        found = results.weights(job.id, name)
-        assert (found.run_id, found.name) == (job.id, name)
-        assert point and equal(found.point, point) and equal(found.buffers, buffers)
+        weights = results.weights(job.id, name)
+        assert (weights.run_id, weights.name) == (job.id, name)
+        assert point and equal(weights.point, point) and equal(weights.buffers, buffers)
         tensors = results.weights(job.id[:-4], name, framework="torch")
         assert all(torch.equal(tensors.point[key], value) for key, value in point.items())
     with pytest.raises(UnknownNameError, match=rf"weights of {job.id}: got 'nope'; .*{names[0]}"):
@@ -90,7 +90,7 @@ def test_bfloat16_is_read_as_the_same_numbers(tmp_path: Path) -> None:
         "buffer/steps": torch.tensor(7),
     }
     filled.store.put_bytes(f"jobs/{job.id}/weights.safetensors", save(tensors))
-    arrays, same = (filled.open().weights(job.id, framework=each) for each in ("numpy", "torch"))  # type: ignore[arg-type]
+    arrays, same = (filled.open().weights(job.id, framework=framework) for framework in ("numpy", "torch"))  # type: ignore[arg-type]
     for got, expected in ((arrays.point, same.point), (arrays.buffers, same.buffers)):
         for name, value in expected.items():
             is_bf16 = value.dtype == torch.bfloat16
@@ -149,7 +149,10 @@ def test_a_job_comes_back_from_its_row(name: str, tmp_path: Path) -> None:
     filled.run(job)
     again = rs.parse_job(filled.open().spec(job.id[:-2]))
     assert again == job
-    assert (again.id, [each.id for each in again.ancestors]) == (job.id, [each.id for each in job.ancestors])
+    assert (again.id, [ancestor.id for ancestor in again.ancestors]) == (
+        job.id,
+        [ancestor.id for ancestor in job.ancestors],
+    )
 
 
 def test_a_job_runs_elsewhere(results: Results, tmp_path: Path) -> None:

@@ -70,8 +70,8 @@ def test_log_uniform_divergence_is_near_the_integral() -> None:
 
     limit = -0.5 * (np.euler_gamma + math.log(2))
     for log_alpha in range(-8, 9, 2):
-        found = kl_log_uniform(torch.tensor(float(log_alpha))).item()
-        assert found == pytest.approx(exact(log_alpha) - limit, abs=0.01)
+        divergence = kl_log_uniform(torch.tensor(float(log_alpha))).item()
+        assert divergence == pytest.approx(exact(log_alpha) - limit, abs=0.01)
 
 
 class TestNoise(NoiseContract):

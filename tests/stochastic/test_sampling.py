@@ -122,11 +122,11 @@ def test_dropout_inside_of_layers_drops_as_in_training(kind: str) -> None:
     with torch.no_grad():
         expected = net.train()(one)
         plain = net.eval()(one[:1])
-    found = drawn(net, one, 3000, 1)[0]
+    outputs = drawn(net, one, 3000, 1)[0]
     error = 5 * expected.std(0) * (2 / 3000) ** 0.5 + 1e-6
-    assert ((found.mean(0) - expected.mean(0)).abs() < error).all()
-    assert torch.allclose(found.std(0), expected.std(0), rtol=0.15, atol=1e-4)
-    assert not torch.allclose(found[0], plain[0], atol=1e-3)
+    assert ((outputs.mean(0) - expected.mean(0)).abs() < error).all()
+    assert torch.allclose(outputs.std(0), expected.std(0), rtol=0.15, atol=1e-4)
+    assert not torch.allclose(outputs[0], plain[0], atol=1e-3)
     inputs = torch.randn(20, 1, 8, 8)
     assert torch.allclose(drawn(net, inputs, 6), drawn(net, inputs, 20), atol=1e-5)
     assert own_noise(net, inputs[:2]) == (True, [])
@@ -174,21 +174,21 @@ def test_samples_are_those_of_whole_passes(name: str) -> None:
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    found = drawn(net, inputs, 128, 4)
+    outputs = drawn(net, inputs, 128, 4)
     for number in range(4):
         draws = RepeatableDraws(7, number, 0, 128, inputs.device)
         for layer in noisy_layers(net).values():
             layer.draws = draws
         with torch.no_grad():
-            assert torch.allclose(net(inputs.clone()), found[number], atol=1e-5)
+            assert torch.allclose(net(inputs.clone()), outputs[number], atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "size"), [(nn.Dropout1d, (9,)), (nn.Dropout2d, (3, 4)), (nn.Dropout3d, (2, 2, 2))])
 def test_spatial_dropout_drops_whole_channels(kind: type[nn.Module], size: tuple[int, ...]) -> None:
     """A channel of an example is dropped as one, and channels are dropped apart."""
-    found = drawn(nn.Sequential(kind(0.5)), torch.ones(6, 20, *size), 6).flatten(3)
-    assert torch.equal(found, found[..., :1].expand_as(found))
-    assert set(found[0, 0].unique().tolist()) == set(found[0, :, 0].unique().tolist()) == {0.0, 2.0}
+    outputs = drawn(nn.Sequential(kind(0.5)), torch.ones(6, 20, *size), 6).flatten(3)
+    assert torch.equal(outputs, outputs[..., :1].expand_as(outputs))
+    assert set(outputs[0, 0].unique().tolist()) == set(outputs[0, :, 0].unique().tolist()) == {0.0, 2.0}
 
 
 def test_what_no_noise_reaches_runs_once() -> None:
@@ -231,8 +231,8 @@ def test_controls_draw_from_what_they_say(noise: str) -> None:
     torch.manual_seed(0)
     layer = VariationalLayer(nn.Linear(6, 4), "weight", 0.0)
     inputs = torch.randn(1, 6).expand(20_000, 6)
-    found = drawn(layer, inputs, 20_000, 2, noise)
+    outputs = drawn(layer, inputs, 20_000, 2, noise)
     expected = layer.bias if noise == "zero_mean" else layer.operation(inputs[:1], layer.weight, layer.bias)[0]
-    deviation = found.std(1)
-    assert torch.allclose(found[0].mean(0), expected, atol=float(6 * deviation.max() / 20_000**0.5))
+    deviation = outputs.std(1)
+    assert torch.allclose(outputs[0].mean(0), expected, atol=float(6 * deviation.max() / 20_000**0.5))
     assert torch.allclose(deviation[0], deviation[1], rtol=0.05) == (noise == "zero_mean")

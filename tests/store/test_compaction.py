@@ -149,8 +149,8 @@ def test_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def frozen(self: Any, path: str, num_rows: int) -> None:
         # As a process does that sleeps here for longer than leases live: its lease is gone, another one compacts.
         monkeypatch.undo()
-        for each in store.list("claims"):
-            store.delete(each)
+        for claim in store.list("claims"):
+            store.delete(claim)
         compact(Store(store.uri), grace_s=0)
 
     monkeypatch.setattr(compaction._Compactor, "_require_rows", frozen)
@@ -221,12 +221,12 @@ def test_writers_compactions_and_readers_at_once(tmp_path: Path) -> None:
     for path in store.list("claims"):
         store.delete(path)
     for _ in range(4):
-        found = {part: read_rows(store, "epochs", part) for part in part_names(store, "epochs")}
+        by_part = {part: read_rows(store, "epochs", part) for part in part_names(store, "epochs")}
         for name, times in counts.items():
             for part, begun, done in ((f"{name}-{at}", times[2 * at], times[2 * at + 1]) for at in range(5)):
                 if begun == abs(done):
                     rows = [] if done < 0 else rows_of_version(part, done)
-                    assert lists(found.get(part, []), part) == lists(rows, part), (part, done)
+                    assert lists(by_part.get(part, []), part) == lists(rows, part), (part, done)
         seen(store)
         compacted(store, grace_s=0)
     assert len(files(store)) <= 2
@@ -346,18 +346,18 @@ def test_on_s3(port: int) -> None:
 
 def test_tables_of_many_files_are_tidied(tmp_path: Path) -> None:
     """Only those, and unless somebody else is at it; a store that cannot be compacted is told of, and whole."""
-    store, told = filled(str(tmp_path), 4), list[str]()
-    tidy(store, told.append, many=4)
+    store, notices = filled(str(tmp_path), 4), list[str]()
+    tidy(store, notices.append, many=4)
     with Lease(store, "compact.epochs", "another") as lease:
         assert lease.take() is None
-        tidy(store, told.append, many=3)
-    assert not told and not store.list("compact/epochs")
+        tidy(store, notices.append, many=3)
+    assert not notices and not store.list("compact/epochs")
     (tmp_path / "compact" / "epochs").write_text("in the way")
-    tidy(store, told.append, many=3)
-    assert len(told) == 1 and told[0].endswith("later: raysurf compact") and len(seen(store)) == 4
+    tidy(store, notices.append, many=3)
+    assert len(notices) == 1 and notices[0].endswith("later: raysurf compact") and len(seen(store)) == 4
     (tmp_path / "compact" / "epochs").unlink()
-    tidy(store, told.append, many=3)
-    assert len(told) == 1 and len(store.list("compact/epochs")) == 2 and len(seen(store)) == 4
+    tidy(store, notices.append, many=3)
+    assert len(notices) == 1 and len(store.list("compact/epochs")) == 2 and len(seen(store)) == 4
 
 
 def test_a_run_leaves_its_store_tidy(tmp_path: Path) -> None:

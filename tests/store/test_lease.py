@@ -46,9 +46,9 @@ def test_one_holds_it_at_a_time(
     uri = make_bucket(request.getfixturevalue("port"), "claims") if place == "s3" else str(tmp_path / "store")
     Store(uri).make()
     everybody = [started(hammer, uri, str(tmp_path), threads, rounds) for _ in range(3)]
-    for each in everybody:
-        each.join()
-    assert [each.exitcode for each in everybody] == [0, 0, 0]
+    for process in everybody:
+        process.join()
+    assert [process.exitcode for process in everybody] == [0, 0, 0]
     assert len((tmp_path / "count").read_text()) == 3 * threads * rounds
     assert files(Store(uri)) == []
 
@@ -205,8 +205,8 @@ def test_claims_are_no_rows(tmp_path: Path) -> None:
     with Lease(store, "one", "") as lease:
         lease.take()
         assert files(store)
-        found = rs.results.open(str(tmp_path))
-        assert found.tables() == ["epochs"] and found.table("epochs").num_rows == 1
+        results = rs.results.open(str(tmp_path))
+        assert results.tables() == ["epochs"] and results.table("epochs").num_rows == 1
         assert part_names(store, "epochs") == ["a"]
 
 

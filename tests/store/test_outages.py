@@ -147,5 +147,5 @@ def test_full_disk_is_one_error_and_loses_nothing(tmp_path: Path) -> None:
         (disk / "filler").unlink()
         assert rs.run(small(), str(store), executor="inline").failed == 0
         query = "select params, state, run_ids, error from trials where sweep = 'small' order by trial"
-        there, calm = (rs.results.open(str(each)).sql(query).to_pylist() for each in (store, tmp_path / "calm"))
+        there, calm = (rs.results.open(str(root)).sql(query).to_pylist() for root in (store, tmp_path / "calm"))
         assert there == calm

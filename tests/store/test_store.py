@@ -51,8 +51,8 @@ def test_a_replaced_part_is_read_anew(tmp_path: Path) -> None:
             os.utime(tmp_path / "tables" / "epochs" / "a.parquet", (long_ago, long_ago))
         results = results or open(str(tmp_path))
         for _ in range(2):
-            found = results.sql("select min(epoch) as first, count(*) as rows from epochs").to_pylist()
-            assert found == [{"first": number, "rows": 1 + number % 3}]
+            rows = results.sql("select min(epoch) as first, count(*) as rows from epochs").to_pylist()
+            assert rows == [{"first": number, "rows": 1 + number % 3}]
 
 
 def test_every_reader_sees_the_same_rows(tmp_path: Path) -> None:

@@ -91,5 +91,5 @@ def test_compacted_files_of_an_older_version_are_written_anew(tmp_path: Path) ->
     store.put_json(path, {**store.get_json(path), "version": 1})
     compact(Store(store.uri), grace_s=0)
     lists = [path for path in store.list("compact") if path.endswith(".json")]
-    assert [store.get_json(each)["version"] for each in lists if each != path] == [VERSION]
+    assert [store.get_json(other)["version"] for other in lists if other != path] == [VERSION]
     assert [row["values"] for row in open(store.uri).table("trials").to_pylist()] == [[0.25]]

@@ -87,9 +87,9 @@ class Browser:
 
     def ask(self, expression: str) -> Any:
         """The value of an expression in the page."""
-        found = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def point_at(self, selector: str) -> None:
         """Move the pointer onto the middle of an element."""
@@ -108,8 +108,8 @@ class Browser:
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         """Keep what the page looks like as PNG."""
-        found = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+        answer = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     def pdf(self, path: Path) -> None:
         """Print the page."""

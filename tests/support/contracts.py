@@ -112,7 +112,7 @@ class JobContract:
     def test_seeds_share_a_group(self, job: Job) -> None:
         """Replicates have one group, and ids of their own where a seed was free."""
         seeded = [job.with_seed(seed) for seed in (3, 4)]
-        assert {each.group for each in seeded} == {job.group}
+        assert {replicate.group for replicate in seeded} == {job.group}
         assert seeded[0].id == seeded[0].with_seed(4).id
 
 

@@ -45,13 +45,13 @@ def stores_with_inputs(job: Job, folder: Path, count: int) -> list[Store]:
     return [first, *map(Store, others)]
 
 
-def same_outcome(job: Job, found: Store, expected: Store) -> None:
+def same_outcome(job: Job, actual: Store, expected: Store) -> None:
     """Fail unless two stores have the same rows and files, and the same bytes of a job."""
-    assert rows(found) == rows(expected)
-    names, others = ([path for path in each.list() if not path.startswith("tables/")] for each in (found, expected))
+    assert rows(actual) == rows(expected)
+    names, others = ([path for path in store.list() if not path.startswith("tables/")] for store in (actual, expected))
     assert names == others
     for path in expected.list(f"jobs/{job.id}"):
-        assert found.get_bytes(path) == expected.get_bytes(path), path
+        assert actual.get_bytes(path) == expected.get_bytes(path), path
 
 
 def do_broken_off(job: Job, store: Store) -> set[int]:
@@ -74,8 +74,8 @@ def do_broken_off(job: Job, store: Store) -> set[int]:
 
 def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
     """Every row of a store, without what depends on the clock."""
-    found = {}
+    tables = {}
     for table in ("runs", "epochs", "predictions", "surface", "landmarks", "layers", "activations", "inputs"):
         every = [row for part in part_names(store, table) for row in read_rows(store, table, part)]
-        found[table] = [{k: v for k, v in row.items() if k not in TIMES} for row in every]
-    return found
+        tables[table] = [{k: v for k, v in row.items() if k not in TIMES} for row in every]
+    return tables

@@ -27,9 +27,9 @@ class FailedStore:
     def run(self, job: Job, error: str | None = None, provenance: Provenance = HERE, **labels: Any) -> None:
         """Write a run's row; one with an error has failed."""
         given: dict[str, Any] = {"sweep": "s", "role": "trial", "arm": job.kind, "trial": None, **labels}
-        figures = given.pop("figures", {})
+        metrics = given.pop("metrics", {})
         more = {key: given.pop(key) for key in ("device", "data_fingerprint") if key in given}
-        row = describe(job, Labels(provenance=provenance, **given), "failed" if error else "done", figures, None)
+        row = describe(job, Labels(provenance=provenance, **given), "failed" if error else "done", metrics, None)
         write_rows(self.store, "runs", job.id, [row | more | {"error": error}])
 
     def trial(self, number: int, *jobs: Job, error: str | None = None, sweep: str = "s", arm: str = "sgd") -> None:

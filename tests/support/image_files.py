@@ -19,12 +19,12 @@ from raysurf.data.spec import DataSpec
 CLASSES = ("ant", "bee", "cat")
 
 
-def make_folder(folder: Path, each: int, seed: int = 0) -> str:
+def make_folder(folder: Path, per_class: int, seed: int = 0) -> str:
     """A folder of three classes with so many JPEGs in each, of varied sizes, a colour a class; some are grey."""
     draw = np.random.default_rng(seed)
     for label, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
-        for i in range(each):
+        for i in range(per_class):
             height, width = draw.integers(20, 48, 2)
             pixels = draw.integers(0, 100, (height, width, 3))
             pixels[..., label] += 120
@@ -52,9 +52,9 @@ def of_parquet(path: Path, images: list[bytes], **more: Any) -> Dataset:
 
 def streamed_sgd(folder: Path, **changes: object) -> rs.SGD:
     """Two epochs of the digits network on a folder of 24 + 12 images, which is made if absent."""
-    for which, each in (("train", 8), ("test", 4)):
+    for which, per_class in (("train", 8), ("test", 4)):
         if not (folder / which).exists():
-            make_folder(folder / which, each, seed=each)
+            make_folder(folder / which, per_class, seed=per_class)
     places = {which: str(folder / which) for which in ("train", "test")}
     data = rs.DataSpec(name="image_stream", image_size=12, workers=0, validation=6, **places)
     model = rs.ModelSpec(name="digits_conv", options={"width": 4})

@@ -11,21 +11,21 @@ from pathlib import Path
 @cache
 def imports(path: object) -> set[str]:
     """Every module that a file imports, wherever in it."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(Path(str(path)).read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def imported_files(path: Path, files: Mapping[str, Path]) -> set[Path]:
     """Which of some files, by module, a file imports: the named module, or the package that a name is of."""
-    found: set[Path | None] = set()
+    imported: set[Path | None] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {files.get(alias.name) for alias in node.names}
+            imported |= {files.get(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {files.get(f"{node.module}.{alias.name}", files.get(node.module)) for alias in node.names}
-    return {file for file in found if file not in (None, path)}
+            imported |= {files.get(f"{node.module}.{alias.name}", files.get(node.module)) for alias in node.names}
+    return {file for file in imported if file not in (None, path)}

@@ -20,8 +20,8 @@ def sweep(name: str, *epochs: int) -> rs.Sweep:
 
 def run_two_sweeps(root: Path) -> None:
     """The sweep ``first`` trains a network that ``second`` uses too; both run the average of two epochs."""
-    for each in (sweep("first", 1, 2), sweep("second", 2, 3)):
-        assert rs.run(each, str(root), executor="inline").failed == 0
+    for document in (sweep("first", 1, 2), sweep("second", 2, 3)):
+        assert rs.run(document, str(root), executor="inline").failed == 0
 
 
 def settle(store: Store) -> None:
@@ -37,11 +37,13 @@ def flipped(data: bytes) -> bytes:
 
 def rows(store: Store) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, in one order, without times."""
-    found = rs.results.Results(store)
+    results = rs.results.Results(store)
     times = ("started_at", "ended_at", "wall_s", "device_s", "epoch_s")
-    every = {table: found.table(table).to_pylist() for table in SCHEMAS}
-    kept = {table: [{k: v for k, v in row.items() if k not in times} for row in each] for table, each in every.items()}
-    return {table: sorted(each, key=repr) for table, each in kept.items()}
+    every = {table: results.table(table).to_pylist() for table in SCHEMAS}
+    kept = {
+        table: [{k: v for k, v in row.items() if k not in times} for row in records] for table, records in every.items()
+    }
+    return {table: sorted(records, key=repr) for table, records in kept.items()}
 
 
 def contents(store: Store) -> dict[str, bytes]:
@@ -49,14 +51,14 @@ def contents(store: Store) -> dict[str, bytes]:
     return {path: store.get_bytes(path) for path in store.list()}
 
 
-def trained(each: rs.Sweep, store: Store) -> set[str]:
+def trained(sweep: rs.Sweep, store: Store) -> set[str]:
     """Jobs that are run when a sweep is run now."""
 
     def outcomes() -> dict[str, Any]:
         return {path.parent.name: path.stat().st_mtime_ns for path in Path(store.root).glob("jobs/*/outcome.json")}
 
     before = outcomes()
-    assert rs.run(each, store.uri, executor="inline").failed == 0
+    assert rs.run(sweep, store.uri, executor="inline").failed == 0
     return {run for run, _ in outcomes().items() - before.items()}
 
 

@@ -46,10 +46,10 @@ def hammer(uri: str, folder: str, threads: int, rounds: int) -> None:
                 done[number] += 1
 
     every = [threading.Thread(target=take_in_turns, args=(number,)) for number in range(threads)]
-    for each in every:
-        each.start()
-    for each in every:
-        each.join()
+    for process in every:
+        process.start()
+    for process in every:
+        process.join()
     if done != [rounds] * threads:
         os._exit(1)
 

@@ -36,11 +36,11 @@ def points(run_id: str, geometry: str, places: Iterable[Row], loss: Callable[[Ro
     for number, place in enumerate(places):
         value = loss(place)
         for split in ("train", "validation", "test"):
-            figures: Row = {"failure": "diverged"}
+            measured: Row = {"failure": "diverged"}
             if value is not None:
-                figures = {"loss": value, "nll": value - 0.01, "error": 0.05 + 0.12 * math.tanh(value)}
+                measured = {"loss": value, "nll": value - 0.01, "error": 0.05 + 0.12 * math.tanh(value)}
             row = {"run_id": run_id, "geometry": geometry, "point": number, "split": split, "l2": 0.01, "distance": 0.0}
-            rows.append(dict.fromkeys(SCHEMAS["surface"].names) | row | {"batchnorm": "reestimate"} | place | figures)
+            rows.append(dict.fromkeys(SCHEMAS["surface"].names) | row | {"batchnorm": "reestimate"} | place | measured)
     return rows
 
 

@@ -21,8 +21,8 @@ KEYS = (
 
 def holders(keys: Sequence[str], *places: Path) -> list[str]:
     """The files below some folders that hold one of the keys."""
-    found = []
+    paths = []
     for path in (path for place in places for path in place.rglob("*") if path.is_file()):
         data = path.read_bytes()
-        found += [str(path) for key in keys if key.encode() in data]
-    return found
+        paths += [str(path) for key in keys if key.encode() in data]
+    return paths

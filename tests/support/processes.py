@@ -63,7 +63,7 @@ def _run(code: str, arguments: tuple[str, ...], environment: dict[str, str], sai
 def until(what: Callable[[], Any]) -> Any:
     """Wait until something is so."""
     for _ in range(6000):
-        if found := what():
-            return found
+        if answer := what():
+            return answer
         time.sleep(0.01)
     raise AssertionError("it never came to be")

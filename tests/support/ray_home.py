@@ -34,12 +34,12 @@ def ray_home() -> Iterator[Path]:
 
 def processes_of(root: Path) -> list[int]:
     """The processes that were started with this folder as Ray's."""
-    mark, found = f"RAY_TMPDIR={root}\0".encode(), []
+    mark, pids = f"RAY_TMPDIR={root}\0".encode(), []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def descendants(parent: int) -> set[int]:
@@ -48,11 +48,11 @@ def descendants(parent: int) -> set[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (stat := stat_of(entry)):
             parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found, grown = {parent}, True
+    known, grown = {parent}, True
     while grown:
-        more = {pid for pid, parent in parents.items() if parent in found} - found
-        found, grown = found | more, bool(more)
-    return found - {parent}
+        more = {pid for pid, parent in parents.items() if parent in known} - known
+        known, grown = known | more, bool(more)
+    return known - {parent}
 
 
 def stat_of(entry: Path) -> str:
@@ -66,13 +66,13 @@ def stat_of(entry: Path) -> str:
 def free_ports(count: int) -> tuple[int, ...]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in sockets)
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return tuple(listener.getsockname()[1] for listener in sockets)
 
 
 def node_of(cluster: Any, process: int) -> Any:
     """The node of a cluster that a process of a trial belongs to."""
     raylet = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    (found,) = [node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet]
-    return found
+    (owner,) = [node for node in cluster.worker_nodes if node.all_processes["raylet"][0].process.pid == raylet]
+    return owner

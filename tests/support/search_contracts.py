@@ -40,30 +40,30 @@ class ChoosingSamplerContract(SamplerContract):
     def test_points_come_first_and_are_completed(self, sampler: Any) -> None:
         """Points are tried first, partial ones are completed by the sampler, and a seed gives the same trials again."""
         sweep = sweep_of(sampler=sampler, points=POINTS)
-        found = suggested(sweep)
-        assert begins_with(found, POINTS)
-        assert len(found) == 14
-        assert 0.01 <= found[1]["schedule.cyclic.low"] <= 0.05
-        assert suggested(sweep) == found
+        trials = suggested(sweep)
+        assert begins_with(trials, POINTS)
+        assert len(trials) == 14
+        assert 0.01 <= trials[1]["schedule.cyclic.low"] <= 0.05
+        assert suggested(sweep) == trials
 
     @pytest.mark.parametrize("seed", [0, None])
     def test_nothing_is_asked_twice(self, sampler: Any, seed: int | None) -> None:
         """Every assignment of a finite space comes once, points given twice or in part too; then there are no more."""
         points = (*POINTS[1:] * 2, {"cycle_epochs": 2}, *({"cycle_epochs": 1, "schedule": "cyclic"},) * 3)
         sweep = finite(50, sampler=sampler, seed=seed, points=points)
-        found = suggested(sweep, value=rough)
-        assert len(found) == sweep.num_assignments == 6
-        assert len({frozenset(params.items()) for params in found}) == 6
-        assert all(params["momentum"] == 0.5 and params["nesterov"] == "true" for params in found)
-        again = [found[0], found[0], found[1]]
+        trials = suggested(sweep, value=rough)
+        assert len(trials) == sweep.num_assignments == 6
+        assert len({frozenset(params.items()) for params in trials}) == 6
+        assert all(params["momentum"] == 0.5 and params["nesterov"] == "true" for params in trials)
+        again = [trials[0], trials[0], trials[1]]
         resumed = suggested(sweep, value=rough, begun=dict(enumerate(again)))
-        assert [params for params in resumed if params in again] == found[:2]
+        assert [params for params in resumed if params in again] == trials[:2]
         assert len({frozenset(params.items()) for params in resumed}) == 6
 
 
 def begins_with(params: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the first assignments hold what the points say."""
-    return all(point.items() <= found.items() for found, point in zip(params, points, strict=False))
+    return all(point.items() <= params.items() for params, point in zip(params, points, strict=False))
 
 
 def rough(params: Mapping[str, Any]) -> tuple[float, ...]:
@@ -97,10 +97,10 @@ class StoppingContract:
 
     def test_bad_trials_end_early_and_the_best_never(self, stopping: rs.Stopping) -> None:
         """None ends within its grace or at its own end, and what is decided is the same every time."""
-        found = self.ends(stopping.build(9), 9)
-        assert found[0] is None and any(found)
-        assert all(stopping.grace_epochs <= epoch < 9 for epoch in found if epoch)
-        assert self.ends(stopping.build(9), 9) == found
+        ends = self.ends(stopping.build(9), 9)
+        assert ends[0] is None and any(ends)
+        assert all(stopping.grace_epochs <= epoch < 9 for epoch in ends if epoch)
+        assert self.ends(stopping.build(9), 9) == ends
 
     def test_none_ends_that_is_as_long_as_its_grace(self, stopping: rs.Stopping) -> None:
         """Trials of so few epochs are trained to their end."""

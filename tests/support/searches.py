@@ -39,9 +39,9 @@ def suggested(
 ) -> list[Mapping[str, Any]]:
     """Every assignment of a sweep's one configuration in order of suggestion, each told its value."""
     (params,) = sweep.configurations
-    found = ConfigurationSearcher(sweep, Configuration(params, sweep.trials_in(params)), **settings)
-    while numbers := found.next_batch():
+    searcher = ConfigurationSearcher(sweep, Configuration(params, sweep.trials_in(params)), **settings)
+    while numbers := searcher.next_batch():
         for number in reversed(numbers):
-            found.tell(number, value(found.params[number]), False)
-    assert found.is_over
-    return [found.params[number] for number in sorted(found.params)]
+            searcher.tell(number, value(searcher.params[number]), False)
+    assert searcher.is_over
+    return [searcher.params[number] for number in sorted(searcher.params)]

@@ -30,11 +30,11 @@ KEYS = {
 
 def stored_rows(uri: str, *tables: str) -> dict[str, list[str]]:
     """By table (these, or ``TABLES``) the rows of a store, in one order."""
-    found = rs.results.open(uri)
-    every = {table: found.table(table).to_pylist() for table in tables or TABLES}
+    results = rs.results.open(uri)
+    every = {table: results.table(table).to_pylist() for table in tables or TABLES}
     return {
-        table: sorted(repr({k: v for k, v in row.items() if k not in CLOCK}) for row in each)
-        for table, each in every.items()
+        table: sorted(repr({k: v for k, v in row.items() if k not in CLOCK}) for row in records)
+        for table, records in every.items()
     }
 
 
@@ -52,10 +52,10 @@ def check_undisturbed(uri: str, calm: str, rel: float = 0.0) -> None:
     # Of figures as JSON there is no being near.
     left = (*CLOCK, *PROCESS, *(("metrics",) if rel else ()))
     for table, keys in KEYS.items():
-        found, expected = (_by_key(each, table, keys, left) for each in (uri, calm))
-        assert found.keys() == expected.keys(), table
+        actual, expected = (_by_key(root, table, keys, left) for root in (uri, calm))
+        assert actual.keys() == expected.keys(), table
         for key, row in expected.items():
-            assert found[key] == {name: _near(value, rel) for name, value in row.items()}, (table, key)
+            assert actual[key] == {name: _near(value, rel) for name, value in row.items()}, (table, key)
     if rel == 0:
         ours, theirs = _kept(uri), _kept(calm)
         assert sorted(ours) == sorted(theirs)
@@ -64,9 +64,9 @@ def check_undisturbed(uri: str, calm: str, rel: float = 0.0) -> None:
 
 def _by_key(uri: str, table: str, keys: tuple[str, ...], left: tuple[str, ...]) -> dict[tuple[Any, ...], Any]:
     rows = rs.results.open(uri).table(table).to_pylist()
-    found = {tuple(row[key] for key in keys): row for row in rows}
-    assert len(found) == len(rows), f"rows of {table} are doubled"
-    return {key: {name: value for name, value in row.items() if name not in left} for key, row in found.items()}
+    keyed = {tuple(row[key] for key in keys): row for row in rows}
+    assert len(keyed) == len(rows), f"rows of {table} are doubled"
+    return {key: {name: value for name, value in row.items() if name not in left} for key, row in keyed.items()}
 
 
 def _near(value: Any, rel: float) -> Any:
@@ -76,9 +76,9 @@ def _near(value: Any, rel: float) -> Any:
 def _kept(uri: str) -> dict[str, bytes]:
     """All that jobs have kept, by path."""
     store = Store(uri)
-    found = {path: store.get_bytes(path) for folder in ("jobs", "trajectories") for path in store.list(folder)}
+    files = {path: store.get_bytes(path) for folder in ("jobs", "trajectories") for path in store.list(folder)}
     # The note of a state has the times of the epochs before it.
-    return {path: data for path, data in found.items() if not path.startswith("trajectories") or ".json" not in path}
+    return {path: data for path, data in files.items() if not path.startswith("trajectories") or ".json" not in path}
 
 
 assert KEYS.keys() == SCHEMAS.keys()
@@ -86,5 +86,5 @@ assert KEYS.keys() == SCHEMAS.keys()
 
 def table_rows(root: Path, table: str = "trials") -> list[dict[str, Any]]:
     """A table's rows; those of trials in order."""
-    found = rs.results.open(str(root)).table(table).to_pylist()
-    return sorted(found, key=lambda row: row["trial"] if table == "trials" else row["run_id"])
+    rows = rs.results.open(str(root)).table(table).to_pylist()
+    return sorted(rows, key=lambda row: row["trial"] if table == "trials" else row["run_id"])

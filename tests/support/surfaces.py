@@ -19,9 +19,9 @@ from raysurf.store.tables import rows_of_run
 def surface(store: Store, job: Job) -> dict[tuple[int, str], dict[str, Any]]:
     """A job's rows by point and split, without what depends on the clock."""
     rows = rows_of_run(store, "surface", job.id)
-    found = {(row["point"], row["split"]): {k: v for k, v in row.items() if k != "point_s"} for row in rows}
-    assert len(found) == len(rows), "a row stands twice"
-    return found
+    places = {(row["point"], row["split"]): {k: v for k, v in row.items() if k != "point_s"} for row in rows}
+    assert len(places) == len(rows), "a row stands twice"
+    return places
 
 
 class Fragile(nn.Module):

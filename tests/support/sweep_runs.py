@@ -49,8 +49,8 @@ def run(what: Any, root: object, executor: Any = "inline", **settings: Any) -> R
 
 def epochs(events: list[Event], kind: str = "") -> list[int]:
     """Epochs that were told of runs of a kind, or of all."""
-    told = (event for event in events if isinstance(event, RunProgressed))
-    return [event.epoch for event in told if event.run_id.startswith(kind)]
+    progress = (event for event in events if isinstance(event, RunProgressed))
+    return [event.epoch for event in progress if event.run_id.startswith(kind)]
 
 
 def notices(events: list[Event]) -> list[str]:

@@ -59,7 +59,7 @@ def read(folder: Path) -> OfflineRun:
     """Read the run in a folder."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    found = OfflineRun()
+    offline = OfflineRun()
     (file,) = folder.glob("run-*.wandb")
     for payload in payloads(file.read_bytes()):
         record = Record()
@@ -67,25 +67,25 @@ def read(folder: Path) -> OfflineRun:
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run = record.run
-            found.run = {
+            offline.run = {
                 "id": run.run_id,
                 "tags": list(run.tags),
                 "group": run.run_group,
                 "name": run.display_name,
                 "job_type": run.job_type,
             }
-            found.config |= {_name(item): json.loads(item.value_json) for item in run.config.update}
+            offline.config |= {_name(item): json.loads(item.value_json) for item in run.config.update}
         elif kind == "history":
             step = {_name(i): json.loads(i.value_json) for i in record.history.item}
             if AXES & set(step):
-                found.history.append(step)
+                offline.history.append(step)
             else:
-                found.media |= step
+                offline.media |= step
         elif kind == "summary":
-            found.summary |= {_name(item): json.loads(item.value_json) for item in record.summary.update}
+            offline.summary |= {_name(item): json.loads(item.value_json) for item in record.summary.update}
         elif kind == "exit":
-            found.exit_code = record.exit.exit_code
-    return found
+            offline.exit_code = record.exit.exit_code
+    return offline
 
 
 def read_all(directory: Path, ended: int = 0, timeout_s: float = 20) -> dict[str, OfflineRun]:

@@ -74,10 +74,10 @@ class WandbServer:
 
     def exit_code(self, run: str) -> int | None:
         """How a run ended; None if it has not."""
-        return next((each["exitcode"] for each in self._streams.get(run, []) if each.get("complete")), None)
+        return next((chunk["exitcode"] for chunk in self._streams.get(run, []) if chunk.get("complete")), None)
 
     def _lines(self, run: str, file: str) -> list[dict[str, Any]]:
-        pieces = (each.get("files", {}).get(file, {}).get("content", []) for each in self._streams.get(run, []))
+        pieces = (chunk.get("files", {}).get(file, {}).get("content", []) for chunk in self._streams.get(run, []))
         return [json.loads(line) for piece in pieces for line in piece]
 
     def stream(self, run: str, message: dict[str, Any]) -> None:
@@ -87,9 +87,9 @@ class WandbServer:
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Answer a GraphQL request."""
-        found = re.search(r"(?:query|mutation)\s+(\w+)", query) or re.search(r"\{\s*(\w+)", query)
-        assert found is not None
-        name = found[1][0].upper() + found[1][1:]
+        operation = re.search(r"(?:query|mutation)\s+(\w+)", query) or re.search(r"\{\s*(\w+)", query)
+        assert operation is not None
+        name = operation[1][0].upper() + operation[1][1:]
         with self._lock:
             self.operations.append(name)
             method = getattr(self, f"_{name}", None)
@@ -134,8 +134,8 @@ class WandbServer:
         self.artifacts[name] = {k: v for k, v in said.items() if v is not None}
         latest = {"latestArtifact": {"id": f"A{name}", "versionIndex": 0}}
         # What is committed is there already, so that no manifest and no file follows.
-        found = {"id": f"A{name}", "state": "COMMITTED", "artifactSequence": {"id": "S", **latest}}
-        return {"createArtifact": {"artifact": found}}
+        artifact = {"id": f"A{name}", "state": "COMMITTED", "artifactSequence": {"id": "S", **latest}}
+        return {"createArtifact": {"artifact": artifact}}
 
     def _ArtifactMembershipByName(self, said: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         name = said["name"].partition(":")[0]
@@ -156,8 +156,8 @@ class WandbServer:
         kept = {"state": "COMMITTED", "ttlDurationSeconds": -2, "ttlIsInherited": True, "versionIndex": 0}
         kind = {"artifactType": {"name": self.artifacts[name]["artifactTypeName"]}, "artifactSequence": collection}
         artifact = {"__typename": "Artifact", "id": f"A{name}", **kind, **empty, **digest, **kept, **when}
-        found = {"__typename": "ArtifactCollectionMembership", "id": "M", "versionIndex": 0, "aliases": []}
-        whole = {**found, **when, "artifactCollection": collection, "artifact": artifact}
+        membership = {"__typename": "ArtifactCollectionMembership", "id": "M", "versionIndex": 0, "aliases": []}
+        whole = {**membership, **when, "artifactCollection": collection, "artifact": artifact}
         return {"project": {"artifactCollectionMembership": whole}}
 
     def _UseArtifact(self, said: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
@@ -213,8 +213,8 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
                     return
                 asked = json.loads(body)
                 self._send(server.answer(asked["query"], asked.get("variables") or {}))
-            elif found := FILE_STREAM.match(self.path):
-                server.stream(found[1], json.loads(body))
+            elif match := FILE_STREAM.match(self.path):
+                server.stream(match[1], json.loads(body))
                 self._send({"exitcode": None, "limits": {}})
             else:
                 self._send({}, 200 if "otel" in self.path else 404)

@@ -33,9 +33,9 @@ search: {{metric: validation/accuracy, trials: 3}}
 
 def test_numbers_and_words(tmp_path: Path) -> None:
     """1e-4 is a number, true a boolean, and yes, on and 1.2.3 are words."""
-    (found,) = read(write(tmp_path, "a: 1e-4\nb: yes\nc: true\nd: '1'\ne: .5\nf: 1.2.3\ng: ~\nh: 10\ni: -2E+3\n"))
+    (document,) = read(write(tmp_path, "a: 1e-4\nb: yes\nc: true\nd: '1'\ne: .5\nf: 1.2.3\ng: ~\nh: 10\ni: -2E+3\n"))
     expected = {"a": 1e-4, "b": "yes", "c": True, "d": "1", "e": 0.5, "f": "1.2.3", "g": None, "h": 10, "i": -2000.0}
-    assert found.tree == expected
+    assert document.tree == expected
 
 
 def test_include_and_merge(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_python_and_yaml_are_one(tmp_path: Path) -> None:
 )
 def test_bad_files_are_refused(text: str, where: str, line: int, said: str, tmp_path: Path) -> None:
     """Each mistake is told with its path, its line, and what may stand there."""
-    found = faults(write(tmp_path, text))
-    assert (where, line) in found, found
-    assert said in found[where, line]
+    messages = faults(write(tmp_path, text))
+    assert (where, line) in messages, messages
+    assert said in messages[where, line]
 
 
 def test_all_faults_are_told_together(tmp_path: Path) -> None:
@@ -121,11 +121,11 @@ search: {metric: validation/nll, trials: 3, speed: 9}
 name: one
 job: {kind: predict}
 """
-    found = faults(write(tmp_path, text))
+    messages = faults(write(tmp_path, text))
     schedule = {("job.schedule.lr", 7), ("job.schedule.kind", 8)}
     others = {("job.start.epochs", 4), ("search.speed", 9), ("name", 11), ("job.weights", 12)}
-    assert set(found) == schedule | others
-    assert "base.yaml:4" in found["job.start.epochs", 4]
+    assert set(messages) == schedule | others
+    assert "base.yaml:4" in messages["job.start.epochs", 4]
 
 
 def test_two_searches_in_one_need_no_more(tmp_path: Path) -> None:
@@ -160,10 +160,10 @@ def test_plan_counts_what_is_left() -> None:
     def epochs(job: Job) -> float:
         return job.epochs_to_train
 
-    assert [each.left(epochs) for each in plan.sweeps] == [(2 + 20, 2 + 20), (0, 0)]
+    assert [sweep.left(epochs) for sweep in plan.sweeps] == [(2 + 20, 2 + 20), (0, 0)]
     assert plan.sweeps[1].jobs == ()
     again = make_plan([first, second], [tiny_sgd(seed=0).id], {"first": 3, "second": 1})
-    assert [each.left(epochs) for each in again.sweeps] == [(5, 5), (0, 0)]
+    assert [sweep.left(epochs) for sweep in again.sweeps] == [(5, 5), (0, 0)]
     assert not again.is_done
     assert make_plan([first, second], [tiny_sgd(seed=0).id], {"first": 4, "second": 1}).is_done
 
@@ -201,7 +201,7 @@ def test_longer_runs_wait_for_shorter_ones_and_cost_the_rest() -> None:
     assert continued(jobs) == {0: {1}, 2: {0}}
     assert plan.left(lambda job: job.epochs_to_train) == (2 * 8, 2 * 8)
     assert plan.left_per_trial(lambda job: job.epochs_to_train) == 2 * 5 / 3
-    done = [job.id for job in (*jobs[1], *(each.job for each in plan.jobs))]
+    done = [job.id for job in (*jobs[1], *(planned.job for planned in plan.jobs))]
     (later,) = make_plan([sweep], done, {sweep.name: 1}).sweeps
     assert later.left(lambda job: job.epochs_to_train) == (2 * 4, 2 * 4)
 
@@ -211,8 +211,8 @@ def test_waves_put_inputs_first() -> None:
     base = tiny_sgd()
     swa = rs.SWA(start=base, epochs=1, lr=0.1)
     line = rs.Profile(along=rs.Line(start=base, end=swa))
-    found = waves([line, tiny_sgd(seed=1), swa, base])
-    assert [[job.kind for job in wave] for wave in found] == [["sgd", "sgd"], ["swa"], ["profile"]]
+    order = waves([line, tiny_sgd(seed=1), swa, base])
+    assert [[job.kind for job in wave] for wave in order] == [["sgd", "sgd"], ["swa"], ["profile"]]
 
 
 def test_a_name_leaves_room_for_what_files_are_named() -> None:

@@ -57,22 +57,22 @@ def test_suggested_values_fill_every_hole(seed: int) -> None:
 @pytest.mark.parametrize(("make", "count"), [(assignments.grid, 4 * (3 + 3) * 2), (assignments.samples, None)])
 def test_enumerated_values_fill_every_hole(make: Any, count: int | None) -> None:
     """Each item of a grid and of the samples is complete, and different from the others; a grid has them all."""
-    found = list(make(TREE))
-    assert len(found) == count or count is None
-    for params in found:
+    trials = list(make(TREE))
+    assert len(trials) == count or count is None
+    for params in trials:
         _agrees(TREE, space.fill(TREE, params), params)
-    assert len({repr(sorted(params.items())) for params in found}) == len(found)
+    assert len({repr(sorted(params.items())) for params in trials}) == len(trials)
 
 
 def test_samples_touch_everything_and_stay_few() -> None:
     """Both bounds and every option are in some sample, whose number is linear; an option's holes where it is chosen."""
-    found = assignments.samples(TREE)
-    assert "schedule.constant.lr" in found[0] and "schedule.cyclic.high" not in found[0]
-    seen = {(name, value) for params in found for name, value in params.items()}
+    trials = assignments.samples(TREE)
+    assert "schedule.constant.lr" in trials[0] and "schedule.cyclic.high" not in trials[0]
+    seen = {(name, value) for params in trials for name, value in params.items()}
     for name, hole in space.parameters(TREE).items():
         values = space.labels(hole) if isinstance(hole, Choice | Each) else [hole.low, hole.high]
         assert {(name, value) for value in values} <= seen
-    assert len(found) <= 10
+    assert len(trials) <= 10
 
 
 def test_arms_are_the_product_of_the_axes() -> None:

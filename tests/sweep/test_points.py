@@ -69,8 +69,8 @@ def faults(folder: Path, point: str) -> list[tuple[str, int | None, str]]:
 )
 def test_values_are_taken_as_suggestions_have_them(hole: Int | Float | Choice, value: object, expected: object) -> None:
     """A value within a hole becomes a float, a whole number or an option's label; any other is none."""
-    found = canonical(hole, value)
-    assert (type(found), found) == (type(expected), expected)
+    taken = canonical(hole, value)
+    assert (type(taken), taken) == (type(expected), expected)
 
 
 def test_partial_and_whole_points() -> None:
@@ -86,15 +86,15 @@ def test_partial_and_whole_points() -> None:
 
 def test_every_bad_point_is_told_with_its_line(tmp_path: Path) -> None:
     """Unknown names, values out of range and holes of options that are not chosen are one fault each."""
-    found = faults(tmp_path, "{cycle_epoch: 2, cycle_epochs: 9, schedule.constant.lr: 0.01}")
-    assert [(where, line) for where, line, _ in found] == [
+    messages = faults(tmp_path, "{cycle_epoch: 2, cycle_epochs: 9, schedule.constant.lr: 0.01}")
+    assert [(where, line) for where, line, _ in messages] == [
         ("search.points.1.cycle_epoch", 15),
         ("search.points.1.cycle_epochs", 15),
         ("search.points.1.schedule.constant.lr", 15),
     ]
-    assert "did you mean 'cycle_epochs'?" in found[0][2]
-    assert "got 9; expected a value in 1 .. 4" in found[1][2]
-    assert "expected schedule: constant beside it" in found[2][2]
+    assert "did you mean 'cycle_epochs'?" in messages[0][2]
+    assert "got 9; expected a value in 1 .. 4" in messages[1][2]
+    assert "expected schedule: constant beside it" in messages[2][2]
     ((where, _, said),) = faults(tmp_path, "{schedule: linear, schedule.constant.lr: 0.01}")
     assert (where, "constant | cyclic" in said) == ("search.points.1.schedule", True)
 

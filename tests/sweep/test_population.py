@@ -51,14 +51,14 @@ def suggested(
 ) -> list[dict[str, Any]]:
     """Every assignment of a sweep; a trial without a figure has failed."""
     assert sweep.search is not None
-    found = Population(sweep.job, sweep.search, **settings)
+    population = Population(sweep.job, sweep.search, **settings)
     params = []
     for first in range(0, sweep.trials_in({}), sweep.search.population):
         generation = range(first, first + sweep.search.population)
-        params += [found.ask(number, known[number] if number < len(known) else None) for number in generation]
+        params += [population.ask(number, known[number] if number < len(known) else None) for number in generation]
         for number in reversed(generation):
             value = figure(number, params[number])
-            found.tell(number, None if value is None else (value,), value is None)
+            population.tell(number, None if value is None else (value,), value is None)
     return params
 
 
@@ -116,11 +116,11 @@ def test_explored_values_are_perturbed_or_drawn_anew() -> None:
     """Without resampling every new value is one of two multiples; with nothing but resampling none is."""
     for resample in (0.0, 1.0):
         params = suggested(sweep_of(resample=resample, perturb=[0.5, 2.0], exploit_share=0.5, seed=1), by_number)
-        ratios = [each["lr"] / each["lineage"][-1]["lr"] for each in params[SIZE:]]
+        ratios = [trial["lr"] / trial["lineage"][-1]["lr"] for trial in params[SIZE:]]
         changed = [ratio for ratio in ratios if ratio != 1.0]
         assert len(changed) == SIZE
         multiples = [ratio for ratio in changed if ratio == pytest.approx(0.5) or ratio == pytest.approx(2.0)]
-        bounds = [each["lr"] for each in params[SIZE:] if each["lr"] in (LR.low, LR.high)]
+        bounds = [trial["lr"] for trial in params[SIZE:] if trial["lr"] in (LR.low, LR.high)]
         assert len(multiples) + len(bounds) >= SIZE if resample == 0 else not multiples
 
 
@@ -130,17 +130,17 @@ def test_what_failed_is_replaced_and_never_copied() -> None:
         values = {number: float("nan") if number % 2 else None for number in range(SIZE)}
         params = suggested(sweep_of(generations=2), lambda number, _: 1.0 if number in alone else values[number % SIZE])  # noqa: B023
         first = [params[member]["lr"] for member in sorted(alone)]
-        assert {each["lineage"][0]["lr"] for each in params[SIZE:]} <= set(first)
+        assert {trial["lineage"][0]["lr"] for trial in params[SIZE:]} <= set(first)
         assert [params[SIZE + member]["lr"] for member in sorted(alone)] == first
-        assert len({each["lr"] for each in params[SIZE:]}) == SIZE
+        assert len({trial["lr"] for trial in params[SIZE:]}) == SIZE
 
 
 def test_after_nothing_but_failures_a_generation_begins_anew() -> None:
     """Where there is nothing to go on from, members are drawn as the first were, and lineages begin again."""
     params = suggested(sweep_of(), lambda number, _: None if number < SIZE else 1.0)
-    assert not any("lineage" in each for each in params[: 2 * SIZE])
-    assert not {each["lr"] for each in params[:SIZE]} & {each["lr"] for each in params[SIZE : 2 * SIZE]}
-    assert all(len(each["lineage"]) == 1 for each in params[2 * SIZE :])
+    assert not any("lineage" in trial for trial in params[: 2 * SIZE])
+    assert not {trial["lr"] for trial in params[:SIZE]} & {trial["lr"] for trial in params[SIZE : 2 * SIZE]}
+    assert all(len(trial["lineage"]) == 1 for trial in params[2 * SIZE :])
 
 
 def test_seed_and_figures_decide() -> None:
@@ -171,11 +171,11 @@ def test_conditional_holes_and_points() -> None:
     assert params[0]["schedule.cosine.end"] == 0.005
     assert 0.001 <= params[0]["schedule.cosine.lr"] <= 1.0
     assert params[1].keys() == {"schedule", "schedule.constant.lr"}
-    kinds = [tuple(history(each, "schedule")) for each in params]
+    kinds = [tuple(history(trial, "schedule")) for trial in params]
     assert any(len(set(kind)) > 1 for kind in kinds)
-    for each, kind in zip(params, kinds, strict=True):
-        job = sweep.fill(each).jobs[0]
-        chain = [job, *earlier_generations(job, each)]
+    for trial, kind in zip(params, kinds, strict=True):
+        job = sweep.fill(trial).jobs[0]
+        chain = [job, *earlier_generations(job, trial)]
         assert [one.schedule.kind for one in reversed(chain)] == list(kind)  # type: ignore[attr-defined]
 
 
@@ -185,7 +185,7 @@ def test_members_of_a_generation_differ() -> None:
     params = suggested(sweep_of(holes, exploit_share=0.5, resample=0.1, population=4), by_number)
     for first in (0, 4, 8):
         generation = params[first : first + 4]
-        assert all(each not in generation[:place] for place, each in enumerate(generation))
+        assert all(member not in generation[:place] for place, member in enumerate(generation))
 
 
 def test_a_lineage_is_a_chain_of_jobs() -> None:
@@ -196,10 +196,10 @@ def test_a_lineage_is_a_chain_of_jobs() -> None:
     last = sweep.fill({"lr": 0.3, "lineage": [{"lr": 0.1}, {"lr": 0.1}]})
     for place, seed in enumerate((3, 4)):
         job = last.jobs[place]
-        assert [each.id for each in job.ancestors] == [before.jobs[place].id, after.jobs[place].id]
-        assert [each.seed for each in (*job.ancestors, job)] == [seed] * 3  # type: ignore[attr-defined]
-        assert [each.origin for each in (*job.ancestors, job)] == [0, 1, 2]  # type: ignore[attr-defined]
-        assert [each.lr for each in (*job.ancestors, job)] == [0.1, 0.1, 0.3]  # type: ignore[attr-defined]
+        assert [ancestor.id for ancestor in job.ancestors] == [before.jobs[place].id, after.jobs[place].id]
+        assert [stage.seed for stage in (*job.ancestors, job)] == [seed] * 3  # type: ignore[attr-defined]
+        assert [stage.origin for stage in (*job.ancestors, job)] == [0, 1, 2]  # type: ignore[attr-defined]
+        assert [stage.lr for stage in (*job.ancestors, job)] == [0.1, 0.1, 0.3]  # type: ignore[attr-defined]
         assert job.tree.keys().isdisjoint({"model"})
         assert (job.model_spec, job.data_spec) == (before.jobs[0].model_spec, before.jobs[0].data_spec)
 
@@ -208,7 +208,7 @@ def test_generations_of_other_kinds() -> None:
     """Averages go on from averages; noise goes on from noise, and is neither initialised nor warmed up again."""
     swa = rs.SWA(start=tiny_sgd(seed=0), epochs=2, lr=0.1).with_holes(lr=LR)
     job = rs.Sweep(swa, search_of()).fill({"lr": 0.2, "lineage": [{"lr": 0.1}]}).jobs[0]
-    assert [each.kind for each in (*job.ancestors, job)] == ["sgd", "swa", "swa"]
+    assert [stage.kind for stage in (*job.ancestors, job)] == ["sgd", "swa", "swa"]
     noise = (rs.VarianceNoise(layers="9"),)
     tree = tiny_noise(noise=noise, init=rs.ConstantSigma(sigma=0.1), kl_warmup=(0.0, 1.0)).with_holes(lr=LR)
     job = rs.Sweep(tree, search_of()).fill({"lr": 0.2, "lineage": [{"lr": 0.1}]}).jobs[0]
@@ -219,7 +219,7 @@ def test_generations_of_other_kinds() -> None:
 def test_more_generations_are_the_same_sweep() -> None:
     """Generations that are added go on from those that are done; other settings of a population are another sweep."""
     assert sweep_of().digest == sweep_of(generations=9).digest
-    assert len({sweep_of(**each).digest for each in ({}, {"population": 4}, {"resample": 0.5})}) == 3  # type: ignore[arg-type]
+    assert len({sweep_of(**settings).digest for settings in ({}, {"population": 4}, {"resample": 0.5})}) == 3  # type: ignore[arg-type]
 
 
 def test_lineages_that_are_none_are_refused() -> None:
@@ -281,6 +281,6 @@ def test_what_is_no_population_is_refused(old: str, new: str, where: str, said: 
     """Each setting that has no meaning is told with its place and what may stand there."""
     assert old in FILE
     head, _, tail = FILE.rpartition(old)
-    found = {path: text for (path, _), text in faults(write(tmp_path, head + new + tail)).items()}
-    assert where in found, found
-    assert said in found[where]
+    messages = {path: text for (path, _), text in faults(write(tmp_path, head + new + tail)).items()}
+    assert where in messages, messages
+    assert said in messages[where]

@@ -48,9 +48,9 @@ def test_seeds_and_sweeps_with_the_same_rates_are_one(tmp_path: Path) -> None:
     """Two ends of a curve, and a sweep of the same training, are one chain; the curve goes on from its start."""
     curve = f"{{kind: curve, start: {start()}, end: {start(1)}, epochs: 4, lr: 0.05}}"
     profile = f"name: a\njob: {{kind: profile, along: {curve}}}"
-    found = of(tmp_path, profile, f"name: b\njob: {start(2)}", f"name: c\njob: {curve}")
+    chains = of(tmp_path, profile, f"name: b\njob: {start(2)}", f"name: c\njob: {curve}")
     names = ["sgd plateau_linear", "sgd plateau_linear → curve plateau_linear"]
-    assert sorted(chain.name for chain in found) == names
+    assert sorted(chain.name for chain in chains) == names
 
 
 def test_searched_values_are_drawn_at_their_bounds(tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ job:
     - {{kind: constant, lr: !float [0.01, 0.2]}}
     - {{kind: warm_up, epochs: 1, then: {{kind: cosine, lr: 0.1}}}}
 search: {{metric: validation/nll, trials: 3}}"""
-    found = of(tmp_path, job)
-    assert [chain.name.split(" → ")[-1] for chain in found] == ["swa constant", "swa warm_up cosine", "swa constant"]
-    assert {chain.params.get("schedule.constant.lr") for chain in found} == {0.01, 0.2, None}
+    chains = of(tmp_path, job)
+    assert [chain.name.split(" → ")[-1] for chain in chains] == ["swa constant", "swa warm_up cosine", "swa constant"]
+    assert {chain.params.get("schedule.constant.lr") for chain in chains} == {0.01, 0.2, None}
 
 
 def test_cycles_shorter_than_an_epoch_are_seen(tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_cycles_shorter_than_an_epoch_are_seen(tmp_path: Path) -> None:
 def test_a_path_has_a_stage_a_cycle(tmp_path: Path) -> None:
     """The rates of a path are those of its cycles, one after the other."""
     cycles = "[{epochs: 2, lr: 0.1, insert: 3}, {epochs: 1, lr: 0.01}]"
-    found = of(tmp_path, f"{{kind: path, start: {start()}, end: {start(1)}, cycles: {cycles}}}")
-    rates = rates_of(found[-1]).rates[8 * EPOCH_STEPS :]
+    chains = of(tmp_path, f"{{kind: path, start: {start()}, end: {start(1)}, cycles: {cycles}}}")
+    rates = rates_of(chains[-1]).rates[8 * EPOCH_STEPS :]
     assert rates == (0.1,) * 2 * EPOCH_STEPS + (0.01,) * EPOCH_STEPS
 
 

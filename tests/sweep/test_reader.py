@@ -17,7 +17,7 @@ def write(folder: Path, text: str | bytes, name: str = "s.yaml") -> str:
     return str(folder / name)
 
 
-def told(path: str) -> list[str]:
+def errors_in(path: str) -> list[str]:
     """Every fault of a file as the user reads it, the folder left out."""
     with pytest.raises(SpecError, match="expected") as caught:
         read(path)
@@ -52,22 +52,22 @@ def test_places_follow_the_value_that_won(below: bool, tmp_path: Path) -> None:
     write(tmp_path, "xs:\n  - 1\n  - 2\nkept: 3\n", "base.yaml")
     parts = ["  <<: !include base.yaml\n", "  xs:\n    - 8\n    - 9\n"]
     path = write(tmp_path, "job:\n" + "".join(parts[::-1] if below else parts))
-    (found,) = read(path)
-    assert found.tree == {"job": {"xs": [8, 9], "kept": 3}}
+    (document,) = read(path)
+    assert document.tree == {"job": {"xs": [8, 9], "kept": 3}}
     line = 2 if below else 3
-    assert [found.place(("job", "xs", *rest)) for rest in ((), (0,), (1,))] == [(path, line + i) for i in range(3)]
-    assert found.place(("job", "kept")) == (str(tmp_path / "base.yaml"), 4)
-    assert found.place(("job", "kept", "deeper")) == found.place(("job", "kept"))
+    assert [document.place(("job", "xs", *rest)) for rest in ((), (0,), (1,))] == [(path, line + i) for i in range(3)]
+    assert document.place(("job", "kept")) == (str(tmp_path / "base.yaml"), 4)
+    assert document.place(("job", "kept", "deeper")) == document.place(("job", "kept"))
 
 
 def test_earlier_merge_wins(tmp_path: Path) -> None:
     """Of several merged mappings the first has the say, in value and in place."""
     path = write(tmp_path, "a: &a {x: 1}\nb: &b\n  x: [2]\n  z: 2\nc: {<<: [*a, *b]}\n")
-    (found,) = read(path)
-    assert found.tree["c"] == {"x": 1, "z": 2}
-    assert found.place(("c", "x")) == (path, 1)
-    assert found.place(("c", "x", 0)) == (path, 1)
-    assert found.place(("c", "z")) == (path, 4)
+    (document,) = read(path)
+    assert document.tree["c"] == {"x": 1, "z": 2}
+    assert document.place(("c", "x")) == (path, 1)
+    assert document.place(("c", "x", 0)) == (path, 1)
+    assert document.place(("c", "z")) == (path, 4)
 
 
 @pytest.mark.parametrize(
@@ -103,38 +103,38 @@ def test_earlier_merge_wins(tmp_path: Path) -> None:
 )
 def test_bad_files_are_told_with_file_and_line(text: str | bytes, expected: list[str], tmp_path: Path) -> None:
     """Each mistake is one fault, in the order of the file, that begins with where it stands."""
-    found = told(write(tmp_path, text))
-    assert len(found) == len(expected), found
-    for said, begins in zip(found, expected, strict=True):
+    messages = errors_in(write(tmp_path, text))
+    assert len(messages) == len(expected), messages
+    for said, begins in zip(messages, expected, strict=True):
         assert said.startswith(begins)
 
 
 def test_faults_before_a_syntax_error_are_told_too(tmp_path: Path) -> None:
     """A document that cannot be parsed does not hide the faults of the documents before it."""
-    found = told(write(tmp_path, "a: 1\na: 2\nb: !nope 3\n---\nc: ]\n"))
-    assert [said.split(": ")[0] for said in found] == ["s.yaml:5", "s.yaml:2", "s.yaml:3"]
+    messages = errors_in(write(tmp_path, "a: 1\na: 2\nb: !nope 3\n---\nc: ]\n"))
+    assert [said.split(": ")[0] for said in messages] == ["s.yaml:5", "s.yaml:2", "s.yaml:3"]
 
 
 def test_faults_of_every_merged_mapping_are_told(tmp_path: Path) -> None:
     """A bad mapping under << does not hide the next one's faults, nor the faults beside it."""
-    found = told(write(tmp_path, "a:\n  <<: [1, !include nope.yaml]\n  b: !nope 1\n"))
-    assert ["1 under <<" in found[0], "No such file" in found[1], "a.b" in found[2]] == [True] * 3
+    messages = errors_in(write(tmp_path, "a:\n  <<: [1, !include nope.yaml]\n  b: !nope 1\n"))
+    assert ["1 under <<" in messages[0], "No such file" in messages[1], "a.b" in messages[2]] == [True] * 3
 
 
 def test_circles_show_their_chain(tmp_path: Path) -> None:
     """A circle over three files is told in the file that closes it."""
     write(tmp_path, "q: !include y.yaml\n", "x.yaml")
     write(tmp_path, "\nz: !include x.yaml\n", "y.yaml")
-    (found,) = told(write(tmp_path, "a: !include x.yaml\n"))
-    assert found.startswith("y.yaml:2: a.q.z: got a circle of includes: s.yaml -> x.yaml -> y.yaml -> x.yaml")
+    (message,) = errors_in(write(tmp_path, "a: !include x.yaml\n"))
+    assert message.startswith("y.yaml:2: a.q.z: got a circle of includes: s.yaml -> x.yaml -> y.yaml -> x.yaml")
 
 
 @pytest.mark.parametrize(("inner", "count"), [("", 0), ("a: 1\n---\nb: 2\n", 2)])
 def test_included_file_is_one_document(inner: str, count: int, tmp_path: Path) -> None:
     """A file of none or of two cannot stand in one place."""
     write(tmp_path, inner, "x.yaml")
-    (found,) = told(write(tmp_path, "a: !include x.yaml\n"))
-    assert found == f"s.yaml:1: a: got x.yaml with {count} documents; expected a file of one document"
+    (message,) = errors_in(write(tmp_path, "a: !include x.yaml\n"))
+    assert message == f"s.yaml:1: a: got x.yaml with {count} documents; expected a file of one document"
 
 
 def test_folder_is_no_file(tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ def test_chosen_arms_keep_their_numbers() -> None:
     assert part_of(sweep, Only()).numbers == set(range(12))
     (plan,) = make_plan([sweep], [], {"s": 1}, only).sweeps
     assert (plan.trials, plan.trials_done) == (4, 1)
-    assert [(each.job.id, each.role) for each in plan.jobs] == [(tiny_sgd(seed=0, lr=0.2).id, "input")]
+    assert [(planned.job.id, planned.role) for planned in plan.jobs] == [(tiny_sgd(seed=0, lr=0.2).id, "input")]
     (plan,) = make_plan([sweep], [], {}, Only.parse(["kind=sgd"])).sweeps
-    assert (plan.trials, [each.role for each in plan.jobs]) == (0, ["baseline"])
+    assert (plan.trials, [planned.role for planned in plan.jobs]) == (0, ["baseline"])
 
 
 def test_failures_are_a_section_of_a_file(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_file_asks_and_costs_what_its_row_says(path: Path) -> None:
     said = {unit: float(number.replace(",", "")) for number, unit in re.findall(r"([\d,]+) (epochs|points)", cost)}
     if said:
         left = {unit: [plan.left(attrgetter(name)) for plan in plans] for unit, name in COUNTED.items()}
-        least, most = ({unit: sum(bounds[i] for bounds in each) for unit, each in left.items()} for i in (0, 1))
+        least, most = ({unit: sum(bounds[i] for bounds in ranges) for unit, ranges in left.items()} for i in (0, 1))
         stops = any(plan.sweep.search and plan.sweep.search.stopping for plan in plans)
         assert said == {unit: count for unit, count in most.items() if count}
         assert ("at most" in cost) == (least != most or stops)

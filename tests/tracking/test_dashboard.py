@@ -28,13 +28,13 @@ def test_dashboard_of_a_sweep(offline: Path) -> None:
     workspace, report = server.views.values()
     assert (workspace["type"], report["type"]) == ("project-view", "runs")
     assert workspace["displayName"] == report["displayName"] == "raysurf rates"
-    found = panels(workspace)
-    assert list(found) == ["Prediction schemes", "Budgets", "Search", "Surfaces", "Training"]
-    bars = found["Prediction schemes"][0]["config"]
+    sections = panels(workspace)
+    assert list(sections) == ["Prediction schemes", "Budgets", "Search", "Surfaces", "Training"]
+    bars = sections["Prediction schemes"][0]["config"]
     assert bars["metrics"] == ["average/test_accuracy", "final/test_accuracy", "last/test_accuracy"]
     assert (bars["groupBy"], bars["groupAgg"], bars["groupArea"]) == ("arm.value", "mean", "stddev")
-    assert found["Budgets"][0]["config"]["groupBy"] == "budget.value"
-    search = found["Search"]
+    assert sections["Budgets"][0]["config"]["groupBy"] == "budget.value"
+    search = sections["Search"]
     assert [panel["viewType"] for panel in search] == [
         "Parallel Coordinates Plot",
         "Parameter Importance",
@@ -43,10 +43,10 @@ def test_dashboard_of_a_sweep(offline: Path) -> None:
     columns = [column["accessor"] for column in search[0]["config"]["columns"]]
     assert columns == ["config:param/schedule/lr.value", "summary:objective"]
     assert search[2]["config"]["showMinYAxisLine"] is True
-    assert "picture/profile" in json.dumps(found["Surfaces"])
-    assert "line/train_loss" in json.dumps(found["Surfaces"])
+    assert "picture/profile" in json.dumps(sections["Surfaces"])
+    assert "line/train_loss" in json.dumps(sections["Surfaces"])
     said = json.dumps(report["spec"])
-    for name in found:
+    for name in sections:
         assert name in said
     (only,) = workspace["spec"]["section"]["runSets"][0]["filters"]["filters"]
     assert (only["key"], only["value"]) == ({"section": "config", "name": "sweep"}, "rates")

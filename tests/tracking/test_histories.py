@@ -7,8 +7,8 @@ from typing import Any
 from raysurf.tracking.run_contents import History
 
 
-def epoch(number: int, weights: str = "iterate", **figures: float) -> dict[str, Any]:
-    return {"epoch": number, "weights": weights, "lr": 0.1, "kl": None, "train_loss": None, **figures}
+def epoch(number: int, weights: str = "iterate", **metrics: float) -> dict[str, Any]:
+    return {"epoch": number, "weights": weights, "lr": 0.1, "kl": None, "train_loss": None, **metrics}
 
 
 def point(number: int, geometry: str = "line", split: str = "test") -> dict[str, Any]:
@@ -37,9 +37,9 @@ def test_figures_that_come_later_are_told_alone() -> None:
 def test_points_in_any_order_are_each_told_once() -> None:
     """Workers measure the points of a line in pieces; each is told once, whenever it comes."""
     history = History(("profile",))
-    told = [step["t"] for step in history.new_points("profile", [point(0), point(5)])]
-    told += [step["t"] for step in history.new_points("profile", [point(n) for n in (0, 1, 5, 6)])]
-    assert told == [0, 0.5, 0.1, 0.6]
+    positions = [step["t"] for step in history.new_points("profile", [point(0), point(5)])]
+    positions += [step["t"] for step in history.new_points("profile", [point(n) for n in (0, 1, 5, 6)])]
+    assert positions == [0, 0.5, 0.1, 0.6]
 
 
 def test_planes_and_rays_are_no_curves() -> None:
@@ -52,10 +52,10 @@ def test_live_steps_are_thinned_too() -> None:
     """However often its rows are looked at, a run of 2,000 epochs has 500 steps, and the last one at its end."""
     history = History(("sgd",), expected_rows=1999)
     rows: list[dict[str, Any]] = []
-    told = []
+    epochs = []
     for n in range(1, 2000):
         rows.append(epoch(n))
-        told += [step["epoch"] for step in history.new_epochs("sgd", rows[-3:])]
-    assert len(told) == 499
-    told += [step["epoch"] for step in history.new_epochs("sgd", rows, ends=True)]
-    assert (len(told), told[-1]) == (500, 1999)
+        epochs += [step["epoch"] for step in history.new_epochs("sgd", rows[-3:])]
+    assert len(epochs) == 499
+    epochs += [step["epoch"] for step in history.new_epochs("sgd", rows, ends=True)]
+    assert (len(epochs), epochs[-1]) == (500, 1999)

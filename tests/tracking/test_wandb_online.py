@@ -16,8 +16,8 @@ from tests.support.wandb_server import WandbServer
 def test_a_sweep_arrives(tmp_path: Path) -> None:
     """Runs of a group with names, tags and config; curves, tables, pictures, weights; a sweep of W&B's own."""
     with WandbServer() as server:
-        told = in_process(SWEEP, server.environment, str(tmp_path))
-    assert told == "project raysurf, group rates\n"
+        printed = in_process(SWEEP, server.environment, str(tmp_path))
+    assert printed == "project raysurf, group rates\n"
     assert server.unknown == []
     trials, lines = ids(tmp_path, "role = 'trial'"), ids(tmp_path, "kind = 'profile'")
     assert len(trials) == 2
@@ -56,11 +56,11 @@ def test_server_that_lets_nobody_in(fault: str, tmp_path: Path) -> None:
     """One warning; the sweep goes on, and its runs are whole in offline files."""
     with WandbServer() as server:
         wrong = {"WANDB_API_KEY": "f" * 40} if fault == "refuses" else {"WANDB_BASE_URL": "http://127.0.0.1:9"}
-        told = in_process(SWEEP, {**server.environment, **wrong}, str(tmp_path)).splitlines()
-    assert len(told) == 2
-    assert told[0].startswith("W&B cannot be reached: http://127.0.0.1:")
-    assert ("refuses the key" if fault == "refuses" else "does not answer") in told[0]
-    assert "raysurf sync" in told[1]
+        lines = in_process(SWEEP, {**server.environment, **wrong}, str(tmp_path)).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("W&B cannot be reached: http://127.0.0.1:")
+    assert ("refuses the key" if fault == "refuses" else "does not answer") in lines[0]
+    assert "raysurf sync" in lines[1]
     assert server.runs == {}
     runs = read_all(tmp_path, ended=4)
     assert sorted(run.run["job_type"] for run in runs.values()) == ["profile", "sgd", "swa", "swa", "swa"]

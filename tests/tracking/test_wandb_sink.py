@@ -28,9 +28,9 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
     store, warnings = Store(str(tmp_path)), list[str]()
     sink = WandbSink(str(tmp_path), "sweep-a", mode="offline", on_warning=warnings.append)
     log(sink, store)
-    figures = {"run_id": "swa-1", "weights": "average", "scheme": "deterministic", "num_samples": 1, "split": "test"}
+    common = {"run_id": "swa-1", "weights": "average", "scheme": "deterministic", "num_samples": 1, "split": "test"}
     row = {"accuracy": 0.9, "nll": 0.3, "brier": 0.2, "ece": 0.1, "num_examples": 5, "batchnorm": "none"}
-    write_rows(store, "predictions", "swa-1", [figures | row])
+    write_rows(store, "predictions", "swa-1", [common | row])
     sink.close_run("swa-1", {"state": "done", "objective": 0.25}, failed=False)
     sink.close()
     run = read_all(tmp_path, ended=1)["swa-1"]
@@ -62,8 +62,8 @@ def test_schemes_and_noisy_layers_are_in_the_summary(tmp_path: Path) -> None:
     sink.rows_changed("v-1")
     common = {"run_id": "v-1", "weights": "final", "split": "test", "num_examples": 5, "batchnorm": "none"}
     common |= {"nll": 0.3, "brier": 0.2, "ece": 0.1}
-    found = [("deterministic", 1, 0.1), ("ensemble", 10, 0.99), ("ensemble", 2, 0.97), ("stochastic", 1, 0.95)]
-    rows = [{**common, "scheme": scheme, "num_samples": n, "accuracy": accuracy} for scheme, n, accuracy in found]
+    measured = [("deterministic", 1, 0.1), ("ensemble", 10, 0.99), ("ensemble", 2, 0.97), ("stochastic", 1, 0.95)]
+    rows = [{**common, "scheme": scheme, "num_samples": n, "accuracy": accuracy} for scheme, n, accuracy in measured]
     write_rows(store, "predictions", "v-1", rows)
     layer = {"run_id": "v-1", "layer": "dense1", "position": 0, "num_weights": 8, "sigma": 0.1, "snr": 1e-5, "kl": 2.0}
     write_rows(store, "layers", "v-1", [{**layer, "mmd": 1e-6, "mmd_closed": 1e-6, "num_draws": 9, "log_alpha": 11.5}])

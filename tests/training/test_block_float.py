@@ -62,19 +62,19 @@ def test_stochastic_rounding_is_right_on_average() -> None:
     values = torch.tensor([1.9, 0.3, -0.77, 0.011, -1.2, 0.0])
     step, draws = 2.0**-4, 5_000
     generator = torch.Generator().manual_seed(0)
-    found = torch.stack([quantise(values, 6, "stochastic", False, generator) for _ in range(draws)])
-    assert ((found - values).abs() < step).all()
-    assert ((found.mean(0) - values).abs() < 5 * step / 2 / math.sqrt(draws)).all()
-    assert len(found[:, 1].unique()) == 2
+    rounded = torch.stack([quantise(values, 6, "stochastic", False, generator) for _ in range(draws)])
+    assert ((rounded - values).abs() < step).all()
+    assert ((rounded.mean(0) - values).abs() < 5 * step / 2 / math.sqrt(draws)).all()
+    assert len(rounded[:, 1].unique()) == 2
 
 
 def test_extremes() -> None:
     """What is not finite makes its block NaN, and numbers near the smallest and largest of float32 stay finite."""
     values = torch.tensor([[1.0, float("inf")], [float("nan"), 1.0], [3e38, -3e38], [1e-40, 2e-39]])
-    found = quantise(values, 8, "nearest", True)
-    assert found[:2].isnan().all()
-    assert found[2:].isfinite().all()
-    assert found[2].tolist() == pytest.approx([3e38, -3e38], rel=0.01)
+    rounded = quantise(values, 8, "nearest", True)
+    assert rounded[:2].isnan().all()
+    assert rounded[2:].isfinite().all()
+    assert rounded[2].tolist() == pytest.approx([3e38, -3e38], rel=0.01)
 
 
 def step_once(net: nn.Module, spec: BlockFloat, inputs: Tensor, labels: Tensor, steps: int) -> BlockFloatLoss:
@@ -154,14 +154,14 @@ def test_convolution_without_bias_has_its_output_rounded() -> None:
 
 def test_workers_round_weights_alike() -> None:
     """Two workers whose own random numbers differ have the same weights after a step on the same gradient."""
-    found = []
+    weights = []
     for seed in (1, 2):
         torch.manual_seed(0)
         net, inputs, labels = nn.Linear(5, 3), torch.randn(6, 5), torch.randint(0, 3, (6,))
         torch.manual_seed(seed)
         step_once(net, BlockFloat(), inputs, labels, steps=2)
-        found.append(net.weight.detach())
-    assert torch.equal(*found)
+        weights.append(net.weight.detach())
+    assert torch.equal(*weights)
 
 
 @pytest.mark.parametrize("accumulators", [8, 12])
@@ -184,5 +184,5 @@ def test_examples_may_have_exponents_of_their_own() -> None:
     for block in ("tensor", "example"):
         spec = BlockFloat(rounding="nearest", activation_block=block, activations=4)
         BlockFloatLoss(net, spec, 0.0).backward(inputs, torch.tensor([0, 1]), 2, random.Random(0))
-    assert [bool(each[0].any()) for each in seen] == [False, True]
+    assert [bool(sample[0].any()) for sample in seen] == [False, True]
     assert torch.equal(seen[0][1], seen[1][1])

@@ -30,19 +30,19 @@ def data(labelled: int = 40) -> Dataset:
     return registry.load(DataSpec(name="digits", share=0.2, labelled=labelled))
 
 
-def streams(found: Dataset, batch_size: int = 60, labelled_batch: int = 20) -> TwoStreams:
-    known = found.train.labels >= 0
+def streams(data: Dataset, batch_size: int = 60, labelled_batch: int = 20) -> TwoStreams:
+    known = data.train.labels >= 0
     return TwoStreams(known.nonzero().flatten(), (~known).nonzero().flatten(), batch_size, labelled_batch)
 
 
 def test_labels_are_kept_by_class() -> None:
     """So many examples keep their label, four of each class; they are those that ``share`` keeps; images stay."""
-    found, whole = data(), registry.load(DataSpec(name="digits", share=0.2))
-    known = found.train.labels >= 0
-    assert torch.equal(found.train.images, whole.train.images)
-    assert torch.equal(found.train.labels[known], whole.train.labels[known])
-    assert found.train.labels[known].bincount().tolist() == [4] * 10
-    assert found.fingerprint != whole.fingerprint
+    digits, whole = data(), registry.load(DataSpec(name="digits", share=0.2))
+    known = digits.train.labels >= 0
+    assert torch.equal(digits.train.images, whole.train.images)
+    assert torch.equal(digits.train.labels[known], whole.train.labels[known])
+    assert digits.train.labels[known].bincount().tolist() == [4] * 10
+    assert digits.fingerprint != whole.fingerprint
     few, hundred = (registry.load(DataSpec(name="digits", **change)) for change in ({"share": 0.1}, {"labelled": 100}))
     assert torch.equal(labelled_part(hundred.train).images, few.train.images)
     assert torch.equal(labelled_part(hundred.train).labels, few.train.labels)
@@ -53,17 +53,17 @@ def test_labels_are_kept_by_class() -> None:
 @pytest.mark.parametrize(("batch_size", "labelled_batch", "sizes"), [(60, 20, [60] * 4), (70, 7, [70, 70, 41])])
 def test_batches_have_two_streams(batch_size: int, labelled_batch: int, sizes: list[int]) -> None:
     """Every batch has its labelled examples, every unlabelled example comes once, and labelled ones equally often."""
-    found = streams(data(), batch_size, labelled_batch)
-    batches = found.epoch(torch.Generator().manual_seed(0), torch.device("cpu"))
+    two_streams = streams(data(), batch_size, labelled_batch)
+    batches = two_streams.epoch(torch.Generator().manual_seed(0), torch.device("cpu"))
     assert [len(batch) for batch in batches] == sizes
-    assert len(batches) == found.steps
-    unlabelled = set(found.unlabelled.tolist())
+    assert len(batches) == two_streams.steps
+    unlabelled = set(two_streams.unlabelled.tolist())
     assert all(sum(i not in unlabelled for i in batch.tolist()) == labelled_batch for batch in batches)
     everything = torch.cat(batches).tolist()
     assert sorted(i for i in everything if i in unlabelled) == sorted(unlabelled)
-    counts = [everything.count(i) for i in found.labelled.tolist()]
+    counts = [everything.count(i) for i in two_streams.labelled.tolist()]
     assert max(counts) - min(counts) <= 1
-    other = found.epoch(torch.Generator().manual_seed(1), torch.device("cpu"))
+    other = two_streams.epoch(torch.Generator().manual_seed(1), torch.device("cpu"))
     assert not torch.equal(torch.cat(batches), torch.cat(other))
 
 
@@ -123,21 +123,21 @@ def test_teacher_is_an_exponential_average(decay: float, before: int, expected: 
     """By hand, from 0 with weights 2, 3, 4: a = 1/2, 2/3, 3/4, never above the decay, where it is after many steps."""
     student, teacher = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     nn.init.zeros_(teacher.weight)
-    collector, found = TeacherAverage(teacher, decay, before), []
+    collector, weights = TeacherAverage(teacher, decay, before), []
     for step, value in enumerate((2.0, 3.0, 4.0), start=1):
         nn.init.constant_(student.weight, value)
         collector.after_step(step, CrossEntropy(student, 0.0, "fp32"))
-        found.append(teacher.weight.item())
-    assert found == pytest.approx(expected)
+        weights.append(teacher.weight.item())
+    assert weights == pytest.approx(expected)
 
 
 def test_training_figures_are_means_over_the_labelled() -> None:
     """At a rate of almost nothing an epoch's nll and error are those of the labelled examples."""
-    found, net, ends = data(), NETWORKS["plain"](), list[EpochEnd]()
-    steps = Recipe(1, 1, Constant(lr=1e-12), 60, 0.0, False, seed=0, streams=streams(found))
+    digits, net, ends = data(), NETWORKS["plain"](), list[EpochEnd]()
+    steps = Recipe(1, 1, Constant(lr=1e-12), 60, 0.0, False, seed=0, streams=streams(digits))
     objective = ConsistencyLoss(net, Consistency(labelled_batch=20), 0.0, "fp32", 4)
-    fit(objective, found, steps, Workers(), ends.append)
-    expected = evaluate(net, found, labelled_part(found.train), Workers())
+    fit(objective, digits, steps, Workers(), ends.append)
+    expected = evaluate(net, digits, labelled_part(digits.train), Workers())
     assert ends[0].train_nll == pytest.approx(expected.nll, rel=1e-5)
     assert ends[0].train_error == pytest.approx(expected.error)
 
@@ -153,10 +153,10 @@ def test_views_are_augmented_apart() -> None:
             seen.append((inputs.chunk(2), labels.chunk(2), num_examples))
             return super().backward(inputs, labels, num_examples, draw)
 
-    found = registry.load(DataSpec(name="digits", share=0.2, labelled=40, augment="crop_flip"))
-    steps = Recipe(1, 1, Constant(lr=0.01), 60, 0.0, False, seed=0, streams=streams(found))
+    digits = registry.load(DataSpec(name="digits", share=0.2, labelled=40, augment="crop_flip"))
+    steps = Recipe(1, 1, Constant(lr=0.01), 60, 0.0, False, seed=0, streams=streams(digits))
     objective = Watched(NETWORKS["plain"](), Consistency(labelled_batch=20), 0.0, "fp32", 4)
-    fit(objective, found, steps, Workers(), lambda end: None)
+    fit(objective, digits, steps, Workers(), lambda end: None)
     for (first, second), (labels, again), count in seen:
         assert len(first) == count == 60
         assert torch.equal(labels, again)

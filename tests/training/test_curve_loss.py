@@ -54,8 +54,8 @@ def reference(
     phi = {k: sum(weight * point[k] for weight, point in zip(c, mixed, strict=True)) for k in variable}
     loss = F.cross_entropy(torch.func.functional_call(net, phi, (inputs,)), labels)
     loss = loss + 0.005 * torch.stack([torch.as_tensor(v).square().sum() for v in phi.values()]).sum()
-    found = torch.autograd.grad(loss, list(variable.values()), allow_unused=True)
-    return {k: torch.zeros_like(points[free][k]) if g is None else g for k, g in zip(variable, found, strict=True)}
+    gradients = torch.autograd.grad(loss, list(variable.values()), allow_unused=True)
+    return {k: torch.zeros_like(points[free][k]) if g is None else g for k, g in zip(variable, gradients, strict=True)}
 
 
 @pytest.mark.parametrize("shape", curve.SHAPES)
@@ -100,8 +100,8 @@ def test_strata_are_the_same_on_any_number_of_workers(size: int) -> None:
     expected = {k: torch.zeros_like(v) for k, v in totals.items()}
     for s, t in enumerate(ts):
         part = Workers(s, 3).share(13)
-        each = reference(net, "bezier", points, 1, t, inputs[part], labels[part])
-        for k, value in each.items():
+        gradients = reference(net, "bezier", points, 1, t, inputs[part], labels[part])
+        for k, value in gradients.items():
             expected[k] += value * (part.stop - part.start) / 13
     for k, value in expected.items():
         assert torch.allclose(totals[k], value, rtol=1e-6, atol=1e-9)
@@ -171,11 +171,11 @@ def others_objects_aside() -> Iterator[None]:
 def live_bytes() -> int:
     gc.collect()
     storages = {}
-    for each in gc.get_objects():
-        if type(each) in (torch.Tensor, nn.Parameter):
-            storages[each.untyped_storage().data_ptr()] = each.untyped_storage().nbytes()
-            if each.grad is not None:
-                storages[each.grad.untyped_storage().data_ptr()] = each.grad.untyped_storage().nbytes()
+    for tensor in gc.get_objects():
+        if type(tensor) in (torch.Tensor, nn.Parameter):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            if tensor.grad is not None:
+                storages[tensor.grad.untyped_storage().data_ptr()] = tensor.grad.untyped_storage().nbytes()
     return sum(storages.values())
 
 

@@ -26,12 +26,12 @@ def epoch(workers: Workers | None = None) -> Epoch:
     return Epoch(4, Recipe(9, 9, Constant(lr=0.1), 32, 0.9, False, seed=0), data, workers or Workers(), 1)
 
 
-def passed(each: Epoch, steps: int = STEPS, diverges_at: int | None = None) -> list[Tensor]:
+def passed(epoch: Epoch, steps: int = STEPS, diverges_at: int | None = None) -> list[Tensor]:
     """Take steps whose nll is random; gives all images and random numbers that they saw."""
     seen = []
-    for images, _, _ in itertools.islice(each.batches(), steps):
-        noise = torch.rand(2, dtype=torch.float64) + each.draw.random()
-        each.add(noise * (math.inf if each.steps_done == diverges_at else 1.0))
+    for images, _, _ in itertools.islice(epoch.batches(), steps):
+        noise = torch.rand(2, dtype=torch.float64) + epoch.draw.random()
+        epoch.add(noise * (math.inf if epoch.steps_done == diverges_at else 1.0))
         seen += [images, noise]
     return seen
 

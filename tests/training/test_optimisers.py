@@ -34,7 +34,7 @@ print("torch._dynamo" in sys.modules)
 @pytest.mark.parametrize(("ours", "torchs", "settings"), CASES)
 def test_steps_are_torchs(ours: Any, torchs: Any, settings: dict[str, Any]) -> None:
     """To the last bit, in two groups of rates that change; no step is recorded for gradients."""
-    found = []
+    states = []
     for kind in (ours, torchs):
         torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
@@ -46,11 +46,11 @@ def test_steps_are_torchs(ours: Any, torchs: Any, settings: dict[str, Any]) -> N
             optimiser.zero_grad(set_to_none=True)
             net(torch.randn(8, 5)).square().mean().backward()
             optimiser.step()
-        assert all(each.is_leaf and each.requires_grad for each in net.parameters())
-        moments = [value for each in optimiser.state.values() for value in each.values() if value is not None]
-        found.append([each.detach() for each in (*net.parameters(), *moments)])
-    assert len(found[0]) == len(found[1]) >= 4
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        assert all(parameter.is_leaf and parameter.requires_grad for parameter in net.parameters())
+        moments = [value for state in optimiser.state.values() for value in state.values() if value is not None]
+        states.append([tensor.detach() for tensor in (*net.parameters(), *moments)])
+    assert len(states[0]) == len(states[1]) >= 4
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
 
 
 def test_a_process_that_trains_loads_no_compiler(tmp_path: Path) -> None:

@@ -49,15 +49,17 @@ def test_sample_counts_go_up_by_decades() -> None:
 def test_ensembles_are_means_of_probabilities() -> None:
     """Every size of an ensemble, from one pass, equals the mean of so many samples' probabilities, in float64."""
     data, net = registry.load(DATA), variational()
-    found = schemes.measure(net, data, data.test, Workers(), "ensemble", 10, seed=3)
+    measured = schemes.measure(net, data, data.test, Workers(), "ensemble", 10, seed=3)
     images = data.normalise(data.test.images)
-    each = [F.softmax(logits.double(), 1) for _, logits in samples(net, images, 0, 10, "sample", 3)]
-    assert list(found) == [1, 2, 5, 10]
-    for count, figures in found.items():
-        expected = evaluation.metrics_of(evaluation.sums(torch.stack(each[:count]).mean(0).log(), data.test.labels))
-        assert figures.accuracy == expected.accuracy
-        assert figures.nll == pytest.approx(expected.nll, rel=1e-5)
-    assert schemes.measure(net, data, data.test, Workers(), "stochastic", 10, seed=3)[1] == found[1]
+    probabilities = [F.softmax(logits.double(), 1) for _, logits in samples(net, images, 0, 10, "sample", 3)]
+    assert list(measured) == [1, 2, 5, 10]
+    for count, metrics in measured.items():
+        expected = evaluation.metrics_of(
+            evaluation.sums(torch.stack(probabilities[:count]).mean(0).log(), data.test.labels)
+        )
+        assert metrics.accuracy == expected.accuracy
+        assert metrics.nll == pytest.approx(expected.nll, rel=1e-5)
+    assert schemes.measure(net, data, data.test, Workers(), "stochastic", 10, seed=3)[1] == measured[1]
 
 
 @pytest.mark.parametrize("scheme", ["stochastic", "ensemble", "zero_mean", "permuted"])
@@ -66,8 +68,8 @@ def test_schemes_depend_on_the_seed_alone(scheme: Scheme) -> None:
     data, net = registry.load(DATA), variational()
 
     def measured(seed: int, size: int | None = None, workers: Workers | None = None) -> float:
-        found = schemes.measure(net, data, data.test, workers or Workers(), scheme, 3, seed, batch_size=size)
-        return list(found.values())[-1].nll
+        metrics = schemes.measure(net, data, data.test, workers or Workers(), scheme, 3, seed, batch_size=size)
+        return list(metrics.values())[-1].nll
 
     assert measured(0, 50) == pytest.approx(measured(0), rel=1e-6)
     assert measured(1) != measured(0)
@@ -120,29 +122,29 @@ def test_gradient_is_that_of_the_bound(num_samples: int) -> None:
     inputs, labels = torch.randn(8, 1, 8, 8, dtype=torch.float64), torch.arange(8)
     torch.manual_seed(1)
     sums = objective.backward(inputs, labels, 8, random.Random(0))
-    found = {name: value.grad.clone() for name, value in net.named_parameters() if value.grad is not None}
+    gradients = {name: value.grad.clone() for name, value in net.named_parameters() if value.grad is not None}
     net.zero_grad()
     torch.manual_seed(1)
     nll = torch.stack([F.cross_entropy(net(inputs), labels) for _ in range(num_samples)]).mean()
     (nll + 0.7 / 50 * net[4].kl()).backward()  # type: ignore[index,operator]
     assert sums[0].item() == pytest.approx(8 * nll.item())
     for name, value in net.named_parameters():
-        assert torch.allclose(found[name], value.grad, atol=1e-12), name  # type: ignore[arg-type]
+        assert torch.allclose(gradients[name], value.grad, atol=1e-12), name  # type: ignore[arg-type]
 
 
 def test_workers_add_up_to_the_divergence_once() -> None:
     """Each worker adds its share of KL, so that the sum over workers has it once."""
     inputs, labels = torch.randn(8, 1, 8, 8), torch.arange(8)
-    found = []
+    gradients = []
     for parts in ([slice(0, 8)], [slice(0, 3), slice(3, 8)]):
         net = variational("layer", 5.0)
         with noise_mode(net, "mean"):
             for part in parts:
                 ELBO(net, 1, 0.0, "fp32").backward(inputs[part], labels[part], 8, random.Random(0))
-        found.append(net[4].log_noise.grad)  # type: ignore[index,union-attr]
+        gradients.append(net[4].log_noise.grad)  # type: ignore[index,union-attr]
     expected = torch.autograd.grad(elbo.divergence(net), net[4].log_noise)[0]  # type: ignore[index,arg-type]
-    assert torch.allclose(found[0], expected, rtol=1e-4)
-    assert torch.allclose(found[1], expected, rtol=1e-4)
+    assert torch.allclose(gradients[0], expected, rtol=1e-4)
+    assert torch.allclose(gradients[1], expected, rtol=1e-4)
 
 
 def test_warm_up_and_clipping() -> None:

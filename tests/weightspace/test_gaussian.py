@@ -38,7 +38,8 @@ def test_moments_are_those_of_the_points(count: int, rank: int) -> None:
     expected = [stacked[i] - stacked[: i + 1].mean(0) for i in range(count)][max(0, count - rank) :] if rank else []
     assert len(moments.deviations) == len(expected)
     assert all(
-        torch.allclose(flat(found), own, atol=1e-12) for found, own in zip(moments.deviations, expected, strict=True)
+        torch.allclose(flat(deviation), own, atol=1e-12)
+        for deviation, own in zip(moments.deviations, expected, strict=True)
     )
 
 

@@ -54,8 +54,8 @@ def test_mixtures_are_located_as_points_are() -> None:
     plane = plane_through(*(random_point(i) for i in range(3)))
     points = [random_point(i) for i in (0, 5, 6, 1)]
     mixtures = [curve.coefficients("bezier", 2, t) for t in (0.0, 0.3, 0.8, 1.0)]
-    for mixture, found in zip(mixtures, plane.locate_mixtures(points, mixtures), strict=True):
-        assert found == pytest.approx(plane.locate(combine(points, mixture)), abs=1e-6)
+    for mixture, position in zip(mixtures, plane.locate_mixtures(points, mixtures), strict=True):
+        assert position == pytest.approx(plane.locate(combine(points, mixture)), abs=1e-6)
 
 
 def test_grid_holds_the_weights_and_a_margin() -> None:
@@ -115,7 +115,7 @@ def test_directions_have_their_scale() -> None:
     """Unit rays have length one; filter rays have each filter's norm, and leave biases where they are."""
     like = {"w": torch.randn(8, 3, 3, 3), "b": torch.randn(8), "head": torch.randn(10, 8)}
     assert squared_norm(random_direction(like, "unit", 0, 0)) == pytest.approx(1.0)
-    found = random_direction(like, "filter", 0, 0)
-    assert found["b"].abs().sum() == 0
+    direction = random_direction(like, "filter", 0, 0)
+    assert direction["b"].abs().sum() == 0
     for name in ("w", "head"):
-        assert torch.allclose(found[name].flatten(1).norm(dim=1), like[name].flatten(1).norm(dim=1), rtol=1e-5)
+        assert torch.allclose(direction[name].flatten(1).norm(dim=1), like[name].flatten(1).norm(dim=1), rtol=1e-5)
