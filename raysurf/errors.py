@@ -1,4 +1,4 @@
-"""Every exception that raysurf raises on purpose; all pickle, since they cross processes."""
+"""raysurf's exceptions and warnings; all of them pickle, since they cross processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raysurf.redaction import redact
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, capitals aside, or None if none is near."""
+    """The known name closest to ``name``, ignoring case; None if none is close."""
     lowered = {other.lower(): other for other in known}
     matches = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
     return lowered[matches[0]] if matches else None
@@ -21,7 +21,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with what a user wrote.
+    """A fault in what a user wrote.
 
     Args:
         where: Path inside the document, such as ``job.start.epochs``.
@@ -47,13 +47,13 @@ class Fault:
 
 
 class RaysurfError(Exception):
-    """The root of raysurf's exceptions; ``error_kind`` is the kind of failure of a run that one ends."""
+    """Root of raysurf's exceptions; ``error_kind`` is the failure kind of a run that ends with one."""
 
     error_kind: ClassVar[str] = "mistake"
 
 
 class Refusal(RaysurfError, ValueError):
-    """What says what was got and what was expected; ``subject`` is of what."""
+    """Base of errors that state what was got and what was expected; ``subject`` begins the message."""
 
     subject: ClassVar[str] = ""
 
@@ -66,7 +66,7 @@ class Refusal(RaysurfError, ValueError):
 
 
 class NamedRefusal(Refusal):
-    """A refusal whose subject has a name, the first argument, which is the attribute ``named``."""
+    """A refusal with a named subject; the name is the first argument, kept in the attribute that ``named`` gives."""
 
     named: ClassVar[str] = ""
 
@@ -77,9 +77,9 @@ class NamedRefusal(Refusal):
 
 
 class SpecError(RaysurfError, ValueError):
-    """A job, sweep or file that cannot be run as it is written; holds every fault found.
+    """An invalid job, sweep or file, with all its faults.
 
-    To do: mend what each fault names; nothing was started.
+    To do: fix what each fault names; nothing was started.
     """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -91,9 +91,9 @@ class SpecError(RaysurfError, ValueError):
 
 
 class UnknownNameError(RaysurfError, ValueError):
-    """A name that no registry knows.
+    """A name that is not registered.
 
-    To do: take one of the known names, the nearest of which is suggested, or install the package that has it.
+    To do: use a known name (the closest is suggested), or install the package that provides it.
     """
 
     def __init__(self, what: str, got: str, known: Iterable[str]) -> None:
@@ -112,7 +112,7 @@ class UnknownNameError(RaysurfError, ValueError):
 
 
 class MissingPackageError(RaysurfError, ImportError):
-    """A package that is not installed, since it is needed for a part of raysurf alone.
+    """A missing optional dependency.
 
     To do: run the ``pip install`` that it names.
     """
@@ -126,25 +126,25 @@ class MissingPackageError(RaysurfError, ImportError):
 
 
 class PointMismatchError(Refusal):
-    """Two points that differ in names or shapes, so that no arithmetic joins them.
+    """Two points whose tensors differ in names or shapes.
 
-    To do: take weights of one network.
+    To do: use weights of one network.
     """
 
     subject = "points do not match"
 
 
 class OutputError(Refusal):
-    """A network whose answers are no logits of the data's classes, or whose weights cannot be kept.
+    """A network whose output is not one logit per class, or whose weights cannot be stored.
 
-    To do: have it return logits [batch, classes], alone, as ``logits``, or first of a tuple.
+    To do: return logits [batch, classes]: alone, as ``logits``, or first in a tuple.
     """
 
     subject = "network"
 
 
 class AverageError(Refusal):
-    """An average that has no members yet, or no batches to estimate its batch-norm statistics on.
+    """An average without members, or without batches to estimate batch-norm statistics on.
 
     To do: call ``update`` first, and give ``batches``, or ``"fixed"`` to keep the statistics.
     """
@@ -153,9 +153,9 @@ class AverageError(Refusal):
 
 
 class DataError(NamedRefusal):
-    """Data that is absent, unreadable, or not what its spec says.
+    """Data that is missing, unreadable, or not as specified.
 
-    To do: look at the path or file that it names, and at the ``data:`` of the job.
+    To do: check the path or file that it names, and ``data:`` of the job.
     """
 
     subject, named = "data {0!r}", "data"
@@ -163,9 +163,9 @@ class DataError(NamedRefusal):
 
 
 class StoreError(NamedRefusal):
-    """A result store that cannot be read or written as asked.
+    """A result store that cannot be read or written.
 
-    To do: look at the address after ``--results``; of a damaged store ``raysurf fsck`` says what is wrong.
+    To do: check the address after ``--results``; ``raysurf fsck`` lists what is wrong with a damaged store.
     """
 
     subject, named = "results {0!r}", "uri"
@@ -173,53 +173,53 @@ class StoreError(NamedRefusal):
 
 
 class NothingComparedError(StoreError):
-    """A compared table in which no finished run has a place.
+    """A comparison without any finished run.
 
-    To do: name the sweep that has such runs (``--sweep``), or run one; the text says what the table takes.
+    To do: name the sweep that has such runs (``--sweep``), or run one; the message says which jobs it compares.
     """
 
 
 class LeftOutWarning(RaysurfError, UserWarning):
-    """Something that was left out, since it cannot be used."""
+    """Something unusable that was left out."""
 
     def __init__(self, text: str) -> None:
         super().__init__(redact(text))
 
 
 class StoreWarning(LeftOutWarning):
-    """Something in a store that was left out; where warnings are made errors, as by ``--strict``, it is one.
+    """An unreadable part of a store that was left out; with ``--strict`` an error.
 
-    To do: ``raysurf fsck`` says what it is of; running its sweep again writes it anew.
+    To do: ``raysurf fsck`` says what it belongs to; running its sweep again rewrites it.
     """
 
 
 class PlugWarning(LeftOutWarning):
-    """A plug of another package that was left out, since it cannot be used.
+    """An unusable plug of another package that was left out.
 
-    To do: mend or uninstall the package.
+    To do: fix or uninstall the package.
     """
 
 
 class StoreUnavailableError(StoreError):
-    """A store that is full, or away for longer than is waited; nothing is wrong with what was to be written.
+    """A store that is full, or unreachable for longer than the retries last.
 
-    To do: make room, or bring it back, and give the same command again; it goes on.
+    To do: free space, or bring it back, and run the same command again; it resumes.
     """
 
 
 class ResourceError(Refusal):
-    """More CPUs, GPUs or workers than the machine or cluster has.
+    """A request for more CPUs, GPUs or workers than the machine or cluster has.
 
-    To do: ask for less in ``resources:``, or run on a larger cluster (``--address``).
+    To do: request less in ``resources:``, or run on a larger cluster (``--address``).
     """
 
     subject = "resources"
 
 
 class ClusterError(NamedRefusal):
-    """A cluster that is not there, lets nobody in, or does not know what it is asked for.
+    """A cluster that is unreachable, denies access, or does not know the job.
 
-    To do: look at ``--address``, at the tunnel to its dashboard, and at the token (``RAY_AUTH_TOKEN``).
+    To do: check ``--address``, the tunnel to its dashboard, and the token (``RAY_AUTH_TOKEN``).
     """
 
     subject, named = "cluster {0}", "address"
@@ -227,16 +227,16 @@ class ClusterError(NamedRefusal):
 
 
 class SubmissionError(Refusal):
-    """Something that cannot be handed to a cluster.
+    """A submission that cannot be sent to a cluster.
 
-    To do: take what it names out of the working folder or the address; give ``--results`` that the cluster sees.
+    To do: remove what it names from the working folder or the address; use ``--results`` that the cluster can reach.
     """
 
     subject = "submission"
 
 
 class TrackingError(Refusal):
-    """W&B that lets nobody in, is away, or has not taken what it was sent.
+    """W&B without a login, unreachable, or without what it was sent.
 
     To do: ``wandb login``, then ``raysurf sync``; no row is lost.
     """
@@ -245,11 +245,11 @@ class TrackingError(Refusal):
 
 
 class ChangedError(RaysurfError, ValueError):
-    """A stored run whose network or data are others now than when it ran, so that it may not be what is asked for.
+    """A stored run whose network or data have changed since it ran.
 
-    ``changed`` has what differs: in words, its fingerprint then, its fingerprint now.
+    ``changed`` lists what differs: its name, its fingerprint then, and its fingerprint now.
 
-    To do: undo the change, give what has changed another name, or take what is stored with ``--accept-changed``.
+    To do: undo the change, give what has changed another name, or use the stored run with ``--accept-changed``.
     """
 
     def __init__(self, run: str, changed: Iterable[tuple[str, str, str]]) -> None:
@@ -261,16 +261,16 @@ class ChangedError(RaysurfError, ValueError):
             f"{what}: got {now}, expected {then} as when it ran" for what, then, now in self.changed
         )
         return (
-            f"{self.run} is of something else than there is now. {differences}. Undo the change, or give what has "
-            "changed another name (function, file or folder), which is then run anew, or use what is stored as it is: "
-            "--accept-changed (in Python accept_changed=True)"
+            f"{self.run} ran with another network or other data than there are now. {differences}. Undo the change, or "
+            "give what has changed another name (function, file or folder), which is then run anew, or use the stored "
+            "run: --accept-changed (in Python accept_changed=True)"
         )
 
 
 class JobFailedError(RaysurfError, RuntimeError):
-    """A job that a program ran by itself, and that failed, by itself or by one of its inputs.
+    """The failure of a job run from a program, or of one of its inputs.
 
-    To do: ``raysurf why`` shows the traceback; then mend it and run it with ``retry_failed=True``.
+    To do: ``raysurf why`` shows the traceback; then fix it and run it with ``retry_failed=True``.
     """
 
     def __init__(self, run_id: str, error: str, results: str) -> None:
@@ -282,7 +282,7 @@ class JobFailedError(RaysurfError, RuntimeError):
 
 
 class DivergedError(RaysurfError, ArithmeticError):
-    """Training whose loss left the finite numbers in the given step, from 1; ``last_loss`` is NaN if it never was.
+    """A training loss that became NaN or infinite at ``step``, from 1; ``last_loss`` is the last finite one, or NaN.
 
     To do: lower the learning rate, or warm it up (``kind: warm_up``).
     """
@@ -301,7 +301,7 @@ class DivergedError(RaysurfError, ArithmeticError):
 class NotFiniteError(RaysurfError, ArithmeticError):
     """Metrics of a job that are NaN or infinite.
 
-    To do: lower the learning rate, or look at the weights that were measured.
+    To do: lower the learning rate, or check the weights that were measured.
     """
 
     error_kind = "diverged"
@@ -315,9 +315,9 @@ class NotFiniteError(RaysurfError, ArithmeticError):
 
 
 class TimeLimitError(RaysurfError, RuntimeError):
-    """A trial that took longer than it may.
+    """A trial that exceeded its time limit.
 
-    To do: raise ``failures: {time_limit_s: …}``, then ``raysurf run --retry-failed``: it goes on from its checkpoint.
+    To do: raise ``failures: {time_limit_s: …}``, then ``raysurf run --retry-failed``; it resumes from its checkpoint.
     """
 
     error_kind = "time_limit"
@@ -331,7 +331,7 @@ class TimeLimitError(RaysurfError, RuntimeError):
 
 
 class PreemptedError(RaysurfError, RuntimeError):
-    """A job that has left its process because that will be gone soon, and goes on from its state elsewhere.
+    """A job that left its process before a preemption; it resumes from its state elsewhere.
 
     To do: nothing on a cluster; in a program of your own, run it again.
     """
@@ -347,7 +347,7 @@ class PreemptedError(RaysurfError, RuntimeError):
 
 
 class DegenerateError(NamedRefusal):
-    """Weights that span no line, plane or path, since they are equal or lie on one line.
+    """Weights that span no line, plane or path: they are equal, or lie on one line.
 
     To do: give one of them another seed.
     """
@@ -359,7 +359,7 @@ class DegenerateError(NamedRefusal):
 class MeasuringError(RaysurfError, RuntimeError):
     """Points of a measuring job that could not be measured; the others are kept.
 
-    To do: mend what the first failure says, then ``raysurf run --retry-failed``; it measures these points alone.
+    To do: fix the first failure, then ``raysurf run --retry-failed``, which measures these points alone.
     """
 
     def __init__(self, failed: int, total: int, point: int, first: Failure) -> None:
@@ -379,7 +379,7 @@ class MeasuringError(RaysurfError, RuntimeError):
 class UnsupportedLayerError(RaysurfError, ValueError):
     """A layer that cannot be made stochastic.
 
-    To do: name layers of the kinds that it says in ``noise: {layers: …}``.
+    To do: in ``noise: {layers: …}`` name layers of the kinds that it lists.
     """
 
     def __init__(self, got: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from raysurf.redaction import redact
 
-# Kinds of failure, and what each is called in print.
+# Kinds of failure, and their names in print.
 KINDS = {
     "gpu_memory": "out of memory on the GPU",
     "cpu_memory": "out of memory on the CPU",
@@ -20,11 +20,11 @@ KINDS = {
     "time_limit": "took longer than its time limit",
     "blocked": "blocked by a failed input",
     "diverged": "diverged",
-    "mistake": "cannot be done as it was asked for",
+    "mistake": "an invalid request",
     "user_code": "an error in your own code",
     "bug": "a bug",
 }
-# What another try may do away with.
+# Kinds that may pass on another try.
 PASSING = ("gpu_memory", "cpu_memory", "lost")
 
 PACKAGE, STDLIB = Path(__file__).parent, Path(os.__file__).parent
@@ -65,9 +65,9 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """The failure that an exception is; of a surface whose points failed, that of the first point.
+        """The failure of an exception; for a surface with failed points, that of the first.
 
-        Secrets are starred, since only this process knows those of its environment.
+        Secrets are masked here, since only this process knows those of its environment.
         """
         said, (place, is_ours) = redact(message_of(error)), place_of(error.__traceback__)
         classes = [cls.__name__ for cls in type(error).__mro__]
@@ -89,7 +89,7 @@ class Failure:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns of a row of ``runs`` or ``trials`` that say it."""
+        """Its columns in ``runs`` and ``trials``."""
         return {
             "error": redact(str(self)),
             "error_kind": self.kind,

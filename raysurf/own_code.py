@@ -1,7 +1,7 @@
-"""Code that a sweep file names as ``package.module:function``: where it is looked for, its import, its source text.
+"""User code named as ``package.module:function``: its search path, import and source text.
 
-It is looked for where Python looks, then in the working folder, then in the folder of the sweep file: in ``check``,
-``run`` and every worker alike. Importing this imports no torch.
+Modules are searched on Python's own path, then in the working folder, then in the folder of the sweep file: in
+``check``, ``run`` and every worker alike. Importing this imports no torch.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from raysurf.errors import Fault, SpecError
 from raysurf.failure import is_installed, message_of
 
 FORM = "package.module:function"
-# Functions that import a module by its name, which is seen where it stands in the call.
+# Functions that import a module by name; a literal name is recognised.
 BY_NAME = ("import_module", "__import__")
 
 _folders: list[str] = []
-# Beside the module's specification, of which there is another after it was reloaded.
+# With the module's specification, which changes when the module is reloaded.
 _digests: dict[str, tuple[ModuleSpec | None, str | None]] = {}
 _imports = ContextVar("modules are imported", default=True)
 
@@ -40,25 +40,25 @@ def is_named_in(name: str) -> bool:
 
 
 def look_in(folder: str | Path) -> None:
-    """Look for modules in this folder too."""
+    """Add a folder to the search path of modules."""
     if (path := os.path.abspath(folder)) not in _folders:
         _folders.append(path)
 
 
 def folders() -> tuple[str, ...]:
-    """Where modules are looked for besides the working folder and where Python looks."""
+    """Folders searched for modules besides the working folder and Python's own path."""
     return tuple(_folders)
 
 
 def places() -> tuple[str, ...]:
-    """Where modules are looked for, in order; while none may be imported, only where Python looks by itself."""
+    """The search path of modules, in order; under ``no_imports`` Python's own path alone."""
     own = (os.getcwd(), *_folders)
     return tuple(dict.fromkeys((*sys.path, *own) if are_imported() else (path for path in sys.path if path not in own)))
 
 
 @contextmanager
 def no_imports() -> Iterator[None]:
-    """Find modules without importing them while a ``with`` lasts."""
+    """Context in which modules are found but not imported."""
     token = _imports.set(False)
     try:
         yield
@@ -79,7 +79,7 @@ def find(name: str, what: str = "model") -> Path | None:
         what: What it is a name of, for errors.
 
     Returns:
-        The file; None of a module that has none.
+        The file; None for a module without one.
 
     Raises:
         SpecError: If the name has another form, or there is no such module.
@@ -91,7 +91,7 @@ def find(name: str, what: str = "model") -> Path | None:
 
 
 def imported(name: str, what: str = "model") -> Callable[..., Any]:
-    """Import a named module, and take a function from it; calls nothing.
+    """Import a function by its name; calls nothing.
 
     Args:
         name: ``package.module:function``.
@@ -99,7 +99,7 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
 
     Raises:
         SpecError: If the name has another form, there is no such module or function, or the import fails, in whatever
-            way; the file and line at which it does stand in it.
+            way; the message has the file and line.
     """
     module, attribute = _parts(name, what)
     spec, source = _digests.get(name, (None, None))
@@ -116,7 +116,7 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
             raise _absent(name, module, what) from error
         if isinstance(error, AttributeError) and module in sys.modules:
             place = getattr(sys.modules[module], "__file__", None)
-            expected = f"{FORM} that there is{f', in {place}' if place else ''}"
+            expected = f"{FORM} that exists{f', in {place}' if place else ''}"
             raise _fault(what, f"{name!r}, and {module} has no {attribute}", expected) from error
         raise _fault(what, f"{name!r}, whose import fails: {_told(error)}", f"{FORM} that can be imported") from error
     if not callable(value):
@@ -133,7 +133,7 @@ def without_exit() -> Iterator[None]:
     except SystemExit as error:
         if f"{os.sep}ray{os.sep}" in traceback.extract_tb(error.__traceback__)[-1].filename:
             raise  # Ray leaves so when a signal ends its process.
-        raise RuntimeError(f"it leaves by sys.exit({error.code!r})").with_traceback(error.__traceback__) from None
+        raise RuntimeError(f"it calls sys.exit({error.code!r})").with_traceback(error.__traceback__) from None
 
 
 def sources(name: str) -> dict[str, Path]:
@@ -170,7 +170,7 @@ def sources(name: str) -> dict[str, Path]:
 
 
 def digest_of_imported(name: str | None) -> str | None:
-    """The ``digest`` of code as it was when this process imported it."""
+    """The ``digest`` of the code that this process imported."""
     return None if name is None else _digests.get(name, (None, None))[1]
 
 

@@ -1,6 +1,6 @@
-"""Packages that are not installed with raysurf itself: which part needs them, and what to install.
+"""Optional dependencies: which part of raysurf needs them, and what to install.
 
-Reading results takes the project's own dependencies; running jobs takes those of its extra ``run``.
+Reading results needs the core dependencies alone; running jobs needs the extra ``run``.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ OF_RUN = (
 
 
 def imported(module: str, needed_for: str, install: str) -> Any:
-    """Import a module whose package may be absent.
+    """Import a module of an optional dependency.
 
     Args:
         module: Such as ``polars``.
         needed_for: What needs it, such as ``to_polars()``.
-        install: What pip is to be told.
+        install: The argument of ``pip install``.
 
     Raises:
         MissingPackageError: If its package is not installed.
@@ -50,10 +50,10 @@ def imported(module: str, needed_for: str, install: str) -> Any:
 
 
 def require_run(needed_for: str) -> None:
-    """Check that what runs jobs is installed.
+    """Check that the extra ``run`` is installed.
 
     Raises:
-        MissingPackageError: If it is not; the first package that is absent is named.
+        MissingPackageError: If one of its packages is missing; the first is named.
     """
     for module in WITHOUT_WHICH_NOTHING_RUNS:
         if find_spec(module) is None:
@@ -61,6 +61,6 @@ def require_run(needed_for: str) -> None:
 
 
 def missing(error: ModuleNotFoundError, needed_for: str) -> MissingPackageError | None:
-    """What a failed import comes to, if the module is one of the extra's; None if it is somebody else's."""
+    """The error for a failed import of a module of the extra ``run``; None for any other module."""
     module = (error.name or "").partition(".")[0]
     return MissingPackageError(module, needed_for, RUN) if module in OF_RUN else None

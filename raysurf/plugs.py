@@ -1,11 +1,11 @@
-"""Plugs: what a file names by a word, such as a kind of job or a network; raysurf's own and those of other packages.
+"""Plugs: what sweep files name by a word, such as a kind of job or a network, from raysurf and other packages.
 
-A package adds one by an entry point, whose name is the word and whose group is ``raysurf.`` and one of ``GROUPS``:
+A package adds one by an entry point with the word as its name, in the group ``raysurf.`` plus one of ``GROUPS``:
 
     [project.entry-points."raysurf.schedules"]
     polynomial = "my_package.polynomial:Polynomial"
 
-Each is imported when it is first used. Importing this imports none of them.
+Plugs are imported at first use; importing this imports none.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def has(group: str, name: str) -> bool:
 
 
 def code_of(group: str, name: str) -> str | None:
-    """``module:name`` of what is no part of raysurf: the name itself if it is one, or the target of a plug."""
+    """``module:name`` of code outside raysurf: the name itself, or the target of a plug; None for raysurf's own."""
     if own_code.is_named_in(name):
         return name
     plugs = () if name in GROUPS[group].own else _of_others().get(group, {}).get(name, ())
@@ -197,7 +197,7 @@ def find(group: str, name: str) -> Any:
 
     Raises:
         UnknownNameError: If there is none of this name; the nearest is suggested.
-        SpecError: If its import fails, it is not what its group has, or two packages have it.
+        SpecError: If its import fails, it breaks the contract of its group, or two packages have it.
     """
     if name in (own := GROUPS[group].own):
         return attribute(own[name])
@@ -211,13 +211,13 @@ def find(group: str, name: str) -> Any:
 
 
 def every(group: str) -> Iterator[tuple[str, Any]]:
-    """Import every plug of a group: names and plugs; one that fails is left out with a warning that names it."""
+    """Names and plugs of a group, imported; one that fails is left out with a warning that names it."""
     yield from ((name, find(group, name)) for name in GROUPS[group].own)
     yield from of_others(group)
 
 
 def of_others(group: str) -> Iterator[tuple[str, Any]]:
-    """The same of other packages' plugs."""
+    """Names and plugs of a group from other packages, imported; see ``every``."""
     for name in names(group)[len(GROUPS[group].own) :]:
         try:
             yield name, find(group, name)

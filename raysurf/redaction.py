@@ -1,4 +1,4 @@
-"""Text without its secrets: what is written to a table, a log or a screen goes through here first."""
+"""Redaction of secrets in the text of tables, logs and terminals."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def redact(text: str) -> str:
 
     The forms are a user with a password in an address (``s3://id:secret@bucket``); a key, token, secret, password or
     signature in its query (``?secret_key=…``), as an option (``--token …``) or as an environment variable
-    (``AWS_SECRET_ACCESS_KEY=…``, ``{'DB_PASS': '…'}``); a bearer's token; and a private key. All else stays as it is.
+    (``AWS_SECRET_ACCESS_KEY=…``, ``{'DB_PASS': '…'}``); a bearer token; and a private key. All else stays as it is.
     """
     pattern = _pattern_of_all(tuple(secrets_in(os.environ).values()))
     return _without_forms(text if pattern is None else pattern.sub(MASK, text))
@@ -68,7 +68,7 @@ def holds_secret(text: str) -> bool:
 
 
 def names_secret(variable: str) -> bool:
-    """Whether an environment variable's name says that it holds a secret."""
+    """Whether the name of an environment variable suggests a secret."""
     name = variable.upper()
     return len(name) <= LONGEST_NAME and _IS_ABOUT.search(name) is None and _IS_NAME.search(name) is not None
 
@@ -86,13 +86,13 @@ def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def pattern_of(value: str, words: bool = True) -> str:
-    """A regular expression that finds a secret's value: as it is, as Python, JSON and addresses write it, or a line.
+    """A regular expression for a secret's value: as it is, as Python, JSON and URLs write it, or one of its lines.
 
     A long one is found in base64 too, wherever it begins within what was encoded.
 
     Args:
         value: The secret.
-        words: Whether a short one of letters alone counts wherever it stands, and not only where a value does, as in
+        words: Whether a short one of letters alone matches everywhere, not only in place of a value, as in
             ``password: swordfish``.
     """
     lines = [line.strip() for line in value.splitlines() if len(line.strip()) >= 2 * LONG]

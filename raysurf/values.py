@@ -17,9 +17,9 @@ from raysurf.errors import DataError, Fault, SpecError, UnknownNameError, neares
 
 Path = tuple[str | int, ...]
 PathFault = tuple[Path, Fault]
-# Of a validation's context: whether the networks and data that are named must be there.
+# Key of the validation context: whether named networks and data must exist.
 LOOK_UP = "look_up"
-# Of a JSON Schema: the classes whose kinds may stand there.
+# Key of a JSON Schema: the classes whose kinds are allowed.
 KINDS_OF = "kinds of"
 WRAPPERS = (Union, types.UnionType, typing.Annotated, tuple)
 
@@ -43,23 +43,23 @@ class _Spoken(Metaclass):
 class Value(BaseModel, metaclass=_Spoken):
     """A frozen pydantic model that coerces nothing, forbids unknown keys, NaN and infinity.
 
-    Validators are built at first use: a file is checked with a few of the kinds.
+    Validators are built at first use, since a file needs only a few of the kinds.
 
     Raises:
-        SpecError: With every fault of what it is made of.
+        SpecError: With the faults of all its fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """JSON Schema, with every kind that may stand in it, those of other packages too."""
+        """JSON Schema with every kind that is allowed in it, those of other packages too."""
         (own,), definitions = json_schemas(cls)
         return {**own, "$defs": definitions}
 
 
 def kinds(*expected: type[Node]) -> dict[str, type[Node]]:
-    """The kinds that may stand where one of some classes is expected, by name."""
+    """The kinds of some classes, by name."""
     every = (plug for group in _groups(expected) for plug in plugs.every(group))
     return {name: cls for name, cls in every if issubclass(cls, expected)}
 
@@ -109,7 +109,7 @@ def _class_of(kind: Any, expected: tuple[type[Node], ...]) -> type[Node]:
 
 
 def refusal(*faults: PathFault) -> ValidationError:
-    """What a validator raises to say faults in our own words, each with its path below the value."""
+    """A validation error that carries our own faults, each with its path below the value."""
     lines = []
     for path, wrong in faults:
         said = {"got": wrong.got, "expected": wrong.expected, "hint": wrong.hint}
@@ -118,10 +118,10 @@ def refusal(*faults: PathFault) -> ValidationError:
 
 
 class Node(Value):
-    """A value that is chosen by name: one of several kinds may stand in its place.
+    """A value of one of several kinds, chosen by ``kind``.
 
-    A class without a ``kind`` stands for every kind that subclasses it, those of other packages too: where it is a
-    field's type, or is validated itself, ``kind`` says which of them is built.
+    A class without a ``kind`` of its own is open to every kind that subclasses it, those of other packages too: as a
+    field's type, or validated itself, it builds the class that ``kind`` names.
 
     Attributes:
         kind: Its name in a file.
@@ -162,7 +162,7 @@ def _unpickled(folders: tuple[str, ...], group: str, kind: str, state: dict[Any,
 
 
 class _ByKind:
-    """Of a union of nodes: ``kind`` says which of them is built."""
+    """Annotation of a union of nodes, discriminated by ``kind``."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return _union_by_kind(tuple(_nodes_in(source)))
@@ -172,14 +172,14 @@ BY_KIND = _ByKind()
 
 
 def inner_values(value: Value) -> Iterator[Value]:
-    """The values in the fields of one, those in lists among them."""
+    """The values in the fields of a value, lists included."""
     for name in type(value).model_fields:
         inner = getattr(value, name)
         yield from (item for item in (inner if isinstance(inner, list | tuple) else [inner]) if isinstance(item, Value))
 
 
 def json_schemas(*models: type[Value]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """JSON Schemas of models, and the definitions that they refer to: those of all kinds among them."""
+    """JSON Schemas of models, and the definitions that they refer to, those of all kinds included."""
     every = dict.fromkeys((*models, *(cls for group in _groups((Node,)) for _, cls in plugs.every(group))))
     schemas, whole = models_json_schema([(cls, "validation") for cls in every if not _is_open(cls)])
 
@@ -200,7 +200,7 @@ def json_schemas(*models: type[Value]) -> tuple[list[dict[str, Any]], dict[str, 
 
 
 def if_is(key: str, value: str, then: dict[str, Any]) -> dict[str, Any]:
-    """JSON Schema of a mapping that must follow another one if it has this value under a key."""
+    """A conditional JSON Schema: ``then`` applies to mappings with this value under the key."""
     return {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": then}
 
 
@@ -209,12 +209,12 @@ def _is_open(cls: type[Value]) -> bool:
 
 
 def as_tuple(value: Any) -> Any:
-    """YAML's lists are our tuples."""
+    """A list from YAML as a tuple; other values as they are."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def faults_of(cls: type[Value], error: ValidationError, path: Path) -> list[PathFault]:
-    """Say pydantic's errors in our words.
+    """Translate pydantic's errors into faults.
 
     Args:
         cls: The model that was validated.
@@ -289,6 +289,6 @@ def fault(path: Path, got: str, expected: str, hint: str = "") -> PathFault:
 
 
 def shown(value: Any) -> str:
-    """A value as its user would know it, shortened."""
+    """A value as Python writes it, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

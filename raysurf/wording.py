@@ -1,15 +1,15 @@
-"""Numbers of things, bytes and durations in words."""
+"""Counts, sizes and durations as text."""
 
 from __future__ import annotations
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it is of, such as ``1 run`` and ``2 runs``."""
+    """A count with its noun, such as ``1 run`` and ``2 runs``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class Bytes(int):
-    """A number of bytes, which stands in a table, to the right as numbers do, in the unit that fits."""
+    """A number of bytes, printed in the unit that fits; a number, so that tables align it to the right."""
 
     def __str__(self) -> str:
         size = float(self)
@@ -21,7 +21,7 @@ class Bytes(int):
 
 
 def duration(seconds: float) -> str:
-    """A length of time, no more exact than one can know it, such as ``4 min``."""
+    """A duration rounded to seconds, minutes or tenths of hours, such as ``4 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

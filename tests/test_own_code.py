@@ -88,8 +88,8 @@ def test_modules_beside_the_file_are_found(write: Write, tmp_path: Path) -> None
         ("'oc_a:of_depth'", "'oc_a:of_depth' without depth", "options: with depth"),
         ("'oc_a:a_network'", "'oc_a:a_network', a network", "a function that makes one"),
         ("'oc_a:hidden'", "'oc_a:hidden', which is no function", "package.module:function"),
-        ("'oc_a:other'", "'oc_a:other', and oc_a has no other", "that there is, in {folder}/oc_a.py"),
-        ("'random:net'", "'random:net', and random has no net", f"that there is, in {random.__file__}"),
+        ("'oc_a:other'", "'oc_a:other', and oc_a has no other", "that exists, in {folder}/oc_a.py"),
+        ("'random:net'", "'random:net', and random has no net", f"that exists, in {random.__file__}"),
         ("{name: 'oc_a:net', options: {widht: 4}}", "options widht", "options of oc_a:net: width"),
         ("{name: 'oc_a:net', options: {num_classes: 4}}", "options num_classes", "others: raysurf gives these"),
         ("{name: digits_conv, options: {widht: 4}}", "options widht", "options of digits_conv: width"),
@@ -203,7 +203,7 @@ def of_a_file(num_classes, image_shape):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("leaves", "RuntimeError: it leaves by sys.exit(0)"), ("silent", "Silent: <"), ("of_a_file", "name: \\udcff")],
+    [("leaves", "RuntimeError: it calls sys.exit(0)"), ("silent", "Silent: <"), ("of_a_file", "name: \\udcff")],
 )
 def test_function_that_ends_the_process_is_a_failed_trial(
     write: Write, tmp_path: Path, name: str, message: str

@@ -1,4 +1,4 @@
-"""Result tables: what is written, and how it is read. Needs neither torch nor Ray.
+"""Result tables: their schemas and their reader. Needs neither torch nor Ray.
 
 The reader is imported when it is first used: a sweep is checked and written without it.
 """

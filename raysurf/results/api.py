@@ -27,8 +27,8 @@ def open(uri: str | os.PathLike[str] = "results", strict: bool = False) -> Resul
 
     Args:
         uri: A folder, or an address such as ``s3://bucket/results``.
-        strict: Whether a file of a table that cannot be read is an error; else it is left out, with a ``StoreWarning``
-            that names it.
+        strict: Whether an unreadable file of a table is an error; else it is left out, with a ``StoreWarning`` that
+            names it.
 
     Raises:
         StoreError: If there is no store at the address, or one of a newer version.
@@ -47,11 +47,11 @@ def open(uri: str | os.PathLike[str] = "results", strict: bool = False) -> Resul
 
 
 class Results(Reader):
-    """The tables of one store, and the questions that are asked of them most.
+    """The tables of a store, and the most common queries.
 
     Args:
         store: The store.
-        strict: Whether a file that cannot be read is an error; else it is left out, with a ``StoreWarning``.
+        strict: Whether an unreadable file is an error; else it is left out, with a ``StoreWarning``.
     """
 
     def to_pandas(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
@@ -73,14 +73,14 @@ class Results(Reader):
         return polars.from_arrow(self.table(name, columns, where))
 
     def params(self, sweep: str) -> pa.Table:
-        """The trials of a sweep with their searched values, of a sweep that still runs those that have begun.
+        """The trials of a sweep with their searched values; of a running sweep those that have begun.
 
         Returns:
             A row a trial, by number: ``sweep``, ``trial``, ``arm``, ``state``, every searched metric by its name (mean
-            over seeds), ``std`` over seeds where there are several, and every searched value by its hole's: numbers as
-            int64 or float64, choices as strings. A parameter that a trial does not have is null. Of a population's
-            trials these are their own values, without those of the generations before. A value that has the name of
-            another column is called ``params.<name>``.
+            over seeds), ``std`` over seeds where there are several, and every searched value by the name of its hole:
+            numbers as int64 or float64, choices as strings. Parameters that a trial lacks are null. Trials of a
+            population have their own values, without those of earlier generations. A value named like another column
+            is called ``params.<name>``.
 
         Raises:
             UnknownNameError: If there is no such sweep.
@@ -90,11 +90,11 @@ class Results(Reader):
         return searched_values(self, sweep)
 
     def weights(self, run: str, name: str = "weights", framework: Framework = "numpy") -> StoredWeights:
-        """The weights that a run left behind.
+        """The stored weights of a run.
 
         Args:
-            run: Its id, which may be cut short as long as it is unique.
-            name: Which: ``weights`` (of ``sgd``, ``swa``, ``swag``, ``variational``, ``weights``), ``last`` of
+            run: Its id, or a unique prefix of it.
+            name: Their name: ``weights`` (of ``sgd``, ``swa``, ``swag``, ``variational``, ``weights``), ``last`` of
                 ``swa``, ``member1`` … and ``average`` of ``fge``, ``bend1`` … of a curve, ``pivot1`` … of a path;
                 ``variance``, ``deviation0`` … of ``swag``.
             framework: ``numpy``, which gives bfloat16 as float32, or ``torch``.
@@ -103,8 +103,8 @@ class Results(Reader):
             The point and its buffers, tensors by name in the order of their names.
 
         Raises:
-            UnknownNameError: If there is no such run, or it has no weights of that name; those that it has are named.
-            StoreError: If it left none, the id is not unique, or the file is none of raysurf's.
+            UnknownNameError: If there is no such run, or it has no weights of that name; the known names are listed.
+            StoreError: If it has none, the prefix is not unique, or the file is not one of raysurf's.
             MissingPackageError: If torch is asked for and not installed.
         """
         from raysurf.results.weights import stored_weights
@@ -114,21 +114,21 @@ class Results(Reader):
     def spec(self, run: str) -> dict[str, Any]:
         """The job of a run as a tree, with its inputs: ``raysurf.run(results.spec(run), results="elsewhere")``.
 
-        ``raysurf.parse_job`` makes a value of it.
+        ``raysurf.parse_job`` turns it into a value.
 
         Args:
-            run: Its id, which may be cut short as long as it is unique.
+            run: Its id, or a unique prefix of it.
 
         Raises:
             UnknownNameError: If there is no such run.
-            StoreError: If the id is not unique, or what is stored is no mapping.
+            StoreError: If the prefix is not unique, or the stored job is not a mapping.
         """
         from raysurf.results.runs import stored_spec
 
         return stored_spec(self, run)
 
     def parts_of_sweeps(self, *sweeps: str) -> Callable[[str, str], bool]:
-        """Takes a table and a part of it, and says whether it is of some sweeps: a trial, or a run that they ran first.
+        """A predicate of a table and its part: whether that is a trial of some sweeps, or a run that they ran first.
 
         Raises:
             UnknownNameError: If there is no such sweep.
@@ -138,38 +138,38 @@ class Results(Reader):
         return parts_of_sweeps(self, sweeps)
 
     def running(self) -> dict[str, int]:
-        """By sweep the number of trials that have begun and not ended: they run, or were broken off."""
+        """The number of unfinished trials by sweep: begun, and running or interrupted."""
         from raysurf.results.trials import running
 
         return running(self)
 
     def best(self, sweep: str) -> dict[str, Any]:
-        """The row of a sweep's best finished trial; of a sweep that still runs the best so far.
+        """The row of a sweep's best finished trial; of a running sweep the best so far.
 
         Raises:
             UnknownNameError: If there is no such sweep.
-            StoreError: If it has no finished trial with a figure, or searches nothing, or several metrics.
+            StoreError: If it has no finished trial with a value, or searches no metric, or several.
         """
         from raysurf.results.trials import best_trial
 
         return best_trial(self, sweep)
 
     def pareto(self, sweep: str) -> pa.Table:
-        """The finished trials of a sweep that no other one equals in every searched metric and betters in one.
+        """The Pareto front of a sweep's finished trials over the searched metrics.
 
         Returns:
             A row a trial, those best in the first metric first: ``sweep``, ``trial``, ``arm``, ``params``,
             ``run_ids``, and a column for every metric by its name.
 
         Raises:
-            StoreError: If the sweep has no finished trial with figures; the sweeps that have are named.
+            StoreError: If the sweep has no finished trial with metrics; the sweeps that have are listed.
         """
         from raysurf.results.trials import pareto
 
         return pareto(self, sweep)
 
     def failures(self, *sweeps: str) -> Failures:
-        """What failed in some sweeps, or in all, by kind, exception and line.
+        """The failures of some sweeps, or of all, by kind, exception and line.
 
         Raises:
             UnknownNameError: If there is no such sweep.
@@ -179,30 +179,30 @@ class Results(Reader):
         return failures(self, sweeps)
 
     def difference(self, a: str, b: str) -> RunDifference:
-        """What two runs differ in, and their figures; their ids may be cut short as long as they are unique.
+        """The differences between two runs, and their metrics; ids may be unique prefixes.
 
         Raises:
             UnknownNameError: If there is no such run.
-            StoreError: If an id is not unique.
+            StoreError: If a prefix is not unique.
         """
         from raysurf.results.runs import run_difference
 
         return run_difference(self, a, b)
 
     def compare(self, name: str, sweeps: Sequence[str] = ()) -> pa.Table:
-        """Our figures, mean and spread over seeds, beside published ones; accuracies as fractions.
+        """Our metrics, mean and standard deviation over seeds, beside published ones; accuracies as fractions.
 
         Args:
-            name: What is compared: ``parameterizations`` (of variational dropout), ``schemes`` (of prediction) or
+            name: The comparison: ``parameterizations`` (of variational dropout), ``schemes`` (of prediction) or
                 ``budgets`` (of SGD, FGE and SWA; SWA of pretrained weights).
-            sweeps: Compare the runs of these sweeps and their inputs; of all if not given.
+            sweeps: Sweeps whose runs and inputs are compared; all if not given.
 
         Returns:
-            A row a network, data set, method, setting and figure; each field says what it means. Runs that did not
-            finish are not counted.
+            One row per network, data set, method, setting and metric (column ``figure``); the schema describes each
+            column. Unfinished runs are not counted.
 
         Raises:
-            UnknownNameError: If there is no such table or sweep.
+            UnknownNameError: If there is no such comparison or sweep.
             StoreError: If there is nothing to compare.
         """
         from raysurf.results.comparison.compare import compare, joined

@@ -1,4 +1,4 @@
-"""Failures in rows of ``runs`` and ``trials``, those of older versions from the text of the error."""
+"""Failures in rows of ``runs`` and ``trials``; those of older versions are parsed from the text of the error."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ LOST = ("ActorDiedError", "ActorUnavailableError", "OwnerDiedError")
 
 
 def failure_in(row: Mapping[str, Any]) -> Failure:
-    """The failure that a failed row says."""
+    """The failure of a failed row."""
     if row.get("error_kind") not in KINDS:
         return read(row["error"] or "")
     return Failure(*(row[f"error_{name}"] or "" for name in ("kind", "class", "message", "place")))
 
 
 def read(text: str) -> Failure:
-    """Read an error: a traceback of Python's, or a line as trials have it (``Class: message (file.py:12)``).
+    """Parse the text of an error: a Python traceback, or a line as in ``trials`` (``Class: message (file.py:12)``).
 
-    Of a surface whose points failed it is the first point's error that counts.
+    For a surface with failed points, it is the error of the first.
     """
     _, mark, last = text.rpartition(TRACEBACK)
     failure = _of_traceback(last) if mark else _of_line(text.strip())

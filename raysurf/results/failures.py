@@ -1,4 +1,4 @@
-"""Why runs failed: failures of the same kind, exception and line together, from the tables alone."""
+"""Failures of runs, grouped by kind, exception and line, from the tables alone."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ TRIALS = ["sweep", "trial", "arm", "run_ids", "state", *ERROR]
 
 @dataclass(frozen=True)
 class FailedRun:
-    """A run that failed, or a trial that failed before it had one.
+    """A failed run, or a trial that failed before it had a run.
 
     Args:
         run_id: Its id; None for a trial whose values make no valid job.
         sweep: The sweep.
         trial: Number of the trial; None for inputs and baselines.
         role: trial, input or baseline.
-        arm: Readable name of the setting.
+        arm: Readable name of the configuration.
         seed: Seed; None if there is no run.
-        text: The traceback, or the line that was told.
+        text: The traceback, or the error in one line.
         what: The failure.
-        command: What ran it; empty if it is not known.
+        command: The command that ran it; empty if unknown.
     """
 
     run_id: str | None
@@ -47,14 +47,14 @@ class FailedRun:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Failures of one kind, with one exception at one line; the runs in the order in which they began."""
+    """Failures of one kind, with one exception at one line; runs in order of start."""
 
     what: Failure
     runs: tuple[FailedRun, ...]
 
     @property
     def traceback(self) -> str:
-        """The first whole traceback; the first line that was told if there is none."""
+        """The first full traceback; without any, the first error in one line."""
         whole = (run.text for run in self.runs if TRACEBACK in run.text)
         return next(whole, self.runs[0].text).strip("\n")
 
@@ -64,15 +64,15 @@ class FailureGroup:
         return list(dict.fromkeys(run.run_id for run in self.runs if run.run_id is not None))
 
     def of(self, name: str) -> list[Any]:
-        """What the runs have in one field, each value once."""
+        """The distinct values of a field over the runs."""
         return list(dict.fromkeys(value for run in self.runs if (value := getattr(run, name)) is not None))
 
 
 @dataclass(frozen=True)
 class Failures:
-    """The failures of some sweeps, the most frequent first, those that merely follow from others last.
+    """The failures of some sweeps, most frequent first, blocked runs last.
 
-    ``num_runs`` counts the runs that were looked at, failed or not.
+    ``num_runs`` counts the runs considered, failed or not.
     """
 
     groups: tuple[FailureGroup, ...]
@@ -85,13 +85,13 @@ class Failures:
 
 
 def failures(results: Reader, sweeps: Sequence[str] = ()) -> Failures:
-    """Find what failed and has not been done since.
+    """Find failed runs that have not succeeded since.
 
-    Runs of trials that a sweep no longer has, since its definition has changed, are not looked at.
+    Trials of earlier definitions of a sweep are ignored.
 
     Args:
         results: The store.
-        sweeps: Those to look at; all if not given.
+        sweeps: Their names; all if not given.
 
     Raises:
         UnknownNameError: If there is no such sweep.

@@ -1,4 +1,4 @@
-"""What notebooks show of results, as HTML: tables, stores, sweeps. All text of a store is escaped."""
+"""HTML views of tables, stores and sweeps for notebooks; all text from a store is escaped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 ROWS, TRIALS, FAILURES, LONGEST = 20, 5, 3, 60
-# Shown of every trial that has them, beside what is searched.
+# Shown beside the searched metrics, where a trial has them.
 METRICS = ("validation/accuracy", "test/accuracy", "validation/nll", "test/nll")
 
 
@@ -51,7 +51,7 @@ def arrow_html(table: pa.Table) -> str:
 
 
 def store_html(results: Reader) -> str:
-    """A store: its tables with their rows, and its sweeps by what became of their trials."""
+    """A store: the row counts of its tables, and the states of its sweeps' trials."""
     counts = [(name, results.count(name)) for name in results.tables()]
     shown = [f"<b>{html.escape(results.store.uri)}</b>", html_table(["table", "rows"], counts)]
     states: dict[str, Counter[str]] = {}
@@ -63,7 +63,7 @@ def store_html(results: Reader) -> str:
 
 
 def sweep_html(results: Reader, sweep: str) -> str:
-    """A sweep: what became of its trials, the best of them with their searched values and figures, what failed."""
+    """A sweep: the states of its trials, the best trials with searched values and metrics, and failures."""
     trials = trials_of(results, sweep)
     if not trials:
         return f"<p><b>{html.escape(sweep)}</b>: no trial has begun</p>"
@@ -83,7 +83,7 @@ def sweep_html(results: Reader, sweep: str) -> str:
 
 
 def show_arrow_tables() -> None:
-    """In a notebook, let Arrow tables show themselves as HTML, unless something else shows them already."""
+    """Register ``arrow_html`` with a notebook, unless it shows Arrow tables already."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None or not hasattr(shell, "display_formatter"):
         return
@@ -96,7 +96,7 @@ def show_arrow_tables() -> None:
 
 
 def _trials(results: Reader, rows: Sequence[Row]) -> tuple[list[str], list[list[object]]]:
-    """Headings and cells: number, searched figures, setting, searched values, figures of the runs."""
+    """Headings and cells: number, searched metrics, configuration, searched values, other metrics."""
     uri = results.store.uri
     metrics = rows[0]["metric"].split(", ") if rows[0]["metric"] else []
     params = [values_in(row["params"], uri, f"trial {row['trial']}") for row in rows]

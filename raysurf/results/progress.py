@@ -1,4 +1,4 @@
-"""Progress of sweeps, and how it is read from the rows and the plan in their store."""
+"""Progress of sweeps, from the rows and the plan in their store."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from raysurf.store.compacted import run_of
 from raysurf.store.store import Store
 from raysurf.store.tables import look_at
 
-# Runs whose rows have not changed for so long have probably lost their process.
+# Runs whose rows have not changed for this long have probably lost their process.
 SILENT_S = 600.0
 
 
 @dataclass(frozen=True)
 class Running:
-    """What is at work: a trial, or a run by its id; where it is; and for how long its rows have not changed."""
+    """A running trial, or run by its id: its position, and the seconds since its rows last changed."""
 
     label: str
     place: str
@@ -36,22 +36,22 @@ class Running:
 
 @dataclass
 class SweepProgress:
-    """Where a sweep is, as the rows in its store or the events of its run tell it.
+    """Progress of a sweep, from the rows in its store or the events of its run.
 
     Args:
         sweep: Its name.
-        total: Trials that are planned; None if that is not known, as of a sweep that was run from a program.
+        total: Number of planned trials; None if unknown, as for a sweep that was run from a program.
         counts: Trials by state: done, running, failed, stopped.
         inputs: Inputs and baselines by state.
-        total_inputs: How many are planned; 0 if that is not known.
-        metric, best, best_of: What is searched, its best value yet, and whose it is: an arm, or a trial if there is
-            one arm.
-        per_hour: Trials that ended within an hour of working time, at the present number at a time.
-        left_s: Seconds until the last trial ends, if those to come take as long as those before and as many run at a
-            time as now; None before a trial has ended, if nothing runs, or if the plan is not known.
-        running: What is at work, of rows those that have changed last first.
-        failures: What failed and how often, most frequent first.
-        has_begun: Whether any worker is at work yet.
+        total_inputs: Number of planned inputs and baselines; 0 if unknown.
+        metric, best, best_of: The searched metric, its best value so far, and the configuration that has it, or the
+            trial if there is only one configuration.
+        per_hour: Trials per hour, at the present concurrency.
+        left_s: Seconds until the last trial ends, at the mean duration of trials and the present concurrency; None
+            before a trial has ended, if nothing runs, or if the plan is unknown.
+        running: Running trials or runs; from rows, the last changed first.
+        failures: Count and text of each failure, most frequent first.
+        has_begun: Whether any worker has started.
     """
 
     sweep: str = ""
@@ -81,12 +81,12 @@ class SweepProgress:
 
 @dataclass(frozen=True)
 class PlannedSweep:
-    """A sweep as it was planned.
+    """A planned sweep.
 
     Args:
         name: Its name in the tables.
-        trials: How many there are to be.
-        definition: The hash of what they depend on; rows of another one are of an earlier sweep of that name.
+        trials: Number of trials.
+        definition: The digest of the sweep; rows with another one are of an earlier sweep of that name.
     """
 
     name: str
@@ -95,12 +95,12 @@ class PlannedSweep:
 
 
 def plan_path(sweep: str) -> str:
-    """Where a sweep's plan is kept in its store."""
+    """Path of a sweep's plan in its store."""
     return f"sweeps/{quote(sweep, safe='')}.json"
 
 
 def progress(results: Reader, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepProgress]:
-    """Where some sweeps are at a time; all sweeps that have begun, and now, if not given.
+    """Progress of some sweeps at a time; if not given, of all sweeps that have begun, and now.
 
     Raises:
         UnknownNameError: If there is no such sweep.
@@ -118,7 +118,7 @@ def progress(results: Reader, sweeps: Sequence[str] = (), now: datetime | None =
 
 
 def planned_progress(results: str, sweeps: Sequence[PlannedSweep]) -> list[SweepProgress]:
-    """Where planned sweeps are, by the store at an address; all trials wait if it has no tables yet."""
+    """Progress of planned sweeps from the store at an address; without tables, all trials are waiting."""
     try:
         tables = open(results)
     except StoreError as error:
@@ -175,7 +175,7 @@ def _inputs(sweep: str, runs: Mapping[str, Row], trials: list[Row]) -> set[str]:
 
 
 def _of_definition(trials: list[Row], plan: Mapping[str, Any]) -> list[Row]:
-    """Trials of the planned definition, or of the latest one; those of an earlier one are of no concern."""
+    """Trials of the planned definition, or of the latest one; those of earlier ones are ignored."""
     latest = max(trials, key=lambda row: row["started_at"] or datetime.min.replace(tzinfo=UTC), default=None)
     definition = plan.get("definition", latest and latest["definition"])
     return [row for row in trials if row["definition"] == definition]

@@ -36,7 +36,7 @@ OF_DUCKDB = {
 
 
 def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> ds.Dataset:
-    """The rows of a table as a dataset, in its written schema.
+    """The files of a table as an Arrow dataset, in the stored schema.
 
     Raises:
         OSError, ArrowException, StoreError: If a compacted file cannot be read.
@@ -68,7 +68,7 @@ def dataset(store: Store, files: TableFiles, skipped: Collection[str] = ()) -> d
 
 
 def view(store: Store, files: TableFiles) -> str | None:
-    """The same as a query of DuckDB's; None if there are no files or they lie on a bucket."""
+    """The files of a table as a DuckDB query; None if there are none, or the store is not local."""
     if not store.is_local:
         return None
     whole = _own(store, files)
@@ -103,21 +103,21 @@ def _type(kind: pa.DataType) -> str:
 
 T = TypeVar("T")
 UNREADABLE = (pa.ArrowException, OSError, StoreError)
-# How often a query is asked again whose files were compacted away while it read them.
+# Attempts at a query whose files are compacted away while it reads them.
 TRIES = 3
 ONE_RUN = re.compile(r"\s*run_id\s*=\s*'(?P<run>[A-Za-z0-9_-]+)'\s*")
 WITH = re.compile(r"\s*with(\s+recursive)?\s", re.IGNORECASE)
 
 
 class Reader:
-    """Queries of one store's tables, which are read anew at every call, so that a running sweep shows its rows so far.
+    """Queries over the tables of a store. Every call reads them anew, so that running sweeps show their rows so far.
 
-    Files are expected to be whole. If one is not, all files of its table are checked, and those that cannot be read are
-    left out, with a ``StoreWarning`` that names them.
+    If a file cannot be read, all files of its table are checked, and the unreadable ones are left out, with a
+    ``StoreWarning`` that names them.
 
     Args:
         store: The store.
-        strict: Whether a file that cannot be read is an error instead.
+        strict: Whether an unreadable file is an error instead.
     """
 
     def __init__(self, store: Store, strict: bool = False) -> None:
@@ -132,7 +132,7 @@ class Reader:
         return schema_of(name)
 
     def table(self, name: str, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
-        """A table.
+        """The rows of a table.
 
         Args:
             name: Such as ``runs``.
@@ -140,11 +140,11 @@ class Reader:
             where: A condition in SQL, such as ``scheme = 'ensemble'``.
 
         Returns:
-            Its rows, in the written schema; none if nothing was written yet.
+            Its rows, in the stored schema; none if nothing was written yet.
 
         Raises:
             UnknownNameError: If there is no such table.
-            StoreError: If a column does not exist, or the condition is no SQL.
+            StoreError: If a column does not exist, or the condition is not valid SQL.
         """
         schema = schema_of(name)
         if wrong := [column for column in columns or () if column not in schema.names]:
@@ -160,7 +160,7 @@ class Reader:
         return self.sql(f"select {', '.join(map(quoted_name, columns or ())) or '*'} from {name} where {where}")
 
     def count(self, name: str) -> int:
-        """How many rows a table has."""
+        """The number of rows of a table."""
         return self._tolerating(name, lambda is_checked: int(self._dataset(name, is_checked).count_rows()))
 
     def _read(self, name: str, columns: Sequence[str] | None, is_checked: bool) -> pa.Table:
@@ -187,10 +187,10 @@ class Reader:
         return table.filter(pc.equal(table["run_id"], run_id)).select(list(columns or table.column_names))
 
     def sql(self, query: str) -> pa.Table:
-        """Ask in SQL (DuckDB's) over all tables.
+        """Run a query in DuckDB's SQL over all tables.
 
         Raises:
-            StoreError: If the query fails; the tables or columns that there are are named.
+            StoreError: If the query fails; the message lists the tables and columns.
         """
         import duckdb
 
@@ -225,10 +225,9 @@ class Reader:
             raise StoreError(self.store.uri, str(error).strip(), f"SQL over {'; '.join(columns + others)}") from error
 
     def _natively(self, query: str, named: Sequence[str]) -> pa.Table | None:
-        """The answer by DuckDB's own reader; None if it is to be asked for in the other way.
+        """The result by DuckDB's own Parquet reader; None where it needs the Arrow datasets.
 
-        DuckDB may then read the tables' files and nothing else. As it could also write them, all that it is asked are
-        SELECTs.
+        DuckDB may read the tables' files and nothing else. As it could also write them, only SELECTs are run.
         """
         import duckdb
 
@@ -250,13 +249,13 @@ class Reader:
                 query = f"with {known} {query}"
             return _answer(connection, query)
         except duckdb.Error:
-            # The user's mistake, files of different columns, or one that cannot be read: the other way tells.
+            # The user's mistake, files of different columns, or one that cannot be read: the Arrow datasets tell.
             return None
         finally:
             connection.close()
 
     def _tolerating(self, name: str, read: Callable[[bool], T]) -> T:
-        """What is read, without what cannot be read."""
+        """Read, and if that fails read again without the files that cannot be read."""
         for is_checked in (False, True):
             for _ in range(TRIES):
                 try:
@@ -264,7 +263,7 @@ class Reader:
                 except StoreUnavailableError:
                     raise
                 except FileNotFoundError as error:
-                    # Compacted away meanwhile; or gone for good, though a list names it.
+                    # Compacted away meanwhile, or gone for good though a list names it.
                     failure: Exception = error
                 except UNREADABLE as error:
                     failure = error

@@ -20,11 +20,11 @@ def one_run(results: Reader, text: str) -> dict[str, Any]:
 
     Args:
         results: The store.
-        text: The run's id, or a beginning of it that no other run's id has; the kind may be left out.
+        text: The run's id or a unique prefix of it; the kind may be left out.
 
     Raises:
         UnknownNameError: If no run's id begins like that.
-        StoreError: If those of several do; they are named.
+        StoreError: If several do; they are listed.
     """
     known = sorted(results.table("runs", ["run_id"])["run_id"].to_pylist())
     matches = [text] if text in known else [run_id for run_id in known if text and _begins(run_id, text)]
@@ -55,7 +55,7 @@ def _begins(run_id: str, text: str) -> bool:
 
 @dataclass(frozen=True)
 class RunLog:
-    """One run.
+    """A run with its epochs.
 
     Args:
         run_id: Its id.
@@ -70,10 +70,10 @@ class RunLog:
 
 @dataclass(frozen=True)
 class TrialLog:
-    """A trial.
+    """A trial with its runs.
 
     Args:
-        trial: Its row of ``trials``; None if it is one run that was asked for.
+        trial: Its row of ``trials``; None for a run by itself.
         runs: The inputs that it ran for itself, then its runs, one a seed.
     """
 
@@ -82,7 +82,7 @@ class TrialLog:
 
 
 def trial_log(results: Reader, sweep: str, number: str) -> TrialLog:
-    """A trial of a sweep with its runs; an unknown sweep or number is refused, and those that there are are named."""
+    """A trial of a sweep with its runs; an error for an unknown sweep or number lists the known ones."""
     names = sorted(set(results.table("trials", ["sweep"])["sweep"].to_pylist()))
     if sweep not in names:
         raise UnknownNameError("sweep", sweep, names or ("none yet",))
@@ -109,7 +109,7 @@ def _run(results: Reader, run_id: str) -> RunLog:
 
 
 def _spans(numbers: Sequence[int]) -> list[str]:
-    """Rising numbers as few words: 0 to 5, 8."""
+    """Rising numbers as ranges: 0 to 5, 8."""
     spans: list[tuple[int, int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
@@ -119,7 +119,7 @@ def _spans(numbers: Sequence[int]) -> list[str]:
     return [str(first) if first == last else f"{first} to {last}" for first, last in spans]
 
 
-# Columns of ``runs`` that say where a run comes from and how it went.
+# Columns of ``runs`` on the provenance and the course of a run.
 NETWORK = ("model_source", "model_shapes", "weights_file")
 PROVENANCE = ("git_commit", "git_dirty", "device", "workers", "data_fingerprint", *NETWORK, "command")
 RUN = ("sweep", "trial", "role", "status", "budget", "skipped")
@@ -127,7 +127,7 @@ RUN = ("sweep", "trial", "role", "status", "budget", "skipped")
 
 @dataclass(frozen=True)
 class Differing:
-    """A thing that two runs have differently; None stands for nothing. ``name`` is a dotted path, or a column."""
+    """A value that differs between two runs, None where absent; ``name`` is a dotted path or a column."""
 
     name: str
     a: Any
@@ -136,13 +136,13 @@ class Differing:
 
 @dataclass(frozen=True)
 class RunDifference:
-    """Two runs beside one another.
+    """The differences between two runs.
 
     Args:
         a, b: Their ids.
-        job: What differs in their jobs, by dotted path, defaults that were not stated being nothing.
+        job: Fields of their jobs by dotted path; defaults that are not stated count as absent.
         versions: Packages, and Python.
-        provenance: Commit, whether tracked files differed from it, device, workers, fingerprints, command.
+        provenance: Commit, whether the working tree was dirty, device, workers, fingerprints, command.
         run: Sweep, trial, role, status, budget, unreadable files.
         metrics: All metrics of either, those that agree too.
     """
@@ -187,7 +187,7 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any], also_equal: bool = Fa
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The scalars of nested mappings and lists, and what is empty, each with its dotted path."""
+    """The leaves of nested mappings and lists by dotted path: scalars and empty containers."""
     if isinstance(tree, Mapping | list) and tree:
         items = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
         for key, inner in items:

@@ -1,4 +1,4 @@
-"""A store as it was at one moment, for whatever asks many questions of it: its rows are read once, and agree."""
+"""A snapshot of a store for many queries: each table is read once, so that all answers agree."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from raysurf.store.store import Store
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-# Tables that are asked for again and again, and small enough to be kept; of the others the list of files is.
+# Small tables that are read often, and kept in memory; of the others the list of files is kept.
 KEPT = ("runs", "trials", "predictions", "landmarks")
 
 
 class Snapshot(Reader):
-    """The tables of a store as they are when each is first asked for."""
+    """A reader whose tables stay as they are when first read."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)

@@ -1,4 +1,4 @@
-"""Quoting for SQL; the one place where a text becomes a part of a query."""
+"""Quoting of texts and names for SQL."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from raysurf.store.schemas import SCHEMAS
 
 
 def front(points: Sequence[Sequence[float]], modes: Sequence[str]) -> list[int]:
-    """Numbers of the points on the Pareto front, the best first value first; of equal points each."""
+    """Indices of the points on the Pareto front, best first value first; equal points are all kept."""
     signs = [-1.0 if mode == "max" else 1.0 for mode in modes]
     signed = [tuple(sign * value for sign, value in zip(signs, point, strict=True)) for point in points]
     on_front: list[int] = []
@@ -34,7 +34,7 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def values_of(trial: Row) -> list[float | None]:
-    """A trial's value of every searched metric; older rows have ``value`` alone."""
+    """A trial's values of the searched metrics; older rows have ``value`` alone."""
     return trial["values"] or [trial["value"]]
 
 
@@ -47,7 +47,7 @@ def pareto_rows(trials: Iterable[Row]) -> list[Row]:
 
 
 def best_rows(trials: Iterable[Row]) -> list[Row]:
-    """The finished trials of one sweep, the best first, those without a value last; of several metrics the front."""
+    """The finished trials of one sweep, best first, without a value last; for several metrics the Pareto front."""
     done = [row for row in trials if row["state"] == "done"]
     if done and ", " in done[0]["metric"]:
         return pareto_rows(done)
@@ -81,7 +81,11 @@ def pareto(results: Reader, sweep: str) -> pa.Table:
 
 
 def require_known(sweeps: Sequence[str], rows: Iterable[Row]) -> None:
-    """Refuse a sweep of which there are no rows of ``runs`` or ``trials``; those that there are are named."""
+    """Check that every sweep has rows of ``runs`` or ``trials``.
+
+    Raises:
+        UnknownNameError: If one has none; the known sweeps are listed.
+    """
     known = sorted({row["sweep"] for row in rows})
     for name in sweeps:
         if name not in known:
@@ -89,7 +93,7 @@ def require_known(sweeps: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def trials_of(results: Reader, sweep: str) -> list[Row]:
-    """The rows of ``trials`` of a sweep, by number; none if all that it has is inputs and baselines."""
+    """A sweep's rows of ``trials``, by number; none if it has only inputs and baselines."""
     rows = results.table("trials").to_pylist()
     mine = [row for row in rows if row["sweep"] == sweep]
     if not mine:
@@ -98,7 +102,7 @@ def trials_of(results: Reader, sweep: str) -> list[Row]:
 
 
 def running(results: Reader) -> dict[str, int]:
-    """By sweep how many trials have begun and not ended: they run, or were broken off."""
+    """The number of unfinished trials by sweep; see ``Results.running``."""
     rows = results.table("trials", ["sweep", "state"]).to_pylist()
     return dict(sorted(Counter(row["sweep"] for row in rows if row["state"] == "running").items()))
 
@@ -126,14 +130,14 @@ def best_trial(results: Reader, sweep: str) -> Row:
             results.store.uri, f"no finished trial of {sweep!r} ({states})", "a sweep with a finished trial"
         )
     if not done[0]["metric"]:
-        expected = "a sweep with search:; its settings are in the table trials"
+        expected = "a sweep with search:; the trials of this one are in the table trials"
         raise StoreError(results.store.uri, f"{sweep!r}, which searches nothing", expected)
     if ", " in done[0]["metric"]:
         several = f"{sweep!r}, which searches {done[0]['metric']}"
         raise StoreError(results.store.uri, several, "a sweep that searches one metric; of several see pareto()")
     best = best_rows(done)[0]
     if best["value"] is None or math.isnan(best["value"]):
-        expected = "a metric that its jobs give (raysurf logs SWEEP/TRIAL shows those that a run has)"
+        expected = "a metric that its jobs report (raysurf logs SWEEP/TRIAL lists those of a run)"
         raise StoreError(results.store.uri, f"no {best['metric']} in any finished trial of {sweep!r}", expected)
     return best
 
@@ -175,7 +179,7 @@ def _metric_columns(rows: Sequence[Row]) -> list[tuple[pa.Field, pa.Array]]:
 def typed(values: Sequence[Any]) -> pa.Array:
     """Values from JSON, None where there is none, as a column of the narrowest type: bool, int64, float64 or string.
 
-    What differs in kind, and what is neither number nor text, is told as text.
+    Mixed types, and values that are neither numbers nor text, become JSON text.
     """
     there = [value for value in values if value is not None]
     if all(isinstance(value, bool) for value in there):

@@ -1,4 +1,4 @@
-"""The weights that a run left behind, by name: whole points with their buffers, bends of a curve, pivots of a path."""
+"""Stored weights of runs by name: points with their buffers, bends of a curve, pivots of a path."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from raysurf.store.store import Store
 
 Framework = Literal["numpy", "torch"]
-# What several points are kept in, and how their tensors are told apart: "point1.conv.weight", "variance/conv.weight".
+# Files of several points, with the separator in their tensors' names: "point1.conv.weight", "variance/conv.weight".
 BUNDLES = {"points": ".", "pivots": ".", "spread": "/"}
-# What is no point: an ensemble's answers.
+# Files without points: an ensemble's predictions.
 OTHERS = ("predictions",)
-OWN = "a safetensors file that raysurf wrote (remove it, and run again what it was of)"
+OWN = "a safetensors file that raysurf wrote (remove it, and run its job again)"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StoredWeights:
 
     Args:
         run_id: The run.
-        name: Which of its weights.
+        name: Their name.
         point: Its trainable parameters, by name: arrays of numpy (bfloat16 as float32), or tensors of torch on the CPU.
         buffers: Batch-norm statistics and other buffers, by name; those of bends and pivots are the curve's or path's,
             without batch-norm statistics.

@@ -1,4 +1,4 @@
-"""Our metrics beside published ones: mean and spread over seeds, a row a configuration and metric."""
+"""Our metrics beside published ones: mean and standard deviation over seeds, a row per configuration and metric."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from raysurf.results.runs import leaves
 from raysurf.store import Row
 from raysurf.store.parts import made_of_rows
 
-# Entries of a job that are told at most; what still coincides then is told apart by the group's id.
+# Most entries of a job in a label; labels that still coincide get the group's id.
 MOST = 3
 
 
 def setting_labels(runs: Sequence[ComparedRun]) -> list[str]:
-    """A label a setting, all different; empty if there is but one.
+    """A distinct label per configuration; empty if there is only one.
 
-    The arm, the searched values, whatever else differs in the job, or at last the group's id: the first of them that
-    differs, then the next.
+    Labels are made of what differs, as far as needed: the configuration's name, the searched values, other fields of
+    the job, and at last the group's id.
     """
     labels = [""] * len(runs)
     details: tuple[Callable[[Sequence[ComparedRun]], list[str]], ...] = (
@@ -72,14 +72,14 @@ Group = list[Placed]
 
 
 def setting_rows(layout: Layout, placed: Sequence[Placed]) -> list[Row]:
-    """Rows of the settings on one row of a layout, a row a figure.
+    """Rows for one row of a layout, one per configuration and metric.
 
-    Runs of one group are replicates, and groups of one series are one setting. Kinds of jobs that fill different
-    columns have settings of their own: where a kind has but one, its label is empty.
+    Runs of one group are replicates, and groups of one series are one configuration. Kinds of jobs that fill different
+    columns have configurations of their own: where a kind has only one, its label is empty.
 
     Returns:
-        Setting after setting, the best by the layout's rank last, those without its figures first; figures of a
-        setting are in the order of the columns.
+        Configuration by configuration, sorted by the layout's rank: those without its metrics first, the best last;
+        the metrics of each in the order of the columns.
     """
     groups: dict[str, Group] = {}
     for run, place in placed:
@@ -117,12 +117,12 @@ def _settings(groups: Sequence[Group]) -> Iterator[tuple[ComparedRun, list[Group
         elif place.series is None:
             yield run, alike
         else:
-            # Arms and searched values may name what decides the column, which differs within the setting.
+            # Names and searched values may hold what decides the column, which differs within the configuration.
             yield replace(run, arm="", params={}, spec=json.loads(place.series)), alike
 
 
 def _figures(layout: Layout, group: Group) -> list[Row]:
-    """Mean and spread of each figure over the replicates of a group."""
+    """Mean and standard deviation of each metric over the replicates of a group."""
     rows = []
     for column in layout.columns:
         if column.name not in group[0][1].columns:
@@ -169,12 +169,12 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Comparison:
-    """A compared table.
+    """A comparison of our metrics with published ones.
 
     Args:
-        layout: What is compared.
-        table: Its figures, one a row.
-        left_out: Runs that have a place in it but did not end well, by status.
+        layout: Its layout.
+        table: Its metrics, one per row.
+        left_out: Numbers of its runs that are not done, by status.
     """
 
     layout: Layout
@@ -183,21 +183,21 @@ class Comparison:
 
 
 def compare(results: Reader, name: str, sweeps: Sequence[str] = ()) -> tuple[Comparison, ...]:
-    """Set our figures beside published ones.
+    """Compare our metrics with published ones.
 
     Args:
         results: The store.
-        name: What is compared, one of ``LAYOUTS``.
-        sweeps: Compare the runs of these sweeps and their inputs; of all if not given.
+        name: The comparison, one of ``LAYOUTS``.
+        sweeps: Sweeps whose runs and inputs are compared; all if not given.
 
     Returns:
-        The tables of that name in which some finished run has a place, with a row a setting and figure: settings of one
-        row of the layout follow one another, the best last. Rows that were published for a network and data of which
-        we have others are there too.
+        The comparisons of that name that have a finished run, with a row per configuration and metric: configurations
+        on one row of the layout follow one another, the best last. All published rows for the networks and data of
+        our runs are included.
 
     Raises:
-        UnknownNameError: If there is no such table or sweep.
-        NothingComparedError: If no finished run has a place in the tables.
+        UnknownNameError: If there is no such comparison or sweep.
+        NothingComparedError: If no finished run belongs to it.
     """
     if name not in LAYOUTS:
         raise UnknownNameError("comparison", name, LAYOUTS)
@@ -227,12 +227,12 @@ def compare(results: Reader, name: str, sweeps: Sequence[str] = ()) -> tuple[Com
 
 
 def joined(comparisons: Sequence[Comparison]) -> pa.Table:
-    """The rows of all the tables, one after the other."""
+    """The rows of several comparisons, concatenated."""
     return pa.concat_tables([comparison.table for comparison in comparisons])
 
 
 def counted(left_out: Mapping[str, int]) -> str:
-    """Such as "2 failed, 1 stopped"."""
+    """Counts by status as text, such as "2 failed, 1 stopped"."""
     return ", ".join(f"{number} {what}" for what, number in sorted(left_out.items()))
 
 

@@ -1,4 +1,4 @@
-"""Comparisons as headings and cells in the talk's layout, for whatever prints them."""
+"""Comparisons as headings and cells, in the layout of the talk."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Cells = list[list[str]]
 
 @dataclass(frozen=True)
 class Line:
-    """A line of print.
+    """A printed line of a comparison.
 
     Args:
-        labels: Network, data, method and setting, as far as the table names them.
-        is_ours: Whether there are runs of it; if not, it has published figures alone.
-        num_seeds: How many runs have its figures.
-        metrics: Ours and the published figure of each column; None for a column whose figure is on another line.
+        labels: Network, data, method and configuration, as far as the layout names them.
+        is_ours: Whether it has runs of ours; if not, it has published metrics alone.
+        num_seeds: Number of runs that have its metrics.
+        metrics: Ours and the published metric of each column; None for a column whose metric is on another line.
     """
 
     labels: tuple[str, ...]
@@ -36,14 +36,14 @@ class Line:
 
 @dataclass(frozen=True)
 class PrintedTable:
-    """A comparison, ready to be set as a table.
+    """A comparison as a table of text.
 
     Args:
-        title: What it is, with units, and how to read it.
+        title: Its title, with units.
         headings: Of its columns.
-        num_labels: How many columns at the left say what a line is of; the others are figures.
-        cells: A list a line, as many as there are headings.
-        notes: What one must know to read it.
+        num_labels: Number of label columns, on the left; the others are metrics.
+        cells: A list per line, of as many cells as headings.
+        notes: Notes below it.
     """
 
     title: str
@@ -54,7 +54,7 @@ class PrintedTable:
 
 
 def printed(comparison: Comparison) -> PrintedTable:
-    """The table with two columns a figure, ours and the published one, or with published figures below ours."""
+    """A comparison with two columns per metric, ours and the published one, or with a published line below ours."""
     if comparison.layout.is_stacked:
         how = ", published figures below" if _has_published(comparison) else ""
         headings, cells = _stacked(comparison)
@@ -77,7 +77,7 @@ def printed(comparison: Comparison) -> PrintedTable:
 
 
 def by_metric(comparison: Comparison) -> PrintedTable:
-    """The table with a line a metric, which is as narrow as it can be."""
+    """A comparison with a line per metric, the narrowest form."""
     columns = {column.name: column.heading for column in comparison.layout.columns}
     names = _label_headings(comparison)
     cells = []
@@ -92,7 +92,7 @@ def by_metric(comparison: Comparison) -> PrintedTable:
 
 
 def _lines(comparison: Comparison) -> list[Line]:
-    """The lines of print, from rows of a figure each."""
+    """The printed lines, from rows of one metric each."""
     rows: dict[tuple[str, str, str], dict[str, dict[str, Row]]] = {}
     for row in comparison.table.to_pylist():
         settings = rows.setdefault((row["model"], row["data"], row["method"]), {})
@@ -113,7 +113,7 @@ def _lines(comparison: Comparison) -> list[Line]:
 
 
 def _stacked(comparison: Comparison) -> tuple[list[str], Cells]:
-    """Headings and cells of a line a setting, and below those of a row of the layout a line of what was published."""
+    """Headings and cells: a line per configuration, and below those of one row of the layout a published line."""
     has_settings = _has_settings(comparison)
     cells: Cells = []
     published: dict[tuple[str, ...], list[str]] = {}
@@ -136,7 +136,7 @@ def _stacked(comparison: Comparison) -> tuple[list[str], Cells]:
 
 
 def _label_headings(comparison: Comparison) -> list[str]:
-    """Headings of the labels; that of the setting only if some row has more than one."""
+    """Headings of the labels; ``setting`` only if some row has several configurations."""
     heading = comparison.layout.method_heading
     names = ["network", "data", heading]
     if comparison.layout.is_bracketed:
@@ -162,14 +162,14 @@ def _has_published(comparison: Comparison) -> bool:
 
 
 def _networks(comparison: Comparison) -> dict[str, str]:
-    """What networks are called: as published, with our name too where two of ours go by that name."""
+    """Published names of networks; with our name too where two of ours share one."""
     names = {model: NETWORKS.get(model, model) for model in set(comparison.table["model"].to_pylist())}
     counts = Counter(names.values())
     return {model: f"{name} ({model})" if counts[name] > 1 else name for model, name in names.items()}
 
 
 def _notes(comparison: Comparison) -> Sequence[str]:
-    """What one must know to read the table, in a paragraph; none if there is nothing."""
+    """The notes below the table, as one paragraph or none."""
     notes = [f"published: {comparison.layout.published.source}"] if _has_published(comparison) else []
     notes += [note for data, note in DATA_NOTES.items() if data in comparison.table["data"].to_pylist()]
     return ["\n".join(notes)] if notes else []
@@ -180,7 +180,7 @@ def _seed_count(number: int) -> str:
 
 
 def _pair(comparison: Comparison, row: Row | None, most: int) -> tuple[str, str]:
-    """Ours and the published figure; ours says its number of runs where the line has more."""
+    """Our and the published metric; ours has its number of runs where the line has more."""
     if row is None:
         return DASH, DASH
     unit, decimals = row["unit"], comparison.layout.decimals

@@ -1,4 +1,4 @@
-"""Published figures that ours stand beside, as plain data with their sources: accuracies as fractions, ELBO in nats."""
+"""Published metrics with their sources, as plain data: accuracies as fractions, ELBO in nats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 Metrics = Mapping[str, float]
 
-# What the talk calls our networks and data; without an entry they keep our names, and have no published figures.
+# The talk's names of our networks and data; those without an entry keep our names and have no published metrics.
 NETWORKS = {
     "lenet5": "LeNet-5",
     "lenet5_bn": "LeNet-5",
@@ -39,10 +39,10 @@ DATA_NOTES = {
 
 @dataclass(frozen=True)
 class Published:
-    """The figures of one published table.
+    """The metrics of one published table.
 
     Args:
-        source: Where they were published, and what one must know to compare with them.
+        source: The publication, with notes on the comparison.
         metrics: By network and data, both as the talk names them, then by row and column of the table.
     """
 
@@ -50,11 +50,11 @@ class Published:
     metrics: Mapping[tuple[str, str], Mapping[str, Metrics]]
 
     def of(self, model: str, data: str) -> Mapping[str, Metrics]:
-        """The rows for a network and data of ours, in the order of print; none if nothing was published."""
+        """The rows of one of our networks and data sets, in published order; empty if there are none."""
         return self.metrics.get((NETWORKS.get(model, model), DATA.get(data, data)), {})
 
     def place(self, model: str, data: str) -> int:
-        """Where a network and data of ours stand in print; after the last if nothing was published."""
+        """The position of one of our networks and data sets in the table; after the last if it is not there."""
         key = (NETWORKS.get(model, model), DATA.get(data, data))
         return list(self.metrics).index(key) if key in self.metrics else len(self.metrics)
 

@@ -1,4 +1,4 @@
-"""The runs that a comparison looks at, with their figures, chosen by kind and sweep."""
+"""The runs of a comparison with their metrics, selected by kind and sweep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raysurf.store.parts import job_in, mapping_in, values_in
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run with the figures that comparisons read.
+    """A run with its metrics.
 
     Args:
         run_id: Its id.
@@ -24,12 +24,12 @@ class ComparedRun:
         data: Data set.
         budget: Epochs spent, inputs counted once, over those of the first full schedule; None if there is none.
         epochs: Epochs that it trained itself.
-        arm: Readable name of its setting.
+        arm: Readable name of its configuration.
         params: The searched values.
         spec: The whole job.
         status: Such as ``done``.
-        metrics: Its figures, by ``split/name``.
-        accuracies: On test, by weights and prediction scheme: the accuracy of the most samples, and their number.
+        metrics: Its metrics, by ``split/name``.
+        accuracies: Test accuracy with the most samples, and their number, by weights and prediction scheme.
     """
 
     run_id: str
@@ -48,13 +48,13 @@ class ComparedRun:
 
 
 def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] = ()) -> list[ComparedRun]:
-    """Runs of some kinds that have ended, in the order in which they were run.
+    """Ended runs of some kinds, in order of start.
 
     Args:
         results: The store.
         kinds: Kinds of jobs.
-        sweeps: Only the runs of these sweeps, whichever ran them first, and of the inputs of theirs. They are called
-            what the first of these sweeps calls them.
+        sweeps: Only the runs of these sweeps and their inputs, whichever sweep ran them first; named as in the first
+            of these sweeps that has them.
     """
     chosen, called = members(results, sweeps), _names(results, sweeps)
     accuracies: dict[str, dict[tuple[str, str], tuple[float, int]]] = {}
@@ -81,7 +81,7 @@ def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] =
 
 
 def members(results: Reader, sweeps: Sequence[str]) -> set[str] | None:
-    """Ids of the runs of some sweeps and of everything that they came from; None means all runs."""
+    """Ids of the runs of some sweeps and of all their inputs; None means all runs."""
     if not sweeps:
         return None
     runs = results.table("runs", ["run_id", "sweep", "inputs"]).to_pylist()
@@ -100,7 +100,7 @@ def members(results: Reader, sweeps: Sequence[str]) -> set[str] | None:
 
 
 def _names(results: Reader, sweeps: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Arm and searched values, as JSON, that the sweeps asked for give to the runs of their trials."""
+    """``arm`` and ``params`` (JSON) of the runs of some sweeps' trials, as those sweeps name them."""
     names: dict[str, dict[str, str]] = {}
     trials = results.table("trials", ["sweep", "trial", "arm", "params", "run_ids"]).to_pylist() if sweeps else []
     mine = [row for row in trials if row["sweep"] in sweeps]

@@ -1,4 +1,4 @@
-"""The tables that ``compare`` knows: the talk's budgets, parameterisations and prediction schemes."""
+"""Layouts of the comparisons: the talk's budgets, parameterisations and prediction schemes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Reading = tuple[float, int | None]
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of a table.
+    """A column of a layout: one metric.
 
     Args:
-        name: The figure, as published figures are keyed.
-        heading: What it is called in print, under the table's title.
+        name: Its name, as in the published tables.
+        heading: Its printed heading.
         unit: Its unit.
-        read: Takes a run and gives its figure and the samples that it took (None if it takes none), or None if the
-            run lacks it.
+        read: Function of a run: the metric and its number of samples (None if it takes none), or None if the run
+            lacks it.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run stands in a table.
+    """The place of a run in a layout.
 
     Args:
         method: The row, under the run's network and data.
         columns: Names of the columns that it fills.
-        series: For runs that fill a part of a row: their job without what decides the column, as JSON. Runs of one
-            kind that agree in it are one setting, in several columns. None if a setting fills the whole row.
+        series: For runs that fill a part of a row, their job without what decides the column, as JSON: runs of one
+            kind with the same series are one configuration. None if a configuration fills the whole row.
     """
 
     method: str
@@ -50,21 +50,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """A table in the talk's layout.
+    """The layout of a comparison, as in the talk.
 
     Args:
-        title: What stands above it, with the units of print.
+        title: Its title, with the printed units.
         kinds: Kinds of the jobs that it compares.
-        method_heading: What its rows are, below network and data.
+        method_heading: The heading of its rows, below network and data.
         methods: Rows in their order; others come after them.
-        columns: Figures, in their order.
-        rank: The columns by which settings on one row are sorted, the best last: by the first, then the next.
-        place: Where a run stands; None if it has no place in the table.
-        published: What was published.
-        jobs: What its jobs are, where their kind does not say it.
+        columns: Metrics, in their order.
+        rank: The columns by which configurations on one row are sorted, the best last: by the first, then the next.
+        place: Function of a run: its place; None if it does not belong here.
+        published: The published metrics.
+        jobs: Its jobs in words, where their kind is not enough.
         is_bracketed: Whether the row's name stands in brackets after the network's, as in "VGG-16 (200)".
-        is_stacked: Whether published figures have a line of their own below ours, not a place beside each.
-        decimals: Of percent in print.
+        is_stacked: Whether published metrics have a line of their own below ours, not a column beside each.
+        decimals: Printed decimals of percent.
     """
 
     title: str
@@ -82,7 +82,7 @@ class Layout:
 
 
 def accuracy(name: str, heading: str, weights: str, scheme: str) -> Column:
-    """Test accuracy of some weights under a scheme, with the most samples that were taken."""
+    """Column of the test accuracy of some weights under a scheme, with the most samples that were taken."""
     return Column(f"{name} accuracy", heading, SHARE, lambda run: run.accuracies.get((weights, scheme)))
 
 
