@@ -236,14 +236,11 @@ TABLES: dict[str, Callable[[Path], bytes]] = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_hostile_tables(name: str, canary: Path, tmp_path: Path) -> None:
-    """A file that is no table of ours, or is no Parquet file, is an error to every reader and command that is strict.
-
-    Others leave it out and name it. An empty one may be what a machine left that lost power, so a run takes it for one
-    that was not written.
-    """
+    """What is no table of ours is an error to strict readers and commands; others leave it out, and name it."""
     store = Store(str(tmp_path / "r"))
     write_rows(store, "epochs", "a", [epoch("a")])
     store.put_bytes("tables/runs/a.parquet", TABLES[name](canary))
+    # An empty file may be what a machine left that lost power: a run takes it for one that was not written.
     if name == "empty":
         assert read_rows(store, "runs", "a") == []
     else:

@@ -74,10 +74,7 @@ def test_results_need_the_projects_own_dependencies_alone(room: str) -> None:
 
 
 def test_tables_are_read_without_the_extra(tmp_path: Path) -> None:
-    """Tables, SQL and commands work where torch, Ray and the others are not installed; what needs one says so.
-
-    That is one line with what to install and exit code 2, and nothing is written.
-    """
+    """Tables, SQL and commands work without torch and Ray; what needs them is one line that says what to install."""
     write_rows(Store(str(tmp_path / "r")), "epochs", "a", [epoch("a")])
     before = sorted(tmp_path.rglob("*"))
     done = without_the_extra(COMMANDS, str(tmp_path / "r"))

@@ -131,6 +131,7 @@ def test_a_value_is_found_however_it_is_written(value: str, name: str, monkeypat
 
 @pytest.mark.parametrize("before", ["", "u", "me", "joe:"])
 def test_a_value_is_found_in_base64(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret is starred in base64 too, at whichever of the three offsets it begins."""
     monkeypatch.setenv("KUBE_TOKEN", SECRET)
     encoded = b64encode(f"{before}{SECRET}:x".encode()).decode()
     said = redact(f"body {encoded} end")
@@ -144,6 +145,7 @@ OTHERS = ["MONKEY_BARS", "KEYBOARD", "PWD", "TOKEN_COUNT", "COOKIE_PATH", "PATH"
 
 @pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_names_of_secrets(name: str) -> None:
+    """Values of names that say token, key or password are starred, and those of names that only look alike are not."""
     is_secret = name not in OTHERS
     assert names_secret(name) is is_secret
     assert redact(f"- name: x\n  {name}: {SECRET}\n") == f"- name: x\n  {name}: {MASK if is_secret else SECRET}\n"

@@ -171,7 +171,7 @@ class TestQuickstart:
                 continue
             steps = [step["epoch"] for step in run.history if "epoch" in step]
             length = {"swa": 8, "variational": 12}.get(run_id.partition("-")[0], 15)
-            # What is measured of an epoch's average may come after its other figures, as a step of its own.
+            # What is measured of an epoch's average may come after its other metrics, as a step of its own.
             assert steps == sorted(steps)
             assert sorted(set(steps)) == list(range(1, length + 1))
             if run_id.startswith("profile"):

@@ -36,7 +36,7 @@ def test_unprintable_characters_are_shown() -> None:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which a failed sweep has escapes in its arms and errors."""
+    """A store in which a failed sweep has escapes in its configurations and errors."""
     root = tmp_path_factory.mktemp("hostile")
     tree = linear(fault="bug").with_holes({"model.options.until": rs.Each((f"a{ESCAPE}", f"b{ESCAPE}"))})
     sweep = rs.Sweep(tree, name="hostile")

@@ -36,6 +36,7 @@ def signalled_run(is_rays: bool) -> None:
 
 @pytest.mark.parametrize("is_rays", [False, True])
 def test_what_python_loses_is_asked_for_all_the_same(is_rays: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    """A signal that comes where Python drops exceptions stops the run all the same, with no word of an ignored one."""
     with pytest.raises(click.exceptions.Exit) as ended:
         signalled_run(is_rays)
     assert ended.value.exit_code == 128 + signal.SIGTERM
@@ -45,6 +46,7 @@ def test_what_python_loses_is_asked_for_all_the_same(is_rays: bool, capfd: pytes
 
 
 def test_other_errors_that_python_loses_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other exceptions that Python drops still reach its hook."""
     raised: list[object] = []
     monkeypatch.setattr("sys.unraisablehook", raised.append)
 

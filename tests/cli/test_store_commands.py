@@ -199,7 +199,7 @@ def test_strict(command: str, is_compacted: bool, store: Store) -> None:
     code, _, err = raysurf(command)
     assert err.count(f"{path} is left out") == 1
     assert err.startswith("warning: ")
-    # Of runs without figures in any, nothing can be compared or be the best.
+    # Of runs without metrics in any, nothing can be compared or be the best.
     assert code == 0 or command == "best first"
 
 

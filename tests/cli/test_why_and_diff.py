@@ -34,7 +34,7 @@ def store() -> FailedStore:
 
 
 def test_why_is_plain_and_narrow(store: FailedStore) -> None:
-    """Counts, kinds, places, arms and the commands to run again are said, in lines of at most 80 characters."""
+    """Counts, kinds, places, configurations and commands to run again are said, in lines of at most 80 characters."""
     text = said("why s")
     lines = text.splitlines()
     assert lines[0] == "9 of 12 runs failed, in 2 ways"
@@ -85,7 +85,7 @@ def test_the_job_of_a_run_is_a_file(name: str) -> None:
 
 
 def test_diff_is_plain_and_narrow(store: FailedStore) -> None:
-    """What differs stands side by side, figures with their difference, in lines of at most 80 characters."""
+    """What differs stands side by side, metrics with their difference, in lines of at most 80 characters."""
     a, b = tiny_sgd(lr=0.1), tiny_sgd(lr=0.25, model=rs.ModelSpec(name="digits_conv", options={"width": 8}))
     store.run(a, metrics={"test/nll": 0.5, "test/error": 0.25}, data_fingerprint="aa")
     store.run(b, metrics={"test/nll": 0.25, "test/error": 0.25}, data_fingerprint="bb")

@@ -1,4 +1,4 @@
-"""Budgets of whole sweeps: kept exactly, over arms, stops and resumptions."""
+"""Budgets of whole sweeps: kept exactly, over configurations, stops and resumptions."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_trials_and_epochs_are_kept_over_resumption(tmp_path: Path) -> None:
     assert run(sweep_of(rs.Budget(epochs=9)), tmp_path) == ([4], "budget of spent: 5 of 9 epochs spent")
 
 
-def test_inputs_and_arms_share_one_budget(tmp_path: Path) -> None:
-    """A baseline's epochs come out of the budget, and arms draw on the same; too little for the baseline is refused."""
+def test_inputs_and_configurations_share_one_budget(tmp_path: Path) -> None:
+    """Baseline and configurations draw on one budget; too little for the baseline is refused."""
     job = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2), momentum=rs.Each((0.0, 0.9)))
     search = rs.Search(metric="validation/nll", trials=2, seed=0)
     settings: dict[str, Any] = {"search": search, "name": "arms", "baselines": (tiny_sgd(epochs=2),)}
@@ -127,7 +127,7 @@ def test_hours_that_are_spent_stay_spent(tmp_path: Path) -> None:
 
 
 def test_trials_that_did_not_begin_are_none() -> None:
-    """What was suggested with a batch but may not begin is no trial, and the arm is over when the others have ended."""
+    """What was suggested but may not begin is no trial; the configuration is over when the others have ended."""
     sweep = sweep_of(rs.Budget(trials=1))
     allowed = iter((Verdict.YES, Verdict.WAIT, Verdict.NO))
     searcher = ConfigurationSearcher(sweep, Configuration({}, 5), may_begin=lambda number: next(allowed))
@@ -141,7 +141,7 @@ def test_trials_that_did_not_begin_are_none() -> None:
     assert searcher.suggest("b") == "FINISHED"
 
 
-SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)).map(lambda each: (each[0], each[0] + each[1])))
+SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 9)).map(lambda span: (span[0], span[0] + span[1])))
 
 
 @pytest.mark.ray

@@ -88,10 +88,7 @@ def grows(cpus: float = 0, gpus: float = 0, nodes: tuple[Nodes, ...] = (Nodes(0,
     ],
 )
 def test_a_cluster_that_grows(needs: dict[str, Any], at_once: int, waits: str | None) -> None:
-    """Trials fit on as many nodes as there may be, a worker on one node; what waits says for what, the rest is refused.
-
-    Of five nodes at most three are large.
-    """
+    """Trials count on all nodes that there may be, a worker on one; what waits says for what, the rest is refused."""
     resources = rs.Resources(**needs)
     assert grows().trials_at_once(resources) == at_once
     assert grows().waits_for(resources) == waits
@@ -136,5 +133,5 @@ def test_the_file_is_that_of_this_cluster(tmp_path: Path) -> None:
         words = ["python", "monitor.py", f"--gcs-address={address}", f"--autoscaling-config={tmp_path / file}"]
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "cmdline").write_bytes("\0".join(words).encode())
-    found = [config_here(address, tmp_path) for address in ("h:1", "h:2", "h:3", "h:4")]
-    assert found == [{"max_workers": 3}, {"max_workers": 3}, None, None]
+    configs = [config_here(address, tmp_path) for address in ("h:1", "h:2", "h:3", "h:4")]
+    assert configs == [{"max_workers": 3}, {"max_workers": 3}, None, None]

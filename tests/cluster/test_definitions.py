@@ -159,8 +159,8 @@ def test_stores_of_earlier_versions_go_on(tmp_path: Path) -> None:
     assert after[2]["params"] not in [row["params"] for row in whole[:2]]
 
 
-def test_more_trials_an_arm_move_the_next_arms(tmp_path: Path) -> None:
-    """When each arm gets more trials, those of the second keep their values under the numbers that they have now."""
+def test_more_trials_of_one_configuration_move_the_next(tmp_path: Path) -> None:
+    """When each configuration gets more trials, those of the second keep their values under their new numbers."""
 
     def sweep(num_trials: int) -> rs.Sweep:
         return sweep_of(small().with_holes(lr=rs.Float(0.05, 0.2), momentum=rs.Each((0.0, 0.5))), num_trials)

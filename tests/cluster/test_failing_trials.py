@@ -97,7 +97,7 @@ def two_sweeps() -> list[rs.Sweep]:
 def test_only_what_is_asked_for_is_run(
     only: list[str], trials: list[tuple[str, int]], num_runs: int, tmp_path: Path
 ) -> None:
-    """Chosen arms keep their numbers and get their inputs; others, and baselines that do not fit, are left."""
+    """Chosen configurations keep their numbers and get their inputs; others, and other baselines, are left."""
     run(two_sweeps(), tmp_path, only=only)
     assert sorted((row["sweep"], row["trial"]) for row in table_rows(tmp_path)) == sorted(trials)
     assert len(table_rows(tmp_path, "runs")) == num_runs
@@ -118,7 +118,7 @@ def test_only_what_is_asked_for_is_run(
     ],
 )
 def test_what_fits_nothing_is_told(only: list[str], said: str, tmp_path: Path) -> None:
-    """A choice that fits nothing is one error that lists the arms, and nothing is written."""
+    """A choice that fits nothing is one error that lists the configurations, and nothing is written."""
     with pytest.raises(SpecError, match=said):
         run(two_sweeps(), tmp_path, only=only)
     assert not list(tmp_path.iterdir())
@@ -183,10 +183,10 @@ def test_new_seeds_and_budgets_train_only_themselves(tmp_path: Path) -> None:
     trained = "select run_id, count(distinct epoch_s) as n from epochs where weights = 'iterate' group by 1"
     for seeds, budgets, new in (((1,), (1.5,), 2), ((1, 2), (1.5,), 2), ((1, 2), (1.25, 1.5, 2.0), 4)):
         run(sweep(seeds, *budgets), tmp_path)
-        found = {path: store.get_bytes(path) for path in store.list("tables/runs")}
-        assert len(found) == len(kept) + new
-        assert {path: found[path] for path in kept} == kept
-        kept = found
+        files = {path: store.get_bytes(path) for path in store.list("tables/runs")}
+        assert len(files) == len(kept) + new
+        assert {path: files[path] for path in kept} == kept
+        kept = files
     counts = {row["run_id"]: row["n"] for row in rs.results.open(str(tmp_path)).sql(trained).to_pylist()}
     averages = [row["run_id"] for row in table_rows(tmp_path, "runs") if row["kind"] == "swa"]
     assert sorted(counts[run_id] for run_id in averages) == [1, 1, 2, 2, 4, 4]
@@ -254,13 +254,13 @@ def test_rows_say_kind_class_message_and_place(tmp_path: Path) -> None:
     ]
     run(sweeps, tmp_path / "r")
     runs = {(row["sweep"], row["role"], row["trial"]): row for row in table_rows(tmp_path / "r", "runs")}
-    found = {
+    recorded = {
         key: (row["error_kind"], row["error_class"], row["error_place"].rpartition(":")[0].removeprefix(str(ROOT)))
         for key, row in runs.items()
         if row["status"] == "failed"
     }
     flaky = "/tests/support/flaky.py"
-    assert found == {
+    assert recorded == {
         ("faults", "trial", 0): ("user_code", "KeyError", flaky),
         ("faults", "trial", 1): ("cpu_memory", "MemoryError", flaky),
         ("faults", "trial", 2): ("gpu_memory", "RuntimeError", flaky),
@@ -277,8 +277,10 @@ def test_rows_say_kind_class_message_and_place(tmp_path: Path) -> None:
         of_run = runs[row["sweep"], "trial", row["trial"]]
         assert [row[name] for name in COLUMNS] == [of_run[name] for name in COLUMNS]
     groups = rs.results.open(str(tmp_path / "r")).failures().groups
-    told = {(each.sweep, each.role, each.trial): group.what for group in groups for each in group.runs}
-    assert {key: (what.kind, what.error) for key, what in told.items()} == {key: at[:2] for key, at in found.items()}
+    grouped = {(failed.sweep, failed.role, failed.trial): group.what for group in groups for failed in group.runs}
+    assert {key: (what.kind, what.error) for key, what in grouped.items()} == {
+        key: at[:2] for key, at in recorded.items()
+    }
     assert run(sweeps[-1], tmp_path / "r").begun == [0]
 
 
@@ -289,7 +291,7 @@ def test_rows_of_an_older_version_have_their_kind_from_the_traceback(tmp_path: P
     ours = rs.results.open(str(tmp_path / "r")).failures().groups
     for table in ("runs", "trials"):
         files = (tmp_path / "r/tables" / table).iterdir()
-        file = next(each for each in files if "KeyError" in pq.read_table(each)["error"][0].as_py())
+        file = next(path for path in files if "KeyError" in pq.read_table(path)["error"][0].as_py())
         pq.write_table(pq.read_table(file).drop_columns(COLUMNS), file)
     for act in (lambda: None, lambda: compact(Store(str(tmp_path / "r")), grace_s=0.0)):
         act()

@@ -15,9 +15,9 @@ from tests.support.wandb_records import read, read_all
 def test_what_was_run_without_wandb_is_logged_later(tmp_path: Path) -> None:
     """A sweep that ran with W&B off is logged whole when it is run again with it, and only once."""
     sweep = rs.Sweep(rs.Predict(weights=tiny_sgd(seed=0)), name="late")
-    told: list[Event] = []
+    heard: list[Event] = []
     for mode in ("off", "offline", "offline"):
-        with WandbListener(Store(str(tmp_path)), mode, told.append) as tracker:
+        with WandbListener(Store(str(tmp_path)), mode, heard.append) as tracker:
             rs.run(sweep, str(tmp_path), executor="inline", listener=tracker)
         if mode == "off":
             assert not (tmp_path / "wandb").exists()
@@ -28,7 +28,7 @@ def test_what_was_run_without_wandb_is_logged_later(tmp_path: Path) -> None:
     assert [step["epoch"] for step in base.history] == [1, 2]
     assert base.config["model.name"] == "digits_conv"
     assert base.config["group"] == tiny_sgd().group
-    assert told == []
+    assert heard == []
     assert "wandb leet" in tracker.notice
 
 
@@ -41,6 +41,6 @@ def test_a_shared_run_is_in_the_group_of_every_sweep(tmp_path: Path) -> None:
         with WandbListener(Store(str(tmp_path)), "offline", lambda event: None) as tracker:
             rs.run(sweep, str(tmp_path), executor="inline", listener=tracker)
     runs = [read(folder) for folder in (tmp_path / "wandb").glob("offline-run-*")]
-    found = sorted((run.run["group"], run.config["run_seed"], run.exit_code) for run in runs)
-    assert found == [("first", 0, 0), ("later", 0, 0), ("later", 1, 0)]
+    logged = sorted((run.run["group"], run.config["run_seed"], run.exit_code) for run in runs)
+    assert logged == [("first", 0, 0), ("later", 0, 0), ("later", 1, 0)]
     assert len({run.run["id"] for run in runs}) == 3

@@ -48,10 +48,12 @@ def look(watched: Watched) -> None:
         try:
             process = psutil.Process(pid)
             watched.commands.add(" ".join(process.cmdline()))
-            listening = [each for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+            listening = [
+                listener for listener in process.net_connections("inet") if listener.status == psutil.CONN_LISTEN
+            ]
         except psutil.Error:
             continue
-        watched.sockets.update((each.laddr.ip, process.name()) for each in listening)
+        watched.sockets.update((listener.laddr.ip, process.name()) for listener in listening)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_nobody_joins_without_the_token() -> None:
         subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for environ in (os.environ, *(neutral | stranger for stranger in STRANGERS))
     ]
-    (said, _), *refused = [each.communicate(timeout=120) for each in joining]
+    (said, _), *refused = [process.communicate(timeout=120) for process in joining]
     assert said == "it ran\n"
     for said, error in refused:
         assert said == ""
@@ -129,7 +131,7 @@ def test_other_addresses_of_this_machine_lead_nowhere() -> None:
     port = int(ray.get_runtime_context().gcs_address.rpartition(":")[2])
     socket.create_connection(("127.0.0.1", port), timeout=5).close()
     kinds = (socket.AF_INET, socket.AF_INET6)
-    known = [each.address for every in psutil.net_if_addrs().values() for each in every if each.family in kinds]
+    known = [entry.address for every in psutil.net_if_addrs().values() for entry in every if entry.family in kinds]
     for address in {"127.0.0.2", *known} - {"127.0.0.1"}:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address, port), timeout=5)
@@ -138,6 +140,7 @@ def test_other_addresses_of_this_machine_lead_nowhere() -> None:
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize(("headers", "status"), [({}, 401), ({"Authorization": "Bearer " + "0" * 64}, 403)])
 def test_no_job_is_submitted_without_the_token(headers: dict[str, str], status: int) -> None:
+    """The dashboard takes no job from who lacks the token, or has another one."""
     import ray
 
     dashboard = ray._private.worker._global_node.webui_url
@@ -148,6 +151,7 @@ def test_no_job_is_submitted_without_the_token(headers: dict[str, str], status: 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_token_is_this_users_alone() -> None:
+    """Token and folder are readable by their owner alone, and Ray's session lies in that folder."""
     token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
     assert token.stat().st_mode & 0o777 == 0o600
     assert token.parent.stat().st_mode & 0o777 == 0o700
@@ -166,6 +170,7 @@ def test_the_token_is_this_users_alone() -> None:
     ],
 )
 def test_what_the_user_says_of_tokens_holds(environ: dict[str, str], sets: set[str], tmp_path: Path) -> None:
+    """Settings of Ray's authentication that the user has made are not changed, and then no token is written."""
     assert {name for name in _settings(environ, tmp_path) if "AUTH" in name} == sets
     assert (tmp_path / "token").exists() == ("RAY_AUTH_TOKEN_PATH" in sets)
 

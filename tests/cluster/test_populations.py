@@ -59,7 +59,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_generation_goes_on_from_the_one_before(unbroken: Path) -> None:
-    """Each trial is one run of one epoch, which starts from a run of the generation before, and whose figure it has."""
+    """Each trial is one run of one epoch, which starts from a run of the generation before, and whose value it has."""
     rows, results = trials(unbroken), rs.results.open(str(unbroken))
     runs = {row["run_id"]: row for row in results.table("runs").to_pylist()}
     assert len(runs) == len(rows) == SIZE * GENERATIONS
@@ -73,12 +73,12 @@ def test_every_generation_goes_on_from_the_one_before(unbroken: Path) -> None:
         assert runs[run_id]["budget"] == generation + 1
         assert json.loads(runs[run_id]["metrics"])["validation/nll"] == row["value"]
         before = rows[SIZE * (generation - 1) : SIZE * generation] if generation else []
-        parent = [each for each in before if each["run_ids"] == runs[run_id]["inputs"]]
+        parent = [earlier for earlier in before if earlier["run_ids"] == runs[run_id]["inputs"]]
         assert len(parent) == min(1, generation)
         assert lineage[-1:] == [
-            {k: v for k, v in json.loads(each["params"]).items() if k != "lineage"} for each in parent
+            {k: v for k, v in json.loads(earlier["params"]).items() if k != "lineage"} for earlier in parent
         ]
-        parents += [each["value"] for each in parent]
+        parents += [earlier["value"] for earlier in parent]
     worst = [max(row["value"] for row in rows[SIZE * g : SIZE * g + SIZE]) for g in range(GENERATIONS - 1)]
     assert not set(parents) & set(worst)
 
@@ -88,10 +88,10 @@ def test_study_file_has_the_values_of_each_generation(unbroken: Path) -> None:
     path = unbroken / "studies" / "population.journal"
     study = optuna.load_study(study_name="population", storage=JournalStorage(JournalFileBackend(str(path))))
     rows = [json.loads(row["params"]) for row in trials(unbroken)]
-    assert [each.params | {"lineage": each.user_attrs.get("lineage", [])} for each in study.trials] == [
+    assert [trial.params | {"lineage": trial.user_attrs.get("lineage", [])} for trial in study.trials] == [
         {"lineage": [], **row} for row in rows
     ]
-    assert [each.value for each in study.trials] == [row["value"] for row in trials(unbroken)]
+    assert [trial.value for trial in study.trials] == [row["value"] for row in trials(unbroken)]
 
 
 def test_end_shows_values_by_generation(unbroken: Path) -> None:
@@ -99,7 +99,7 @@ def test_end_shows_values_by_generation(unbroken: Path) -> None:
     best = rs.results.open(str(unbroken)).best("population")
     text = "\n".join(summarise([sweep_of()], Store(str(unbroken)), "population.yaml", ""))
     params = json.loads(best["params"])
-    rates = [each["lr"] for each in (*params.get("lineage", []), params)]
+    rates = [values["lr"] for values in (*params.get("lineage", []), params)]
     assert f"    lr = {' → '.join(f'{rate:.4g}' for rate in rates)}, momentum = " in text
     assert text.count("\n  sgd ") == len(rates)
 
@@ -130,7 +130,7 @@ def test_broken_run_without_a_seed_keeps_what_it_began(tmp_path: Path) -> None:
     assert len(rs.results.open(str(tmp_path)).table("runs")) == SIZE * GENERATIONS
 
 
-def test_arms_have_populations_of_their_own(tmp_path: Path) -> None:
+def test_configurations_have_populations_of_their_own(tmp_path: Path) -> None:
     """Each setting of a factorial axis is one population, of which no member goes on from another setting's."""
     search = rs.Search(metric="validation/nll", sampler="pbt", population=2, generations=2)
     holes = {"lr": rs.Float(0.01, 1.0, log=True), "weight_decay": rs.Each((0.0, 1e-3))}
@@ -141,8 +141,8 @@ def test_arms_have_populations_of_their_own(tmp_path: Path) -> None:
     for row in trials(tmp_path):
         params, generation = json.loads(row["params"]), row["trial"] % 4 // 2
         assert params["weight_decay"] == ("0.0" if row["trial"] < 4 else "0.001")
-        assert [each.keys() for each in params.get("lineage", [])] == [{"lr"}] * generation
-        specs = [json.loads(runs[each]["spec"]) for each in (*row["run_ids"], *runs[row["run_ids"][0]]["inputs"])]
+        assert [values.keys() for values in params.get("lineage", [])] == [{"lr"}] * generation
+        specs = [json.loads(runs[run_id]["spec"]) for run_id in (*row["run_ids"], *runs[row["run_ids"][0]]["inputs"])]
         assert {spec["weight_decay"] for spec in specs} == {float(params["weight_decay"])}
 
 
@@ -154,7 +154,7 @@ def test_diverged_members_are_replaced(tmp_path: Path) -> None:
     assert failed
     assert any(row["trial"] < SIZE for row in failed)
     assert all("not finite" in row["error"] for row in failed)
-    inputs = {each for row in rs.results.open(str(tmp_path)).table("runs").to_pylist() for each in row["inputs"]}
+    inputs = {run_id for row in rs.results.open(str(tmp_path)).table("runs").to_pylist() for run_id in row["inputs"]}
     assert inputs
     assert not inputs & {run_id for row in failed for run_id in row["run_ids"]}
 
@@ -192,10 +192,10 @@ def test_generations_are_one_training(tmp_path: Path) -> None:
     search = rs.Search(metric="validation/nll", sampler="pbt", population=2, generations=3, seed=0, points=points)
     run(rs.Sweep(tree, search, "same"), tmp_path)
     job = rs.Sweep(tree, search, "same").fill({"schedule.lr": 0.1, "lineage": [{"schedule.lr": 0.1}] * 2}).jobs[0]
-    found = rs.results.open(str(tmp_path)).sql(
+    pair = rs.results.open(str(tmp_path)).sql(
         f"select metrics from runs where run_id = '{job.id}' or (epochs = 3 and kind = 'sgd')"
     )
-    one, other = map(json.loads, found["metrics"].to_pylist())
+    one, other = map(json.loads, pair["metrics"].to_pylist())
     assert one == pytest.approx(other, rel=1e-6)
 
 

@@ -53,7 +53,7 @@ def test_a_patch_of_another_ray_is_left_out(need: str, why: str, monkeypatch: py
 def same_as_inline(single: rs.Sweep, uri: str, calm: str) -> bool:
     rs.run(single, calm, executor="inline")
     query = "select run_id, epoch, train_nll, epochs.lr from epochs join runs using (run_id) where sweep = 'single'"
-    ours, theirs = (rs.results.open(each).sql(f"{query} order by all").to_pylist() for each in (uri, calm))
+    ours, theirs = (rs.results.open(root).sql(f"{query} order by all").to_pylist() for root in (uri, calm))
     return len(ours) == 2 and ours == theirs
 
 

@@ -50,9 +50,9 @@ def test_points_leave_what_follows() -> None:
 def test_known_trials_replace_points() -> None:
     """An unseeded search that is resumed tries what it had begun, points included, and only then the points left."""
     begun = {"cycle_epochs": 2, "schedule": "constant", "schedule.constant.lr": 0.05}
-    found = suggested(sweep_of(seed=None, points=POINTS), begun={0: begun})
-    assert begins_with(found, [begun, POINTS[1]])
-    assert found.count(begun) == 1
+    trials = suggested(sweep_of(seed=None, points=POINTS), begun={0: begun})
+    assert begins_with(trials, [begun, POINTS[1]])
+    assert trials.count(begun) == 1
 
 
 def test_stepped_values_are_decimals() -> None:
@@ -62,9 +62,9 @@ def test_stepped_values_are_decimals() -> None:
     tenths = [n / 10 for n in range(1, 10)]
     for sampler in ("random", "tpe", "gp", "cmaes", "grid"):
         search = rs.Search(metric="validation/nll", sampler=sampler, trials=9, seed=0)  # type: ignore[arg-type]
-        found = suggested(rs.Sweep(tree, search), value=lambda params: (params["momentum"],))
-        assert sorted(params["momentum"] for params in found) == tenths
-        assert all((params["batch_size"], params["nesterov"], params["lr"]) == (32, "true", 0.1) for params in found)
+        trials = suggested(rs.Sweep(tree, search), value=lambda params: (params["momentum"],))
+        assert sorted(params["momentum"] for params in trials) == tenths
+        assert all((params["batch_size"], params["nesterov"], params["lr"]) == (32, "true", 0.1) for params in trials)
 
 
 def test_space_that_ends_is_told(tmp_path: Path) -> None:
@@ -79,5 +79,5 @@ def test_space_that_ends_is_told(tmp_path: Path) -> None:
     assert "4 trials of cycles, not 8: its holes have no more assignments" in notice
     plan = plan_sweeps([sweep], Store(str(tmp_path)))
     assert plan.is_done
-    (line,) = [each for each in plan_lines(plan, local_capacity(), "x.yaml", "results") if each.startswith("  trials")]
+    (line,) = [line for line in plan_lines(plan, local_capacity(), "x.yaml", "results") if line.startswith("  trials")]
     assert "4 of swa, 4 done, reused (8 were asked for; its holes have no more assignments)" in line

@@ -153,7 +153,7 @@ def test_it_listens_on_this_machine_alone(done: subprocess.CompletedProcess[str]
             if state == "0A":
                 bound.setdefault(int(number, 16), set()).add(address)
     for port in place.ports[1:3]:
-        assert all(each.endswith("00007F") for each in bound[port]), (port, bound[port])
+        assert all(host.endswith("00007F") for host in bound[port]), (port, bound[port])
 
 
 def test_a_failed_job_says_so(done: subprocess.CompletedProcess[str], place: Place) -> None:

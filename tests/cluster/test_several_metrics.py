@@ -17,7 +17,7 @@ TWO = ("validation/error", "validation/nll")
 
 
 def test_two_metrics_end_to_end(tmp_path: Path) -> None:
-    """Each trial keeps both figures, as its run has them; the end shows the Pareto front; a second run does nothing."""
+    """Each trial keeps both metrics, as its run has them; the end shows the Pareto front; a second run does nothing."""
     job = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 1.0, log=True))
     search = rs.Search(metric=TWO, sampler="nsga2", population=2, trials=4, seed=0, batch=2)
     sweep = rs.Sweep(job, search, name="two")
@@ -32,11 +32,11 @@ def test_two_metrics_end_to_end(tmp_path: Path) -> None:
     best = results.pareto("two").to_pylist()
     for row in best:
         assert [row[metric] for metric in TWO] == rows[row["trial"]]["values"]
-    found = results.sql(
+    table = results.sql(
         f"""select max(abs(values[1] - json_extract(metrics, '$."{TWO[0]}"')::double)) as off
         from trials join runs on runs.run_id = run_ids[1]"""
     )
-    assert found["off"].to_pylist() == [0.0]
+    assert table["off"].to_pylist() == [0.0]
     text = "\n".join(summarise([sweep], Store(str(tmp_path)), "two.yaml", ""))
     assert f"Pareto front of min {TWO[0]}, min {TWO[1]}: {len(best)} trial" in text
 

@@ -31,9 +31,9 @@ Got = list[int]
 @pytest.fixture
 def got() -> Iterator[Got]:
     """What the handler gets that was there before."""
-    found: Got = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: found.append(number))
-    yield found
+    signals: Got = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
+    yield signals
     signal.signal(signal.SIGTERM, before)
 
 

@@ -30,10 +30,10 @@ from tests.support.sweep_runs import trials as trials_of
 def test_successive_halving_is_rays(trials: list[list[float]]) -> None:
     """What goes on and what ends is as Ray Tune's scheduler decides, for trials one after another."""
     rays, ours = _Bracket(1, 10, 3, 0), SuccessiveHalving(1, 3, 10)
-    for number, figures in enumerate(trials):
-        for epoch, figure in enumerate(figures, 1):
-            expected = rays.on_result(type("Trial", (), {"trial_id": str(number)})(), epoch, figure) == "STOP"
-            assert ours.stops(number, epoch, figure) == expected
+    for number, values in enumerate(trials):
+        for epoch, value in enumerate(values, 1):
+            expected = rays.on_result(type("Trial", (), {"trial_id": str(number)})(), epoch, value) == "STOP"
+            assert ours.stops(number, epoch, value) == expected
             if expected:
                 break
 
@@ -42,8 +42,8 @@ def ends(rule: Any, trials: Sequence[Sequence[float]]) -> list[int | None]:
     """The epoch at which each trial is stopped, epochs in turn as if they ran beside one another."""
     stopped: dict[int, int] = {}
     for epoch in range(1, len(trials[0]) + 1):
-        for number, figures in enumerate(trials):
-            if number not in stopped and rule.stops(number, epoch, figures[epoch - 1]):
+        for number, values in enumerate(trials):
+            if number not in stopped and rule.stops(number, epoch, values[epoch - 1]):
                 stopped[number] = epoch
     return [stopped.get(number) for number in range(len(trials))]
 
@@ -113,9 +113,9 @@ def test_stored_epochs_are_as_they_were_told(tmp_path: Path) -> None:
     assert not EarlyStopping(search, 3, table).stops(1, 1, 0.4)
     table.write(0, None, {"lr": 0.1}, "running")
     table.rows[0]["run_ids"] = ["r"]
-    found = EarlyStopping(search, 3, table)
-    assert found.stops(1, 1, 0.4)
-    assert not found.stops(1, 1, math.nan)
+    early_stopping = EarlyStopping(search, 3, table)
+    assert early_stopping.stops(1, 1, 0.4)
+    assert not early_stopping.stops(1, 1, math.nan)
 
 
 def test_settings_of_another_rule_are_refused() -> None:
@@ -149,7 +149,7 @@ def test_a_broken_sweep_ends_as_an_undisturbed_one(kind: str, tmp_path: Path) ->
             return True
         return False
 
-    def found(root: Path) -> list[Any]:
+    def ended(root: Path) -> list[Any]:
         runs = {row["run_id"]: (row["status"], row["epochs"]) for row in table_rows(root, "runs")}
         return [(row["params"], row["state"], row["value"], runs[row["run_ids"][0]]) for row in trials_of(root)]
 
@@ -157,5 +157,5 @@ def test_a_broken_sweep_ends_as_an_undisturbed_one(kind: str, tmp_path: Path) ->
     run(whole, None)
     assert run(broken, events.RunProgressed)
     assert sum(run(broken, events.RunEnded) for _ in range(12)) == 6
-    assert {row[1] for row in found(whole)} == {"done", "stopped"}
-    assert found(broken) == found(whole)
+    assert {row[1] for row in ended(whole)} == {"done", "stopped"}
+    assert ended(broken) == ended(whole)

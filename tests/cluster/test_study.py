@@ -24,7 +24,7 @@ def load(path: Path, name: str = "closed") -> optuna.Study:
 
 
 def trials(path: Path, name: str = "closed") -> list[tuple[int, str, list[float] | None]]:
-    return [(each.user_attrs["trial"], each.state.name, each.values) for each in load(path, name).trials]
+    return [(trial.user_attrs["trial"], trial.state.name, trial.values) for trial in load(path, name).trials]
 
 
 def params(number: int) -> dict[str, Any]:
@@ -38,10 +38,10 @@ STATES = [(0, "COMPLETE", [0.5]), (1, "FAIL", None), (2, "PRUNED", None), (3, "F
 @pytest.fixture
 def table(tmp_path: Path) -> TrialTable:
     """Trials of every end, the last one left running by a killed driver."""
-    found = TrialTable(Store(str(tmp_path)), sweep_of())
+    trial_table = TrialTable(Store(str(tmp_path)), sweep_of())
     for number, (state, values) in enumerate(ENDS):
-        found.write(number, None, params(number), state, values)
-    return found
+        trial_table.write(number, None, params(number), state, values)
+    return trial_table
 
 
 def no_warning(text: str) -> None:
@@ -63,15 +63,15 @@ def test_a_kept_lock_holds_nothing_up(moved: bool, table: TrialTable) -> None:
 
 
 def test_optuna_reads_the_trials_of_a_sweep(tmp_path: Path) -> None:
-    """Optuna opens the study of a sweep with several arms: parameters, values, states, direction, metric names."""
+    """Optuna opens the study of several configurations: parameters, values, states, direction, metric names."""
     job = tiny_sgd(epochs=1).with_holes(lr=rs.Float(0.01, 0.2, log=True), momentum=rs.Each((0.0, 0.9)))
     search = rs.Search(metric="validation/accuracy", trials=2, seed=0)
     sweep = rs.Sweep(job, search, name="arms")
     assert run(sweep, tmp_path).notices == []
     study = load(tmp_path / "studies" / "arms.journal", "arms")
     rows = rs.results.open(str(tmp_path)).table("trials").sort_by("trial").to_pylist()
-    assert [(each.state.name, each.value) for each in study.trials] == [("COMPLETE", row["value"]) for row in rows]
-    assert [each.params["momentum"] for each in study.trials] == ["0.0", "0.0", "0.9", "0.9"]
+    assert [(trial.state.name, trial.value) for trial in study.trials] == [("COMPLETE", row["value"]) for row in rows]
+    assert [trial.params["momentum"] for trial in study.trials] == ["0.0", "0.0", "0.9", "0.9"]
     assert study.direction.name == "MAXIMIZE"
     assert study.metric_names == ["validation/accuracy"]
     assert study.best_trial.user_attrs["trial"] == rs.results.open(str(tmp_path)).best("arms")["trial"]
@@ -96,16 +96,16 @@ def test_journal_is_rewritten_from_the_rows(harm: str, tmp_path: Path, table: Tr
         table = TrialTable(table.store, sweep_of(points=[{"cycle_epochs": 1}]))
         for number, (state, values) in enumerate(ENDS):
             table.write(number, None, params(number), state, values)
-    found = StudyFile(table, no_warning)
+    file = StudyFile(table, no_warning)
     expected = [(0, "COMPLETE", [0.4]), *STATES[1:]] if harm == "behind" else STATES
     assert trials(path) == expected
     table.write(5, None, params(5), "running")
-    found.begun(5)
+    file.begun(5)
     assert trials(path)[5:] == [(5, "RUNNING", None)]
     table.write(5, None, params(5), "done", (0.1,))
-    found.ended(5)
+    file.ended(5)
     assert trials(path)[5:] == [(5, "COMPLETE", [0.1])]
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 def test_what_a_killed_driver_left_running_is_failed(table: TrialTable) -> None:
@@ -127,8 +127,8 @@ def test_journal_that_cannot_be_written_stops_nothing(table: TrialTable) -> None
     """A place that cannot be written is one warning; later trials say nothing more."""
     Path(table.store.root, "studies").write_text("a file")
     warned: list[str] = []
-    found = StudyFile(table, warned.append)
-    found.begun(4)
-    found.ended(4)
+    file = StudyFile(table, warned.append)
+    file.begun(4)
+    file.ended(4)
     assert len(warned) == 1
     assert "the sweep goes on without it" in warned[0]

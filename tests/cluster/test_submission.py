@@ -76,28 +76,32 @@ def test_the_folder_travels_without_results_and_secrets(in_git: bool, tmp_path: 
         subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
         (tmp_path / ".gitignore").write_text("/ignored.txt\n/sweeps/parts/\n")
         (tmp_path / "ignored.txt").write_text("x")
-    found = plan(tmp_path)
-    mine = {name for name in found.folder.files if not name.startswith("raysurf/")} - {".gitignore"}
+    submission = plan(tmp_path)
+    mine = {name for name in submission.folder.files if not name.startswith("raysurf/")} - {".gitignore"}
     assert mine == {"sweeps/s.yaml", "sweeps/parts/job.yaml", "nets/mine.py", "mine/results/__init__.py"}
-    assert "raysurf/cli/main.py" in found.folder.files
-    assert "raysurf/store/store.py" in found.folder.files
-    assert {notice.rpartition(": ")[2] for notice in found.notices} == set(found.folder.secret) == set(SECRETS)
+    assert "raysurf/cli/main.py" in submission.folder.files
+    assert "raysurf/store/store.py" in submission.folder.files
+    assert (
+        {notice.rpartition(": ")[2] for notice in submission.notices} == set(submission.folder.secret) == set(SECRETS)
+    )
 
 
 def test_the_job_is_what_run_is_given(tmp_path: Path) -> None:
     """The command runs the file on the cluster; name, metadata and environment say what it is, and no more."""
     root = project(tmp_path / "it's here")
-    found = plan(root, options=("--wandb", "off"))
-    assert found.id == "s-1a2b"
-    assert shlex.split(found.entrypoint) == [
+    submission = plan(root, options=("--wandb", "off"))
+    assert submission.id == "s-1a2b"
+    assert shlex.split(submission.entrypoint) == [
         *("python", "-m", "raysurf.cli.main", "run", "sweeps/s.yaml", "--wandb", "off"),
         *("--address", "auto", "--results", str(root / "out")),
     ]
-    assert found.env_vars.keys() == {"RAY_JOB_STOP_SIGNAL", "RAY_JOB_STOP_WAIT_TIME_S"}
+    assert submission.env_vars.keys() == {"RAY_JOB_STOP_SIGNAL", "RAY_JOB_STOP_WAIT_TIME_S"}
     (sweep,) = rs.load(root / "sweeps/s.yaml")
-    assert json.loads(found.metadata["raysurf.sweeps"]) == [{"name": "small", "trials": 2, "definition": sweep.digest}]
-    assert found.metadata["raysurf.version"] == "0.1.0"
-    assert json.loads(found.extra[SUBMISSION])["git_commit"] == "abc"
+    assert json.loads(submission.metadata["raysurf.sweeps"]) == [
+        {"name": "small", "trials": 2, "definition": sweep.digest}
+    ]
+    assert submission.metadata["raysurf.version"] == "0.1.0"
+    assert json.loads(submission.extra[SUBMISSION])["git_commit"] == "abc"
 
 
 def test_nothing_of_the_environment_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,11 +114,13 @@ def test_nothing_of_the_environment_is_in_it(tmp_path: Path, monkeypatch: pytest
     root = project(tmp_path / "p")
     for name in SECRETS:
         (root / name).write_text(" ".join([*secrets.values(), "t0ken-in-a-file"]))
-    found = plan(root, secrets=secrets_here(os.environ))
-    write_zip(found.folder, found.extra, tmp_path / "folder.zip")
+    submission = plan(root, secrets=secrets_here(os.environ))
+    write_zip(submission.folder, submission.extra, tmp_path / "folder.zip")
     with zipfile.ZipFile(tmp_path / "folder.zip") as archive:
         everything = b"".join([name.encode() + archive.read(name) for name in archive.namelist()])
-    everything += repr((found.id, found.entrypoint, found.metadata, found.env_vars, found.notices)).encode()
+    everything += repr(
+        (submission.id, submission.entrypoint, submission.metadata, submission.env_vars, submission.notices)
+    ).encode()
     for value in (*secrets.values(), "t0ken-in-a-file"):
         assert value.encode() not in everything
 
@@ -147,9 +153,9 @@ def test_private_keys_stay_here(head: str, tmp_path: Path) -> None:
     """A file with a private key's head is left out and said to be, and is refused where the job needs it."""
     root = project(tmp_path)
     (root / "nets" / "account.json").write_text(json.dumps({"k": f"{head.format('')}\nMIIE"}))
-    found = plan(root)
-    assert "nets/account.json" not in found.folder.files
-    assert "left out, since it looks like a secret: nets/account.json" in found.notices
+    submission = plan(root)
+    assert "nets/account.json" not in submission.folder.files
+    assert "left out, since it looks like a secret: nets/account.json" in submission.notices
     (root / "sweeps" / "parts" / "job.yaml").write_text(
         SWEEP.split("job: ")[1].replace("DATA", "digits") + f"# {head.format('')}"
     )
@@ -199,9 +205,12 @@ def test_data_travels_or_is_said(tmp_path: Path) -> None:
     (root / "data" / "train.parquet").write_text("rows")
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     (root / ".gitignore").write_text("/data/\n")
-    found = plan(root)
-    assert found.folder.holds("data")
-    assert found.notices[:2] == ("read on every node: /shared/test.parquet", "travels with the job: data/train.parquet")
+    submission = plan(root)
+    assert submission.folder.holds("data")
+    assert submission.notices[:2] == (
+        "read on every node: /shared/test.parquet",
+        "travels with the job: data/train.parquet",
+    )
 
 
 def test_a_file_from_elsewhere_brings_its_includes(tmp_path: Path) -> None:
@@ -213,10 +222,10 @@ def test_a_file_from_elsewhere_brings_its_includes(tmp_path: Path) -> None:
     (other / "sweeps" / "parts" / "job.yaml").rename(other / "job.yaml")
     (other / "sweeps" / "oc_beside.py").write_text("def net(num_classes, image_shape): ...\n")
     file = str(other / "sweeps" / "s.yaml")
-    found = submit_plan(file, rs.load(file), str(root / "results"), root, "1a2b", PROVENANCE)
-    assert "run _submitted/sweeps/s.yaml" in found.entrypoint
-    assert "_submitted/sweeps/oc_beside.py" in found.folder.files
-    write_zip(found.folder, found.extra, tmp_path / "folder.zip")
+    submission = submit_plan(file, rs.load(file), str(root / "results"), root, "1a2b", PROVENANCE)
+    assert "run _submitted/sweeps/s.yaml" in submission.entrypoint
+    assert "_submitted/sweeps/oc_beside.py" in submission.folder.files
+    write_zip(submission.folder, submission.extra, tmp_path / "folder.zip")
     with zipfile.ZipFile(tmp_path / "folder.zip") as archive:
         archive.extractall(tmp_path / "there")
     (sweep,) = rs.load(tmp_path / "there" / "_submitted" / "sweeps" / "s.yaml")
@@ -227,8 +236,8 @@ def test_the_same_folder_is_the_same_zip(tmp_path: Path) -> None:
     """Bytes depend on names and content alone, so that a cluster that has the folder is not sent it again."""
     root = project(tmp_path / "p")
     for name in ("a.zip", "b.zip"):
-        found = plan(root)
-        write_zip(found.folder, found.extra, tmp_path / name)
+        submission = plan(root)
+        write_zip(submission.folder, submission.extra, tmp_path / name)
         (root / "nets" / "mine.py").touch()
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
@@ -276,31 +285,35 @@ def test_what_cannot_be_submitted(
 
 def test_jobs_are_read_again(tmp_path: Path) -> None:
     """A job of Ray's tells what was submitted; one that raysurf has not submitted is none."""
-    found = plan(project(tmp_path))
+    submission = plan(project(tmp_path))
     stated = {
         "type": "SUBMISSION",
         "status": "SUCCEEDED",
-        "entrypoint": found.entrypoint,
+        "entrypoint": submission.entrypoint,
         "start_time": 1,
         "end_time": 2,
     }
-    job = JobDetails(submission_id=found.id, metadata=dict(found.metadata), **stated)
+    job = JobDetails(submission_id=submission.id, metadata=dict(submission.metadata), **stated)
     again = read_job(job)
     assert again is not None
-    assert (again.id, again.state, again.has_ended, again.file) == (found.id, "done", True, "sweeps/s.yaml")
+    assert (again.id, again.state, again.has_ended, again.file) == (submission.id, "done", True, "sweeps/s.yaml")
     assert (again.results, again.sweeps[0].name, again.sweeps[0].trials) == (str(tmp_path / "out"), "small", 2)
-    assert read_job(JobDetails(submission_id=found.id, metadata={}, **stated)) is None
-    assert read_job(JobDetails(submission_id=found.id, **stated)) is None
-    assert read_job(JobDetails(metadata=dict(found.metadata), **stated)) is None
+    assert read_job(JobDetails(submission_id=submission.id, metadata={}, **stated)) is None
+    assert read_job(JobDetails(submission_id=submission.id, **stated)) is None
+    assert read_job(JobDetails(metadata=dict(submission.metadata), **stated)) is None
 
 
 def test_this_repository_is_sent_whole() -> None:
     """A clone's own code goes, results package included, and no more than it weighs."""
     file = "sweeps/quickstart.yaml"
-    found = submit_plan(file, rs.load(ROOT / file), "/shared/r", ROOT, "1a2b", PROVENANCE)
-    assert {"raysurf/store/store.py", "sweeps/recipes/digits_sgd.yaml", "pyproject.toml"} <= found.folder.files.keys()
-    assert found.folder.size_mib < 20
-    assert found.folder.secret == ()
+    submission = submit_plan(file, rs.load(ROOT / file), "/shared/r", ROOT, "1a2b", PROVENANCE)
+    assert {
+        "raysurf/store/store.py",
+        "sweeps/recipes/digits_sgd.yaml",
+        "pyproject.toml",
+    } <= submission.folder.files.keys()
+    assert submission.folder.size_mib < 20
+    assert submission.folder.secret == ()
 
 
 def test_status_of_an_ended_job_has_nothing_running() -> None:

@@ -39,9 +39,9 @@ def test_points_are_spread_and_the_same(tmp_path: Path) -> None:
     assert surface(tmp_path / "ray") == surface(tmp_path / "inline")
     parts = [part.partition(".")[0] for part in part_names(Store(str(tmp_path / "ray")), "surface")]
     assert (parts.count(plane().id), parts.count(line.id)) == (7, 3)
-    told = [(event.job.id, event.done) for event in heard if isinstance(event, events.PointsMeasured)]
-    assert (plane().id, 25) in told
-    assert (line.id, 9) in told
+    measured = [(event.job.id, event.done) for event in heard if isinstance(event, events.PointsMeasured)]
+    assert (plane().id, 25) in measured
+    assert (line.id, 9) in measured
     runs = [event for event in heard if isinstance(event, events.RunEnded)]
     assert len(runs) == 3 + 1 + 1
 

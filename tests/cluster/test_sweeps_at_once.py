@@ -80,7 +80,7 @@ def run(root: Path, what: rs.Sweep, *only: str) -> list[events.Event]:
 
 
 def begun(heard: list[events.Event]) -> list[int]:
-    return [each.number for each in heard if isinstance(each, events.RunStarted)]
+    return [event.number for event in heard if isinstance(event, events.RunStarted)]
 
 
 @pytest.mark.parametrize("searched", [False, True])
@@ -93,7 +93,7 @@ def test_second_run_of_a_sweep_waits_for_the_first(searched: bool, tmp_path: Pat
     (line,) = notices(heard)
     assert line.startswith(f"sweep one is being run by pid {other} on host ") and line.endswith("; waiting for it")
     assert begun(heard) == []
-    assert len([each for each in heard if isinstance(each, events.RunEnded) and each.reused]) == 3
+    assert len([event for event in heard if isinstance(event, events.RunEnded) and event.reused]) == 3
     assert set(builders(tmp_path / "log")) == {other}
     rs.run(what, str(tmp_path / "calm"), executor="inline")
     assert stored_rows(str(tmp_path / "store")) == stored_rows(str(tmp_path / "calm"))
@@ -105,7 +105,7 @@ def test_sweeps_with_one_input_train_it_once(tmp_path: Path, pool: ProcessPoolEx
     with running(pool, tmp_path, sweep(tmp_path)):
         (other,) = set(builders(tmp_path / "log"))
         heard = run(tmp_path, sweep(tmp_path, "two"))
-    (line,) = [each for each in notices(heard) if each.startswith("sgd-")]
+    (line,) = [notice for notice in notices(heard) if notice.startswith("sgd-")]
     assert f" is being done by sweep one, pid {other} on host " in line and line.endswith("; waiting for it")
     runs = rs.results.open(str(tmp_path / "store")).table("runs").to_pylist()
     assert [row["sweep"] for row in runs if row["kind"] == "sgd"] == ["one"]
@@ -116,14 +116,14 @@ def test_sweeps_with_one_input_train_it_once(tmp_path: Path, pool: ProcessPoolEx
 def test_other_trials_of_a_sweep_do_not_wait(
     budget: rs.Budget | None, tmp_path: Path, pool: ProcessPoolExecutor
 ) -> None:
-    """Drivers that run other arms of it run beside one another, unless there is a budget, which is for all of them."""
+    """Drivers of its other configurations run beside one another, unless there is a budget, which is for all."""
     tree = gated(tmp_path).with_holes(lr=rs.Each((0.05, 0.1)))
     what = rs.Sweep(tree, name="one", budget=budget)
     with running(pool, tmp_path, what, "trial=0") as gate:
         heard = run(tmp_path, what, "trial=1")
         assert gate.exists() is (budget is None)
     assert begun(heard) == [1]
-    assert any("is being run by" in each for each in notices(heard)) is (budget is not None)
+    assert any("is being run by" in notice for notice in notices(heard)) is (budget is not None)
     rs.run(what, str(tmp_path / "calm"), executor="inline")
     assert stored_rows(str(tmp_path / "store")) == stored_rows(str(tmp_path / "calm"))
 

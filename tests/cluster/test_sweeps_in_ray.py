@@ -42,10 +42,7 @@ def swa_sweep(**settings: Any) -> rs.Sweep:
 
 
 def test_tune_and_inline_are_one(tmp_path: Path) -> None:
-    """The same sweep through Tune and in this process suggests the same values and finds the same figures.
-
-    A second run takes everything from the store, and more trials train only themselves.
-    """
+    """Through Tune and in this process a sweep has the same trials and values, and is not run again by either."""
     ran = run(swa_sweep(), tmp_path / "ray", executor="ray")
     rs.run(swa_sweep(), str(tmp_path / "inline"), executor="inline")
     assert (ran.finished.trials, ran.finished.inputs, ran.finished.failed) == (6, 1, 0)
@@ -68,8 +65,8 @@ def test_budgets_of_a_sweep_cost_one_run(executor: Literal["ray", "inline"], tmp
     start = tiny_sgd(epochs=4, until=3)
     tree = rs.SWA(start=start, budget=1, lr=0.1).with_holes(budget=rs.Each((2.0, 1.5, 1.0)))
     ran = run(rs.Sweep(tree, name="budgets"), tmp_path, executor=executor)
-    ends = [each for each in ran.events if isinstance(each, events.RunEnded) and each.label.startswith("trial")]
-    assert [each.number for each in ends] == [2, 1, 0]
+    ends = [event for event in ran.events if isinstance(event, events.RunEnded) and event.label.startswith("trial")]
+    assert [end.number for end in ends] == [2, 1, 0]
     store = Store(str(tmp_path))
     ended = {Path(path).name for path in store.list("trajectories") if "/swa-" in path and path.endswith(".json")}
     assert ended == {"end1.json", "end3.json", "end5.json"}
@@ -99,7 +96,7 @@ def test_seeds_run_beside_one_another(tmp_path: Path) -> None:
 
 
 def test_replicates_give_mean_and_spread(tmp_path: Path) -> None:
-    """A trial's value is the mean of its seeds, with their deviation; its runs are of one group; arms are named."""
+    """A trial's value is the mean of its seeds, with their deviation; its runs have one group and configuration."""
     tree = tiny_sgd().with_holes(momentum=rs.Each((0.0, 0.9)))
     sweep = rs.Sweep(tree, name="seeds", seeds=(1, 2, 3))
     rs.run(sweep, str(tmp_path), executor="inline")
@@ -122,10 +119,7 @@ def test_replicates_give_mean_and_spread(tmp_path: Path) -> None:
 
 
 def test_bad_trials_are_stopped_early_and_failed_ones_are_rows(tmp_path: Path) -> None:
-    """ASHA ends hopeless rates before their last epoch; what it stopped is told so, and is not its best.
-
-    A trial that diverges fails with its reason, in trials and in runs, and the others go on; a second run leaves it.
-    """
+    """ASHA ends hopeless rates early, and never the best; one that diverges is a row with its reason, and stays."""
     tree = tiny_sgd(epochs=9).with_holes(lr=rs.Choice((0.1, 1e9, 1e-6, 2e-6, 3e-6)))
     search = rs.Search(metric="validation/accuracy", sampler="grid", stopping=rs.Stopping(grace_epochs=1, reduction=2))
     # One after another: which of two processes is up first would decide who is compared with whom.
@@ -171,7 +165,7 @@ def varied(tree: Any, hole: Any) -> Any:
 
 @pytest.mark.slow
 def test_two_workers_follow_one(tmp_path: Path) -> None:
-    """sgd, swa, curve, path and profile on a Ray Train group of two have the figures of one worker."""
+    """sgd, swa, curve, path and profile on a Ray Train group of two have the metrics of one worker."""
     net = rs.ModelSpec(name="tests.cluster.test_sweeps_in_ray:plain")
     ends = [tiny_sgd(model=net, seed=seed) for seed in (0, 1)]
     averaged = rs.SWA(start=ends[0], epochs=2, lr=0.05)
@@ -187,11 +181,11 @@ def test_two_workers_follow_one(tmp_path: Path) -> None:
         sweep = rs.Sweep(tree, search, name="group", resources=rs.Resources(workers=workers))
         assert rs.run(sweep, root, executor="inline" if workers == 1 else "ray").failed == 0
         both[workers] = rs.results.open(root)
-    for table, keys, figures in (
+    for table, keys, columns in (
         ("epochs", "run_id, epoch, weights", "train_nll, train_loss, validation_loss"),
         ("surface", "run_id, point, split", "distance, loss, error"),
     ):
-        query = f"select {keys}, {figures} from {table} order by {keys}"
+        query = f"select {keys}, {columns} from {table} order by {keys}"
         one, two = (both[workers].sql(query).to_pylist() for workers in (1, 2))
         assert len(one) == len(two) > 0
         for a, b in zip(one, two, strict=True):
@@ -256,5 +250,5 @@ def test_what_a_worker_finds_changed_ends_the_run(
     with pytest.raises(ChangedError, match=rf"{start.id}.*names and shapes.*expected another"):
         rs.run(rs.Sweep(job, name="on_top"), str(tmp_path))
     assert not read_rows(store, "runs", job.id)
-    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert rs.run(rs.Sweep(job, name="on_top"), str(tmp_path), accept_changed=True).failed == 0

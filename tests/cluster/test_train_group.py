@@ -78,10 +78,10 @@ def test_a_killed_rank_costs_another_try_of_its_trial(tmp_path: Path) -> None:
     sweeps = [rs.Sweep(tree, name="faults", resources=two), rs.Sweep(stopped, search, name="asha", resources=two)]
     assert rs.run(sweeps, str(tmp_path / "two")).failed == 1
     results = rs.results.open(str(tmp_path / "two"))
-    found = results.sql("select sweep, trial, state, error from trials order by sweep, trial").to_pylist()
-    states = {name: [row["state"] for row in found if row["sweep"] == name] for name in ("faults", "asha")}
+    rows = results.sql("select sweep, trial, state, error from trials order by sweep, trial").to_pylist()
+    states = {name: [row["state"] for row in rows if row["sweep"] == name] for name in ("faults", "asha")}
     assert states["faults"] == ["done", "done", "failed", "done"]
-    assert "KeyError: 'layer7'" in found[7]["error"]
+    assert "KeyError: 'layer7'" in rows[7]["error"]
     assert states["asha"][0] == "done"
     assert "stopped" in states["asha"]
 

@@ -38,41 +38,42 @@ def test_what_fits_is_told_and_kept(tmp_path: Path) -> None:
     other = rs.Sweep(coarse.job, rs.Search(metric="train/nll", trials=9), name="other")
     write_trials(store, other, (constant(0.04), "done", (0.2,)))
     sweep = sweep_of(warm_start=["coarse", "other"])
-    found = warm_start(store, sweep)
-    assert found is not None
-    assert [(each.params, each.values) for each in found.taken] == [(params, values) for params, _, values in done]
-    assert str(found) == "2 of coarse taken; left out: 1 outside the space, 1 not done, 1 of another metric"
+    known = warm_start(store, sweep)
+    assert known is not None
+    assert [(trial.params, trial.values) for trial in known.taken] == [(params, values) for params, _, values in done]
+    assert str(known) == "2 of coarse taken; left out: 1 outside the space, 1 not done, 1 of another metric"
     for path in store.list("tables/trials"):
         store.delete(path)
-    assert warm_start(store, sweep) == found
+    assert warm_start(store, sweep) == known
     assert warm_start(store, sweep_of()) is None
 
 
-def test_each_arm_is_told_its_own(tmp_path: Path) -> None:
-    """A trial of one arm is told to that arm alone, a trial without arms to every one, and each only once."""
+def test_each_configuration_is_told_its_own(tmp_path: Path) -> None:
+    """A trial of one configuration is told to it alone, a trial without one to all, and each only once."""
     store = Store(str(tmp_path))
     job = tiny_sgd().with_holes(lr=rs.Float(0.05, 0.2), momentum=rs.Each((0.0, 0.9)))
     rows = [({"lr": 0.1, "momentum": "0.0"}, "done", (0.5,)), ({"lr": 0.1}, "done", (0.4,))]
     search = rs.Search(metric="validation/nll", trials=2)
     write_trials(store, rs.Sweep(job, search, name="coarse"), *rows, rows[0])
     sweep = rs.Sweep(job, search.model_copy(update={"warm_start": ("coarse",)}), name="fine")
-    found = warm_start(store, sweep)
-    assert found is not None
-    told = {
-        arm["momentum"]: [each.values for each in found.of_configuration(sweep, arm)] for arm in sweep.configurations
+    known = warm_start(store, sweep)
+    assert known is not None
+    values = {
+        params["momentum"]: [trial.values for trial in known.of_configuration(sweep, params)]
+        for params in sweep.configurations
     }
-    assert told == {"0.0": [(0.5,), (0.4,)], "0.9": [(0.4,)]}
-    assert all(each.params == {"lr": 0.1} for each in found.of_configuration(sweep, {"momentum": "0.9"}))
+    assert values == {"0.0": [(0.5,), (0.4,)], "0.9": [(0.4,)]}
+    assert all(trial.params == {"lr": 0.1} for trial in known.of_configuration(sweep, {"momentum": "0.9"}))
 
 
 def test_told_trials_change_what_is_suggested() -> None:
     """The sampler learns from told trials: what it suggests differs, is the same every time, and is no less of it."""
     sweep = sweep_of(trials=8)
     known_trials = [known_trial(constant(0.03 + i / 1000), i) for i in range(12)]
-    found = suggested(sweep, known_trials=known_trials)
-    assert found == suggested(sweep, known_trials=known_trials)
-    assert found != suggested(sweep)
-    assert len(found) == 8
+    suggestions = suggested(sweep, known_trials=known_trials)
+    assert suggestions == suggested(sweep, known_trials=known_trials)
+    assert suggestions != suggested(sweep)
+    assert len(suggestions) == 8
 
 
 def known_trial(params: dict[str, Any], number: int) -> Any:

@@ -51,7 +51,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch, *parts: Any, **more: Any) -> Dataset
 
 
 def test_own_data_train_as_a_built_in_set(tmp_path: Path) -> None:
-    """The digits by a function give the figures of the digits; the rows say whose they are."""
+    """The digits by a function give the metrics of the digits; the rows say whose they are."""
     store, own = Store(str(tmp_path)), rs.DataSpec(name=f"{__name__}:load_digits", share=0.2, validation=297)
     mine = do(job := tiny_sgd(data=own, epochs=2), store)
     theirs = do(tiny_sgd(data=rs.DataSpec(name="digits", share=0.2), epochs=2), store)

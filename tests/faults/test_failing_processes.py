@@ -15,10 +15,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.fault, pytest.mark.usefixtures("ray_c
 
 
 def test_failures_are_told_apart_and_tried_again(tmp_path: Path) -> None:
-    """A process that hangs is killed; a lost one and a lack of memory are retried; what raises is a row.
-
-    All others go on. With the faults mended and --retry-failed the rows are those of an undisturbed run.
-    """
+    """A hung process is killed, a lost one and a lack of memory are retried, what raises is a row; all others go on."""
     mended = tmp_path / "mended"
     until = str(mended)
     hangs = rs.Sweep(linear(fault="hang", until=until), name="hangs")

@@ -50,8 +50,7 @@ def left_of(pids: set[int]) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_lets_it_leave_in_order(number: signal.Signals, tmp_path: Path) -> None:
-    """Sent to all processes of its group. The run says that it stops and by which command it goes on, ends with 128 and
-    the signal's number, and goes on from the states kept."""
+    """A signal to its group ends the run with 128 and its number; the command that it shows goes on from its states."""
     file, uri = paced_file(tmp_path, step_s=0.1), str(tmp_path / "r")
     with raysurf_run(file, uri) as run:
         pids = started(run, tmp_path, uri)

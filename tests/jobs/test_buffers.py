@@ -46,7 +46,7 @@ def recorded(job: Job, store: Store, weights: str = "average") -> set[str]:
 
 
 def test_average_has_the_last_iterates_buffers(tmp_path: Path) -> None:
-    """Buffers of one's own, counters too, are the last iterate's; the figures are torch's on the same tensors."""
+    """Buffers of one's own, counters too, are the last iterate's; the metrics are torch's on the same tensors."""
     store, job = Store(str(tmp_path)), swa("rms")
     metrics = do(job, store)
     (point, buffers), (_, last) = opened(job, store), opened(job, store, "last")
@@ -167,7 +167,7 @@ def test_samples_of_swag_have_the_averages_buffers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["rms", "spectral"])
 @pytest.mark.parametrize("batchnorm", ["reestimate", "fixed", "interpolate"])
 def test_places_have_the_nearest_networks_buffers(name: str, batchnorm: str, tmp_path: Path) -> None:
-    """A line, a chain, a plane and rays have at trained weights the figures of those networks alone."""
+    """A line, a chain, a plane and rays have at trained weights the metrics of those networks alone."""
     store = Store(str(tmp_path))
     ends = [base(name), base(name, seed=1), base(name, seed=2)]
     alone = [do(end, store)["test/nll"] for end in ends]
@@ -199,7 +199,7 @@ def test_places_have_the_nearest_networks_buffers(name: str, batchnorm: str, tmp
 
 @pytest.mark.parametrize("kind", ["curve", "path"])
 def test_curves_keep_their_own_buffers(kind: str, tmp_path: Path) -> None:
-    """The middle of a curve has the figures that its profile has there; bends and pivots have the trained buffers."""
+    """The middle of a curve has the metrics that its profile has there; bends and pivots have the trained buffers."""
     store = Store(str(tmp_path))
     ends = {"start": base("rms"), "end": base("rms", seed=1)}
     job: rs.Curve | rs.Path = (

@@ -75,7 +75,7 @@ def test_budget_counts_inputs_once() -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_job_runs_and_is_not_run_again(name: str, tmp_path: Path) -> None:
-    """Every kind trains or measures, leaves finite figures by its announced names, and is taken as done after."""
+    """Every kind trains or measures, leaves finite metrics by its announced names, and is taken as done after."""
     job, store = JOBS[name](), Store(str(tmp_path / "r"))
     assert isinstance(job, Job)
     metrics = do(job, store)
@@ -182,7 +182,7 @@ def test_members_are_taken_where_the_rate_is_lowest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
-    """A state dict in a file gives the same figures as the network that it came from."""
+    """A state dict in a file gives the same metrics as the network that it came from."""
     from raysurf.models import registry
 
     torch.manual_seed(0)
@@ -202,13 +202,11 @@ def test_weights_come_from_a_file(suffix: str, tmp_path: Path) -> None:
 def test_weights_of_another_number_of_classes_are_named(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A torchvision network's weights for 7 classes do not fit one for 10: the error names the head's tensors alone.
-
-    The pretrained file stands where torch keeps what it has downloaded.
-    """
+    """A torchvision network's weights for 7 classes do not fit one for 10: the error names the head's tensors alone."""
     from torchvision.models import ResNet18_Weights, resnet18
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    # Where torch keeps what it has downloaded.
     file = tmp_path / "hub" / "checkpoints" / Path(ResNet18_Weights.IMAGENET1K_V1.url).name
     file.parent.mkdir(parents=True)
     torch.save(resnet18(num_classes=7).state_dict(), file)
@@ -222,7 +220,7 @@ def test_weights_of_another_number_of_classes_are_named(
 
 
 def test_bf16_is_near_fp32(tmp_path: Path) -> None:
-    """Autocast to bfloat16 changes the figures a little, and keeps the weights in fp32."""
+    """Autocast to bfloat16 changes the metrics a little, and keeps the weights in fp32."""
     store, nlls = Store(str(tmp_path)), {}
     for precision in ("fp32", "bf16"):
         job = tiny_sgd(precision=precision, lr=0.05)

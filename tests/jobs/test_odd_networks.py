@@ -72,7 +72,7 @@ JOBS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", JOBS)
 def test_complex_weights_are_pairs_of_real_ones(name: str, tmp_path: Path) -> None:
-    """A network with complex weights has the figures and distances of the same one written in real numbers."""
+    """A network with complex weights has the metrics and distances of the same one written in real numbers."""
     metrics = []
     for real in (False, True):
         store = Store(str(tmp_path / str(real)))
@@ -113,7 +113,7 @@ ANSWERING = {
 
 @pytest.mark.parametrize("name", ANSWERING)
 def test_answers_in_any_form_are_their_logits(name: str, tmp_path: Path) -> None:
-    """Tuples, mappings and objects with logits give the figures of the bare logits, in training and evaluation."""
+    """Tuples, mappings and objects with logits give the metrics of the bare logits, in training and evaluation."""
     metrics = []
     every = {"tuple": True, "dict": True, "one entry": True, "named": True} if name == "sgd" else {}
     for form, always in {"tensor": True, "dataclass": False, **every}.items():

@@ -83,7 +83,7 @@ def test_chain_goes_through_its_weights(tmp_path: Path) -> None:
             assert surface(store, job)[point, split]["nll"] == pytest.approx(nll, rel=1e-6)
 
 
-def test_line_with_a_margin_keeps_its_figures(tmp_path: Path) -> None:
+def test_line_with_a_margin_keeps_its_metrics(tmp_path: Path) -> None:
     """Beyond its ends a line has more points; length and integrals are those between the ends."""
     store, line = Store(str(tmp_path)), rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1))
     inner = do(rs.Profile(along=line, num_points=3), store)
@@ -107,8 +107,7 @@ def test_integrals_are_over_t_and_over_length() -> None:
 
 
 def test_barriers_are_two() -> None:
-    """Errors of .2, .45 and .6: Frankle's barrier is the worst less the mean of the ends, Entezari's the excess over
-    the line between them, and ``barrier`` means what it meant."""
+    """Frankle's barrier is over the mean of the ends; Entezari's, which is ``barrier``, over the line between them."""
     rows = [
         {"point": i, "split": "test", "t": t, "distance": 4 * t, "loss": None, "nll": None, "error": v}
         for i, (t, v) in enumerate([(-0.5, 9.0), (0.0, 0.2), (0.5, 0.45), (1.0, 0.6), (1.5, 9.0)])
@@ -170,7 +169,7 @@ def test_path_keeps_its_ends_and_grows(tmp_path: Path) -> None:
 
 
 def test_share_of_the_data_for_statistics(tmp_path: Path) -> None:
-    """Statistics from a share of the data give other figures, near those of all of it; the share is recorded."""
+    """Statistics from a share of the data give other metrics, near those of all of it; the share is recorded."""
     store, line = Store(str(tmp_path)), rs.Line(start=tiny_sgd(), end=tiny_sgd(seed=1))
     jobs = [rs.Profile(along=line, num_points=2, batchnorm_share=share) for share in (1.0, 0.5)]
     for job in jobs:

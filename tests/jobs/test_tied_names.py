@@ -135,7 +135,7 @@ FILES: dict[str, Callable[[nn.Module, Path], str]] = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_of_others_are_read(name: str, tmp_path: Path) -> None:
-    """Whatever wrote them, the figures are those of the same network in torch alone."""
+    """Whatever wrote them, the metrics are those of the same network in torch alone."""
     net, store = built(), Store(str(tmp_path / "r"))
     job = rs.Weights(model=MODEL, data=DATA, file=FILES[name](net, tmp_path / "net"))
     metrics = do(job, store)
@@ -146,7 +146,7 @@ def test_files_of_others_are_read(name: str, tmp_path: Path) -> None:
 
 
 def test_raysurfs_own_file_of_tied_weights_is_read(tmp_path: Path) -> None:
-    """A trained network's file in the store gives the figures that the network had."""
+    """A trained network's file in the store gives the metrics that the network had."""
     store, job = Store(str(tmp_path / "r")), tiny_sgd(model=MODEL)
     metrics = do(job, store)
     file = str(tmp_path / "r" / "jobs" / job.id / "weights.safetensors")

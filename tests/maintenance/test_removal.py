@@ -39,10 +39,7 @@ def test_every_byte_is_some_sweeps(is_compacted: bool, store: Store) -> None:
 
 @pytest.mark.parametrize("is_compacted", [False, True])
 def test_a_sweep_goes_and_what_others_need_stays(is_compacted: bool, store: Store) -> None:
-    """Of ``first`` the network and the shared average stay, ``second`` has all that it had, and nothing is left over.
-
-    Run again, ``first`` has the rows that it had. When both are removed the store is empty.
-    """
+    """What the other sweep shares stays, and no more; run again it has its rows; without both the store is empty."""
     if is_compacted:
         settle(store)
     first, second, before = run_ids(store, "first"), run_ids(store, "second"), contents(store)
@@ -122,10 +119,7 @@ def test_a_sweep_that_is_none(store: Store) -> None:
 
 
 def test_nothing_is_run_again_after_compaction(store: Store) -> None:
-    """Of a sweep whose rows are compacted nothing is run and no row is doubled.
-
-    Another one goes on from what it left, and both are read as one.
-    """
+    """Nothing of a compacted sweep is run again, no row is doubled; another goes on from it, and both are read."""
     before = rows(store)
     compact(store)
     assert not store.list("tables")

@@ -87,10 +87,8 @@ CNN13_COUNT = sum(conv(*shape) + 2 * shape[1] for shape in [*CNN13, (256, 128, 1
     ],
 )
 def test_network_has_the_papers_size(name: str, shape: tuple[int, int, int], classes: int, count: int) -> None:
-    """Parameters by hand, or as published: PreResNet-164 has He et al.'s 1.70 M, DenseNet-40-12 Huang et al.'s 1.0 M.
-
-    PyramidNet-272's exact number is that of osmr/imgclsmob's table, those of ImageNet networks are torchvision's.
-    """
+    """Parameters by hand or as published: PreResNet-164 has He et al.'s 1.70 M, DenseNet-40-12 Huang et al.'s 1.0 M."""
+    # PyramidNet-272's number is that of osmr/imgclsmob's table, those of ImageNet networks are torchvision's.
     with torch.device("meta"):
         net = registry.build(name, num_classes=classes, image_shape=shape)
     assert sum(p.numel() for p in net.parameters()) == count

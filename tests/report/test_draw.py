@@ -118,10 +118,7 @@ def test_every_kind(results: Results, noisy: Results, kind: str, tmp_path: Path)
 
 @pytest.mark.parametrize("axis", ["arc", "distance"])
 def test_page_names_sweep_and_runs(results: Results, axis: str, tmp_path: Path) -> None:
-    """The caption of a page says where it comes from, and its table has the rows of the two panels' splits.
-
-    Arc length is called what it is, by its older name too.
-    """
+    """A page's caption says where it comes from; its table has the rows of both panels; arc length is called that."""
     draw(results, "profile", str(tmp_path / "a.html"), run_ids=["0002"], axis=axis)
     text = (tmp_path / "a.html").read_text()
     assert f"from the rows of {CURVE} (study) in " in text

@@ -88,7 +88,7 @@ def test_best_trials_are_named(tmp_path: Path) -> None:
     assert text.count('data-trial="0"') == 3 and f'data-trial="{NAMED}"' not in text
 
 
-def test_test_figures_where_there_is_no_validation(tmp_path: Path) -> None:
+def test_test_metrics_where_there_is_no_validation(tmp_path: Path) -> None:
     """Without validation the curves are of test, and the axes say so."""
     results = searched(tmp_path, [epochs(run_id("sgd"), [0.5, 0.25], split="test")])
     drawing = drawn(sweep_rows(results, "s"), learning_curves(results, sweep_rows(results, "s")))
@@ -110,14 +110,14 @@ def test_run_that_trains_nothing_stands_for_what_it_measures(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("rows", [[], [0.5], [None, None]])
 def test_nothing_to_draw(tmp_path: Path, rows: list[float | None]) -> None:
-    """Without two epochs that have figures there is no section."""
+    """Without two epochs that have metrics there is no section."""
     results = store(tmp_path, [run(run_id("sgd"), SGD, sweep="s")], trials=[trial("s", [run_id("sgd")])])
     if rows:
         write_rows(results.store, "epochs", run_id("sgd"), epochs(run_id("sgd"), rows))
     assert learning(results, sweep_rows(results, "s"), Gallery()) == ""
 
 
-def test_figures_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     """A run that diverged is drawn as far as it went."""
     rows = epochs(run_id("sgd"), [0.5, 0.25, float("nan"), float("inf")])
     results = searched(tmp_path, [rows])
@@ -127,7 +127,7 @@ def test_figures_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
 
 
 def test_thinning_keeps_peaks_and_ends() -> None:
-    """Of many figures the largest, the least and both ends are among those that are kept; of few all are."""
+    """Of many values the largest, the least and both ends are among those that are kept; of few all are."""
     values = np.sin(np.arange(1000) / 7.0)
     values[[123, 456]] = 5.0, -5.0
     values[789] = np.nan
@@ -137,7 +137,7 @@ def test_thinning_keeps_peaks_and_ends() -> None:
     np.testing.assert_array_equal(thinned(values[:50], 60), np.arange(50))
 
 
-def test_plotly_has_the_same_figures(tmp_path: Path) -> None:
+def test_plotly_has_the_same_values(tmp_path: Path) -> None:
     """The interactive form has a panel a column over one axis of epochs, and a trial stands once in its legend."""
     results = searched(tmp_path, [epochs(run_id("sgd", i), [0.5, 0.25]) for i in range(2)])
     gallery = Gallery(is_interactive=True)

@@ -39,10 +39,7 @@ def written(tmp_path: Path, caption: Caption, title: str = "a title") -> str:
 
 
 def test_suffix_says_as_what(tmp_path: Path) -> None:
-    """PNG, SVG, PDF and HTML are what their suffix says, with the title inside, in folders that are made.
-
-    The same rows give the same bytes, so that pictures can be compared and kept under version control.
-    """
+    """PNG, SVG, PDF and HTML are what their suffix says, with the title inside; the same rows give the same bytes."""
     for name in ("a.png", "a.SVG", "a.pdf", "a.html"):
         for folder in ("deep", "again"):
             write(figure(), str(tmp_path / folder / name), "a title", Caption(rows=ROWS))

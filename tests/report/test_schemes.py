@@ -68,7 +68,7 @@ def test_replicates_share_their_numbers_of_samples() -> None:
 
 
 def test_what_stands_on_the_axes() -> None:
-    """Axes say data set, figure and unit; samples are on a log axis at round numbers, the legend names each scheme."""
+    """Axes say data set, metric and unit; samples are on a log axis at round numbers, the legend names each scheme."""
     figure = drawn(setting(zero_mean=0.99, permuted=0.1))
     error, nll = figure.axes
     assert (error.get_ylabel(), nll.get_ylabel()) == ("mnist test error (fraction)", "mnist test NLL (nats/sample)")
@@ -83,7 +83,7 @@ def test_what_stands_on_the_axes() -> None:
 
 
 def test_chance_and_a_good_ensemble_are_both_readable() -> None:
-    """Mean weights are a line across; figures far apart are on a log axis, and both numbers stand beside the lines."""
+    """Mean weights are a line across; values far apart are on a log axis, and both numbers stand beside the lines."""
     figure = drawn(setting())
     for panel in figure.axes:
         assert panel.get_yscale() == "log"
@@ -96,7 +96,7 @@ def test_chance_and_a_good_ensemble_are_both_readable() -> None:
 @pytest.mark.parametrize(
     ("deterministic", "many", "scale"), [(0.94, 0.95, "linear"), (0.1, 0.99, "log"), (0.1, 1.0, "symlog")]
 )
-def test_the_scale_is_that_of_the_figures(deterministic: float, many: float, scale: str) -> None:
+def test_the_scale_is_that_of_the_values(deterministic: float, many: float, scale: str) -> None:
     """Errors that are near each other are on a linear axis, and no error at all can be drawn too."""
     rows = [prediction(ONE, "deterministic", 1, deterministic, 1.0), prediction(ONE, "ensemble", 2, 0.93, 1.0)]
     rows.append(prediction(ONE, "ensemble", 10, many, 1.0))
@@ -133,7 +133,7 @@ def test_a_colour_a_setting() -> None:
     assert drawn(rows, *runs).get_figheight() > 6
 
 
-def test_margins_tell_near_figures_apart() -> None:
+def test_margins_tell_near_values_apart() -> None:
     """Two ensembles that differ in their fourth digit are written with four."""
     figure = drawn(schemes(ONE, 0.1, 0.0188, 0.0188) + schemes(TWO, 0.1, 0.0188, 0.0186), ONE, TWO)
     bold = [text.get_text() for text in figure.axes[0].texts if text.get_fontweight() == "bold"]

@@ -43,14 +43,14 @@ def sweep(
 
 
 def test_best_so_far() -> None:
-    """It is the best of what came before, in either direction; a trial without a figure changes nothing."""
+    """It is the best of what came before, in either direction; a trial without a value changes nothing."""
     trials = [trial(number, {}, value) for number, value in enumerate((None, 3.0, 5.0, None, 1.0, 2.0))]
     np.testing.assert_array_equal(history(sweep(*trials), 0)[1], [np.nan, 3, 3, 3, 1, 1])
     np.testing.assert_array_equal(history(sweep(*trials, modes=("max",)), 0)[1], [np.nan, 3, 5, 5, 5, 5])
 
 
 def test_history_has_a_panel_a_metric() -> None:
-    """Its line is the best so far, and every trial has a mark, a cross where it has no figure."""
+    """Its line is the best so far, and every trial has a mark, a cross where it has no value."""
     searched = sweep(trial(0, {}, 2.0, 0.5), trial(1, {}, None, None, state="failed"), trial(2, {}, 1.0, 0.75))
     searched = SweepRows("s", ("a", "b"), ("min", "max"), searched.trials, {})
     first, second = history_figure(searched).axes
@@ -60,7 +60,7 @@ def test_history_has_a_panel_a_metric() -> None:
 
 
 def test_importance_finds_what_decides() -> None:
-    """Of three values one of which decides the figure, that one has nearly all of the importance."""
+    """Of three values one of which decides the metric, that one has nearly all of the importance."""
     draw = random.Random(0)
     trials = []
     for number in range(40):
@@ -129,7 +129,7 @@ def test_the_plan_tells_which_logarithms_are_searched(tmp_path: Path) -> None:
 
 
 def test_best_trials_are_in_the_order_of_the_metric() -> None:
-    """The largest come first where the largest is sought; trials without a figure are left out."""
+    """The largest come first where the largest is sought; trials without a value are left out."""
     searched = sweep(trial(0, {"a": 1}, 0.5), trial(1, {"a": 2}, 0.9), trial(2, {"a": 3}, None), modes=("max",))
     text = best_trials(searched)
     assert text.index("a = 2") < text.index("a = 1") and "a = 3" not in text

@@ -62,7 +62,7 @@ def test_filter(shown: Browser) -> None:
 
 
 def test_order(shown: Browser) -> None:
-    """A click on a heading sorts by its column, another the other way; lines without a figure stay last."""
+    """A click on a heading sorts by its column, another the other way; lines without a value stay last."""
     column = "document.querySelectorAll('table.trials tbody td:nth-child(3)')"
     values = f"[...{column}].map(cell => cell.textContent)"
     for sign in (1, -1):

@@ -44,7 +44,7 @@ def test_rays_and_means_are_what_was_measured() -> None:
 
 
 def test_a_failed_point_does_not_move_the_mean() -> None:
-    """Where one ray has no figure there is no mean, rather than one of the others alone."""
+    """Where one ray has no value there is no mean, rather than one of the others alone."""
     _, sgd = read_rays(rows(failed=True), RUN)
     assert len(sgd.mean("loss")) == 10
     assert np.isnan(sgd.lines["loss"][1][-1, 1])

@@ -133,7 +133,7 @@ def test_settings_on_one_row_are_told_apart(noisy: NoisyStore) -> None:
 
 
 def test_settings_that_only_their_jobs_tell_apart(noisy: NoisyStore) -> None:
-    """Where arm and searched values agree, other fields of the job are said, and at last the group."""
+    """Where configuration and searched values agree, other fields of the job are said, and at last the group."""
     noisy.run(LAYER, elbo=-900.0, setting={"epochs": 30, "start": {"lr": 0.1, "seed": 1}})
     noisy.run(LAYER, elbo=-800.0, setting={"epochs": 200, "start": {"lr": 0.1, "seed": 2}})
     assert labels(noisy) == ["epochs = 30", "epochs = 200"]

@@ -14,7 +14,7 @@ from tests.support.failed_runs import DIVERGED, USERS, FailedStore
 
 
 def test_failures_are_grouped_by_exception_and_line(tmp_path: Path) -> None:
-    """Runs with one exception at one line are one group, with their arms, seeds, trials and the first traceback."""
+    """Runs with one exception at one line are one group, with configurations, seeds, trials and the first traceback."""
     store = FailedStore(tmp_path)
     for number, (seed, lr, error) in enumerate(
         ((1, 9.0, DIVERGED), (2, 8.0, DIVERGED), (1, 0.1, USERS), (1, 0.2, None))

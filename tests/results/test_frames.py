@@ -1,4 +1,4 @@
-"""The same figures by every reader: pyarrow, DuckDB, pandas, polars."""
+"""The same numbers by every reader: pyarrow, DuckDB, pandas, polars."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.stores import epoch
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    """Three runs of four epochs; one has no test figures."""
+    """Three runs of four epochs; one has no test metrics."""
     store = Store(str(tmp_path))
     for name, loss in (("a", 0.5), ("b", 0.25), ("c", None)):
         write_rows(store, "epochs", name, [epoch(name, i, test_nll=loss and loss / i) for i in range(1, 5)])

@@ -135,7 +135,7 @@ def test_arrow_tables_show_their_first_rows(tmp_path: Path) -> None:
 
 
 def test_what_run_returns_shows_itself(tmp_path: Path) -> None:
-    """A job's figures, as the tables have them, and the tables themselves; a store that is gone is told."""
+    """A job's metrics, as the tables have them, and the tables themselves; a store that is gone is told."""
     done = rs.run(tiny_sgd(), results=str(tmp_path / "r"))
     (predicted,) = done.tables.table("predictions", ["nll"], "split = 'test'")["nll"].to_pylist()
     header, row = Cells(done._repr_html_()).rows

@@ -83,7 +83,7 @@ def test_sweeps_that_are_not_there_are_told(tmp_path: Path) -> None:
     assert results.running() == {"mixed": 1}
 
 
-def test_the_best_is_a_figure(tmp_path: Path) -> None:
+def test_the_best_is_a_value(tmp_path: Path) -> None:
     """NaN is never the best; a sweep without a finished trial, or without a search, is told."""
     write(tmp_path, "s", 0, {}, value=float("nan"))
     write(tmp_path, "s", 1, {}, value=0.5)
@@ -118,7 +118,7 @@ def test_any_values_make_a_column(values: list[Any]) -> None:
 
 
 def test_a_choice_of_whole_jobs_is_called_job() -> None:
-    """In tables, W&B's config, arms and print; rows of an older version, which had no name for it, are read so too."""
+    """In tables, W&B's config, ``arm`` and print; older rows, which had no name for it, are read so too."""
     tree = rs.Choice((to_tree(tiny_sgd(epochs=1)), to_tree(rs.Predict(weights=tiny_sgd(epochs=1)))))
     sweep = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=1, seed=0, sampler="random"), name="jobs")
     assert list(sweep.parameters) == [""]

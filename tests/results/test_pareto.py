@@ -25,7 +25,7 @@ def is_beaten(point: tuple[float, ...], by: tuple[float, ...]) -> bool:
 
 @given(FIGURES)
 def test_front_is_what_nothing_beats(points: list[tuple[float, ...]]) -> None:
-    """The front is exactly the points that no other one beats, the best in the first figure first."""
+    """The front is exactly the points that no other one beats, the best in the first metric first."""
     indices = front(points, MODES)
     assert set(indices) == {i for i, point in enumerate(points) if not any(is_beaten(point, other) for other in points)}
     assert [points[i][0] for i in indices] == sorted(points[i][0] for i in indices)

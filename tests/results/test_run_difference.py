@@ -13,7 +13,7 @@ from tests.support.failed_runs import DIVERGED, HERE, FailedStore
 
 
 def test_what_differs_is_named_by_path(tmp_path: Path) -> None:
-    """Job by dotted path, versions, commit and fingerprint that differ are found, and figures of either."""
+    """Job by dotted path, versions, commit and fingerprint that differ are found, and metrics of either."""
     store = FailedStore(tmp_path)
     a = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1)
     b = rs.SWA(start=tiny_sgd(lr=0.2, momentum=0.5), epochs=2, lr=0.1)

@@ -49,7 +49,8 @@ def test_time_left_counts_those_at_work(tmp_path: Path) -> None:
         progress(open_results(str(tmp_path)), ["z"])
 
 
-def test_the_best_of_one_arm_is_a_trial(tmp_path: Path) -> None:
+def test_the_best_of_one_configuration_is_a_trial(tmp_path: Path) -> None:
+    """Where there is one configuration, the best is named by its trial."""
     store = Store(str(tmp_path))
     for number, value in enumerate((0.5, 0.25)):
         trial(store, number, "done", value=value, wall_s=600.0, arm="swa")

@@ -178,10 +178,7 @@ def test_a_part_that_is_written_while_it_is_removed(tmp_path: Path, monkeypatch:
 
 
 def test_writers_compactions_and_readers_at_once(tmp_path: Path) -> None:
-    """Of parts that three processes write again and again while two compact, the last version is there, once.
-
-    Compactions and writers are killed in the middle. Every reader sees, at any moment, whole versions alone.
-    """
+    """While three write, two compact and some are killed, readers see whole versions, and at the end the last."""
     root = str(tmp_path)
     store = filled(root, 3)
     end(store, *(f"{name}-{at}" for name in "abc" for at in range(5)))

@@ -14,7 +14,7 @@ from raysurf.store.tables import write_rows
 from tests.support.stores import prediction
 
 PROVENANCE = Provenance(None, None, "raysurf run budgets.yaml", {})
-# What a job's figure is read from, and what lies beside it.
+# What a job's metric is read from, and what lies beside it.
 PREDICTIONS = {
     "sgd": {("final", "deterministic", 1): 0.0},
     "weights": {("final", "deterministic", 1): 0.0},

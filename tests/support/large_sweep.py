@@ -72,7 +72,7 @@ def _trial(store: Store, draw: random.Random, number: int, epochs: int) -> None:
 
 
 def _falling(draw: random.Random, nll: float, epoch: int) -> Row:
-    """The figures of an epoch, which fall towards those of the end and are not smooth."""
+    """The metrics of an epoch, which fall towards those of the end and are not smooth."""
     now = nll * (1 + 4 / epoch) * draw.uniform(0.9, 1.1)
     names = ("train_loss", "train_error", "train_nll", "validation_loss", "validation_error", "validation_nll")
     return {name: now / 4 if name.endswith("error") else now for name in names}

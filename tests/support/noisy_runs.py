@@ -38,7 +38,7 @@ class NoisyStore:
         Args:
             noise: The job's noise.
             accuracies: Test accuracy by scheme; of the ensemble that of 10 samples, beside worse ones of fewer.
-            elbo: Its figure ``train/elbo``.
+            elbo: Its metric ``train/elbo``.
             setting: Further fields of the job; what they are decides the run's group.
             **columns: Columns of its row; ``model`` and ``data`` are named in the job too.
 

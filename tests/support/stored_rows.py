@@ -46,10 +46,10 @@ def check_undisturbed(uri: str, calm: str, rel: float = 0.0) -> None:
     Args:
         uri: The store that was disturbed.
         calm: The undisturbed one.
-        rel: If not 0, figures may differ by this share of theirs, and what jobs have kept is left alone: where sums
+        rel: If not 0, metrics may differ by this share of theirs, and what jobs have kept is left alone: where sums
             were taken in another order, as in a group of workers.
     """
-    # Of figures as JSON there is no being near.
+    # Of metrics as JSON there is no being near.
     left = (*CLOCK, *PROCESS, *(("metrics",) if rel else ()))
     for table, keys in KEYS.items():
         actual, expected = (_by_key(root, table, keys, left) for root in (uri, calm))

@@ -180,8 +180,8 @@ def test_plan_counts_what_some_trials_choose_once() -> None:
     assert other.left(lambda job: job.epochs_to_train) == (4 * (tiny_sgd().epochs + 5),) * 2
 
 
-def test_arms_are_whole_sweeps() -> None:
-    """Each arm of a factorial axis has all trials of its own, and a name."""
+def test_configurations_are_whole_sweeps() -> None:
+    """Each configuration of a factorial axis has all trials of its own, and a name."""
     tree = rs.SWA(start=tiny_sgd(), epochs=2, lr=0.1).with_holes(
         cycle_epochs=rs.Int(1, 2), momentum=rs.Each((0.0, 0.9))
     )

@@ -47,7 +47,7 @@ def _agrees(tree: Any, filled: Any, params: dict[str, Any], name: str = "") -> N
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_suggested_values_fill_every_hole(seed: int) -> None:
-    """What Optuna suggests, with an arm, fills the tree to just those values."""
+    """What Optuna suggests, with a configuration, fills the tree to just those values."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     params = {**space.suggest(TREE, study.ask()), "model": "y"}
@@ -75,8 +75,8 @@ def test_samples_touch_everything_and_stay_few() -> None:
     assert len(trials) <= 10
 
 
-def test_arms_are_the_product_of_the_axes() -> None:
-    """Two axes of two and three give six arms; none gives one."""
+def test_configurations_are_the_product_of_the_axes() -> None:
+    """Two axes of two and three give six configurations; none gives one."""
     assert len(space.configurations({"a": Each((1, 2)), "b": {"c": Each(("x", "y", "z"))}})) == 6
     assert space.configurations({"a": Int(1, 2)}) == [{}]
 

@@ -121,7 +121,7 @@ def test_what_is_no_small_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_elbo_is_sought_by_max_and_a_grid_of_metrics_is_that_of_the_job(tmp_path: Path) -> None:
-    """The bound is the better the larger it is; of one scheme the figures have no name of a scheme in them."""
+    """The bound is the better the larger it is; of one scheme the metrics have no name of a scheme in them."""
     head = "model: digits_conv, data: digits, epochs: 2, lr: !float [0.01, 0.1]"
     (tmp_path / "s.yaml").write_text(
         f"job: {{kind: variational, {head}, noise: {{kind: variational_dropout, layers: '*'}}}}\n"

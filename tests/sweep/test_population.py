@@ -1,4 +1,4 @@
-"""Populations on figures in closed form: no job is trained here."""
+"""Populations on values in closed form: no job is trained here."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def sweep_of(holes: Mapping[str, Any] | None = None, seeds: tuple[int, ...] = ()
 
 def suggested(
     sweep: rs.Sweep,
-    figure: Callable[[int, Mapping[str, Any]], float | None],
+    value_of: Callable[[int, Mapping[str, Any]], float | None],
     known: Sequence[Mapping[str, Any]] = (),
     **settings: Any,
 ) -> list[dict[str, Any]]:
-    """Every assignment of a sweep; a trial without a figure has failed."""
+    """Every assignment of a sweep; a trial without a value has failed."""
     assert sweep.search is not None
     population = Population(sweep.job, sweep.search, **settings)
     params = []
@@ -57,7 +57,7 @@ def suggested(
         generation = range(first, first + sweep.search.population)
         params += [population.ask(number, known[number] if number < len(known) else None) for number in generation]
         for number in reversed(generation):
-            value = figure(number, params[number])
+            value = value_of(number, params[number])
             population.tell(number, None if value is None else (value,), value is None)
     return params
 
@@ -125,7 +125,7 @@ def test_explored_values_are_perturbed_or_drawn_anew() -> None:
 
 
 def test_what_failed_is_replaced_and_never_copied() -> None:
-    """A member that failed goes on from one that has a figure, however many have failed; NaN is a failure."""
+    """A member that failed goes on from one that has a value, however many have failed; NaN is a failure."""
     for alone in ({3}, {0, 1, 2, 3, 4}):
         values = {number: float("nan") if number % 2 else None for number in range(SIZE)}
         params = suggested(sweep_of(generations=2), lambda number, _: 1.0 if number in alone else values[number % SIZE])  # noqa: B023
@@ -143,8 +143,8 @@ def test_after_nothing_but_failures_a_generation_begins_anew() -> None:
     assert all(len(trial["lineage"]) == 1 for trial in params[2 * SIZE :])
 
 
-def test_seed_and_figures_decide() -> None:
-    """The same seed suggests the same, whatever number the arm's first trial has; another one, or none, does not."""
+def test_seed_and_values_decide() -> None:
+    """A seed suggests the same, whatever number the first trial has; another seed, or none, does not."""
     assert suggested(sweep_of(), by_number) == suggested(sweep_of(), by_number)
     shifted = Population(sweep_of().job, search_of(), first=40)
     assert [shifted.ask(40 + member) for member in range(SIZE)] == suggested(sweep_of(), by_number)[:SIZE]

@@ -1,4 +1,4 @@
-"""Choosing arms and baselines, and the section that says what is done about failures."""
+"""Choosing configurations and baselines, and the section that says what is done about failures."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.support.cases import tiny_sgd
     ],
 )
 def test_keys_and_texts(texts: tuple[str, ...], fits: bool) -> None:
-    """Of one key any text may fit, of several keys all must; an arm fits whole words of it, or a pattern."""
+    """Of one key any text may fit, of several keys all must; ``arm`` fits whole words of it, or a pattern."""
     assert Only.parse(texts).fits("study", "sgd lr=0.1 momentum=0.9", "sgd", 3) == fits
 
 
-def test_chosen_arms_keep_their_numbers() -> None:
+def test_chosen_configurations_keep_their_numbers() -> None:
     """Arms of a search are chosen with all their trials, numbered as without the choice; the plan counts them alone."""
     job = rs.SWA(start=tiny_sgd(seed=0), epochs=1, lr=0.1).with_holes(
         {"start.lr": rs.Each((0.1, 0.2, 0.3)), "lr": rs.Float(0.01, 0.1)}

@@ -51,10 +51,7 @@ def test_a_recipe_is_sound(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_file_asks_and_costs_what_its_row_says(path: Path) -> None:
-    """The question is the file's; epochs and points are those that ``raysurf check`` counts, minutes are only said.
-
-    Each chain of training has a positive rate at every step, and its members lie within it.
-    """
+    """Question and cost are those of the file; each chain of training has positive rates and its members within it."""
     sweeps = load(path)
     question, cost = ROWS[path.name]
     assert question == question_in(path)

@@ -24,7 +24,7 @@ def test_epochs_go_on_from_run_to_run() -> None:
     assert [step["epoch"] for step in history.new_epochs("swa", [epoch(1), epoch(2)])] == [4, 5]
 
 
-def test_figures_that_come_later_are_told_alone() -> None:
+def test_metrics_that_come_later_are_told_alone() -> None:
     """What is measured of an epoch after its step was told makes a step with these figures only; nothing is twice."""
     history = History(("swa",))
     rows = [epoch(1, train_loss=0.5)]

@@ -203,6 +203,7 @@ def test_mode_follows_the_user(
 
 
 def test_mode_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mode of W&B that there is not is refused, unless the run has it off."""
     monkeypatch.setenv("WANDB_MODE", "onlin")
     with pytest.raises(TrackingError, match="got WANDB_MODE=onlin; expected one of online, offline"):
         resolve_mode("auto")

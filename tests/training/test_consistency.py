@@ -131,7 +131,7 @@ def test_teacher_is_an_exponential_average(decay: float, before: int, expected: 
     assert weights == pytest.approx(expected)
 
 
-def test_training_figures_are_means_over_the_labelled() -> None:
+def test_training_metrics_are_means_over_the_labelled() -> None:
     """At a rate of almost nothing an epoch's nll and error are those of the labelled examples."""
     digits, net, ends = data(), NETWORKS["plain"](), list[EpochEnd]()
     steps = Recipe(1, 1, Constant(lr=1e-12), 60, 0.0, False, seed=0, streams=streams(digits))

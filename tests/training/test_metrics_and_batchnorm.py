@@ -37,7 +37,7 @@ def _by_hand(p: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_figures_equal_those_by_hand(seed: int) -> None:
+def test_metrics_equal_those_by_hand(seed: int) -> None:
     """Accuracy, NLL, Brier score and ECE over batches equal the plain formulas over the whole."""
     g = torch.Generator().manual_seed(seed)
     log_p = F.log_softmax(3 * torch.randn(203, 7, generator=g, dtype=torch.float64), dim=1)

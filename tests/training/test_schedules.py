@@ -163,8 +163,7 @@ def test_members_are_taken_where_the_triangle_is_lowest(cycle: int) -> None:
 
 
 def test_warm_up_grows_to_the_other_schedule() -> None:
-    """Five epochs from 0.1 of the rate, in equal steps, none of zero; from its last step on the rates are those of
-    ``then``, which counts from the start."""
+    """Five epochs from 0.1 of the rate in equal steps, none of zero, and then the rates of ``then``, from its start."""
     flat, span = WarmUp(epochs=5, start=0.1, then=Constant(lr=0.8)), epochs(90)
     rates = [flat.rate(step, span) for step in range(span.steps)]
     rises = [after - before for before, after in zip(rates, rates[1:], strict=False)]
