@@ -80,7 +80,7 @@ def test_page_needs_nothing_else(tmp_path: Path) -> None:
 
 
 def test_page_says_what_it_shows(tmp_path: Path) -> None:
-    """Caption, sweep, network, data, run and the figures that there are; and every row, in a part that opens."""
+    """Caption, sweep, network, data, run and the metrics that there are; and every row, in a part that opens."""
     page = Page(written(tmp_path, Caption("what it shows", [(RUN, "curve")], ROWS)))
     said = ("a title", "what it shows", "study", "vgg16", "cifar10", RUN.run_id, "worst train loss", "1.25", "7.5")
     assert [text for text in said if text not in page.text] == []

@@ -32,7 +32,7 @@ def test_front_is_what_nothing_beats(points: list[tuple[float, ...]]) -> None:
 
 
 def test_front_of_a_sweep(tmp_path: Path) -> None:
-    """Only finished trials with figures are looked at; each metric is a column; one metric has its best alone."""
+    """Only finished trials with values are looked at; each metric is a column; one metric has its best alone."""
     two: dict[str, Any] = {"metric": "validation/error, validation/nll", "mode": "min, min", "value": None}
     for trial, values in enumerate(((0.2, 1.0), (0.1, 2.0), (0.2, 2.0), (0.0, float("nan")))):
         write(tmp_path, "two", trial, {}, values=values, **two)

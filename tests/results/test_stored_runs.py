@@ -156,7 +156,7 @@ def test_a_job_comes_back_from_its_row(name: str, tmp_path: Path) -> None:
 
 
 def test_a_job_runs_elsewhere(results: Results, tmp_path: Path) -> None:
-    """The stored job, run in another store, has the same figures and the same weights."""
+    """The stored job, run in another store, has the same metrics and the same weights."""
     elsewhere = str(tmp_path / "elsewhere")
     done = rs.run(results.spec(SWA.id), results=elsewhere)
     assert done.failed == 0

@@ -25,7 +25,7 @@ def test_epochs_go_on_from_run_to_run() -> None:
 
 
 def test_metrics_that_come_later_are_told_alone() -> None:
-    """What is measured of an epoch after its step was told makes a step with these figures only; nothing is twice."""
+    """What is measured of an epoch after its step was told makes a step with these metrics only; nothing is twice."""
     history = History(("swa",))
     rows = [epoch(1, train_loss=0.5)]
     assert list(history.new_epochs("swa", rows)) == [{"epoch": 1, "lr": 0.1, "train/loss": 0.5}]

@@ -53,7 +53,7 @@ def test_rows_become_a_run(tmp_path: Path) -> None:
 
 
 def test_schemes_and_noisy_layers_are_in_the_summary(tmp_path: Path) -> None:
-    """Each scheme has its own figures, an ensemble those of its most samples; layers have theirs, epochs the KL."""
+    """Each scheme has its own metrics, an ensemble those of its most samples; layers have theirs, epochs the KL."""
     store = Store(str(tmp_path))
     sink = WandbSink(str(tmp_path), "noise", mode="offline", on_warning=lambda text: None)
     sink.open_run(TrackedRun("v-1", name="trial 0", job_type="variational", follow=["v-1"]))
