@@ -118,7 +118,9 @@ def imported(name: str, what: str = "model") -> Callable[..., Any]:
             place = getattr(sys.modules[module], "__file__", None)
             expected = f"{FORM} that exists{f', in {place}' if place else ''}"
             raise _fault(what, f"{name!r}, and {module} has no {attribute}", expected) from error
-        raise _fault(what, f"{name!r}, whose import fails: {_told(error)}", f"{FORM} that can be imported") from error
+        raise _fault(
+            what, f"{name!r}, whose import fails: {_import_error(error)}", f"{FORM} that can be imported"
+        ) from error
     if not callable(value):
         raise _fault(what, f"{name!r}, which is no function", FORM)
     function: Callable[..., Any] = value
@@ -237,7 +239,7 @@ def _imports_of(path: Path, package: str) -> Iterable[str]:
             yield from (name for name in named if isinstance(name, str) and not name.startswith("."))
 
 
-def _told(error: BaseException) -> str:
+def _import_error(error: BaseException) -> str:
     """What an import failed with, and at which line of whose file."""
     text = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
     if isinstance(error, SyntaxError) and error.filename:

@@ -1,4 +1,4 @@
-"""Comparisons in print: the talk's layout, in Markdown, LaTeX or for a terminal; there a line a metric if too wide."""
+"""Comparisons in the layout of the talk, as text, Markdown or LaTeX; a line per metric on a narrow terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def text(comparison: Comparison, width: int) -> str:
-    """The table for a terminal that is so many characters wide: in the layout if it fits, else a line a metric."""
+    """A comparison for a terminal of this width: in its layout if it fits, else with a line per metric."""
     shown = printed(comparison)
     if max(map(len, _table(shown).splitlines())) > width:
         shown = by_metric(comparison)
@@ -20,14 +20,14 @@ def text(comparison: Comparison, width: int) -> str:
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table in Markdown."""
+    """A comparison as a Markdown table."""
     shown = printed(comparison)
     cells = markdown_table(shown.headings, shown.cells, range(shown.num_labels, len(shown.headings)))
     return "\n\n".join([markdown_text(shown.title), cells, *map(markdown_text, shown.notes)])
 
 
 def latex(comparison: Comparison) -> str:
-    """The table in LaTeX, as a tabular whose title and notes are comments."""
+    """A comparison as a LaTeX tabular, with title and notes as comments."""
     shown = printed(comparison)
     cells = latex_table(shown.headings, shown.cells, range(shown.num_labels, len(shown.headings)))
     notes = [f"% {line}" for note in shown.notes for line in note.splitlines()]
@@ -35,7 +35,7 @@ def latex(comparison: Comparison) -> str:
 
 
 def _table(shown: PrintedTable) -> str:
-    """Columns side by side; numbers of seeds are numbers, so that they stand to the right."""
+    """The table as text; seed counts are numbers, which are right-aligned."""
     place = shown.headings.index("seeds")
     rows = [[int(cell) if i == place and cell.isdigit() else cell for i, cell in enumerate(row)] for row in shown.cells]
     return text_table(shown.headings, rows, longest=None)

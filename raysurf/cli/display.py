@@ -1,4 +1,4 @@
-"""Progress on a terminal: of a run in this process, and of a sweep from its store."""
+"""Progress on a terminal: of a run in this process, or of sweeps from their store."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from raysurf.store.store import Store
 from raysurf.sweep.lineage import own_values
 from raysurf.sweep.plan import Plan
 
-# In a pipe, a surface is a line for every tenth of it.
-TOLD = 10
+# Lines of progress for a surface, in a pipe.
+SURFACE_LINES = 10
 
 
 class Display:
-    """Listens to the events of a run and shows where it is.
+    """A listener that shows the progress of a run.
 
     Args:
-        plan: What will be done.
-        stream: Where to write; a terminal is written in place.
+        plan: The plan of the run.
+        stream: The output; on a terminal, progress is updated in place.
     """
 
     def __init__(self, plan: Plan, stream: IO[str] | None = None) -> None:
@@ -59,7 +59,7 @@ class Display:
             self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Update the display from an event."""
         if isinstance(event, StageStarted | SweepEnded):
             self._close_stage()
         measured = self.state.measured.get(event.job.id, event.done) if isinstance(event, PointsMeasured) else 0
@@ -71,7 +71,7 @@ class Display:
         elif isinstance(event, RunStarted):
             self._say(f"{where}; {event.label} begins{_params(event)}")
         elif isinstance(event, PointsMeasured):
-            if event.done * TOLD // event.total > measured * TOLD // event.total:
+            if event.done * SURFACE_LINES // event.total > measured * SURFACE_LINES // event.total:
                 self._say(f"{where}; {self.state.surface}")
         elif isinstance(event, RunEnded):
             self._ended(event, where)
@@ -120,7 +120,7 @@ def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-# What a run makes in its store before it has tables.
+# Folders that a run makes in its store before it has tables.
 FOLDERS = ("_tmp", "claims", "jobs", "studies", "sweeps", "trajectories", "wandb")
 
 
@@ -130,8 +130,8 @@ def watch(results: str, sweeps: Sequence[str], every_s: float, once: bool) -> No
     Args:
         results: Address of the store.
         sweeps: Names; all that have begun if none.
-        every_s: Seconds between two looks.
-        once: Whether to look but once.
+        every_s: Seconds between updates.
+        once: Whether to show them only once.
     """
     if once:
         echo("\n".join(lines(progress(open(results), sweeps))))
@@ -175,7 +175,7 @@ def _print_changes(results: str, sweeps: Sequence[str], every_s: float) -> None:
 
 
 def _changing(view: SweepProgress) -> Iterator[tuple[str, str, Any]]:
-    """What a line is about, the line, and what must have changed for it to be printed again."""
+    """Key, text and state of each line; a line is printed again when its state has changed."""
     if inputs := inputs_line(view):
         yield f"{view.sweep} inputs", inputs, inputs
     for number, why in view.failures:
@@ -184,7 +184,7 @@ def _changing(view: SweepProgress) -> Iterator[tuple[str, str, Any]]:
 
 
 def _look(results: str, sweeps: Sequence[str]) -> list[SweepProgress]:
-    """Where sweeps are; none if the store has no tables yet, so that one can begin to watch before the run does.
+    """Progress of sweeps; none if the store has no tables yet, so that watching can start before the run.
 
     Raises:
         StoreError: If there is something else at the address.
@@ -198,7 +198,7 @@ def _look(results: str, sweeps: Sequence[str]) -> list[SweepProgress]:
 
 
 def _is_something_else(store: Store) -> bool:
-    """Whether no run will ever make a store of it: a file, or a folder with things in it that no store has."""
+    """Whether the address is no store in the making: a file, or a folder with other contents than a store."""
     from pyarrow import fs
 
     if store.fs.get_file_info(store.root).type == fs.FileType.File:

@@ -1,4 +1,4 @@
-"""The sweeps that come with raysurf: ``raysurf examples``, and their names in place of a file."""
+"""The shipped sweeps: ``raysurf examples``, and their names in place of a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 INCLUDE = re.compile(r"!include +([^\s,\]}]+)")
 # Named in the first line of a shipped sweep, for editors.
 SCHEMA = "sweep.schema.json"
-# What the first comment of a sweep says first.
+# The question at the start of a sweep's first comment.
 QUESTION = re.compile(r"\A(?:# yaml-language-server:.*\n)?# Question: ((?:.*\n# )*?.*?\?)")
 
 
@@ -37,7 +37,7 @@ def examples() -> dict[str, Path]:
 
 
 def _file_of(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """The shipped sweep of that name, unless there is such a file."""
+    """The path of the shipped sweep of this name, unless a file has it."""
     if value is None or not re.fullmatch(r"\w+", value) or Path(value).exists():
         return value
     return str(examples().get(value, value))
@@ -49,7 +49,7 @@ def sweep_file(required: bool = True) -> Callable[[F], F]:
 
 
 def question(path: Path) -> str:
-    """What a shipped sweep asks, from its first comment."""
+    """The question of a shipped sweep, from its first comment."""
     match = QUESTION.match(path.read_text(encoding="utf-8"))
     return match[1].replace("\n# ", " ") if match else ""
 
@@ -58,9 +58,9 @@ def question(path: Path) -> str:
 @click.argument("name", required=False)
 @click.option("--to", "target", default="sweeps", show_default=True, help="Folder to copy to.")
 def list_examples(name: str | None, target: str) -> None:
-    """List the sweeps that come with raysurf, or copy NAME with the files that it includes and their JSON schema.
+    """List the shipped sweeps, or copy NAME with the files that it includes and their JSON schema.
 
-    `run`, `check` and `submit` take their names in place of a file: raysurf run quickstart.
+    `run`, `check` and `submit` accept these names in place of a file: raysurf run quickstart.
     """
     known = examples()
     if name is None:
@@ -71,7 +71,7 @@ def list_examples(name: str | None, target: str) -> None:
     copies = {path: Path(target) / path.relative_to(folder()) for path in sorted(_with_includes(known[name]))}
     for source, copy in copies.items():
         if copy.exists() and copy.read_bytes() != source.read_bytes():
-            raise click.UsageError(f"{copy} is another file; give a folder without it by --to. Nothing was copied")
+            raise click.UsageError(f"{copy} exists and differs; choose another folder by --to. Nothing was copied")
     for source, copy in copies.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(source.read_bytes())
@@ -81,7 +81,7 @@ def list_examples(name: str | None, target: str) -> None:
 
 
 def schema_text() -> str:
-    """The JSON schema of sweep files, as it is printed."""
+    """The JSON schema of sweep files as text."""
     from raysurf.sweep.json_schema import json_schema
 
     return f"{json.dumps(json_schema(), indent=1)}\n"
@@ -89,7 +89,7 @@ def schema_text() -> str:
 
 @click.command("schema")
 def print_schema() -> None:
-    """Print the JSON schema of sweep files, by which editors complete and check them."""
+    """Print the JSON schema of sweep files, for completion and checks in editors."""
     echo(schema_text(), nl=False)
 
 

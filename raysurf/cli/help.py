@@ -1,4 +1,4 @@
-"""``raysurf help``: on commands, on what sweep files and Python may hold, and on the columns of tables."""
+"""``raysurf help``: commands, words of sweep files, Python names, and columns of tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WIDTH = 110
 REQUIRED = "required"
-# Of modules, the first that fits says under what heading their public names stand.
+# Headings of public names by module; the first that fits counts.
 GROUPS = {
     "raysurf.jobs.initial": "Noise",
     "raysurf.jobs": "Jobs",
@@ -31,7 +31,7 @@ GROUPS = {
     "raysurf.sweep": "Searches",
 }
 OTHERS = "Python"
-# Of groups of plugs; those of networks, data and samplers have no name in Python.
+# Headings of groups of plugs; networks, data and samplers have no Python names.
 TITLES = {
     "jobs": "Jobs",
     "places": "Jobs",
@@ -49,18 +49,18 @@ NAMELESS = ("models", "data", "samplers")
 @click.command("help")
 @click.argument("topic", required=False)
 def help_on(topic: str | None) -> None:
-    """Help on TOPIC: a command, a public name of `raysurf` such as SWA, a word of files such as vgg16, or a table."""
+    """Show help on TOPIC: a command, a Python name such as SWA, a word of sweep files such as vgg16, or a table."""
     group = click.get_current_context().find_root().command
     commands = group.commands if isinstance(group, click.Group) else {}
     echo("\n".join(_topics(commands) if topic is None else _found(topic, commands)))
 
 
 def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
-    """Every topic, by what it is."""
+    """Every topic, by kind."""
     from raysurf import HOMES
     from raysurf.store.schemas import SCHEMAS
 
-    yield "raysurf help TOPIC, of which there are:\n"
+    yield "raysurf help TOPIC, where TOPIC is one of:\n"
     yield "Commands"
     wide = max(map(len, commands))
     for name, command in commands.items():
@@ -78,10 +78,10 @@ def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
 
 
 def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
-    """All that is called so, capitals and underscores aside.
+    """Help on everything of this name, ignoring case and underscores.
 
     Raises:
-        UnknownNameError: If nothing is.
+        UnknownNameError: If there is nothing.
     """
     import raysurf
     from raysurf.errors import UnknownNameError
@@ -91,7 +91,7 @@ def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
     names = [name for name in raysurf.__all__ if _plain(name) == wanted]
     known = {_plain(name): name for name in (*SCHEMAS, *raysurf.__all__, *commands)}
     is_known = wanted in known
-    # A file's words for what Python calls otherwise or not at all, such as from_means.
+    # Words of sweep files that are no Python names, such as from_means.
     words = [] if is_known else [group for group in plugs.GROUPS if plugs.has(group, topic)]
     if not is_known and not words:
         every = {_plain(name): name for group in plugs.GROUPS for name in plugs.names(group)} | known
@@ -108,7 +108,7 @@ def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
 
 
 def title_of(home: str) -> str:
-    """The heading of what a module has."""
+    """The heading of a module's public names."""
     return next((title for module, title in GROUPS.items() if f"{home}.".startswith(f"{module}.")), OTHERS)
 
 
@@ -121,7 +121,7 @@ def _on_command(command: click.Command, name: str) -> Iterator[str]:
 
 
 def _on_name(name: str, value: Any) -> Iterator[str]:
-    """What Python says of a public name, and what it takes."""
+    """A public name: its docstring, and its fields or methods."""
     from pydantic import BaseModel
 
     is_model = isinstance(value, type) and issubclass(value, BaseModel)
@@ -131,13 +131,13 @@ def _on_name(name: str, value: Any) -> Iterator[str]:
     if is_model:
         yield from _fields(value)
     elif inspect.ismodule(value):
-        yield from _methods(value.Results, "raysurf.results.open(uri) gives Results, which has")
+        yield from _methods(value.Results, "Methods of Results, which raysurf.results.open(uri) returns")
     elif isinstance(value, type):
-        yield from _methods(value, "It has")
+        yield from _methods(value, "Methods")
 
 
 def _on_plug(group: str, name: str) -> Iterator[str]:
-    """What a file's word stands for, and what it takes."""
+    """A word of sweep files: its docstring, and its fields or options."""
     import raysurf
     from raysurf.data.source import Source
 
@@ -156,7 +156,7 @@ def _on_plug(group: str, name: str) -> Iterator[str]:
 
 
 def options_of(builder: Callable[..., Any]) -> list[tuple[str, str]]:
-    """What a file may give to the function of a network or data set: names and defaults."""
+    """The options of a network or data set in a sweep file: names and defaults."""
     taken = [p for p in inspect.signature(builder).parameters.values() if p.name not in GIVEN]
     return [(p.name, REQUIRED if p.default is p.empty else str(p.default)) for p in taken]
 
@@ -166,14 +166,14 @@ def _about(name: str, value: Any) -> Iterator[str]:
 
 
 def _call(value: Callable[..., Any]) -> str:
-    """What it takes, as it is called; exceptions are for catching."""
+    """The parameters of a callable; none for exceptions, which are only caught."""
     if isinstance(value, type) and issubclass(value, Exception):
         return ""
     return f"({', '.join(inspect.signature(value).parameters)})"
 
 
 def _fields(model: type[BaseModel]) -> Iterator[str]:
-    """Names, defaults and meanings of what a value is made of."""
+    """The fields of a value: names, defaults and descriptions."""
     lines = [
         (name, _shortened(default_of(field)), field.description or "") for name, field in model.model_fields.items()
     ]
@@ -183,7 +183,7 @@ def _fields(model: type[BaseModel]) -> Iterator[str]:
 
 
 def default_of(field: FieldInfo) -> str:
-    """What a field is that is not given; empty if that is nothing."""
+    """The default of a field as text; empty for None."""
     value = REQUIRED if field.is_required() else field.get_default(call_default_factory=True)
     return "" if value is None else str(value)
 
@@ -206,7 +206,7 @@ def _methods(owner: type, title: str) -> Iterator[str]:
 
 
 def _on_table(name: str) -> Iterator[str]:
-    """Its columns, as its schema has them."""
+    """The columns of a table, from its schema."""
     from raysurf.store.schemas import schema_of
 
     yield f"The table {name} (raysurf table {name})"
@@ -221,7 +221,7 @@ def _on_table(name: str) -> Iterator[str]:
 
 
 def _columns(lines: Sequence[tuple[str, str, str]]) -> Iterator[str]:
-    """Three columns, the last of which is broken where it is long."""
+    """Three columns; the last one is wrapped."""
     wide = [max(len(line[place]) for line in lines) for place in (0, 1)]
     for name, middle, text in lines:
         head = f"    {name:<{wide[0]}}  {middle:<{wide[1]}}  " if wide[1] else f"    {name:<{wide[0]}}  "

@@ -30,19 +30,19 @@ SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interrupts:
-    """While it is entered, SIGINT, SIGTERM and, unless it is ignored as by ``nohup``, SIGHUP are taken here.
+    """Context manager that handles SIGINT, SIGTERM and, unless it is ignored as by ``nohup``, SIGHUP.
 
-    The first asks ``shutdown`` for an orderly end while that is looked at, and raises KeyboardInterrupt otherwise; the
-    second ends the process, and so does an orderly end that takes too long. A hangup is no second, nor is the same
-    signal within a second. When the block has been left because of either, it is said how to go on, and the command
-    ends with 128 and the signal's number.
+    The first signal requests ``shutdown`` if the run observes it, and raises KeyboardInterrupt otherwise. The second
+    ends the process, and so does a shutdown that takes too long; a hangup, or the same signal within a second, does not
+    count as second. On exit after a signal, the command to resume is printed, and the exit code is 128 plus the
+    signal's number.
 
-    Ray takes SIGTERM for itself while it starts, and leaves by SystemExit; and what a handler raises is lost where
-    Python calls back on its own. So signals are also written down, by ``signal.set_wakeup_fd``, and read when the run
-    begins to look; and Python does not tell of what was lost.
+    Ray takes over SIGTERM while it starts, and exits by SystemExit; and what a handler raises is lost in callbacks from
+    C. So ``signal.set_wakeup_fd`` records signals as well, which are read when the run starts to observe them, and
+    Python's reports of lost exceptions are suppressed.
 
     Attributes:
-        shutdown: For the run.
+        shutdown: The shutdown that the run observes.
     """
 
     def __init__(self) -> None:

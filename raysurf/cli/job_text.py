@@ -16,12 +16,12 @@ WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 
 
 def job_file(row: Row, uri: str) -> str:
-    """The whole job of a run as YAML, such that reading it gives the same job; see ``mapping_in`` for ``uri``."""
+    """The job of a run with its inputs as YAML, which reads back as the same job; see ``mapping_in`` for ``uri``."""
     return _head(row) + as_yaml(_as_written(row, uri))
 
 
 def sweep_file(name: str, rows: Sequence[Row], uri: str) -> str:
-    """The jobs of runs that differ in their seeds alone, as the file of a sweep of that name."""
+    """Jobs that differ only in their seeds, as the file of a sweep of this name."""
     if len(rows) == 1:
         return job_file(rows[0], uri)
     tree, seeds = _without_differing_seeds([_as_written(row, uri) for row in rows])
@@ -69,7 +69,7 @@ def _without_differing_seeds(trees: Sequence[Any]) -> tuple[Any, list[int]]:
 
 
 def as_yaml(tree: Any) -> str:
-    """A tree as YAML, which raysurf's own reader reads as the same tree."""
+    """A tree as YAML, which raysurf reads back as the same tree."""
     import yaml
 
     class Dumper(yaml.SafeDumper):

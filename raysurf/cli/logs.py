@@ -1,4 +1,4 @@
-"""``raysurf logs``: what a submitted job prints, and what the tables know of a trial."""
+"""``raysurf logs``: the log of a submitted job, or the rows of a trial or run."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ RUN_ID = re.compile(r"[a-z_]+-[0-9a-f]{16}")
 
 @click.command()
 @click.argument("name")
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job ends; Ctrl-C leaves it running.")
-@format_option(help="How to print a trial.")
+@click.option("--follow", "-f", is_flag=True, help="Follow the log until the job ends; Ctrl-C leaves the job running.")
+@format_option(help="Output format of a trial or run.")
 @results_option
 @cluster_address
 def logs(name: str, follow: bool, style: str, results: str, address: str) -> None:
-    """Print what is known of NAME: a trial as SWEEP/NUMBER, a run by its id, or the log of a submitted job by its id.
+    """Print the log of NAME: a trial as SWEEP/NUMBER, a run by its id, or a submitted job by its id.
 
-    Trials and runs come from the tables. With --follow, a job's exit code is 1 if it failed.
+    Trials and runs are read from the tables. With --follow, the exit code is 1 if the job failed.
     """
     sweep, mark, number = name.rpartition("/")
     if not mark and not RUN_ID.fullmatch(name):
         _print_job(name, follow, address)
         return
     if follow:
-        raise click.UsageError("got --follow and a trial or run, whose rows are printed as they stand; leave it out")
+        raise click.UsageError("--follow is for submitted jobs; got a trial or run")
     from raysurf.cli.trial_text import as_json, trial_lines
     from raysurf.results.api import open
     from raysurf.results.runs import run_log, trial_log

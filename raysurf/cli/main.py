@@ -14,7 +14,7 @@ import click
 from raysurf.cli.examples import list_examples, print_schema
 from raysurf.cli.help import help_on
 from raysurf.cli.logs import logs
-from raysurf.cli.options import told_warnings
+from raysurf.cli.options import printed_warnings
 from raysurf.cli.output import echo
 from raysurf.cli.pictures import plot, report
 from raysurf.cli.remote import list_jobs, status, stop, submit
@@ -69,7 +69,7 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line and end the process: 0 when done, 1 if a trial failed, 2 for the user's mistake.
+    """Run the command line and end the process: 0 when done, 1 if a trial failed, 2 for a mistake of the user.
 
     The process ends without tearing native libraries down: threads of Arrow's scanner that are still about then abort
     it now and then, after all work was done (arrow#34314).
@@ -77,7 +77,7 @@ def main() -> None:
     _open_streams()
     code = _run()
     if code in (129, 130, 143):
-        # W&B's own process got the signal too, and what is registered to take leave of it fails.
+        # W&B's own process got the signal too, so its exit handlers fail.
         sys.unraisablehook = lambda _: None
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -99,7 +99,7 @@ def _open_streams() -> None:
 
 def _run() -> int:
     try:
-        with told_warnings():
+        with printed_warnings():
             code = cli.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
@@ -133,7 +133,7 @@ def _run() -> int:
 
 
 def _bug() -> int:
-    """Tell the error that is being handled with its traceback."""
+    """Print the traceback of the current exception."""
     echo(redact(traceback.format_exc()), err=True, nl=False)
     return 1
 

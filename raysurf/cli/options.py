@@ -22,31 +22,31 @@ cluster_address = click.option(
     envvar=["RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"],
     default="http://127.0.0.1:8265",
     show_default=True,
-    help="Of the cluster's dashboard; else $RAY_API_SERVER_ADDRESS or $RAY_ADDRESS.",
+    help="Address of the cluster's dashboard; else $RAY_API_SERVER_ADDRESS or $RAY_ADDRESS.",
 )
 
 
-def format_option(formats: Sequence[str] = ("table", "json"), help: str = "How to print.") -> Callable[[F], F]:
-    """``--format``, which reaches the command as ``style``; the first one is the default."""
+def format_option(formats: Sequence[str] = ("table", "json"), help: str = "Output format.") -> Callable[[F], F]:
+    """The option ``--format``, passed as ``style``; the first format is the default."""
     choice = click.Choice(formats)
     return click.option("--format", "style", type=choice, default=formats[0], show_default=True, help=help)
 
 
-# Warnings that are told in a line.
-TOLD = (StoreWarning, PlugWarning)
+# Warnings that are printed in a line, each once.
+PRINTED = (StoreWarning, PlugWarning)
 
 
 @contextmanager
-def told_warnings() -> Iterator[None]:
-    """Tell what is left out of a store on stderr, each thing once."""
+def printed_warnings() -> Iterator[None]:
+    """Print warnings about what is left out on stderr, each once."""
     with warnings.catch_warnings():
-        for kind in TOLD:
+        for kind in PRINTED:
             warnings.simplefilter("always", kind)
         shown: set[str] = set()
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-            if not issubclass(category, TOLD):
+            if not issubclass(category, PRINTED):
                 others(message, category, *rest, **more)
             elif str(message) not in shown:
                 shown.add(str(message))
@@ -63,6 +63,6 @@ def _be_strict(context: click.Context, option: click.Parameter, value: bool) -> 
 
 
 def strict(command: F) -> F:
-    """Give a command that reads tables the option ``--strict``."""
-    text = "Fail if a file of a table cannot be read, instead of leaving it out with a warning."
+    """Add the option ``--strict`` to a command that reads tables."""
+    text = "Fail on an unreadable file of a table, instead of leaving it out with a warning."
     return click.option("--strict", is_flag=True, expose_value=False, callback=_be_strict, help=text)(command)

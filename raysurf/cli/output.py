@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# All but the printable ASCII, which most texts are made of, a tab and the end of a line.
+# All but printable ASCII, tabs and newlines.
 _OTHERS = re.compile(r"[^\t\n -~]")
 
 
@@ -36,7 +36,7 @@ def _shown(sign: str) -> str:
     return sign.encode("unicode_escape").decode()
 
 
-# Those for other programs and documents, by the suffixes of their files.
+# Export formats by file suffix.
 SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".tex": "latex", ".md": "markdown"}
 EXPORTED = tuple(SUFFIXES.values())
 FORMATS = ("table", *EXPORTED)
@@ -58,7 +58,7 @@ LATEX = str.maketrans(
 )
 
 
-# Cells that a spreadsheet takes for a formula, and those of them that are numbers all the same.
+# Cells that a spreadsheet takes for formulas, and those of them that are plain numbers.
 FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)$"
 MARKDOWN = str.maketrans({**{sign: f"\\{sign}" for sign in "\\`*[]|~"}, "<": "&lt;", ">": "&gt;"})
@@ -74,16 +74,15 @@ def encoded(rows: pa.Table, style: str) -> bytes:
     """Rows as the bytes of a file.
 
     Args:
-        rows: What is to be written.
-        style: One of ``FORMATS``. CSV has lists with semicolons between their items, and an apostrophe before a text
-            that a spreadsheet would take for a formula; JSON has null for what is no
-            number; tables in print have four digits of a number.
+        rows: The rows.
+        style: One of ``FORMATS``. CSV joins lists by semicolons and puts an apostrophe before texts that spreadsheets
+            take for formulas; JSON has null for NaN and infinity; printed tables have four significant digits.
     """
     if style == "parquet":
         import pyarrow.parquet
 
         sink = io.BytesIO()
-        pyarrow.parquet.write_table(_told_apart(rows), sink)
+        pyarrow.parquet.write_table(_unique_names(rows), sink)
         return sink.getvalue()
     if style == "csv":
         import pyarrow.csv
@@ -91,7 +90,7 @@ def encoded(rows: pa.Table, style: str) -> bytes:
         sink = io.BytesIO()
         pyarrow.csv.write_csv(_flat(rows), sink)
         return sink.getvalue()
-    rows = _told_apart(rows)
+    rows = _unique_names(rows)
     if style == "json":
         import json
 
@@ -106,7 +105,7 @@ def encoded(rows: pa.Table, style: str) -> bytes:
 
 
 def text_table(names: Sequence[str], rows: Sequence[Sequence[object]], longest: int | None = 40) -> str:
-    """Columns side by side, numbers to the right; cells of more than ``longest`` characters are cut."""
+    """A table as plain text; numbers are right-aligned, cells of more than ``longest`` characters are cut."""
     cells = [[_cell(value, longest) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(names)]
     right = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(names))]
@@ -119,14 +118,14 @@ def text_table(names: Sequence[str], rows: Sequence[Sequence[object]], longest: 
 
 
 def markdown_table(names: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[int]) -> str:
-    """A table in Markdown; the columns of numbers ``right``, from 0, stand to the right."""
+    """A Markdown table; the columns with indices ``right`` are right-aligned."""
     rules = ["---:" if i in right else "---" for i in range(len(names))]
     cells = [[markdown_text(_cell(value, None)) for value in row] for row in (names, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rules, *cells[1:]))
 
 
 def latex_table(names: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[int]) -> str:
-    """A table in LaTeX, with the rules of the package booktabs; see ``markdown_table``."""
+    """A LaTeX table with booktabs rules; see ``markdown_table``."""
     places = "".join("r" if i in right else "l" for i in range(len(names)))
     cells = [" & ".join(latex(_cell(value, None)) for value in row) + r" \\" for row in (names, *rows)]
     begin = [r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{{places}}}", r"\toprule", cells[0], r"\midrule"]
@@ -139,12 +138,12 @@ def markdown_text(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """A text such that LaTeX prints it as it is."""
+    """Escape a text for LaTeX."""
     return text.translate(LATEX)
 
 
 def finite(value: Any) -> Any:
-    """A value for JSON, which has no NaN and no infinity: null in their place; decimals of SQL are its numbers."""
+    """A value for JSON: null for NaN and infinity, numbers for SQL decimals."""
     if isinstance(value, list):
         return [finite(item) for item in value]
     if isinstance(value, dict):
@@ -173,8 +172,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _told_apart(rows: pa.Table) -> pa.Table:
-    """Columns of one name, as SQL may give, told apart by numbers."""
+def _unique_names(rows: pa.Table) -> pa.Table:
+    """Number repeated column names, which SQL may return."""
     names: list[str] = []
     for name in rows.column_names:
         known, number = name, 1
@@ -185,7 +184,7 @@ def _told_apart(rows: pa.Table) -> pa.Table:
 
 
 def _flat(rows: pa.Table) -> pa.Table:
-    """CSV has no lists and no mappings; the items of a list are joined by semicolons."""
+    """Lists and mappings as text for CSV; lists are joined by semicolons."""
     import pyarrow as pa
     from pyarrow import types
 

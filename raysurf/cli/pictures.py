@@ -15,16 +15,14 @@ PICTURES = ("plane", "profile", "width", "path", "schemes", "activations", "toy"
 @strict
 @click.argument("kind", type=click.Choice(PICTURES))
 @sweep_file(required=False)
-@click.option("--sweep", "sweeps", multiple=True, help="Draw the runs of this sweep; may be given again.")
-@click.option(
-    "--run", "run_ids", multiple=True, help="Draw this run, by its id or the beginning of it; may be given again."
-)
+@click.option("--sweep", "sweeps", multiple=True, help="Draw the runs of this sweep; repeatable.")
+@click.option("--run", "run_ids", multiple=True, help="Draw this run, by its id or a unique prefix; repeatable.")
 @click.option(
     "-o",
     "--output",
     default=None,
-    help="The file; its suffix (.png, .svg, .pdf, .html) says as what.  [default: RESULTS/pictures/KIND.png; "
-    "schedule.png of a FILE]",
+    help="The output file; its suffix (.png, .svg, .pdf, .html) selects the format.  [default: "
+    "RESULTS/pictures/KIND.png; schedule.png for a FILE]",
 )
 @click.option(
     "--x",
@@ -45,14 +43,14 @@ def plot(
     axis: str | None,
     results: str,
 ) -> None:
-    """Draw KIND: planes, profiles of curves and lines, widths along rays, minimum-energy paths; of networks that are
-    sampled the schemes of prediction, activations of neurons by class, or a toy network on two-dimensional inputs;
-    learning rates of finished epochs, or with `schedule FILE` those that a file of sweeps asks for, before training.
+    """Draw KIND: planes, profiles of curves and lines, widths along rays, minimum-energy paths, schemes of prediction,
+    activations of neurons by class, a toy network on two-dimensional inputs, or schedules: learning rates of finished
+    epochs, or with `schedule FILE` those that a sweep file asks for, before training.
 
-    Without --sweep and --run every such run in the store is drawn; rows of runs that still go on as well.
+    Without --sweep and --run, every such run in the store is drawn, running ones too.
     """
     if axis is not None and kind not in ("profile", "path"):
-        raise click.UsageError(f"--x is for profile and path; {kind} has axes of its own")
+        raise click.UsageError(f"--x is for profile and path; {kind} has its own axes")
     if file is not None:
         if kind != "schedule" or run_ids:
             raise click.UsageError(f"a file is for schedule, without --run; got {kind} of {file}")
@@ -71,16 +69,14 @@ def plot(
 
 @click.command()
 @click.argument("sweeps", metavar="SWEEP...", nargs=-1, required=True)
-@click.option("-o", "--output", default="report.html", show_default=True, help="The page; its name ends in .html.")
-@click.option(
-    "--interactive", is_flag=True, help="Pictures to zoom and point at, drawn in the browser (some 5 MB more)."
-)
+@click.option("-o", "--output", default="report.html", show_default=True, help="The output file, ending in .html.")
+@click.option("--interactive", is_flag=True, help="Interactive pictures, drawn in the browser (about 5 MB more).")
 @results_option
 def report(sweeps: tuple[str, ...], output: str, interactive: bool, results: str) -> None:
-    """Write one HTML page of some SWEEPs, which needs no network and no other file.
+    """Write a report on SWEEPs: one HTML page that needs no network and no other file.
 
-    It has what was asked, what came of it and what it cost, the best trials, the search, surfaces, predictions, tables
-    beside published figures, what failed, and where all of it comes from. A sweep that still runs has its rows so far.
+    It shows the question, the outcome and its cost, the best trials, the search, surfaces, predictions, comparisons
+    with published metrics, failures and provenance; of a running sweep the rows so far.
     """
     from raysurf.report.sweep_report import write_report
     from raysurf.results.api import open

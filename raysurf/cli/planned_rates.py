@@ -1,4 +1,4 @@
-"""The learning rates of a file, as a picture: what ``raysurf plot schedule FILE`` draws."""
+"""Picture of the learning rates of a sweep file: ``raysurf plot schedule FILE``."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ begins. Of a searched value its bounds are drawn."""
 
 
 def draw_planned(file: str, path: str, sweeps: Sequence[str] = ()) -> None:
-    """Draw the learning rates that a file asks for; no store is read or written.
+    """Draw the learning rates of a sweep file; no store is read or written.
 
     Args:
-        file: The sweeps.
-        path: Where the picture goes; .png, .svg or .html.
-        sweeps: Those to draw, by name; all if none is given.
+        file: The sweep file.
+        path: The output file; .png, .svg or .html.
+        sweeps: Names of the sweeps to draw; all if not given.
 
     Raises:
         SpecError: If the file has faults, trains nothing, or the suffix is of no known kind.
         UnknownNameError: If it has no such sweep.
-        StoreError: If the place cannot be written.
+        StoreError: If the output cannot be written.
     """
     check_suffix(path)
     loaded = load(file)

@@ -1,4 +1,4 @@
-"""The progress of sweeps in words: what ``raysurf run``, ``status`` and ``status --watch`` show."""
+"""Progress of sweeps as text, for ``raysurf run``, ``status`` and ``status --watch``."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from raysurf.results.progress import Running, SweepProgress
 from raysurf.wording import duration
 
 MOST_RUNNING = 8
-# A run whose rows have not changed for so long says so; after the longer time it has probably lost its process.
+# Seconds without a new row after which a run says so; after the longer time it has probably lost its process.
 QUIET_S, SILENT_S = 30.0, 600.0
 
 
 def line(sweep: SweepProgress) -> str:
-    """The trials of one sweep in one line."""
+    """The progress of a sweep's trials in one line."""
     return "; ".join((_trials(sweep), *_rates(sweep)))
 
 
 def lines(sweeps: Sequence[SweepProgress]) -> list[str]:
-    """Everything about some sweeps; what is at work stands once, since inputs may be of several."""
+    """The progress of some sweeps; running work is listed once, since sweeps may share inputs."""
     shown = []
     for sweep in sweeps:
         shown += [inputs] if (inputs := inputs_line(sweep)) else []
@@ -34,9 +34,9 @@ def lines(sweeps: Sequence[SweepProgress]) -> list[str]:
 
 
 def inputs_line(sweep: SweepProgress) -> str:
-    """Inputs and baselines; empty if there are none, or other sweeps of the store have run them.
+    """Progress of inputs and baselines in one line; empty if there are none, or other sweeps have run them.
 
-    The plan counts those that all trials share; inputs that trials have by themselves come to them.
+    The plan counts the inputs that all trials share; trials may have further ones of their own.
     """
     total, inputs = sweep.total_inputs, sweep.inputs
     if not inputs.total() and (sweep.is_over or not total):
@@ -55,7 +55,7 @@ def _counts(counts: Counter[str], always: Sequence[str]) -> str:
 
 
 def _rates(sweep: SweepProgress) -> Iterator[str]:
-    """The best so far, how fast it goes, and how long it will."""
+    """The best value so far, the speed, and the time left."""
     if not sweep.has_begun:
         yield "workers are starting"
     if sweep.best is not None:

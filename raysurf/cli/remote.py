@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 )
 @cluster_address
 def submit(file: str, options: tuple[str, ...], results: str, address: str) -> None:
-    """Run FILE on a cluster as a Ray job, and print the job's id; OPTIONS of `run` stand after a --.
+    """Submit FILE to a cluster as a Ray job, and print the job's id; OPTIONS of `run` follow after --.
 
-    The working folder goes with it, but not what git ignores, results, or what looks like a secret.
+    The working folder is uploaded, without what git ignores, results, and what looks like a secret.
     """
     import os
     import secrets
@@ -70,10 +70,10 @@ LAST_LINES = 8
 
 @click.command()
 @click.argument("job", required=False)
-@click.option("--watch", "watches", is_flag=True, help="Go on showing it until it is over.")
-@click.option("--sweep", "sweeps", multiple=True, help="Without JOB: show this sweep; may be given again.")
+@click.option("--watch", "watches", is_flag=True, help="Keep showing the progress until it is over.")
+@click.option("--sweep", "sweeps", multiple=True, help="Without JOB: show this sweep; repeatable.")
 @click.option("--results", default=None, help="Without JOB: address of the result store.  [default: results]")
-@click.option("--every", "every_s", default=2.0, show_default=True, help="Seconds between two looks of --watch.")
+@click.option("--every", "every_s", default=2.0, show_default=True, help="Seconds between updates with --watch.")
 @format_option()
 @cluster_address
 def status(
@@ -85,10 +85,10 @@ def status(
     style: str,
     address: str,
 ) -> None:
-    """Say where the submitted JOB (an id) is, and how much of its plan is done. Exit code 1 if it failed.
+    """Show the state and progress of the submitted JOB (an id). Exit code 1 if it failed.
 
-    Without JOB, and with --watch, it tells how sweeps get on from the rows in their store alone, from any machine:
-    trials, inputs, the best so far, time left, what is at work, what failed and why.
+    Without JOB, and with --watch, show the progress of sweeps from the rows in their store alone, on any machine:
+    trials, inputs, the best so far, time left, running work, and failures.
     """
     if every_s <= 0:
         raise click.UsageError(f"--every takes seconds, above 0; got {every_s:g}")
@@ -138,7 +138,7 @@ def _watch(job: str | None, watches: bool, sweeps: Sequence[str], results: str, 
 @format_option()
 @cluster_address
 def list_jobs(style: str, address: str) -> None:
-    """List the jobs that raysurf has submitted to a cluster, the first first."""
+    """List the jobs that raysurf has submitted to a cluster, oldest first."""
     from raysurf.cluster.job_server import JobServer
 
     rows = [{**_row(job), "sweeps": [sweep.name for sweep in job.sweeps]} for job in JobServer(address).jobs()]
@@ -154,12 +154,12 @@ def list_jobs(style: str, address: str) -> None:
 
 
 def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "") -> list[str]:
-    """A job's status, as it is printed.
+    """The printed status of a job.
 
     Args:
         job: The job.
-        sweeps: How far its sweeps are.
-        why: Why that is not known, if it is not.
+        sweeps: The progress of its sweeps.
+        why: Why the progress is unknown, if it is.
     """
     from raysurf.cli.progress_text import lines as progress_lines
 
@@ -171,7 +171,7 @@ def status_lines(job: Submitted, sweeps: Sequence[SweepProgress], why: str = "")
 
 
 def _shown(job: Submitted, sweeps: Sequence[SweepProgress]) -> Sequence[SweepProgress]:
-    """The progress of a job's sweeps; what an ended job has left running waits for the next."""
+    """The progress of a job's sweeps; trials that an ended job left running are waiting."""
     if not job.has_ended:
         return sweeps
     ended = [replace(sweep, running=(), per_hour=None, left_s=None) for sweep in sweeps]
@@ -212,7 +212,7 @@ def _tell_failure(job: Submitted) -> None:
 @click.argument("job")
 @cluster_address
 def stop(job: str, address: str) -> None:
-    """Stop the submitted JOB (an id). What is finished is kept, and submitting the file again goes on from there."""
+    """Stop the submitted JOB (an id). What is finished is kept; submitting the file again resumes."""
     from raysurf.cluster.job_server import JobServer
 
     server = JobServer(address)
@@ -222,7 +222,7 @@ def stop(job: str, address: str) -> None:
     after = server.stop(job)
     echo(f"{job}  {after.state}")
     if not after.has_ended:
-        echo("it was asked to end and has not yet; look again with raysurf status", err=True)
+        echo("it was asked to stop and has not ended yet; see raysurf status", err=True)
     else:
         echo("what is finished is kept. To go on:", err=True)
         echo(f"  {shlex.join(['raysurf', 'submit', after.file, '--results', after.results])}", err=True)

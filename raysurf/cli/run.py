@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.command()
 @sweep_file()
 @results_option
-@click.option("--address", default=None, help="Of a running Ray cluster; else one is started on this machine.")
+@click.option("--address", default=None, help="Address of a running Ray cluster; else one is started on this machine.")
 @click.option(
     "--wandb",
     "wandb_mode",
@@ -34,18 +34,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="auto is online if you are logged in, else offline.",
 )
-@click.option("--wandb-weights", is_flag=True, help="Send the weights that runs keep to W&B, as artifacts.")
+@click.option("--wandb-weights", is_flag=True, help="Log the stored weights of runs to W&B as artifacts.")
 @click.option(
-    "--retry-failed", is_flag=True, help="Try trials again that failed; else those alone whose inputs failed are."
+    "--retry-failed", is_flag=True, help="Retry failed trials; else only those whose inputs failed are retried."
 )
-@click.option("--accept-changed", is_flag=True, help="Use stored runs whose network or data were others than now.")
-@click.option("--replace", is_flag=True, help="Replace trials of another definition under a name; their runs are kept.")
+@click.option(
+    "--accept-changed", is_flag=True, help="Use stored runs although their network or data have changed since."
+)
+@click.option(
+    "--replace", is_flag=True, help="Replace trials of an earlier definition of a sweep; their runs are kept."
+)
 @click.option(
     "--only",
     multiple=True,
     metavar="KEY=TEXT",
-    help="Run this and leave the rest: arm=, kind=, sweep= or trial=; may be given again. * is any text; an arm fits "
-    "some of its words, such as arm=lr=0.1.",
+    help="Run only what fits arm=, kind=, sweep= or trial=; repeatable. * is any text; arm= is a configuration's name "
+    "or some words of it, such as arm=lr=0.1.",
 )
 def run(
     file: str,
@@ -58,7 +62,7 @@ def run(
     replace: bool,
     only: tuple[str, ...],
 ) -> None:
-    """Run the job or the sweeps of FILE; running it again goes on where it stopped."""
+    """Run the job or the sweeps of FILE; running it again resumes where it stopped."""
     began = time.monotonic()
     from raysurf.cli.display import Display
     from raysurf.cli.interrupts import Interrupts
@@ -101,12 +105,14 @@ AGAIN = "--retry-failed tries again"
 @click.command()
 @sweep_file()
 @results_option
-@click.option("--address", default=None, help="Of a running Ray cluster; else this machine.")
-@click.option("--retry-failed", is_flag=True, help="Count trials that failed as such that are to be run.")
-@click.option("--replace", is_flag=True, help="Replace trials of another definition under a name; their runs are kept.")
-@click.option("--only", multiple=True, metavar="KEY=TEXT", help="As `run` takes it.")
-@click.option("--accept-changed", is_flag=True, help="As `run` takes it.")
-@click.option("--no-import", is_flag=True, help="Find the modules that FILE names, and run none of their code.")
+@click.option("--address", default=None, help="Address of a running Ray cluster; else this machine.")
+@click.option("--retry-failed", is_flag=True, help="Count failed trials as still to run.")
+@click.option(
+    "--replace", is_flag=True, help="Replace trials of an earlier definition of a sweep; their runs are kept."
+)
+@click.option("--only", multiple=True, metavar="KEY=TEXT", help="As for `run`.")
+@click.option("--accept-changed", is_flag=True, help="As for `run`.")
+@click.option("--no-import", is_flag=True, help="Locate the modules that FILE names without running their code.")
 def check(
     file: str,
     results: str,
@@ -126,7 +132,7 @@ def check(
     with own_code.no_imports() if no_import else contextlib.nullcontext():
         if not no_import:
             for group in plugs.GROUPS:
-                list(plugs.of_others(group))  # Those that fail are told.
+                list(plugs.of_others(group))  # Warns of those that fail.
         sweeps, store = load(file), Store(results)
         plan = plan_sweeps(sweeps, store, only, retry_failed, accept_changed, replace)
         capacity = capacity_of(address)
@@ -136,7 +142,7 @@ def check(
 
 
 def plan_lines(plan: Plan, capacity: Capacity, file: str, results: str) -> list[str]:
-    """A plan, as it is printed."""
+    """The printed lines of a plan."""
     lines = [f"{file}: {counted(len(plan.sweeps), 'sweep')}; results in {results}"]
     for planned in plan.sweeps:
         lines += ["", planned.sweep.name, *(f"  {name:<10}{text}" for name, text in _sweep_lines(planned, capacity))]
@@ -198,7 +204,7 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
 
 
 def _imports(sweep: Sweep) -> list[tuple[str, str]]:
-    """Modules of the user's own that running it imports, and from where."""
+    """The user's modules that a sweep imports, with their files."""
     code = "code of yours" if own_code.are_imported() else "code of yours, not imported now"
     lines = []
     for name in sweep.code:
@@ -208,7 +214,7 @@ def _imports(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def _growth(capacity: Capacity) -> str:
-    """What its autoscaler can make of a cluster."""
+    """The size to which an autoscaler can grow a cluster."""
     if capacity.growth is None:
         return ""
     if math.isinf(capacity.most_cpus):
@@ -217,7 +223,7 @@ def _growth(capacity: Capacity) -> str:
 
 
 def _failure_lines(sweep: Sweep) -> list[tuple[str, str]]:
-    """What a sweep says about failures, where it says more than nothing."""
+    """The failure settings that a sweep states."""
     said, failures = sweep.failures.model_fields_set, sweep.failures
     texts = {
         "retries": f"{failures.retries} more tries of what was lost or ran out of memory",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from raysurf.results.runs import Differing, RunDifference
 
 
-# Cells of a table; with longer ones its lines would have more than 80 characters.
+# Longest cell of a table, so that lines have at most 80 characters.
 LONGEST = 24
 HEADINGS = {"job": "job", "versions": "versions", "provenance": "provenance", "run": "run"}
 
@@ -33,9 +33,9 @@ HEADINGS = {"job": "job", "versions": "versions", "provenance": "provenance", "r
 @format_option()
 @results_option
 def diff(a: str, b: str, style: str, results: str) -> None:
-    """Compare the runs A and B: job by dotted path, versions, commit, data, device, and figures side by side.
+    """Compare the runs A and B: job by dotted path, versions, commit, data, device, and metrics side by side.
 
-    A and B are run ids, or beginnings of them that are unique; the kind may be left out.
+    A and B are run ids or unique prefixes of them; the kind may be left out.
     """
     from raysurf.results.api import open
     from raysurf.results.runs import run_difference
@@ -71,7 +71,7 @@ def _lines(difference: RunDifference) -> Iterable[str]:
 
 
 def _table(heading: str, cells: list[list[str]]) -> Iterable[str]:
-    """What differs, as a table; below it what is too long for one."""
+    """Differences as a table; below it those that are too long for one."""
     short = [row for row in cells if max(map(len, row)) <= LONGEST]
     if short:
         yield from text_table([heading, "A", "B"], short, LONGEST).splitlines()
@@ -98,13 +98,13 @@ SHOWN = 6
 @click.command()
 @strict
 @click.argument("sweeps", metavar="[SWEEP]...", nargs=-1)
-@click.option("--job", "run_id", default=None, help="Print the job of this run as a file for `raysurf run`; no more.")
+@click.option("--job", "run_id", default=None, help="Print only the job of this run, as a file for `raysurf run`.")
 @format_option()
 @results_option
 def why(sweeps: tuple[str, ...], run_id: str | None, style: str, results: str) -> None:
-    """Say why runs failed: by exception and line, with counts, arms, seeds and the first traceback.
+    """Show why runs failed: by exception and line, with counts, configurations, seeds and the first traceback.
 
-    Without a SWEEP all of them are looked at. RUN_IDs may be cut short, as long as they are unique.
+    Without SWEEP, all sweeps are included. RUN_ID may be a unique prefix.
     """
     from raysurf.results.api import open
     from raysurf.results.failures import failures
@@ -171,13 +171,13 @@ def _counted(group: FailureGroup) -> list[str]:
 
 
 def _again(group: FailureGroup) -> str:
-    """The command that tries the runs again: the one that ran them, as far as it is known."""
+    """The command that retries the runs: the one that ran them, if it is known."""
     command = next((run.command for run in group.runs if run.command.startswith("raysurf run ")), "raysurf run FILE")
     return command if "--retry-failed" in command else f"{command} --retry-failed"
 
 
 def _alone(group: FailureGroup, results: str) -> list[str]:
-    """The commands that run the first of the jobs by itself."""
+    """The commands that run the first job by itself."""
     from raysurf.store.filesystem import results_option
 
     at = results_option(results)
@@ -186,7 +186,7 @@ def _alone(group: FailureGroup, results: str) -> list[str]:
 
 
 def _near(place: str) -> str:
-    """A place as it is called from the working folder."""
+    """A place relative to the working folder."""
     here = os.getcwd().rstrip("/") + "/"
     return place.removeprefix(here)
 

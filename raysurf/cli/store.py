@@ -22,21 +22,21 @@ HEADINGS = ("table", "files compacted", "rows", "files removed", "bytes removed"
 
 
 @click.command()
-@click.option("--sweep", "sweeps", multiple=True, help="Only what is of this sweep; may be given again.")
-@click.option("--table", "tables", multiple=True, help="Only this table; may be given again.")
+@click.option("--sweep", "sweeps", multiple=True, help="Compact only this sweep; repeatable.")
+@click.option("--table", "tables", multiple=True, help="Compact only this table; repeatable.")
 @click.option(
     "--grace",
     "grace_s",
     type=click.FloatRange(0.0),
     default=600.0,
     show_default=True,
-    help="Seconds that large files stay whose rows are in others now; a query that takes longer may fail.",
+    help="Seconds to keep large files whose rows are in others now; queries that take longer may fail.",
 )
 @results_option
 def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, results: str) -> None:
-    """Make few large files of the tables' many small ones: queries get many times as fast.
+    """Merge the many small files of tables into a few large ones, which makes queries many times faster.
 
-    Sweeps may run and others may read at the same time. What is compacted is of runs and trials that have ended.
+    Sweeps and readers may run at the same time. Only ended runs and trials are compacted.
     """
     from raysurf.results.api import open
     from raysurf.store.compaction import compact as compact_tables
@@ -66,7 +66,7 @@ def compact(sweeps: tuple[str, ...], tables: tuple[str, ...], grace_s: float, re
 @format_option()
 @results_option
 def du(style: str, results: str) -> None:
-    """Say how many bytes each sweep takes: tables, weights, checkpoints, predictions, W&B files, and the rest.
+    """Show the disk use of each sweep: tables, weights, checkpoints, predictions, W&B files, and the rest.
 
     A run counts for the sweep that ran it first. JSON gives bytes.
     """
@@ -88,11 +88,11 @@ def du(style: str, results: str) -> None:
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Remove what is garbage for certain, and nothing else.")
+@click.option("--fix", is_flag=True, help="Remove what is certainly garbage, and nothing else.")
 @format_option()
 @results_option
 def fsck(fix: bool, style: str, results: str) -> None:
-    """Look a result store over: files cut short or broken, checksums, orphans, leases of the dead, left-overs.
+    """Check a result store: truncated or broken files, checksums, orphans, stale leases, left-overs.
 
     Reads all tables and training states, and changes nothing without --fix. Exit code 1 if anything was found.
     """
@@ -134,12 +134,12 @@ SHOWN = 6
 
 @click.command()
 @click.argument("sweep")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
 @results_option
 def rm(sweep: str, dry_run: bool, results: str) -> None:
     """Remove SWEEP: its trials, and its runs with their weights, states, predictions, rows and W&B files.
 
-    Runs that another sweep needs stay. While a sweep runs on the store nothing is removed.
+    Runs that another sweep needs stay. Nothing is removed while a sweep runs on the store.
     """
     from raysurf.maintenance.removal import planned_removal, remove_sweep
     from raysurf.results.api import open

@@ -1,4 +1,4 @@
-"""What one sees at the end of a run, drawn from the result rows alone."""
+"""The summary at the end of a run, from the result rows alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = ("validation accuracy", "test accuracy", "validation nll", "test nll")
 
 
 def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: str) -> Iterator[str]:
-    """The lines of the end: best trials, comparisons, where everything is, and what to do next."""
+    """The lines of the summary: best trials, comparisons, where everything is, and what to do next."""
     results = open(store.uri)
     pictures: list[str] = []
     measured: dict[Any, Any] = {}
@@ -51,7 +51,7 @@ def summarise(sweeps: Sequence[Sweep], store: Store, file: str, wandb_notice: st
 
 
 def _studies(sweeps: Sequence[Sweep], store: Store) -> list[str]:
-    """Journals of Optuna's studies; of a store that is no folder they are under the current one."""
+    """Journals of the Optuna studies; for a remote store they are in the working folder."""
     from raysurf.cluster.study import study_path
 
     paths = [study_path(store, sweep.name) for sweep in sweeps if sweep.is_searched]
@@ -78,7 +78,7 @@ def _best(sweep: Sweep, results: Results, trials: Sequence[Row], best: Sequence[
 
 
 def _front(results: Results, metrics: Sequence[str], modes: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
-    """The Pareto front, a line a trial."""
+    """The Pareto front, a line per trial."""
     sought = ", ".join(f"{mode} {metric}" for mode, metric in zip(modes, metrics, strict=True))
     yield f"  Pareto front of {sought}: {counted(len(rows), 'trial')}"
     lines = [[row["trial"], *row["values"], ", ".join(params_text(row, results.store.uri))] for row in rows]
@@ -86,7 +86,7 @@ def _front(results: Results, metrics: Sequence[str], modes: Sequence[str], rows:
 
 
 def _comparison(sweep: Sweep, results: Results, trials: Sequence[Row], best: Sequence[Row]) -> Iterator[str]:
-    """Accuracy and NLL of the best trial's weights, or of every arm's, beside those that they came from."""
+    """Accuracy and NLL of the best trial's weights, or of every configuration's, and of their inputs."""
     rows = best if sweep.search is not None else [row for row in trials if row["state"] == "done"]
     configurations = {run_id: row["arm"] for row in rows for run_id in row["run_ids"]}
     chain = _with_inputs([*configurations, *(job.id for job in sweep.baselines)], results)
@@ -145,7 +145,7 @@ def _spread(values: list[float]) -> str:
 
 
 def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
-    """Runs and everything that they came from, inputs first."""
+    """Runs with all their inputs, inputs first."""
     inputs = {row["run_id"]: row["inputs"] for row in results.table("runs", ["run_id", "inputs"]).to_pylist()}
     ordered: dict[str, None] = {}
 
@@ -160,7 +160,7 @@ def _with_inputs(run_ids: Sequence[str], results: Results) -> list[str]:
 
 
 def _pictures(sweep: Sweep, results: Results, store: Store, best: Sequence[Row], measured: dict[Any, Any]) -> list[str]:
-    """Draw what a sweep has measured; of profiles the best trial's, beside the baselines that were measured too."""
+    """Draw the measurements of a sweep; of profiles the best trial's and those of the baselines."""
     if not best or "://" in store.uri:
         return []
     from raysurf.report.draw import pictures_of_sweep

@@ -34,19 +34,19 @@ BY = {name.removesuffix("s"): name for name in TABLES}
 @strict
 @click.argument("name", metavar="[TABLE]", required=False, type=click.Choice(TABLES))
 @click.option("--by", type=click.Choice(tuple(BY)), help="The same as TABLE: --by budget is the table budgets.")
-@click.option("--sweep", "sweeps", multiple=True, help="Compare the runs of this sweep; may be given again.")
+@click.option("--sweep", "sweeps", multiple=True, help="Compare the runs of this sweep; repeatable.")
 @format_option(
     ("table", "csv", "json", "latex", "markdown"),
-    "How to print; csv and json have a row a metric, with accuracies as fractions.",
+    "Output format; csv and json have a row per metric, with accuracies as fractions.",
 )
 @results_option
 def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: str, results: str) -> None:
-    """Print our figures beside published ones: mean ± std over seeds.
+    """Print our metrics beside published ones: mean ± std over seeds.
 
     TABLE, or --by, is parameterizations (of variational dropout: ELBO, deterministic and ensemble accuracy by layer,
     neuron, weight, and additive), schemes (of prediction: stochastic, deterministic and ensemble accuracy with dropout
     and variance layers) or budgets (accuracy of SGD and FGE, of SWA at 1, 1.25 and 1.5 budgets, and of pretrained
-    weights after 5 and 10 epochs of SWA). Without --sweep every finished run in the store is taken.
+    weights after 5 and 10 epochs of SWA). Without --sweep, every finished run in the store is compared.
     """
     asked = name or BY.get(by or "")
     if asked is None:
@@ -77,7 +77,7 @@ def compare(name: str | None, by: str | None, sweeps: tuple[str, ...], style: st
 OPTIONS = (
     click.argument("name", required=False),
     click.option("--sql", "query", default=None, help="A query over all tables, in DuckDB's SQL, instead of a NAME."),
-    click.option("--params", "sweep", default=None, help="The trials of this sweep, every searched value a column."),
+    click.option("--params", "sweep", default=None, help="The trials of this sweep, with a column per searched value."),
     click.option("--where", default=None, help="A condition on the rows of NAME, in SQL."),
     click.option("--columns", default=None, help="Columns of NAME, separated by commas."),
     results_option,
@@ -85,7 +85,7 @@ OPTIONS = (
 
 
 def asks_for_rows(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument and options that say which rows; it is called with a function that reads them."""
+    """Add the argument and options that select rows to a command, which is called with a function that reads them."""
 
     @functools.wraps(command)
     def asked(
@@ -130,7 +130,7 @@ def _check(command: str, name: str | None, query: str | None, sweep: str | None,
 
 
 def tell_running(results: Results, sweep: str | None = None) -> None:
-    """Say on stderr that trials of a sweep, or of any, have not ended, so that these are its rows so far."""
+    """Print a note on stderr if trials of a sweep, or of any sweep, have not ended."""
     running: Mapping[str, int] = results.running()
     for name, number in running.items():
         if sweep in (None, name):
@@ -139,7 +139,7 @@ def tell_running(results: Results, sweep: str | None = None) -> None:
 
 @click.command()
 @asks_for_rows
-@format_option(FORMATS, "How to print; parquet needs a pipe or a file.")
+@format_option(FORMATS, "Output format; parquet needs a pipe or a file.")
 def table(read: Callable[[], pa.Table], style: str) -> None:
     """Print the table NAME (runs, trials, epochs, predictions, surface, landmarks, layers, activations, inputs), the
     trials of a sweep with their searched values (--params), or the answer to --sql."""
@@ -155,9 +155,9 @@ def table(read: Callable[[], pa.Table], style: str) -> None:
 @format_option()
 @results_option
 def best(sweep: str, as_job: bool, style: str, results: str) -> None:
-    """Print the best finished trial of SWEEP: value, setting, searched values, runs, and how to run its job again.
+    """Print the best finished trial of SWEEP: value, configuration, searched values, runs, and how to rerun its job.
 
-    Of a sweep that searches several metrics it is the Pareto front, a line a trial.
+    For a sweep over several metrics, print the Pareto front, a line per trial.
     """
     from raysurf.results.api import open
     from raysurf.results.trials import trials_of
@@ -224,8 +224,10 @@ def _as_json(row: Row, results: Results) -> Row:
 
 @click.command()
 @asks_for_rows
-@click.option("-o", "--output", default=None, help=f"The file; its suffix ({', '.join(SUFFIXES)}) says as what.")
-@click.option("--format", "style", type=click.Choice(EXPORTED), help="As what, whatever the suffix.  [default: csv]")
+@click.option(
+    "-o", "--output", default=None, help=f"The output file; its suffix ({', '.join(SUFFIXES)}) selects the format."
+)
+@click.option("--format", "style", type=click.Choice(EXPORTED), help="The format, whatever the suffix.  [default: csv]")
 def export(read: Callable[[], pa.Table], output: str | None, style: str | None) -> None:
     """Write the table NAME, the trials of a sweep with their searched values (--params), or the answer to --sql to a
     file, or to stdout: CSV, JSON, Parquet, a LaTeX tabular or a Markdown table."""

@@ -1,4 +1,4 @@
-"""What ``raysurf logs`` prints of a trial or a run."""
+"""Logs of trials and runs as text, for ``raysurf logs``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raysurf.store import Row
 from raysurf.store.parts import WHOLE, mapping_in
 from raysurf.sweep.lineage import history, own_values
 
-# Of an epoch's row, what it is and what was measured.
+# Columns of an epoch's row that are printed.
 COLUMNS = (
     *("epoch", "weights", "lr", "train_loss", "train_error", "validation_nll", "validation_error"),
     *("test_nll", "test_error", "kl", "epoch_s"),
@@ -22,7 +22,7 @@ NAME = 11
 
 
 def trial_lines(log: TrialLog) -> Iterator[str]:
-    """All that is known, a line a fact, then a line an epoch."""
+    """A log as text: a line per fact, then a line per epoch."""
     if log.trial is not None:
         yield from _trial_lines(log.trial)
     for number, run in enumerate(log.runs):
@@ -32,7 +32,7 @@ def trial_lines(log: TrialLog) -> Iterator[str]:
 
 
 def as_json(log: TrialLog) -> str:
-    """The rows as they are, as one JSON object."""
+    """A log as one JSON object of its rows."""
     runs = [{"run_id": run.run_id, "run": run.row, "epochs": run.epochs} for run in log.runs]
     return json.dumps({"trial": log.trial, "runs": runs}, default=str, indent=1)
 
@@ -64,7 +64,7 @@ def _run_lines(run: RunLog) -> Iterator[str]:
             workers = "a worker" if row["workers"] == 1 else f"{row['workers']} workers"
             yield _line("machine", f"{row['device']}, {workers}")
         if row["git_commit"]:
-            yield _line("commit", row["git_commit"] + (" and changes that are in none" if row["git_dirty"] else ""))
+            yield _line("commit", row["git_commit"] + (" with uncommitted changes" if row["git_dirty"] else ""))
         yield _line("versions", ", ".join(f"{name} {version}" for name, version in _read(row["versions"]).items()))
         yield _line("command", redact(row["command"]))
     if run.epochs:
@@ -91,7 +91,7 @@ def _params(text: str) -> Iterator[str]:
 
 
 def _read(text: str) -> dict[str, Any]:
-    """A mapping in a row; what is none is shown as it stands."""
+    """A mapping in a row; anything else is shown as it is."""
     try:
         mapping = json.loads(text)
     except (ValueError, RecursionError):

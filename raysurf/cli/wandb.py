@@ -13,7 +13,7 @@ from raysurf.cli.output import echo
 @click.option("--project", default="raysurf", show_default=True, help="The W&B project.")
 @results_option
 def sync(sweep: str | None, project: str, results: str) -> None:
-    """Send runs that were written offline to W&B, those of SWEEP or all; what W&B has is not sent again."""
+    """Upload offline runs to W&B, those of SWEEP or all; what W&B has is not sent again."""
     from raysurf.results.api import open
     from raysurf.tracking.sync import send, sent_lines
 
@@ -24,10 +24,10 @@ def sync(sweep: str | None, project: str, results: str) -> None:
 @click.command()
 @click.argument("sweep")
 @click.option("--project", default="raysurf", show_default=True, help="The W&B project.")
-@click.option("--entity", default=None, help="The W&B user or team; your default one if not given.")
+@click.option("--entity", default=None, help="The W&B user or team; your default if not given.")
 @results_option
 def dashboard(sweep: str, project: str, entity: str | None, results: str) -> None:
-    """Make or refresh the W&B workspace and report of SWEEP: schemes, budgets, search, surfaces, training."""
+    """Create or update the W&B workspace and report of SWEEP: schemes, budgets, search, surfaces, training."""
     from raysurf.results.api import open
     from raysurf.tracking.dashboard import make_dashboard
 

@@ -58,7 +58,7 @@ def store_html(results: Reader) -> str:
     for row in results.table("trials", ["sweep", "state"]).to_pylist():
         states.setdefault(row["sweep"], Counter())[row["state"]] += 1
     if states:
-        shown.append(html_table(["sweep", "trials"], [[name, _told(states[name])] for name in sorted(states)]))
+        shown.append(html_table(["sweep", "trials"], [[name, _states_text(states[name])] for name in sorted(states)]))
     return "".join(shown)
 
 
@@ -69,7 +69,7 @@ def sweep_html(results: Reader, sweep: str) -> str:
         return f"<p><b>{html.escape(sweep)}</b>: no trial has begun</p>"
     done = [row for row in trials if row["state"] == "done"]
     best = best_rows(done)[:TRIALS]
-    shown = [f"<p><b>{html.escape(sweep)}</b>: {_told(Counter(row['state'] for row in trials))}</p>"]
+    shown = [f"<p><b>{html.escape(sweep)}</b>: {_states_text(Counter(row['state'] for row in trials))}</p>"]
     if best:
         shown.append(html_table(*_trials(results, best)))
         more = f"the best {len(best)} of {len(done)}" if best[0]["metric"] else f"{len(best)} of {len(done)}"
@@ -116,7 +116,7 @@ def _trials(results: Reader, rows: Sequence[Row]) -> tuple[list[str], list[list[
     return ["trial", *metrics, "arm", *searched, *shown], lines
 
 
-def _told(states: Counter[str]) -> str:
+def _states_text(states: Counter[str]) -> str:
     return ", ".join(f"{number} {html.escape(state)}" for state, number in sorted(states.items()))
 
 
