@@ -122,7 +122,8 @@ class MissingPackageError(RaysurfError, ImportError):
         super().__init__(package, needed_for, install)
 
     def __str__(self) -> str:
-        return f"{self.needed_for} needs {self.package}, which is not installed (pip install '{self.install}')"
+        where = " in a clone of raysurf" if self.install.startswith(".") else ""
+        return f"{self.needed_for} needs {self.package}, which is not installed (pip install '{self.install}'{where})"
 
 
 class PointMismatchError(Refusal):

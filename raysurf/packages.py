@@ -11,7 +11,7 @@ from typing import Any
 
 from raysurf.errors import MissingPackageError
 
-RUN = "raysurf[run]"
+RUN = ".[run]"
 # Modules of the extra's packages.
 WITHOUT_WHICH_NOTHING_RUNS = ("torch", "ray", "optuna")
 OF_RUN = (

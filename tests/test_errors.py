@@ -12,7 +12,7 @@ from raysurf.failure import Failure
 EVERY = [
     errors.SpecError([errors.Fault("job.lr", "'x'", "a number", "hint", "a.yaml", 3)]),
     errors.UnknownNameError("model", "vgg61", ["vgg16", "lenet5"]),
-    errors.MissingPackageError("torch", "raysurf run", "raysurf[run]"),
+    errors.MissingPackageError("torch", "raysurf run", ".[run]"),
     errors.PointMismatchError("a", "b"),
     errors.OutputError("outputs [2, 7]", "[2, 10]"),
     errors.AverageError("no members", "update()"),

@@ -80,8 +80,8 @@ def test_tables_are_read_without_the_extra(tmp_path: Path) -> None:
     done = without_the_extra(COMMANDS, str(tmp_path / "r"))
     assert done.stdout.split() == ["[{'lr':", "0.1}]", "lr", "---", "0.1", "0", "2", "2"], done.stderr
     assert done.stderr.splitlines() == [
-        "error: running jobs needs torch, which is not installed (pip install 'raysurf[run]')",
-        "error: raysurf plot needs matplotlib, which is not installed (pip install 'raysurf[run]')",
+        "error: running jobs needs torch, which is not installed (pip install '.[run]' in a clone of raysurf)",
+        "error: raysurf plot needs matplotlib, which is not installed (pip install '.[run]' in a clone of raysurf)",
     ]
     assert sorted(tmp_path.rglob("*")) == before
 
