@@ -52,7 +52,7 @@ def help_on(topic: str | None) -> None:
     """Show help on TOPIC: a command, a Python name such as SWA, a word of sweep files such as vgg16, or a table."""
     group = click.get_current_context().find_root().command
     commands = group.commands if isinstance(group, click.Group) else {}
-    echo("\n".join(_topics(commands) if topic is None else _found(topic, commands)))
+    echo("\n".join(_topics(commands) if topic is None else _help_on_topic(topic, commands)))
 
 
 def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _topics(commands: Mapping[str, click.Command]) -> Iterator[str]:
         yield textwrap.fill(", ".join(listed), WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
-def _found(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
+def _help_on_topic(topic: str, commands: Mapping[str, click.Command]) -> Iterator[str]:
     """Help on everything of this name, ignoring case and underscores.
 
     Raises:

@@ -77,7 +77,7 @@ class Interrupts:
         for end in (self._written, self._read):
             end.close()
         if self._got is not None and kind in (None, KeyboardInterrupt, SystemExit):
-            echo(self._goodbye("what is finished is kept, and what ran goes on from its last state"), err=True)
+            echo(self._goodbye("what is finished is kept, and running jobs resume from their last state"), err=True)
             raise click.exceptions.Exit(128 + self._got)
 
     def _take(self) -> None:
@@ -123,7 +123,7 @@ class Interrupts:
 
     def _goodbye(self, what: str) -> str:
         assert self._got is not None
-        return f"stopped by {NAMES[self._got]}; {what}. To go on:\n  {redact(shlex.join(['raysurf', *sys.argv[1:]]))}"
+        return f"stopped by {NAMES[self._got]}; {what}. To resume:\n  {redact(shlex.join(['raysurf', *sys.argv[1:]]))}"
 
 
 def _leave_the_terminal() -> None:

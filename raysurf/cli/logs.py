@@ -54,7 +54,7 @@ def _print_job(job: str, follow: bool, address: str) -> None:
         for chunk in server.follow(job):
             echo(redact(chunk), nl=False)
     except KeyboardInterrupt:
-        echo(f"the job goes on; to end it: raysurf stop {job}", err=True)
+        echo(f"the job continues; to stop it: raysurf stop {job}", err=True)
         return
     ended = server.job(job)
     echo(f"{job}  {ended.state}", err=True)

@@ -105,7 +105,7 @@ def _run() -> int:
     except click.exceptions.Abort:
         return 130
     except KeyboardInterrupt:
-        echo("stopped; what is finished is kept. Run the same command again to go on.", err=True)
+        echo("stopped; what is finished is kept. Run the same command again to resume.", err=True)
         return 130
     except click.ClickException as error:
         said = io.StringIO()

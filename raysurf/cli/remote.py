@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "--results",
     default="results",
     show_default=True,
-    help="Address of the result store: a URI, or a folder that all nodes share; relative only on this machine.",
+    help="Address of the result store: a URI, or a folder that all nodes share; a relative one only on this machine.",
 )
 @cluster_address
 def submit(file: str, options: tuple[str, ...], results: str, address: str) -> None:
@@ -119,7 +119,7 @@ def status(
     else:
         echo("\n".join(status_lines(submitted, far, why)))
     if submitted.state == "failed":
-        _tell_failure(submitted)
+        _print_failure(submitted)
         click.get_current_context().exit(1)
 
 
@@ -200,7 +200,7 @@ def _time(milliseconds: int | None) -> str:
     return "" if milliseconds is None else f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _tell_failure(job: Submitted) -> None:
+def _print_failure(job: Submitted) -> None:
     from raysurf.redaction import redact
 
     for line in redact(job.message).rstrip().splitlines()[-LAST_LINES:]:
@@ -224,5 +224,5 @@ def stop(job: str, address: str) -> None:
     if not after.has_ended:
         echo("it was asked to stop and has not ended yet; see raysurf status", err=True)
     else:
-        echo("what is finished is kept. To go on:", err=True)
+        echo("what is finished is kept. To resume:", err=True)
         echo(f"  {shlex.join(['raysurf', 'submit', after.file, '--results', after.results])}", err=True)

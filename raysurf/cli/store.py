@@ -106,7 +106,7 @@ def fsck(fix: bool, style: str, results: str) -> None:
     if style == "json":
         echo(json.dumps([asdict(finding) for finding in report.findings], indent=1))
     else:
-        _tell(report)
+        _print_findings(report)
     if report.running:
         text = f"at work: {'; '.join(report.running)}; rows and files of runs that have not ended may be theirs"
         echo(f"{text}, and were not looked at", err=True)
@@ -118,7 +118,7 @@ def fsck(fix: bool, style: str, results: str) -> None:
         click.get_current_context().exit(1)
 
 
-def _tell(report: Findings) -> None:
+def _print_findings(report: Findings) -> None:
     for finding in report.findings:
         echo(f"{finding.path}{' (garbage)' if finding.is_garbage else ''}")
         echo(click.wrap_text(f"{finding.what}: {finding.meaning}", 100, "    ", "    "))

@@ -110,7 +110,7 @@ def asks_for_rows(command: Callable[..., Any]) -> Callable[..., Any]:
             else:
                 assert name is not None
                 rows = reader.table(name, [column.strip() for column in columns.split(",")] if columns else None, where)
-            tell_running(reader, sweep)
+            note_running(reader, sweep)
             return rows
 
         return command(read=read, **others)
@@ -129,12 +129,12 @@ def _check(command: str, name: str | None, query: str | None, sweep: str | None,
         raise click.UsageError(f"--where and --columns are for a NAME; got them with {asked[0]}")
 
 
-def tell_running(results: Results, sweep: str | None = None) -> None:
+def note_running(results: Results, sweep: str | None = None) -> None:
     """Print a note on stderr if trials of a sweep, or of any sweep, have not ended."""
     running: Mapping[str, int] = results.running()
     for name, number in running.items():
         if sweep in (None, name):
-            echo(f"{name}: {counted(number, 'trial')} running, or broken off; these are the rows so far", err=True)
+            echo(f"{name}: {counted(number, 'trial')} running or interrupted; these are the rows so far", err=True)
 
 
 @click.command()
@@ -142,7 +142,7 @@ def tell_running(results: Results, sweep: str | None = None) -> None:
 @format_option(FORMATS, "Output format; parquet needs a pipe or a file.")
 def table(read: Callable[[], pa.Table], style: str) -> None:
     """Print the table NAME (runs, trials, epochs, predictions, surface, landmarks, layers, activations, inputs), the
-    trials of a sweep with their searched values (--params), or the answer to --sql."""
+    trials of a sweep with their searched values (--params), or the result of --sql."""
     if style == "parquet" and sys.stdout.isatty():
         raise click.UsageError("parquet is not for a terminal; redirect it, such as: > runs.parquet")
     print_rows(read(), style)
@@ -166,7 +166,7 @@ def best(sweep: str, as_job: bool, style: str, results: str) -> None:
     trials = {row["trial"]: row for row in trials_of(reader, sweep)}
     several = any(", " in row["metric"] for row in trials.values())
     rows = [trials[trial] for trial in reader.pareto(sweep)["trial"].to_pylist()] if several else [reader.best(sweep)]
-    tell_running(reader, sweep)
+    note_running(reader, sweep)
     if as_job:
         if len(rows) > 1:
             raise click.UsageError(f"{len(rows)} trials are best; choose one of the runs: raysurf why --job RUN_ID")
@@ -229,7 +229,7 @@ def _as_json(row: Row, results: Results) -> Row:
 )
 @click.option("--format", "style", type=click.Choice(EXPORTED), help="The format, whatever the suffix.  [default: csv]")
 def export(read: Callable[[], pa.Table], output: str | None, style: str | None) -> None:
-    """Write the table NAME, the trials of a sweep with their searched values (--params), or the answer to --sql to a
+    """Write the table NAME, the trials of a sweep with their searched values (--params), or the result of --sql to a
     file, or to stdout: CSV, JSON, Parquet, a LaTeX tabular or a Markdown table."""
     style = style or _style_of(output)
     if output is None:

@@ -76,7 +76,7 @@ class Results(Reader):
         """The trials of a sweep with their searched values; of a running sweep those that have begun.
 
         Returns:
-            A row a trial, by number: ``sweep``, ``trial``, ``arm``, ``state``, every searched metric by its name (mean
+            A row per trial, by number: ``sweep``, ``trial``, ``arm``, ``state``, each searched metric by its name (mean
             over seeds), ``std`` over seeds where there are several, and every searched value by the name of its hole:
             numbers as int64 or float64, choices as strings. Parameters that a trial lacks are null. Trials of a
             population have their own values, without those of earlier generations. A value named like another column
@@ -158,7 +158,7 @@ class Results(Reader):
         """The Pareto front of a sweep's finished trials over the searched metrics.
 
         Returns:
-            A row a trial, those best in the first metric first: ``sweep``, ``trial``, ``arm``, ``params``,
+            A row per trial, best in the first metric first: ``sweep``, ``trial``, ``arm``, ``params``,
             ``run_ids``, and a column for every metric by its name.
 
         Raises:

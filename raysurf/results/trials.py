@@ -147,7 +147,7 @@ INT64 = range(-(2**63), 2**63)
 
 
 def searched_values(results: Reader, sweep: str) -> pa.Table:
-    """A row a trial; see ``Results.params``."""
+    """A row per trial; see ``Results.params``."""
     rows = trials_of(results, sweep)
     schema = SCHEMAS["trials"]
     columns = [(schema.field(name), pa.array([row[name] for row in rows], schema.field(name).type)) for name in COLUMNS]

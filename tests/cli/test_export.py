@@ -161,7 +161,7 @@ def test_a_sweep_that_runs_has_its_rows_so_far() -> None:
     """Its rows are on stdout, and that it has not ended is said on stderr."""
     finished()
     write(Path("results"), "s", 2, {"lr": 0.3}, state="running", value=None)
-    message = "s: 1 trial running, or broken off; these are the rows so far\n"
+    message = "s: 1 trial running or interrupted; these are the rows so far\n"
     for asked in ("table trials", "best s", "export --params s", "table --params s --format json"):
         done = raysurf(asked)
         assert (done.code, done.err) == (0, message)

@@ -64,7 +64,7 @@ def test_the_first_lets_it_leave_in_order(number: signal.Signals, tmp_path: Path
     assert not list(tmp_path.glob("r/_ray"))
     trained = first_epochs(uri)
     head, _, command = run.said.rstrip().rpartition("\n")
-    assert head.endswith("To go on:")
+    assert head.endswith("To resume:")
     assert shlex.split(command) == ["raysurf", "run", str(file), "--results", uri, "--wandb", "off"]
     hurry(tmp_path)
     assert rs.run(rs.load(file), uri, executor="inline").failed == 0
@@ -91,7 +91,7 @@ def test_the_second_ends_it_at_once(tmp_path: Path) -> None:
         press(run, signal.SIGINT)
         assert run.end() == 130, run.said
         assert not left_of(pids)
-    assert "at once; what is finished is kept. To go on:" in run.said
+    assert "at once; what is finished is kept. To resume:" in run.said
     assert "Traceback" not in run.said
     hurry(tmp_path)
     assert rs.run(rs.load(file), uri, executor="inline").failed == 0
@@ -140,7 +140,7 @@ def test_under_timeout(tmp_path: Path) -> None:
         assert run.end() == 124, run.said
         assert not left_of(pids - {run.process.pid})
     assert "Traceback" not in run.said
-    assert "stopped by SIGTERM; what is finished is kept, and what ran goes on from its last state" in run.said
+    assert "stopped by SIGTERM; what is finished is kept, and running jobs resume from their last state" in run.said
 
 
 def test_without_ray_it_ends_all_the_same(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_without_ray_it_ends_all_the_same(tmp_path: Path) -> None:
                 os.kill(pid, signal.SIGTERM)
         assert run.end() == 143, run.said
     assert "Traceback" not in run.said
-    assert "To go on:" in run.said
+    assert "To resume:" in run.said
 
 
 INLINE = """

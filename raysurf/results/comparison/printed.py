@@ -128,7 +128,7 @@ def _stacked(comparison: Comparison) -> tuple[list[str], Cells]:
             if pair is not None and pair[1] != DASH:
                 theirs[column] = pair[1]
         is_last = number + 1 == len(lines) or lines[number + 1].labels[: len(labels)] != labels
-        if is_last and any(figure != DASH for figure in theirs):
+        if is_last and any(metric != DASH for metric in theirs):
             cells.append([*labels, "published", "", *theirs])
     names = _label_headings(comparison)
     names = names[:-1] if has_settings else names

@@ -126,11 +126,11 @@ def _by_epochs(run: ComparedRun) -> Place | None:
 
 def _base_epochs(spec: Mapping[str, Any]) -> int | None:
     """Epochs of a budget of one: those that the first job in the chain of starts states, or of its whole schedule."""
-    found = _base_epochs(spec["start"]) if "start" in spec else None
-    if found is None and spec.get("kind") in FIRST_KINDS:
+    of_start = _base_epochs(spec["start"]) if "start" in spec else None
+    if of_start is None and spec.get("kind") in FIRST_KINDS:
         epochs = spec.get("base_epochs") or spec.get("epochs")
         return None if epochs is None else int(epochs)
-    return found
+    return of_start
 
 
 def _series(run: ComparedRun) -> str:
