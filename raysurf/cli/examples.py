@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +23,7 @@ QUESTION = re.compile(r"\A(?:# yaml-language-server:.*\n)?# Question: ((?:.*\n# 
 
 def folder() -> Path:
     """Folder of the shipped sweeps: inside the package of a wheel, beside it in a clone."""
-    package = Path(str(files("raysurf")))
+    package = Path(__file__).resolve().parents[1]
     inside = package / "sweeps"
     return inside if inside.is_dir() else package.parent / "sweeps"
 
@@ -82,6 +80,8 @@ def list_examples(name: str | None, target: str) -> None:
 
 def schema_text() -> str:
     """The JSON schema of sweep files as text."""
+    import json
+
     from raysurf.sweep.json_schema import json_schema
 
     return f"{json.dumps(json_schema(), indent=1)}\n"
@@ -105,7 +105,7 @@ def _listed(known: dict[str, Path]) -> Iterator[str]:
 
 def _with_includes(path: Path) -> set[Path]:
     """A sweep file, the files that it includes, and those that they include."""
-    files = {path}
+    paths = {path}
     for match in INCLUDE.finditer(path.read_text(encoding="utf-8")):
-        files |= _with_includes((path.parent / match[1]).resolve())
-    return files
+        paths |= _with_includes((path.parent / match[1]).resolve())
+    return paths
