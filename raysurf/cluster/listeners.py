@@ -10,7 +10,7 @@ from typing import Any
 
 from raysurf.cluster.events import Event, Notice, RunEnded, RunProgressed, RunStarted, SweepEnded
 from raysurf.jobs.job import Job, seed_of
-from raysurf.jobs.outcome import outcome_path
+from raysurf.jobs.outcome import metrics_of, outcome_path
 from raysurf.store.store import Store
 from raysurf.sweep.lineage import own_values
 from raysurf.sweep.space import Choice, Each, Hole, labels
@@ -70,7 +70,9 @@ class WandbListener:
                 for job in event.jobs:
                     value = {} if event.value is None else {"objective": event.value}
                     error = {"error": event.error} if event.error else {}
-                    summary = {"state": event.state, **event.metrics, **value, **error}
+                    # The event's metrics are one seed's.
+                    metrics = metrics_of(self.store, job.id) or (event.metrics if len(event.jobs) == 1 else {})
+                    summary = {"state": event.state, **metrics, **value, **error}
                     self.sink.close_run(job.id, summary, event.state == "failed")
         elif isinstance(event, SweepEnded):
             self._close()

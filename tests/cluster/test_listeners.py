@@ -44,3 +44,15 @@ def test_a_shared_run_is_in_the_group_of_every_sweep(tmp_path: Path) -> None:
     logged = sorted((run.run["group"], run.config["run_seed"], run.exit_code) for run in runs)
     assert logged == [("first", 0, 0), ("later", 0, 0), ("later", 1, 0)]
     assert len({run.run["id"] for run in runs}) == 3
+
+
+def test_every_seed_has_its_own_metrics(tmp_path: Path) -> None:
+    """The summary of each seed's run is what the table has for it, whichever seed ended last."""
+    sweep = rs.Sweep(tiny_sgd(epochs=1), seeds=(0, 1), name="seeds")
+    with WandbListener(Store(str(tmp_path)), "offline", lambda event: None) as tracker:
+        rs.run(sweep, str(tmp_path), executor="inline", listener=tracker)
+    rows = rs.results.open(str(tmp_path)).table("predictions", where="split = 'validation'").to_pylist()
+    assert rows[0]["nll"] != rows[1]["nll"]
+    runs = [read(folder) for folder in (tmp_path / "wandb").glob("offline-run-*")]
+    logged = {run.run["id"].rpartition("-")[0]: run.summary["validation/nll"] for run in runs}
+    assert logged == {row["run_id"]: row["nll"] for row in rows}
