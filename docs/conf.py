@@ -22,6 +22,9 @@ autodoc_typehints = "none"
 napoleon_custom_sections = ["Source", "Attributes"]
 napoleon_use_rtype = False
 
+# Dashes stay as they are: options begin with two.
+smartquotes_action = "qe"
+
 html_theme = "furo"
 html_title = "raysurf"
 html_copy_source = False

@@ -18,7 +18,7 @@ HEAD = """# Reproducing the talk
 raysurf comes from a talk on variance networks, mode connectivity and SWA. Every table and figure of it is a file in
 `sweeps/talk/`. Most of them want GPUs, and have a small twin in `sweeps/small/` that runs on two cores. This page is
 written by `docs/talk.py` from result stores: what stands as *ours* was measured by the commands that it names, and a
-dash was not run yet.
+dash was not run, or not published.
 """
 FILES = {
     "budgets": ("swa_budgets_cifar10", "swa_budgets_cifar100", "swa_imagenet", "swa_budgets_cifar10_short"),
@@ -102,6 +102,9 @@ def _commands(files: tuple[str, ...], compare: str) -> Iterator[str]:
 
 def _machines(stores: list[str]) -> Iterator[str]:
     """What our values were measured on: sweeps, runs, epochs, wall time, hardware and versions."""
+    if not stores:
+        yield "## Ours\n\nNone of these files has been run at full size yet; the small twins' pictures are above."
+        return
     yield "## What ours were measured on\n"
     yield "| sweep | runs | epochs | wall time | hardware | torch | commit |"
     yield "|---|---:|---:|---:|---|---|---|"

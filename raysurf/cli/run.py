@@ -171,11 +171,10 @@ def _sweep_lines(plan: SweepPlan, capacity: Capacity) -> list[tuple[str, str]]:
     if search := sweep.search:
         sought = zip(search.directions, search.metrics, strict=True)
         how = f"{search.method} for {' and '.join(f'the {mode} of {metric}' for mode, metric in sought)}"
-        repeat = (
-            f", seed {search.seed}, {search.at_a_time} at a time"
-            if search.seed is not None
-            else ", not reproducible (no seed)"
-        )
+        if search.seed is not None:
+            repeat = f", seed {search.seed}, {search.at_a_time} at a time"
+        else:
+            repeat = "" if search.method.LISTS else ", not reproducible (no seed)"
         lines.append(("search", how + repeat))
         lines += [("", note) for note in search.method.notes(search)]
         lines += [("", f"first {', '.join(f'{k} = {v}' for k, v in point.items())}") for point in search.points]

@@ -36,9 +36,7 @@ def open(uri: str | os.PathLike[str] = "results", strict: bool = False) -> Resul
     store = Store(uri)
     require_known(store)
     if not store.has_files("tables") and not store.has_files(COMPACTED):
-        raise StoreError(
-            store.uri, "no tables", "a store that a sweep has written (first: raysurf run sweeps/quickstart.yaml)"
-        )
+        raise StoreError(store.uri, "no tables", "a store that a sweep has written (first: raysurf run quickstart)")
     if "IPython" in sys.modules:
         from raysurf.results.notebook import show_arrow_tables
 

@@ -36,7 +36,7 @@ class SweepFile(Value):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (), description="each trial runs once a seed, and its value is the mean"
     )
-    baselines: tuple[Job, ...] = Field((), description="jobs without holes that are run too, to compare with")
+    baselines: tuple[Job, ...] = Field((), description="jobs without holes that are run once each, to compare with")
     resources: Resources | None = Field(None, description="what each job runs on")
     budget: Budget | None = Field(None, description="what the whole sweep may spend")
     failures: Failures | None = Field(None, description="what is done about trials that fail")
