@@ -21,7 +21,7 @@ from raysurf.jobs.job import Job
 from raysurf.jobs.outcome import outcome_path
 from raysurf.jobs.parse import parse_job
 from raysurf.packages import require_run
-from raysurf.results.progress import plan_path
+from raysurf.results.plans import plan_path
 from raysurf.store.store import Store
 from raysurf.sweep.plan import Only, Plan, SweepPlan, make_plan, part_of, shared_inputs
 from raysurf.sweep.sweep import Resources, Sweep
@@ -211,6 +211,7 @@ class PlanRecord:
             "file": self.file,
             "definition": event.sweep.digest,
             "inputs": self.inputs.get(name, 0),
+            "baselines": [job.id for job in event.sweep.baselines],
             # Parameters whose logarithm is searched: pictures have logarithmic axes for them.
             "log": [name for name, hole in event.sweep.parameters.items() if getattr(hole, "log", False)],
         }

@@ -17,7 +17,7 @@ from raysurf.errors import Fault, SpecError
 from raysurf.failure import Failure
 from raysurf.jobs.completeness import FinishedJobs
 from raysurf.results.error_text import failure_in
-from raysurf.results.progress import plan_path
+from raysurf.results.plans import plan_path
 from raysurf.store import Row
 from raysurf.store.compaction import remove_part
 from raysurf.store.parts import mapping_in

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from raysurf.results.comparison.runs import members
-from raysurf.results.progress import plan_path
+from raysurf.results.plans import plan_of, planned_baselines
 from raysurf.results.reader import Reader
 from raysurf.results.trials import values_of
 from raysurf.store import Row
@@ -73,6 +73,7 @@ class SweepRows:
         trials: In the order of their numbers.
         runs: The rows of ``runs`` of its trials, its baselines, and all that these came from, by id.
         measured_baselines: Its finished baselines, one a configuration, as trials whose number says nothing.
+        planned_baselines: Ids of its baselines by its plan, which other sweeps may have run first.
         log: Parameters whose logarithm is searched.
     """
 
@@ -82,6 +83,7 @@ class SweepRows:
     trials: tuple[Trial, ...]
     runs: dict[str, Row]
     measured_baselines: tuple[Trial, ...] = ()
+    planned_baselines: tuple[str, ...] = ()
     log: frozenset[str] = frozenset()
 
     @property
@@ -116,7 +118,8 @@ class SweepRows:
 
     def baselines(self) -> list[str]:
         """Ids of the runs beside the trials, to compare with."""
-        return [run_id for run_id, row in self.runs.items() if row["role"] == "baseline" and row["sweep"] == self.name]
+        own = {run_id for run_id, row in self.runs.items() if row["role"] == "baseline" and row["sweep"] == self.name}
+        return [run_id for run_id in self.runs if run_id in own or run_id in self.planned_baselines]
 
     def came_from(self, run_ids: Sequence[str]) -> list[str]:
         """Runs that others came from, by way of their inputs, the first ones first."""
@@ -164,10 +167,10 @@ def sweep_rows(results: Reader, name: str) -> SweepRows:
                 metrics=_means((metrics[run_id] for run_id in row["run_ids"] if run_id in metrics), METRICS),
             )
         )
-    sweep = SweepRows(name, names, modes, tuple(trials), runs)
+    planned = tuple(planned_baselines(results.store, name))
+    sweep = SweepRows(name, names, modes, tuple(trials), runs, planned_baselines=planned)
     # Ranges of which the stored plan, where there is one, says that their logarithm is searched.
-    plan = results.store.get_json(path) if results.store.exists(path := plan_path(name)) else None
-    log = plan.get("log") if isinstance(plan, dict) else None
+    log = plan_of(results.store, name).get("log")
     log = frozenset(map(str, log)) if isinstance(log, list) else frozenset()
     return replace(sweep, measured_baselines=tuple(_baselines(sweep, metrics)), log=log)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import mean
 from typing import Any
-from urllib.parse import quote
 
 from raysurf.errors import StoreError, UnknownNameError
 from raysurf.results.api import open
@@ -92,11 +91,6 @@ class PlannedSweep:
     name: str
     trials: int
     definition: str
-
-
-def plan_path(sweep: str) -> str:
-    """Path of a sweep's plan in its store."""
-    return f"sweeps/{quote(sweep, safe='')}.json"
 
 
 def progress(results: Reader, sweeps: Sequence[str] = (), now: datetime | None = None) -> list[SweepProgress]:

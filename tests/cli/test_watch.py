@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from raysurf.cli.progress_text import line, lines
-from raysurf.results.progress import SweepProgress, plan_path
+from raysurf.results.plans import plan_path
+from raysurf.results.progress import SweepProgress
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.support import stores

@@ -27,6 +27,7 @@ from raysurf.report.sections.search import (
 )
 from raysurf.report.sections.tables import best_trials
 from raysurf.report.sweep_rows import SweepRows, Trial, sweep_rows
+from raysurf.results.comparison.runs import compared_runs
 from raysurf.store.store import Store
 from tests.support.cases import tiny_sgd
 from tests.support.measured_rows import Row
@@ -126,6 +127,20 @@ def test_the_plan_tells_which_logarithms_are_searched(tmp_path: Path) -> None:
     searched = rs.Sweep(tree, rs.Search(metric="validation/nll", trials=1, seed=0), name="s")
     rs.run(searched, str(tmp_path), executor="inline", listener=PlanRecord(Store(str(tmp_path))))
     assert sweep_rows(rs.results.open(str(tmp_path)), "s").log == {"lr"}
+
+
+def test_baselines_that_another_sweep_ran_are_there(tmp_path: Path) -> None:
+    """A baseline that is an input of an earlier sweep is in the report and the comparison of this one."""
+    base = tiny_sgd(epochs=1)
+    earlier = rs.Sweep(rs.Predict(weights=base), name="earlier")
+    later = rs.Sweep(tiny_sgd(epochs=1, seed=3), baselines=(base,), name="later")
+    for planned in (earlier, later):
+        rs.run(planned, str(tmp_path), executor="inline", listener=PlanRecord(Store(str(tmp_path))))
+    tables = rs.results.open(str(tmp_path))
+    assert sweep_rows(tables, "earlier").baselines() == []
+    assert sweep_rows(tables, "later").baselines() == [base.id]
+    assert {run.arm for run in compared_runs(tables, ["sgd"], ["later"])} == {"sgd"}
+    assert len(compared_runs(tables, ["sgd"], ["later"])) == 2
 
 
 def test_best_trials_are_in_the_order_of_the_metric() -> None:

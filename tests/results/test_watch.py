@@ -12,7 +12,8 @@ import raysurf as rs
 from raysurf.cluster.launch import PlanRecord
 from raysurf.errors import UnknownNameError
 from raysurf.results.api import open as open_results
-from raysurf.results.progress import plan_path, progress
+from raysurf.results.plans import plan_path
+from raysurf.results.progress import progress
 from raysurf.store.store import Store
 from raysurf.store.tables import write_rows
 from tests.support.cases import tiny_sgd

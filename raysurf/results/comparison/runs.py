@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raysurf.results.plans import planned_baselines
 from raysurf.results.reader import Reader
 from raysurf.results.sql import quoted_list
 from raysurf.results.trials import require_known
@@ -57,6 +58,7 @@ def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] =
             of these sweeps that has them.
     """
     chosen, called = members(results, sweeps), _names(results, sweeps)
+    baselines = {run_id for sweep in sweeps for run_id in planned_baselines(results.store, sweep)}
     accuracies: dict[str, dict[tuple[str, str], tuple[float, int]]] = {}
     query = """select run_id, weights, scheme, arg_max(accuracy, num_samples) as accuracy, max(num_samples) as most
         from predictions where split = 'test' group by all"""
@@ -70,7 +72,7 @@ def compared_runs(results: Reader, kinds: Sequence[str], sweeps: Sequence[str] =
         run_id, role = row["run_id"], row.pop("role")
         if chosen is not None and run_id not in chosen:
             continue
-        if role == "input":
+        if role == "input" and run_id not in baselines:
             row["arm"] = f"input of {row['arm']}"
         row |= called.get(run_id, {})
         read: dict[str, Any] = {"spec": job_in(row.pop("spec"), results.store.uri, run_id)}
@@ -89,6 +91,7 @@ def members(results: Reader, sweeps: Sequence[str]) -> set[str] | None:
     require_known(sweeps, (*runs, *trials))
     inputs = {row["run_id"]: row["inputs"] for row in runs}
     left = [row["run_id"] for row in runs if row["sweep"] in sweeps]
+    left += [run_id for sweep in sweeps for run_id in planned_baselines(results.store, sweep)]
     left += [run_id for row in trials if row["sweep"] in sweeps for run_id in row["run_ids"]]
     members: set[str] = set()
     while left:
