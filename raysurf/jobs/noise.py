@@ -28,7 +28,7 @@ class NoiseOf(OfWeights):
 
     Source:
         Neklyudov et al. 2018 (arXiv:1803.03764), section 4; bandwidth and estimate of the MMD in
-        ``stochastic.separation.discrepancy``.
+        ``stochastic.divergence.discrepancy``.
     """
 
     kind: ClassVar[str] = "noise"

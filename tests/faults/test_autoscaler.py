@@ -42,10 +42,11 @@ def test_it_waits_for_nodes_and_says_so(cluster: Autoscaling, tmp_path: Path, mo
 def test_elsewhere_its_limits_are_not_known(cluster: Autoscaling) -> None:
     """Where the autoscaler's file is not at hand, a cluster that has one counts as one without limits."""
     code = (
-        "import ray, sys, time; from raysurf.cluster import autoscaler as it\n"
+        "import ray, sys, time; from raysurf.cluster import capacity, ray_patches\n"
         "ray.init(sys.argv[1], log_to_driver=False)\n"
         "address = ray.get_runtime_context().gcs_address; time.sleep(2)\n"
-        "print(it.growth().kinds, it.growth().fixed, it._has_autoscaler(address), it.config_here('127.0.0.1:1'))"
+        "growth = capacity.growth()\n"
+        "print(growth.kinds, growth.fixed, ray_patches.has_autoscaler(address), capacity.config_here('127.0.0.1:1'))"
     )
     environment = os.environ | cluster.environment
     done = subprocess.run(
