@@ -188,7 +188,7 @@ def run(
 
 
 class PlanRecord:
-    """Listener that stores what each sweep is to do: its file, definition, baselines and counts, for ``raysurf status``.
+    """Listener that stores the plan of each sweep: its file, definition, baselines and counts.
 
     Args:
         store: Where plans are kept.
